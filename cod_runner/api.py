@@ -1,0 +1,513 @@
+"""The contracts between codrun's core and its plugins: the only module of the core that a plugin imports.
+
+Importing this module costs milliseconds: torch appears in annotations alone. A plugin declares its
+components from a light module; the classes behind them are imported when a cell needs them::
+
+    from cod_runner.api import Component, hookimpl
+
+    @hookimpl
+    def codrun_components():
+        yield Component(kind="loss", name="mine", options=MineOptions, build="my_plugin.loss:Mine", summary="...")
+
+Vocabulary: an *example* is one labelled input; an *input* is a text, or a tuple of numbers for vector models;
+*signals* are what the teacher said about an example; layers ("blocks") are counted from 1, hidden state 0
+is what enters block 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+
+import pluggy
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from cod_runner.errors import CodrunError, DataError, ProviderError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = [
+    "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "Classifier", "CodrunError",
+    "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator",
+    "Input", "Kind", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption",
+    "Predictions", "Proposal", "ProviderError", "Request", "TeacherView", "TrainSettings", "VocabularyCut",
+    "hookimpl", "hookspec",
+]  # fmt: skip
+
+hookimpl = pluggy.HookimplMarker("codrun")
+hookspec = pluggy.HookspecMarker("codrun")
+
+Kind = Literal["dataset", "teacher", "student", "generator", "loss", "metric", "executor", "tracker"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Input: TypeAlias = str | tuple[float, ...]
+"""What a classifier reads: a text, or one vector."""
+
+
+# --- options and declarations -------------------------------------------------------------------------------
+
+
+class Options(BaseModel):
+    """Base of a component's options: unknown keys are refused, NaN and infinity too, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
+    folder = (info.context or {}).get("folder")
+    path = Path(value).expanduser()
+    return str(path if path.is_absolute() or folder is None else Path(folder, path))
+
+
+PathOption = Annotated[str, AfterValidator(_beside_the_recipe)]
+"""An option that is a file's path: what is relative is taken from the folder of the recipe that says it."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A plugin's declaration of one thing that a recipe can name with ``use:``.
+
+    ``options`` validates and documents what stands beside ``use``. ``build`` is ``"module:attribute"``, imported
+    when needed and called as ``build(options, context)``. ``identity``, also ``"module:attribute"``, is called as
+    ``identity(options)`` and returns JSON-able data that decides what the component does (a file's hash rather
+    than its path); it must import nothing heavy. Without it the options themselves are the identity.
+    """
+
+    kind: Kind
+    name: str
+    options: type[Options]
+    build: str
+    summary: str
+    identity: str | None = None
+    version: int = 1
+    """Raise it when the component's results change: it is part of every key."""
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a component may know when it is built. Fields that mean nothing to a kind keep their defaults."""
+
+    folder: Path = Path()
+    labels: tuple[str, ...] = ()
+    describe: str = ""
+    """The recipe's ``describe:`` line, one sentence on what the task is."""
+    device: str = "cpu"
+    seed: int = 0
+    offline: bool = False
+    teacher: Callable[[], Classifier] | None = None
+    """For students that are cut from their teacher: loads it, once it is asked for."""
+    pool: Sequence[Example] = ()
+    """For generators: the training pool, never the evaluation split."""
+    store: Path | None = None
+    """A folder of the component's own in the store, for what is worth keeping between runs."""
+    say: Callable[[str], None] = lambda sentence: None
+    """Tells the user one sentence (a warning or a note)."""
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled input. ``label`` is a class id; ``partner`` the id of the other half of a pair."""
+
+    id: str
+    input: Input
+    label: int
+    partner: str | None = None
+    is_counterfactual: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """What a data set holds: label names in the order of their class ids, and examples by split name.
+
+    A source without splits of its own puts everything in one split named ``train``.
+    """
+
+    labels: tuple[str, ...]
+    splits: Mapping[str, Sequence[Example]]
+    notes: tuple[str, ...] = ()
+    """What the user should know: rows left out and why."""
+
+
+class Dataset(Protocol):
+    """Kind ``dataset``."""
+
+    def load(self) -> LoadedData:
+        """Read everything; raise :class:`DataError` that names file, row and cure."""
+        ...
+
+
+# --- classifiers: teachers and students ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What a loss may know of a classifier before it sees an output."""
+
+    layers: int
+    """Blocks; hidden states are numbered 0 (what enters block 1) to ``layers``."""
+    width: int
+    """Size of a hidden state's last dimension."""
+    classes: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One input as a classifier reads it, before it is padded.
+
+    ``ids`` has one entry a position (a vector model has one position). Two classifiers are *aligned* on an
+    input when their ids are equal. ``fields`` is whatever else the classifier's ``collate`` needs.
+    """
+
+    ids: tuple[int, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outputs:
+    """What a classifier says about a batch; the teacher's are called *signals*."""
+
+    logits: Tensor
+    """``[batch, classes]``, float32."""
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    """Layer number to ``[batch, tokens, width]``, float32."""
+    mask: Tensor | None = None
+    """``[batch, tokens]``, true at real tokens."""
+    pooled_at: Tensor | None = None
+    """``[batch]``, the position that the classification head reads."""
+
+
+@runtime_checkable
+class VocabularyCut(Protocol):
+    """Trains only the embedding rows that the training texts touch; exact, see ``Classifier.compact``.
+
+    Inside ``with cut:`` the classifier's embedding parameter is a small one. ``decayed(factor)`` records that an
+    optimiser step multiplied that parameter's group by ``factor``, so that leaving can apply the same factors,
+    in the same order, to the rows that were set aside. ``with cut.whole():`` shows the full, up-to-date table
+    for an evaluation in mid-training. Leaving, also by an error, writes everything back.
+    """
+
+    def __enter__(self) -> VocabularyCut: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def decayed(self, factor: float) -> None: ...
+    def whole(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How much one part of an input speaks for a class.
+
+    For a text the part is ``text[start:end]``, one word, and ``score`` is gradient x input of the class's logit
+    margin over the best other class. For a vector the part is coordinate ``start`` and ``score`` the derivative.
+    """
+
+    start: int
+    end: int
+    score: float
+
+
+class Classifier(Protocol):
+    """Kinds ``teacher`` and ``student``: an ``nn.Module``, so parameters, ``train()``, ``to()`` are torch's.
+
+    Trained parameters are float32 and low precision means autocast. ``logits`` are in the order of ``labels``.
+    """
+
+    labels: tuple[str, ...]
+    shape: ModelShape
+    fingerprint: str
+    """Hash of weights, tokenizer, maximal length and padding side; changes when the weights do."""
+    untrained_head: bool
+    """True when the classification head was made new and has not been trained."""
+
+    def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
+        """Tokenise, truncate to the maximal length; no padding."""
+        ...
+
+    def collate(self, encoded: Sequence[Encoded], multiple_of: int = 1) -> dict[str, Tensor]:
+        """Pad to one length, rounded up to ``multiple_of``; ``[batch, tokens]`` tensors on the CPU."""
+        ...
+
+    def forward(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs:
+        """Logits, and the hidden states of the layers asked for (0 enters block 1; i leaves block i; the last
+        one after the final norm)."""
+        ...
+
+    def __call__(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs: ...
+
+    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+        """For each input, how much each of its parts speaks for its ``targets`` class."""
+        ...
+
+    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
+        """(edits, minimality): word-level Levenshtein distance and the same over the original's words; for
+        vectors the Euclidean distance and the same over the original's norm."""
+        ...
+
+    def compact(self, encoded: Sequence[Encoded]) -> VocabularyCut | None:
+        """The exact vocabulary cut for training on these inputs alone; None where it does not apply."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), tokenizer, label names."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read back weights that ``save`` wrote."""
+        ...
+
+    # torch's own, restated so that the engine can be type-checked against the contract
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def to(self, device: str) -> Any: ...
+
+
+# --- losses -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """One training batch, on the training device."""
+
+    ids: tuple[str, ...]
+    labels: Tensor
+    """``[batch]`` hard labels: gold for originals, the teacher's word for counterfactuals."""
+    partner: Tensor
+    """``[batch]`` row of the other half of the pair in this batch, -1 where there is none."""
+    is_counterfactual: Tensor
+    """``[batch]`` bool."""
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    """What the student's ``collate`` made."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The hidden states a loss wants, by layer number, of each side."""
+
+    teacher: tuple[int, ...] = ()
+    student: tuple[int, ...] = ()
+
+
+class BatchSource(Protocol):
+    """The training data as a loss may see it in ``bind``."""
+
+    def batches(self) -> Iterator[Batch]:
+        """The training set once, in an order that the loss's own seed shuffles anew at each call."""
+        ...
+
+    def signals(self, batch: Batch) -> Outputs:
+        """The teacher's outputs, with the hidden states that ``needs`` names."""
+        ...
+
+    def student_outputs(self, batch: Batch) -> Outputs:
+        """The initial student's outputs, no gradient, no dropout."""
+        ...
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a loss gets in ``bind``: shapes, never modules, so that no loss can swallow the student."""
+
+    teacher: ModelShape
+    student: ModelShape
+    labels: tuple[str, ...]
+    data: BatchSource
+    seed: int
+    device: str
+    cache: Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
+    """``cache(name, make)``: the tensors that ``make`` returned the last time this cell asked for ``name``."""
+    fit: Callable[..., None]
+    """``fit(parameters, objective, epochs=, lr=)``: AdamW on ``objective(batch) -> scalar`` over ``data``."""
+
+
+class Loss(Protocol):
+    """Kind ``loss``: an ``nn.Module``. Its own parameters train with the student and are not saved with it.
+
+    A subclass may set ``aligned = True``: it compares positions, so the engine refuses it, before training,
+    unless teacher and student have equal token ids; and ``learning_rate``, for its own parameters.
+    """
+
+    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
+        """Layers of both; raise :class:`CodrunError` where the two models cannot be matched."""
+        ...
+
+    def bind(self, binding: Binding) -> None:
+        """Create parameters. Randomness drawn here comes from this loss's own stream."""
+        ...
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """Value per example, ``[batch]``, float32; the engine averages over the batch and applies ``weight``."""
+        ...
+
+    def __call__(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor: ...
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+    def to(self, device: str) -> Any: ...
+
+
+# --- counterfactual generators --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One candidate that was judged. ``reason`` is None for a verified flip."""
+
+    input: Input
+    generator: str
+    round: int
+    reason: str | None
+    probabilities: tuple[float, ...] | None = None
+    """The teacher's, ``[classes]``; None where the candidate was refused before the teacher was asked."""
+    edits: float | None = None
+    tier: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """Ask for inputs near ``input`` that the teacher reads as ``target`` instead of ``label``."""
+
+    id: str
+    input: Input
+    label: int
+    target: int
+    round: int = 1
+    """1 at first; a failed round goes back with ``history``."""
+    history: tuple[Attempt, ...] = ()
+    demonstrations: tuple[tuple[Input, Input, int, int], ...] = ()
+    """Verified pairs of the same run: (original, counterfactual, label, target)."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate. Among flips a lower ``tier`` wins first (0 natural, higher odd), then fewer edits."""
+
+    input: Input
+    tier: int = 0
+
+
+class TeacherView(Protocol):
+    """The teacher as a generator sees it: questions are batched, counted, and answered from memory the second
+    time. It gives no verdicts: the pipeline does."""
+
+    labels: tuple[str, ...]
+
+    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+        """Probabilities, ``[inputs][classes]``."""
+        ...
+
+    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+        """As :meth:`Classifier.attribution`."""
+        ...
+
+    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
+        """As :meth:`Classifier.distance`."""
+        ...
+
+    def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
+        """The teacher's unit-length embedding of each word, ``[words][width]``; () where it has none."""
+        ...
+
+
+class Generator(Protocol):
+    """Kind ``generator``. Knows nothing of flips: it proposes, the pipeline judges.
+
+    ``rounds`` says how often a request that failed may come back. A provider's fault or a spent budget is raised
+    as :class:`ProviderError`, never answered with an empty list.
+    """
+
+    rounds: int
+
+    def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
+        """Candidates for each request, in the order of the requests; an empty list means "nothing to offer"."""
+        ...
+
+
+# --- metrics, executors ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A student's and its teacher's word on the evaluation split."""
+
+    student_logits: Tensor
+    """``[examples, classes]``."""
+    teacher_logits: Tensor
+    labels: Tensor
+    """``[examples]`` gold class ids."""
+
+
+class Metric(Protocol):
+    """Kind ``metric``."""
+
+    higher_is_better: bool
+
+    def __call__(self, predictions: Predictions) -> float: ...
+
+
+class Executor(Protocol):
+    """Kind ``executor``: where cells run."""
+
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterable[Any]:
+        """Results as they come, in any order. ``work`` and ``tasks`` can be pickled. An exception that ``work``
+        raises is raised here, after the workers were stopped."""
+        ...
+
+
+# --- training settings, shared by recipe and engine -----------------------------------------------------------
+
+
+class TrainSettings(Options):
+    """How a model is trained. ``steps`` or ``epochs``, never both."""
+
+    epochs: int | None = Field(None, ge=1, description="passes over the training set")
+    steps: int | None = Field(None, ge=1, description="optimiser steps, instead of epochs")
+    batch_size: int = Field(8, ge=1, description="examples a step; with pairs, a multiple of 2")
+    lr: float = Field(6.0e-5, gt=0, description="peak learning rate")
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps that warm up")
+    weight_decay: float = Field(0.0, ge=0)
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    clip: float | None = Field(None, gt=0, description="largest gradient norm; absent: no clipping")
+    accumulation: int = Field(1, ge=1, description="batches whose gradients make one step")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="autocast; auto is bf16 where the machine computes in it, else fp32"
+    )
+    gradient_checkpointing: bool = False
+    compact_vocabulary: bool = Field(True, description="train only the embedding rows in use; exact")
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_below_one(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in value):
+            raise ValueError("each of the two must be at least 0 and below 1")
+        return value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainSettings:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give `steps` or `epochs`, not both")
+        return self
+
+
+class FinetuneSettings(TrainSettings):
+    """How a teacher is fine-tuned, once, on gold labels."""
+
+    rows: int = Field(5000, ge=2, description="training rows, drawn from the pool; more than there are: all")
+    lr: float = Field(2.0e-5, gt=0)
+    seed: int = Field(0, ge=0)

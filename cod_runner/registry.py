@@ -1,0 +1,189 @@
+"""The plugin registry: hook specifications, discovery through entry points, look-up by kind and name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from cod_runner.api import KINDS, BuildContext, Component, Kind, hookspec
+from cod_runner.errors import PluginError
+
+ENTRY_POINT_GROUP = "codrun"
+
+
+class Hooks:
+    """Every hook a plugin may implement. All are optional; the entry point names a module or an object."""
+
+    @hookspec
+    def codrun_components(self) -> Iterable[Component]:
+        """Declare components. Called once, at start; must import nothing heavy."""
+        return ()
+
+    @hookspec
+    def codrun_run_started(self, recipe: Mapping[str, Any], cells: int) -> None:
+        """A run begins: the resolved recipe as plain data, and how many cells are left to run."""
+
+    @hookspec
+    def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
+        """Losses per term, at every logged step of a cell's training."""
+
+    @hookspec
+    def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:
+        """A cell is on disk; ``row`` is its line of ``cells.jsonl``."""
+
+    @hookspec
+    def codrun_run_finished(self, summary: Mapping[str, Any]) -> None:
+        """The run is over; ``summary`` is what ``run.json`` holds."""
+
+
+@dataclass
+class Plugin:
+    """One entry point: where it comes from, what it brought, and what is wrong with it, if anything."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    components: list[Component] = field(default_factory=list)
+    fault: str | None = None
+
+
+class Registry:
+    """All components by kind and name. Built once, by ``main``, and handed to whoever needs it."""
+
+    def __init__(self) -> None:
+        self.plugins: list[Plugin] = []
+        self._manager = pluggy.PluginManager("codrun")
+        self._manager.add_hookspecs(Hooks)
+        self._components: dict[tuple[Kind, str], tuple[Component, Plugin]] = {}
+        self._clashes: dict[tuple[Kind, str], str] = {}
+
+    @property
+    def hook(self) -> Any:
+        """pluggy's hook caller, for the observer hooks."""
+        return self._manager.hook
+
+    @classmethod
+    def discover(cls) -> Registry:
+        """Load every entry point of the group ``codrun``, each on its own, so that one cannot break another."""
+        registry = cls()
+        found = metadata.entry_points(group=ENTRY_POINT_GROUP)
+        for entry in sorted(found, key=lambda point: (point.name, point.value)):
+            distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
+            version = entry.dist.version if entry.dist else "unknown"
+            registry.register(entry.name, entry.value, entry.load, distribution, version)
+        return registry
+
+    def register(
+        self, name: str, module: str, load: Callable[[], object], distribution: str = "", version: str = ""
+    ) -> Plugin:
+        """Load one plugin inside the guard; a fault is kept with the plugin instead of raised."""
+        plugin = Plugin(name, module, distribution, version)
+        self.plugins.append(plugin)
+        unique = f"{distribution}:{name}"
+        try:
+            self._manager.register(load(), name=unique)
+            self._refuse_unknown_hooks(unique)
+            for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
+                if caller.name == "codrun_components":
+                    plugin.components = self._declared(unique)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+            plugin.fault = f"{type(error).__name__}: {error}"
+            plugin.components = []
+            if self._manager.has_plugin(unique):
+                self._manager.unregister(name=unique)
+        for component in plugin.components:
+            self._claim(component, plugin)
+        return plugin
+
+    def _declared(self, unique: str) -> list[Component]:
+        """Exhaust one plugin's ``codrun_components``, be it a list or a generator, and check what it gave."""
+        others = [other for name, other in self._manager.list_name_plugin() if name != unique]
+        caller = self._manager.subset_hook_caller("codrun_components", others)
+        declared = [component for given in caller() for component in given]
+        for component in declared:
+            if not isinstance(component, Component):
+                raise TypeError(f"codrun_components gave {component!r}, which is no Component")
+            if component.kind not in KINDS:
+                raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`")
+            reserved = {"use", "weight"} & set(component.options.model_fields)
+            if reserved:
+                raise TypeError(
+                    f"component `{component.name}` defines the option `{min(reserved)}`, which is the core's"
+                )
+        return declared
+
+    def _refuse_unknown_hooks(self, unique: str) -> None:
+        """A misspelt hook would never be called; ``check_pending`` finds it."""
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            plugin = self._manager.get_plugin(unique)
+            wrong = [name for name in dir(plugin) if name.startswith("codrun_") and not hasattr(Hooks, name)]
+            known = [name for name in dir(Hooks) if name.startswith("codrun_")]
+            near = difflib.get_close_matches(wrong[0], known, 1) if wrong else []
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise PluginError(f"unknown hook `{wrong[0] if wrong else '?'}`{hint}") from error
+
+    def _claim(self, component: Component, plugin: Plugin) -> None:
+        place = (component.kind, component.name)
+        if place in self._components:
+            first = self._components[place][1]
+            self._clashes[place] = (
+                f"{component.kind} `{component.name}` is claimed by two plugins: `{first.name}` of {first.distribution} "
+                f"and `{plugin.name}` of {plugin.distribution}; uninstall one of them"
+            )
+            return
+        self._components[place] = (component, plugin)
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each broken plugin and each name claimed twice."""
+        broken = [
+            f"plugin `{plugin.name}` of {plugin.distribution} ({plugin.module}) is broken and left out: {plugin.fault}"
+            for plugin in self.plugins
+            if plugin.fault
+        ]
+        return broken + list(self._clashes.values())
+
+    def names(self, kind: Kind) -> list[str]:
+        """The names of every working component of a kind, sorted."""
+        return sorted(name for of, name in self._components if of == kind)
+
+    def find(self, kind: Kind, name: str) -> Component:
+        """The component, or a :class:`PluginError` that says which near name there is, or which plugin broke."""
+        place = (kind, name)
+        if place in self._clashes:
+            raise PluginError(self._clashes[place])
+        if place in self._components:
+            return self._components[place][0]
+        near = difflib.get_close_matches(name, self.names(kind), 1)
+        hint = f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(self.names(kind)) or 'none'}"
+        broken = [plugin.name for plugin in self.plugins if plugin.fault]
+        if broken and not near:
+            hint += f" (plugin {', '.join(f'`{each}`' for each in broken)} is broken and may have brought it)"
+        raise PluginError(f"no {kind} is named `{name}`{hint}")
+
+    def build(self, kind: Kind, name: str, options: Mapping[str, Any], context: BuildContext) -> Any:
+        """Import the component's class and build it from validated options."""
+        component = self.find(kind, name)
+        checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
+        return _attribute(component.build)(checked, context)
+
+    def identity(self, kind: Kind, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
+        component = self.find(kind, name)
+        checked = component.options.model_validate(dict(options))
+        decides = _attribute(component.identity)(checked) if component.identity else checked.model_dump(mode="json")
+        return {"use": name, "version": component.version, "options": decides}
+
+
+def _attribute(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
