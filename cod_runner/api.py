@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import pluggy
 from pydantic import (
@@ -498,6 +498,15 @@ class TrainSettings(Options):
             raise ValueError("each of the two must be at least 0 and below 1")
         return value
 
+    default_epochs: ClassVar[int] = 100
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_length(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("epochs") is None and value.get("steps") is None:
+            return {**value, "epochs": cls.default_epochs}
+        return value
+
     @model_validator(mode="after")
     def _one_length(self) -> TrainSettings:
         if self.epochs is not None and self.steps is not None:
@@ -507,6 +516,8 @@ class TrainSettings(Options):
 
 class FinetuneSettings(TrainSettings):
     """How a teacher is fine-tuned, once, on gold labels."""
+
+    default_epochs: ClassVar[int] = 3
 
     rows: int = Field(5000, ge=2, description="training rows, drawn from the pool; more than there are: all")
     lr: float = Field(2.0e-5, gt=0)

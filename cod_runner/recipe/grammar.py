@@ -120,7 +120,7 @@ class Recipe(Section):
     counterfactuals: Counterfactuals | None = None
     methods: dict[str, list[WeightedLoss]] = Field(min_length=1)
     arms: list[Arm] = Field(default_factory=lambda: ["plain", "cod"], min_length=1)
-    train: TrainSettings = TrainSettings(epochs=100)
+    train: TrainSettings = TrainSettings()
     evaluate: Evaluate = Evaluate()
     expect: list[Expectation] = Field(default_factory=list)
     executor: Use = Use(use="processes")

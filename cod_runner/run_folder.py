@@ -1,0 +1,118 @@
+"""A run's folder: what it leaves, and how a second call finds what is done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cod_runner.errors import CodrunError
+from cod_runner.store import lock, write_whole
+
+LOG = logging.getLogger("codrun")
+
+
+class RunFolder:
+    """``runs/<name>/``: every path in it, and the only code that appends to ``cells.jsonl``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cells = path / "cells.jsonl"
+        self.counterfactuals = path / "counterfactuals.jsonl"
+        self.recipe = path / "recipe.yaml"
+        self.record = path / "run.json"
+        self.log = path / "run.log"
+        self.students = path / "students"
+
+    @contextmanager
+    def opened(self) -> Iterator[RunFolder]:
+        """Make the folder, lock it against a second run, and log to ``run.log`` while the block runs."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CodrunError(f"the run folder {self.path} cannot be made: {error.strerror}") from error
+        busy = f"{self.path} is in use by another codrun; wait until it has ended, or choose another --out"
+        with lock(self.path / ".lock", wait=False, busy=busy):
+            handler = logging.FileHandler(self.log, encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            LOG.addHandler(handler)
+            LOG.setLevel(logging.INFO)
+            LOG.propagate = False
+            try:
+                yield self
+            finally:
+                LOG.removeHandler(handler)
+                handler.close()
+
+    def finished_rows(self) -> dict[str, dict[str, Any]]:
+        """The last whole line of each key in ``cells.jsonl``; a torn line is ignored."""
+        rows: dict[str, dict[str, Any]] = {}
+        if not self.cells.exists():
+            return rows
+        for line in self.cells.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(row, dict) and isinstance(row.get("key"), str):
+                rows[row["key"]] = row
+        return rows
+
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """Add a finished cell and wait until it is on disk; a torn line before it is closed first."""
+        line = json.dumps(row, ensure_ascii=False, sort_keys=False) + "\n"
+        with self.cells.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
+        """Write JSON lines, whole."""
+        write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def provenance() -> dict[str, Any]:
+    """Where a run ran: versions, git commit of the working folder, machine. Nothing secret, no absolute paths."""
+    versions = {}
+    for name in ("codrun", "torch", "transformers", "datasets", "litellm", "pydantic", "tokenizers"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "git_commit": _git_commit(),
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+    }
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git_commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,64 @@
+"""Runs cells in worker processes that end with their parent, however it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any
+
+from cod_runner.api import BuildContext, CodrunError, Options
+
+
+class Processes:
+    """Kind ``executor``: ``jobs`` spawned processes that live as long as there are tasks."""
+
+    def __init__(self, options: Options, context: BuildContext) -> None:
+        self._say = context.say
+
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
+        """Results as they come. The first exception stops the workers and is raised here."""
+        if jobs == 1 or len(tasks) == 1:
+            yield from (work(task) for task in tasks)
+            return
+        pool = ProcessPoolExecutor(
+            max_workers=min(jobs, len(tasks)),
+            # fork would copy torch's thread pools in an undefined state
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_end_with_the_parent,
+        )
+        finished = False
+        try:
+            for future in as_completed([pool.submit(work, task) for task in tasks]):
+                yield future.result()
+            finished = True
+        except BrokenProcessPool as error:
+            raise CodrunError(
+                "a worker process died without a word (often: out of memory); "
+                "run again with a smaller --jobs, finished cells are kept"
+            ) from error
+        finally:
+            if not finished:
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_the_parent() -> None:
+    """In a worker: leave Ctrl-C to the parent, and end when the parent is gone, even by ``kill -9``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
