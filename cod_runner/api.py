@@ -34,16 +34,17 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError
+from cod_runner.spending import Reservation, Spending
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "Classifier", "CodrunError",
-    "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator",
-    "Input", "Kind", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption",
-    "Predictions", "Proposal", "ProviderError", "Request", "TeacherView", "TrainSettings", "VocabularyCut",
-    "hookimpl", "hookspec",
+    "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
+    "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
+    "Generator", "Input", "Kind", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
+    "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Spending", "TeacherView",
+    "TrainSettings", "VocabularyCut", "hookimpl", "hookspec",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -91,8 +92,25 @@ class Component:
     build: str
     summary: str
     identity: str | None = None
+    estimate: str | None = None
+    """For components that call paid models: ``"module:function"``, called by ``codrun plan`` as
+    ``estimate(options, examples, mean_characters) -> CallEstimate``; it must import nothing heavy."""
     version: int = 1
     """Raise it when the component's results change: it is part of every key."""
+
+
+@dataclass(frozen=True)
+class CallEstimate:
+    """What a component may spend on ``examples`` inputs: at least (each succeeds at once) and at most (all rounds)."""
+
+    model: str
+    calls_low: int
+    calls_high: int
+    tokens_low: int
+    tokens_high: int
+    usd_low: float | None = None
+    """None where the model's price is unknown, which is not 0."""
+    usd_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,8 @@ class BuildContext:
     """A folder of the component's own in the store, for what is worth keeping between runs."""
     say: Callable[[str], None] = lambda sentence: None
     """Tells the user one sentence (a warning or a note)."""
+    spending: Spending | None = None
+    """For generators that call paid models: the run's budget and meter, shared by all of them."""
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -374,6 +394,8 @@ class Attempt:
     """The teacher's, ``[classes]``; None where the candidate was refused before the teacher was asked."""
     edits: float | None = None
     tier: int = 0
+    usd: float | None = 0.0
+    """As :class:`Proposal`'s."""
 
 
 @dataclass(frozen=True)
@@ -397,6 +419,8 @@ class Proposal:
 
     input: Input
     tier: int = 0
+    usd: float | None = 0.0
+    """What the model call behind it cost when it was made; None where the price is unknown."""
 
 
 class TeacherView(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pluggy
 
-from cod_runner.api import KINDS, BuildContext, Component, Kind, hookspec
+from cod_runner.api import KINDS, BuildContext, CallEstimate, Component, Kind, hookspec
 from cod_runner.errors import PluginError
 
 ENTRY_POINT_GROUP = "codrun"
@@ -182,6 +182,17 @@ class Registry:
         checked = component.options.model_validate(dict(options))
         decides = _attribute(component.identity)(checked) if component.identity else checked.model_dump(mode="json")
         return {"use": name, "version": component.version, "options": decides}
+
+    def estimate(
+        self, kind: Kind, name: str, options: Mapping[str, Any], examples: int, mean_characters: float
+    ) -> CallEstimate | None:
+        """What the component may spend on model calls for ``examples`` inputs; None for one that makes none."""
+        component = self.find(kind, name)
+        if component.estimate is None:
+            return None
+        checked = component.options.model_validate(dict(options))
+        estimate: CallEstimate = _attribute(component.estimate)(checked, examples, mean_characters)
+        return estimate
 
 
 def _attribute(path: str) -> Any:

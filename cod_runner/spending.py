@@ -1,0 +1,130 @@
+"""What a run may spend on model calls and what it has spent: one meter, shared by every generator of the run."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from cod_runner.errors import CodrunError, ProviderError
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """The most that one call in flight can cost. Hand it back with ``settle`` or ``release``."""
+
+    tokens: int
+    usd: float | None
+
+
+class Spending:
+    """Budget and meter of one run. Safe to use from several threads and event loops.
+
+    A call is reserved before it is sent, at the most it can cost, and settled at what it did cost; so calls in
+    flight can never overrun a bound together. ``run`` names the run, the same after a resume: a generator that
+    keeps its own record of paid calls looks up what this run spent before and tells it with :meth:`resume`.
+    Answers that were paid for earlier cost nothing.
+    """
+
+    def __init__(
+        self, calls: int | None = None, tokens: int | None = None, usd: float | None = None, run: str = ""
+    ) -> None:
+        self.run = run
+        self._limit_calls, self._limit_tokens, self._limit_usd = calls, tokens, usd
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._tokens = 0
+        self._usd = 0.0
+        self._unpriced_calls = 0
+        self._reused = 0
+        self._in_flight: list[Reservation] = []
+        self._resumed: set[str] = set()
+
+    def require_a_bound(self, model: str, priced: bool) -> None:
+        """Raise :class:`CodrunError` if only USD are bounded and nobody knows what ``model`` costs."""
+        if self._limit_usd is not None and not priced and self._limit_calls is None and self._limit_tokens is None:
+            raise CodrunError(
+                f"counterfactuals.budget bounds USD alone, but the price of `{model}` is unknown; "
+                "bound `calls` or `tokens` too"
+            )
+
+    def resume(self, source: str, calls: int, tokens: int, usd: float, unpriced_calls: int = 0) -> None:
+        """Count what this run spent before it was resumed, once for each ``source`` (a ledger's path, say)."""
+        with self._lock:
+            if source in self._resumed:
+                return
+            self._resumed.add(source)
+            self._calls += calls
+            self._tokens += tokens
+            self._usd += usd
+            self._unpriced_calls += unpriced_calls
+
+    def reserve(self, tokens: int, usd: float | None) -> Reservation | None:
+        """Room for one more call of at most ``tokens`` (in and out) and ``usd`` (None: price unknown).
+
+        None means "not now": calls in flight hold what is left, so ask again when one has ended. Raises
+        :class:`ProviderError` when the budget has no room for the call even then.
+        """
+        wanted = Reservation(tokens, usd)
+        with self._lock:
+            self._refuse_if_spent(wanted)
+            if self._over_with(wanted):
+                return None
+            self._in_flight.append(wanted)
+            return wanted
+
+    def settle(self, reservation: Reservation, tokens: int, usd: float | None) -> None:
+        """The call was answered, and cost this."""
+        with self._lock:
+            self._remove(reservation)
+            self._calls += 1
+            self._tokens += tokens
+            self._usd += usd or 0.0
+            self._unpriced_calls += usd is None
+
+    def release(self, reservation: Reservation) -> None:
+        """The call failed and cost nothing."""
+        with self._lock:
+            self._remove(reservation)
+
+    def reused(self, answers: int = 1) -> None:
+        """Answers taken from what was paid for earlier."""
+        with self._lock:
+            self._reused += answers
+
+    def summary(self) -> dict[str, Any]:
+        """For ``run.json``: ``calls``, ``tokens``, ``usd`` (``"unknown"`` if a call had no price), ``reused``."""
+        with self._lock:
+            return {
+                "calls": self._calls,
+                "tokens": self._tokens,
+                "usd": "unknown" if self._unpriced_calls else round(self._usd, 6),
+                "reused": self._reused,
+            }
+
+    def _remove(self, reservation: Reservation) -> None:
+        # by identity: two reservations of one size are equal
+        self._in_flight = [held for held in self._in_flight if held is not reservation]
+
+    def _over_with(self, wanted: Reservation) -> bool:
+        held = [*self._in_flight, wanted]
+        return (
+            (self._limit_calls is not None and self._calls + len(held) > self._limit_calls)
+            or (self._limit_tokens is not None and self._tokens + sum(one.tokens for one in held) > self._limit_tokens)
+            or (self._limit_usd is not None and self._usd + sum(one.usd or 0.0 for one in held) > self._limit_usd)
+        )
+
+    def _refuse_if_spent(self, wanted: Reservation) -> None:
+        if self._limit_calls is not None and self._calls + 1 > self._limit_calls:
+            bound, needs = f"calls: {self._limit_calls}", "one more call"
+        elif self._limit_tokens is not None and self._tokens + wanted.tokens > self._limit_tokens:
+            bound, needs = f"tokens: {self._limit_tokens}", f"a call of up to {wanted.tokens} tokens"
+        elif self._limit_usd is not None and self._usd + (wanted.usd or 0.0) > self._limit_usd:
+            bound, needs = f"usd: {self._limit_usd:g}", f"a call of up to ${wanted.usd or 0.0:.4f}"
+        else:
+            return
+        cost = "an unknown price" if self._unpriced_calls else f"${self._usd:.4f}"
+        raise ProviderError(
+            f"the budget `{bound}` has no room for {needs}: this run has spent {self._calls} calls, "
+            f"{self._tokens} tokens, {cost}; every answer is kept, so raise counterfactuals.budget and run again"
+        )
