@@ -1,0 +1,82 @@
+"""Data sets in files, beside the recipe or inside an installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from cod_runner.api import BuildContext, LoadedData
+from codrun_data.identity import files_by_split, packaged_file
+from codrun_data.options import CsvOptions, FileOptions, JsonlOptions, PackageOptions, ParquetOptions, TsvOptions
+from codrun_data.rows import Table, delimited, json_lines, parquet
+from codrun_data.tables import load_tables
+
+
+class _OpenTable(Protocol):
+    def __call__(self, path: Path) -> Table: ...
+
+
+def _load(options: FileOptions, open_table: _OpenTable) -> LoadedData:
+    return load_tables(options, {split: open_table(path) for split, path in files_by_split(options).items()})
+
+
+class Csv:
+    """Component ``csv``."""
+
+    def __init__(self, options: CsvOptions, context: BuildContext) -> None:
+        self.options = options
+
+    def load(self) -> LoadedData:
+        options = self.options
+        return _load(options, lambda path: delimited(path, options.delimiter, options.quote, options.encoding))
+
+
+class Tsv:
+    """Component ``tsv``."""
+
+    def __init__(self, options: TsvOptions, context: BuildContext) -> None:
+        self.options = options
+
+    def load(self) -> LoadedData:
+        options = self.options
+        return _load(options, lambda path: delimited(path, "\t", options.quote, options.encoding))
+
+
+class Jsonl:
+    """Component ``jsonl``."""
+
+    def __init__(self, options: JsonlOptions, context: BuildContext) -> None:
+        self.options = options
+
+    def load(self) -> LoadedData:
+        return _load(self.options, lambda path: json_lines(path, self.options.encoding))
+
+
+class Parquet:
+    """Component ``parquet``."""
+
+    def __init__(self, options: ParquetOptions, context: BuildContext) -> None:
+        self.options = options
+
+    def load(self) -> LoadedData:
+        return _load(self.options, parquet)
+
+
+class Package:
+    """Component ``package`` and its presets."""
+
+    def __init__(self, options: PackageOptions, context: BuildContext) -> None:
+        self.options = options
+
+    def load(self) -> LoadedData:
+        path = packaged_file(self.options)
+        match path.suffix:
+            case ".csv":
+                table = delimited(path, ",", '"', self.options.encoding)
+            case ".tsv":
+                table = delimited(path, "\t", '"', self.options.encoding)
+            case ".jsonl":
+                table = json_lines(path, self.options.encoding)
+            case _:
+                table = parquet(path)
+        return load_tables(self.options, {"train": table})

@@ -1,0 +1,137 @@
+"""Data sets of the Hugging Face hub, through ``datasets``; folders laid out like a hub repository too."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
+from codrun_data.options import HubOptions, is_local
+from codrun_data.rows import Row, Table, batch_rows, column_positions
+from codrun_data.tables import load_tables
+
+SECONDS_TO_ANSWER = 8.0
+"""How long the hub may take to answer the first question; downloads themselves may take longer."""
+
+
+class Hub:
+    """Component ``hub`` and its presets."""
+
+    def __init__(self, options: HubOptions, context: BuildContext) -> None:
+        self.options = options
+        self._offline = context.offline
+
+    def load(self) -> LoadedData:
+        """Raises :class:`ProviderError` where the hub cannot be reached and :class:`DataError` where it has no
+        such data."""
+        fetched = self._fetch()
+        wanted = self.options.splits or {split: split for split in fetched}
+        for ours, theirs in wanted.items():
+            if theirs not in fetched:
+                raise DataError(
+                    f"{self.options.path}: `splits` takes `{ours}` from the split `{theirs}`, which is not there: "
+                    f"{', '.join(fetched)} are"
+                )
+        tables = {ours: self._table(ours, fetched[theirs]) for ours, theirs in wanted.items()}
+        return load_tables(self.options, tables, self._own_labels(fetched[next(iter(wanted.values()))]))
+
+    def _table(self, split: str, data: Any) -> Table:
+        name = f"{self.options.path}, split {split}"
+
+        def read(columns: Sequence[str]) -> Iterator[Row]:
+            column_positions(name, data.column_names, columns)
+            batches = data.select_columns(list(dict.fromkeys(columns))).with_format("arrow").iter(10_000)
+            return batch_rows(batches, columns)
+
+        return Table(name, read)
+
+    def _own_labels(self, data: Any) -> Sequence[str]:
+        """The class names that the hub keeps with the label column, if it does."""
+        return getattr(data.features.get(self.options.label), "names", None) or ()
+
+    def _fetch(self) -> dict[str, Any]:
+        """Every split as a ``datasets.Dataset``; from the hub's cache on disk where the hub is not to be asked."""
+        import datasets
+        import huggingface_hub
+
+        options = self.options
+        unreachable: str | None = None
+        if is_local(options.path):
+            if not Path(options.path).is_dir():
+                raise DataError(f"{options.path}: there is no such folder")
+        elif self._offline or huggingface_hub.constants.HF_HUB_OFFLINE:
+            unreachable = "this run is offline"
+        else:
+            unreachable = self._why_unreachable()
+        with _offline(unreachable is not None):
+            try:
+                return dict(
+                    datasets.load_dataset(
+                        options.path,
+                        name=options.config,
+                        revision=options.revision,
+                        data_files=dict(options.data_files) or None,
+                    )
+                )
+            except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+                if unreachable is not None:
+                    raise ProviderError(
+                        f"the data set `{options.path}` cannot be had: {unreachable}, and it is not in the hub's "
+                        "cache on this machine"
+                    ) from error
+                raise DataError(f"{options.path}: {_sentence(error)}") from error
+
+    def _why_unreachable(self) -> str | None:
+        """Ask the hub once, briefly, about the data set. None: it is there. A repository or revision that is not
+        there, or closed, raises :class:`DataError`."""
+        import httpx
+        from huggingface_hub import HfApi
+        from huggingface_hub import errors as hub_errors
+
+        try:
+            HfApi().dataset_info(self.options.path, revision=self.options.revision, timeout=SECONDS_TO_ANSWER)
+        except hub_errors.GatedRepoError as error:
+            raise DataError(
+                f"the data set `{self.options.path}` is gated: ask for access on its hub page, then set HF_TOKEN"
+            ) from error
+        except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as error:
+            raise DataError(
+                f"the hub has no data set `{self.options.path}`, or it is private: check the name, or set HF_TOKEN"
+            ) from error
+        except hub_errors.RevisionNotFoundError as error:
+            raise DataError(
+                f"the hub's data set `{self.options.path}` has no revision `{self.options.revision}`"
+            ) from error
+        except (httpx.HTTPError, hub_errors.HfHubHTTPError, OSError) as error:
+            return f"the hub cannot be reached ({type(error).__name__}: {error})".replace("\n", " ")
+        return None
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of a library's message, and a cure where we know one."""
+    text = str(error).strip().split("\n")[0].rstrip(".")
+    if "scripts are no longer supported" in text:
+        return f"{text}; set `revision: refs/convert/parquet`, the hub's own conversion"
+    if "Config name is missing" in text or "BuilderConfig" in text:
+        return f"{text}; set `config:`"
+    return text
+
+
+@contextlib.contextmanager
+def _offline(on: bool) -> Iterator[None]:
+    """Keep ``datasets`` from asking the hub: both libraries read their switch at import, so it is set in them."""
+    import datasets
+    import huggingface_hub
+
+    modules: tuple[Any, ...] = (huggingface_hub.constants, datasets.config)
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    try:
+        if on:
+            for module in modules:
+                module.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value

@@ -1,0 +1,81 @@
+"""Raw label cells to class ids."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cod_runner.api import DataError
+from codrun_data.options import TableOptions, as_name
+
+UNLABELLED = -1
+"""The id that hub data sets give to rows whose label is not public; the core refuses or drops such rows."""
+
+MOST_GUESSED = 50
+"""More distinct values than this are no label column."""
+
+
+class Labels:
+    """Resolves raw cells, as the options say: through ``values``, by name, or by id."""
+
+    def __init__(self, names: Sequence[str], options: TableOptions) -> None:
+        self.names = tuple(names)
+        self._column = options.label
+        self._values = options.values
+        self._ids = {name: index for index, name in enumerate(names)}
+        self._known: dict[tuple[type, Any], int | None] = {}
+
+    def resolve(self, raw: Any) -> int | None:
+        """Class id, :data:`UNLABELLED`, or None where ``values`` leaves the row out; ``LookupError`` for the rest."""
+        key = (type(raw), raw)
+        try:
+            if key not in self._known:
+                self._known[key] = self._resolved(raw)
+        except TypeError as error:  # a list or mapping in the cell
+            raise LookupError(f"the label `{raw}` in column `{self._column}` is not a name or a number") from error
+        return self._known[key]
+
+    def _resolved(self, raw: Any) -> int | None:
+        if raw is None or raw == "":
+            raise LookupError(f"the row has no label in column `{self._column}`")
+        name = as_name(raw)
+        if self._values:
+            if name in self._values:
+                mapped = self._values[name]
+                return None if mapped is None else self._ids[mapped]
+            raise LookupError(f"`values` says nothing about the label `{name}`; add it, with null to leave it out")
+        if name in self._ids:
+            return self._ids[name]
+        if isinstance(raw, bool):
+            name = str(int(raw))
+        if name == str(UNLABELLED):
+            return UNLABELLED
+        if name.isdecimal() and int(name) < len(self.names):
+            return int(name)
+        near = difflib.get_close_matches(name, self.names, 1)
+        hint = f"did you mean `{near[0]}`? " if near else ""
+        raise LookupError(
+            f"the label `{name}` in column `{self._column}` is unknown; {hint}there are: {', '.join(self.names)}, "
+            f"or the ids 0 to {len(self.names) - 1}; `values:` can map other values to these names"
+        )
+
+
+def label_names(options: TableOptions, raw: Iterable[Any], source: str, own: Sequence[str] = ()) -> tuple[str, ...]:
+    """Label names in the order of class ids: the option's; those that ``values`` maps to; the source's ``own``; or
+    the distinct values found, in the order of numbers if all are numbers, else of the alphabet."""
+    if options.labels:
+        return options.labels
+    if options.values:
+        return tuple(dict.fromkeys(name for name in options.values.values() if name is not None))
+    if own:
+        return tuple(own)
+    found = sorted({as_name(value) for value in raw if value is not None and value != ""})
+    if len(found) > MOST_GUESSED:
+        raise DataError(
+            f"{source}: column `{options.label}` has {len(found):,} distinct values, too many for labels; "
+            "set `label:` to the column of the labels, or list `labels:`"
+        )
+    if all(name.lstrip("-").isdecimal() for name in found):
+        found.sort(key=int)
+    return tuple(found)

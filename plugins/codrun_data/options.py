@@ -1,0 +1,190 @@
+"""The options of every data set component. Light: validation and documentation only."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from cod_runner.api import Options, PathOption
+
+
+def as_name(value: object) -> str:
+    """A raw cell as the text that label names, ``values:`` and ``where:`` are compared with.
+
+    Surrounding spaces go, ``1.0`` is ``1`` (spreadsheets write it so), a bool is ``true`` or ``false``.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _scalar_name(value: Any) -> Any:
+    return as_name(value) if isinstance(value, bool | int | float) else value
+
+
+def _string_keys(value: Any) -> Any:
+    return {_scalar_name(key): each for key, each in value.items()} if isinstance(value, Mapping) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+Name = Annotated[str, BeforeValidator(_scalar_name)]
+"""Text in a recipe where a bare number or bool is meant as text."""
+
+
+class HoldOut(Options):
+    """A split made by setting rows of another one apart."""
+
+    of: str = Field(description="the split that gives the rows")
+    rows: int = Field(ge=1, description="how many; the same rows in every run")
+
+
+class TableOptions(Options):
+    """What all data sets share: which columns, which rows, which labels."""
+
+    text: str = Field("text", min_length=1, description="column of the input")
+    label: str = Field("label", min_length=1, description="column of the label: names, or ids counted from 0")
+    labels: tuple[Name, ...] = Field((), description="label names in the order of their class ids; absent: guessed")
+    values: Annotated[dict[str, Name | None], BeforeValidator(_string_keys)] = Field(
+        default_factory=dict, description="raw value to label name; null leaves the row out"
+    )
+    where: Annotated[dict[str, Annotated[list[Name], BeforeValidator(_one_or_more)]], Field()] = Field(
+        default_factory=dict, description="column to the value, or list of values, that a row must have"
+    )
+    max_characters: int | None = Field(None, ge=1, description="longer texts are left out")
+    hold_out: dict[str, HoldOut] = Field(
+        default_factory=dict,
+        description="new split made of some rows of another: `{validation: {of: test, rows: 500}}`",
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("lists the same label twice")
+        if len(value) == 1:
+            raise ValueError("one label alone leaves nothing to classify; name at least two")
+        return value
+
+    @model_validator(mode="after")
+    def _values_name_labels(self) -> TableOptions:
+        if self.labels:
+            for raw, name in self.values.items():
+                if name is not None and name not in self.labels:
+                    raise ValueError(f"`values` maps `{raw}` to `{name}`, which is not among `labels`")
+        return self
+
+
+class EncodedText(Options):
+    """Files of text have an encoding."""
+
+    encoding: str = Field("utf-8", description="of the file, for example `cp1252` or `utf-16`")
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, value: str) -> str:
+        try:
+            codecs.lookup(value)
+        except LookupError as error:
+            raise ValueError(
+                f"no encoding is called `{value}`; try `utf-8`, `cp1252`, `latin-1` or `utf-16`"
+            ) from error
+        return value
+
+
+class FileOptions(TableOptions):
+    """A data set in one file, or in one file a split."""
+
+    path: PathOption = Field(description="the file; relative to the recipe")
+    splits: dict[str, PathOption] = Field(
+        default_factory=dict, description="further files by split name; `path` is the split `train`"
+    )
+
+    @field_validator("splits")
+    @classmethod
+    def _train_is_path(cls, value: dict[str, str]) -> dict[str, str]:
+        if "train" in value:
+            raise ValueError("`path` is the split `train`; `splits` names the other files")
+        return value
+
+
+class CsvOptions(FileOptions, EncodedText):
+    """A CSV file with a header line."""
+
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    quote: str | None = Field('"', min_length=1, max_length=1, description="null: quotes are ordinary characters")
+
+
+class TsvOptions(FileOptions, EncodedText):
+    """A file of tab-separated values with a header line."""
+
+    quote: str | None = Field('"', min_length=1, max_length=1, description="null: quotes are ordinary characters")
+
+
+class JsonlOptions(FileOptions, EncodedText):
+    """One JSON object a line."""
+
+
+class ParquetOptions(FileOptions):
+    """A Parquet file."""
+
+
+class PackageOptions(TableOptions, EncodedText):
+    """A file inside an installed Python package, which is found but not imported."""
+
+    package: str = Field(pattern=r"^[A-Za-z_]\w*$", description="the package's import name")
+    file: str = Field(description="path inside the package; its ending says the format")
+    distribution: str | None = Field(
+        None, description="what pip installs the package by, for the message if it is missing"
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _inside_the_package(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("is a path inside the package: neither absolute nor with `..`")
+        if path.suffix not in FORMATS:
+            raise ValueError(f"ends in none of {', '.join(FORMATS)}, which say the format")
+        return value
+
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+"""Endings of the files that a package may carry."""
+
+
+class HubOptions(TableOptions):
+    """A data set on the Hugging Face hub, or a local folder laid out like one."""
+
+    path: str = Field(min_length=1, description="`owner/name`; `./folder` and absolute paths are local folders")
+    config: str | None = Field(None, description="the configuration, where there are several")
+    revision: str | None = Field(None, description="branch, tag or commit; a commit pins the data")
+    data_files: dict[str, str] = Field(
+        default_factory=dict,
+        description="split name to a file pattern in the repository, where its layout does not say",
+    )
+    splits: dict[str, str] = Field(
+        default_factory=dict, description="our split name to the hub's; absent: all, as named"
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _folder_beside_the_recipe(cls, value: str, info: ValidationInfo) -> str:
+        if not is_local(value):
+            return value
+        folder = (info.context or {}).get("folder")
+        path = Path(value).expanduser()
+        return str(path if path.is_absolute() or folder is None else Path(folder, path).absolute())
+
+
+def is_local(path: str) -> bool:
+    """Whether a hub path means a folder on this machine."""
+    return path.startswith((".", "/", "~")) or Path(path).is_absolute()
