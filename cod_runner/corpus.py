@@ -1,0 +1,232 @@
+"""From loaded data to what an experiment uses: a clean training pool and an evaluation split apart from it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from cod_runner.api import DataError, Example, Input, LoadedData
+from cod_runner.errors import CodrunError
+
+EVALUATION_SHARE = 0.2
+EVALUATION_ROWS = 2_000
+"""Without splits of its own, a data set gives this share of its rows, at most so many, to the evaluation."""
+
+UNLABELLED = -1
+"""A label that is not public, as in GLUE's test sets."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows left out, by reason."""
+
+    empty: int = 0
+    unlabelled: int = 0
+    duplicate: int = 0
+    """Further rows of one text under one label; the first is kept."""
+    conflicting: int = 0
+    """Rows of a text that stands there under several labels; none is kept."""
+    overlapping: int = 0
+    """Rows of the pool whose text is in the evaluation split too."""
+
+    def __add__(self, other: Dropped) -> Dropped:
+        return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def sentence(self) -> str:
+        """What was dropped and why; empty where nothing was."""
+        reasons = (
+            (self.empty, "without text"),
+            (self.unlabelled, "without a label"),
+            (self.duplicate, "that repeat another"),
+            (self.conflicting, "whose text stands under several labels"),
+            (self.overlapping, "of the pool that are in the evaluation split"),
+        )
+        named = [f"{count:,} {reason}" for count, reason in reasons if count]
+        return f"dropped rows: {', '.join(named)}" if named else ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What an experiment draws from, and what it is measured on; no content is in both."""
+
+    labels: tuple[str, ...]
+    pool: tuple[Example, ...]
+    """The teacher's training rows and the few-shot originals come from here; in the order of the data."""
+    evaluation: tuple[Example, ...]
+    notes: tuple[str, ...]
+    dropped: Dropped
+
+
+def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
+    """Clean the data and set the evaluation split ``split`` apart from the training pool.
+
+    Texts count as equal when they are equal after Unicode NFC and folding of white space; case counts. Data in a
+    single split gives :data:`EVALUATION_SHARE` of its rows, stratified; which ones depends on ``seed`` and on the
+    texts themselves, not on the order of the rows. Raises :class:`DataError`.
+    """
+    notes = list(data.notes)
+    if split in data.splits:
+        pool_name = _pool_split(data, split)
+        _refuse_unlabelled(data, split)
+        evaluation, dropped = _cleaned(data.splits[split])
+        pool, dropped_here = _cleaned(data.splits[pool_name])
+        held = {content_of(example.input) for example in evaluation}
+        apart = [example for example in pool if content_of(example.input) not in held]
+        dropped = dropped + dropped_here + Dropped(overlapping=len(pool) - len(apart))
+        pool = apart
+    else:
+        pool_name = _only_split(data, split)
+        rows, dropped = _cleaned(data.splits[pool_name])
+        _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
+        evaluation, pool = _stratified(rows, len(data.labels), seed)
+        notes.append(
+            f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are set apart for the "
+            "evaluation, the same in every run"
+        )
+    if dropped.sentence():
+        notes.append(dropped.sentence())
+    _check_classes(data.labels, pool, f"the training pool (split `{pool_name}`)", least=1, dropped=dropped)
+    if not evaluation:
+        raise DataError(f"the evaluation split `{split}` has no rows; {dropped.sentence() or 'it is empty'}")
+    absent = [name for name, rows in zip(data.labels, _by_class(evaluation, len(data.labels)), strict=True) if not rows]
+    if absent:
+        notes.append(f"the evaluation split `{split}` has no row of {', '.join(f'`{name}`' for name in absent)}")
+    _check_apart(pool, evaluation)
+    return Corpus(data.labels, tuple(pool), tuple(evaluation), tuple(notes), dropped)
+
+
+def content_of(value: Input) -> Input:
+    """What makes two inputs the same: a text after NFC and folding of white space; a vector as it is."""
+    if isinstance(value, str):
+        return " ".join(unicodedata.normalize("NFC", value).split())
+    return value
+
+
+def content_rank(purpose: str, seed: int, example: Example) -> bytes:
+    """A pseudo-random sort key that depends on the purpose, the seed and the content alone: an order by it is the
+    same however the rows of a file are ordered, and in every process."""
+    content = content_of(example.input)
+    spelled = content if isinstance(content, str) else repr(tuple(map(float, content)))
+    return hashlib.sha256(f"{purpose}\0{seed}\0{spelled}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _pool_split(data: LoadedData, evaluation: str) -> str:
+    others = [name for name in data.splits if name != evaluation]
+    if "train" in others:
+        return "train"
+    if len(others) == 1:
+        return others[0]
+    if not others:
+        raise DataError(
+            f"the only split of the data is `{evaluation}`, which cannot be trained on and evaluated on at once; "
+            "with another name in `evaluate.split` some of its rows are set apart"
+        )
+    raise DataError(
+        f"which split is the training pool? none is named `train`: there are {_listed(data.splits)}; "
+        "name it `train` in the data set's `splits`"
+    )
+
+
+def _only_split(data: LoadedData, wanted: str) -> str:
+    if not data.splits:
+        raise DataError("the data set has no rows")
+    if len(data.splits) > 1:
+        raise DataError(
+            f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}"
+        )
+    return next(iter(data.splits))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _refuse_unlabelled(data: LoadedData, split: str) -> None:
+    rows = data.splits[split]
+    if rows and all(example.label == UNLABELLED for example in rows):
+        labelled = [name for name, each in data.splits.items() if any(row.label != UNLABELLED for row in each)]
+        raise DataError(
+            f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets), so nothing can be "
+            f"measured on it; splits with labels: {_listed(labelled) or 'none'}"
+        )
+
+
+def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
+    """Rows with text and label, one for each content, in their order."""
+    labels_of: dict[Input, set[int]] = {}
+    first: dict[Input, Example] = {}
+    empty = unlabelled = 0
+    seen: Counter[Input] = Counter()
+    for example in rows:
+        content = content_of(example.input)
+        if len(content) == 0:
+            empty += 1
+        elif example.label == UNLABELLED:
+            unlabelled += 1
+        else:
+            seen[content] += 1
+            labels_of.setdefault(content, set()).add(example.label)
+            first.setdefault(content, example)
+    conflicting = sum(seen[content] for content, labels in labels_of.items() if len(labels) > 1)
+    kept = [example for content, example in first.items() if len(labels_of[content]) == 1]
+    duplicate = seen.total() - conflicting - len(kept)
+    return kept, Dropped(empty=empty, unlabelled=unlabelled, duplicate=duplicate, conflicting=conflicting)
+
+
+def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:
+    by_class: list[list[Example]] = [[] for _ in range(classes)]
+    for example in rows:
+        by_class[example.label].append(example)
+    return by_class
+
+
+def _stratified(rows: Sequence[Example], classes: int, seed: int) -> tuple[list[Example], list[Example]]:
+    """(evaluation, rest), each in the order of the rows. Each class gives its share, by largest remainder, but at
+    least one row, and keeps at least one."""
+    by_class = _by_class(rows, classes)
+    wanted = min(EVALUATION_ROWS, round(EVALUATION_SHARE * len(rows)))
+    shares = [wanted * len(each) / len(rows) for each in by_class]
+    counts = [math.floor(share) for share in shares]
+    by_remainder = sorted(range(classes), key=lambda label: (counts[label] - shares[label], label))
+    for label in by_remainder[: wanted - sum(counts)]:
+        counts[label] += 1
+    chosen: set[str] = set()
+    for each, count in zip(by_class, counts, strict=True):
+        ranked = sorted(each, key=lambda example: content_rank("evaluation", seed, example))
+        chosen.update(example.id for example in ranked[: min(max(count, 1), len(each) - 1)])
+    return [row for row in rows if row.id in chosen], [row for row in rows if row.id not in chosen]
+
+
+def _check_classes(labels: Sequence[str], rows: Sequence[Example], where: str, *, least: int, dropped: Dropped) -> None:
+    """At least two classes, each of them with at least ``least`` rows."""
+    aside = f" ({dropped.sentence()})" if dropped.sentence() else ""
+    if not rows:
+        raise DataError(f"{where} has no rows{aside}")
+    counts = [len(each) for each in _by_class(rows, len(labels))]
+    there = [name for name, count in zip(labels, counts, strict=True) if count]
+    if len(there) == 1:
+        raise DataError(
+            f"{where} holds rows of one class only, `{there[0]}`, so there is nothing to tell apart{aside}; "
+            "check the label column and `labels:`"
+        )
+    for name, count in zip(labels, counts, strict=True):
+        if count < least:
+            have = f"only {count:,}" if count else "none"
+            raise DataError(
+                f"{where} needs at least {least} rows of the class `{name}` and has {have}{aside}; "
+                "add rows, or take the label out of `labels:`"
+            )
+
+
+def _check_apart(pool: Sequence[Example], evaluation: Sequence[Example]) -> None:
+    """The last line of defence: nothing that is measured on may have been trained on."""
+    held = {content_of(example.input) for example in evaluation}
+    shared = sum(content_of(example.input) in held for example in pool)
+    if shared:
+        raise CodrunError(
+            f"{shared:,} rows of the training pool are in the evaluation split: a fault of codrun, report it"
+        )

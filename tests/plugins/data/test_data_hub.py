@@ -1,0 +1,219 @@
+"""The hub component and the paper's presets, each through the real `datasets` loader on a folder that has the hub
+repository's own layout, columns, types and card; and what is said where the hub cannot be reached."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+from pydantic import ValidationError
+
+from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
+from cod_runner.corpus import prepare_corpus
+from cod_runner.registry import Registry
+from codrun_data.hub import Hub
+from codrun_data.options import HubOptions
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    found = Registry()
+    found.register("data", "codrun_data.plugin", lambda: __import__("codrun_data.plugin").plugin)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+Tables = dict[str, dict[str, list[Any]]]
+"""Split name to column name to cells."""
+
+
+def card(config: str, label: str, names: list[str], columns: list[str], splits: list[str], folder: str) -> str:
+    """A data set card as the hub's repositories carry it: features with class names, and where each split lies."""
+    features = "".join(
+        f"  - name: {column}\n    dtype: {'int32' if column == 'idx' else 'string'}\n"
+        for column in columns
+        if column != label
+    )
+    classes = "".join(f"          '{index}': {name}\n" for index, name in enumerate(names))
+    files = "".join(f"  - split: {split}\n    path: {folder}/{split}-*\n" for split in splits)
+    return (
+        f"---\ndataset_info:\n- config_name: {config}\n  features:\n{features}"
+        f"  - name: {label}\n    dtype:\n      class_label:\n        names:\n{classes}"
+        f"configs:\n- config_name: {config}\n  data_files:\n{files}---\n"
+    )
+
+
+def repository(folder: Path, config: str, names: list[str], splits: Tables, where: str | None = None) -> Path:
+    where = where or config
+    (folder / where).mkdir(parents=True)
+    columns = list(next(iter(splits.values())))
+    for split, table in splits.items():
+        made = pyarrow.table({name: _typed(name, cells) for name, cells in table.items()})
+        pyarrow.parquet.write_table(made, folder / where / f"{split}-00000-of-00001.parquet")
+    (folder / "README.md").write_text(card(config, "label", names, columns, list(splits), where))
+    return folder
+
+
+def _typed(name: str, cells: list[Any]) -> pyarrow.Array:
+    kinds = {"label": pyarrow.int64(), "idx": pyarrow.int32(), "sentiment": pyarrow.int32()}
+    return pyarrow.array(cells, kinds.get(name, pyarrow.string()))
+
+
+def load(registry: Registry, use: str, path: Path, **options: Any) -> LoadedData:
+    loaded: LoadedData = registry.build("dataset", use, {"path": str(path), **options}, BuildContext()).load()
+    return loaded
+
+
+def brief(loaded: LoadedData) -> dict[str, list[tuple[Any, int]]]:
+    return {split: [(each.input, each.label) for each in rows] for split, rows in loaded.splits.items()}
+
+
+@pytest.mark.parametrize(
+    ("use", "names"), [("sst2", ["negative", "positive"]), ("cola", ["unacceptable", "acceptable"])]
+)
+def test_glue(registry: Registry, tmp_path: Path, use: str, names: list[str]) -> None:
+    def table(labels: list[int], start: str) -> dict[str, list[Any]]:
+        texts = [f"{start} {row}" for row in range(len(labels))]
+        return {"sentence": texts, "label": labels, "idx": list(range(len(labels)))}
+
+    path = repository(
+        tmp_path / "glue",
+        use,
+        names,
+        {"train": table([0, 1, 1, 0], "t"), "validation": table([1, 0], "v"), "test": table([-1, -1], "x")},
+    )
+    loaded = load(registry, use, path)
+    assert loaded.labels == tuple(names)
+    assert brief(loaded)["validation"] == [("v 0", 1), ("v 1", 0)]
+    assert [example.id for example in loaded.splits["train"]] == ["train:1", "train:2", "train:3", "train:4"]
+    assert len(prepare_corpus(loaded, "validation").evaluation) == 2
+    with pytest.raises(DataError, match="labels of the split `test` are not public"):
+        prepare_corpus(loaded, "test")
+
+
+def test_imdb(registry: Registry, tmp_path: Path) -> None:
+    splits: Tables = {
+        "train": {"text": ["good", "x" * 301, "y" * 300], "label": [1, 0, 0]},
+        "test": {"text": ["bad"], "label": [0]},
+        "unsupervised": {"text": ["unknown"], "label": [-1]},
+    }
+    loaded = load(registry, "imdb", repository(tmp_path / "imdb", "plain_text", ["neg", "pos"], splits))
+    assert loaded.labels == ("negative", "positive")
+    assert brief(loaded) == {"train": [("good", 1), ("y" * 300, 0)], "validation": [("bad", 0)]}
+    assert "1 longer than 300 characters" in loaded.notes[0]
+
+
+def test_amazon(registry: Registry, tmp_path: Path) -> None:
+    splits: Tables = {
+        "train": {"label": [1, 0, 1], "title": ["t"] * 3, "content": ["good", "c" * 60, "c" * 61]},
+        "test": {"label": [0], "title": ["t"], "content": ["bad"]},
+    }
+    path = repository(tmp_path / "amazon", "amazon_polarity", ["negative", "positive"], splits)
+    loaded = load(registry, "amazon", path)
+    assert brief(loaded) == {"train": [("good", 1), ("c" * 60, 0)], "validation": [("bad", 0)]}
+
+
+def test_yelp_stars_are_counted_from_nought(registry: Registry, tmp_path: Path) -> None:
+    stars = ["1 star", "2 star", "3 stars", "4 stars", "5 stars"]
+    splits: Tables = {
+        "train": {"label": [0, 1, 2, 3, 4, 4], "text": ["one", "two", "three", "four", "five", "z" * 251]},
+        "test": {"label": [index % 5 for index in range(2_000)], "text": [f"t {index}" for index in range(2_000)]},
+    }
+    loaded = load(registry, "yelp", repository(tmp_path / "yelp", "yelp_review_full", stars, splits))
+    assert brief(loaded)["train"] == [("one", 0), ("two", 0), ("four", 1), ("five", 1)]
+    assert {split: len(rows) for split, rows in loaded.splits.items()} == {"train": 4, "test": 600, "validation": 1_000}
+    assert {int(str(each.input).split()[1]) % 5 for each in loaded.splits["validation"] if each.label == 1} == {3, 4}
+
+
+def test_sent140_reads_the_hub_s_own_conversion(registry: Registry, tmp_path: Path) -> None:
+    folder = tmp_path / "sentiment140"
+    for split, rows in {"train": 2_000, "test": 9}.items():
+        (folder / "sentiment140" / split).mkdir(parents=True)
+        sentiment = [4 * (row % 2) for row in range(rows)] if split == "train" else [0, 2, 4] * 3
+        columns = {name: [f"{split} {name} {row}" for row in range(rows)] for name in ("text", "date", "user")}
+        columns |= {"sentiment": sentiment, "query": ["NO_QUERY"] * rows}  # type: ignore[dict-item]
+        table = pyarrow.table({name: _typed(name, cells) for name, cells in columns.items()})
+        pyarrow.parquet.write_table(table, folder / "sentiment140" / split / "0000.parquet")
+    assert registry.find("dataset", "sent140").options().revision == "refs/convert/parquet"  # type: ignore[attr-defined]
+    loaded = load(registry, "sent140", folder)
+    assert {split: len(rows) for split, rows in loaded.splits.items()} == {"train": 400, "test": 6, "validation": 1_600}
+    assert {(int(str(each.input).split()[-1]) % 2, each.label) for each in loaded.splits["train"]} == {(0, 0), (1, 1)}
+    assert "3 whose label `values` leaves out" in " ".join(loaded.notes)
+
+
+def test_class_names_of_the_hub_are_used_where_the_recipe_gives_none(registry: Registry, tmp_path: Path) -> None:
+    names = ["world", "sports", "business"]
+    path = repository(tmp_path / "news", "default", names, {"train": {"text": ["a", "b"], "label": [2, 0]}}, "data")
+    loaded = load(registry, "hub", path)
+    assert loaded.labels == tuple(names)
+    assert brief(loaded) == {"train": [("a", 2), ("b", 0)]}
+
+
+def test_faults_of_a_hub_data_set(registry: Registry, tmp_path: Path) -> None:
+    path = repository(tmp_path / "news", "default", ["a", "b"], {"train": {"text": ["x"], "label": [1]}}, "data")
+    with pytest.raises(DataError, match=r"split train: there is no column `txt`; did you mean `text`\?"):
+        load(registry, "hub", path, text="txt")
+    with pytest.raises(DataError, match="`validation` from the split `dev`, which is not there: train are"):
+        load(registry, "hub", path, splits={"train": "train", "validation": "dev"})
+    with pytest.raises(DataError, match="config"):
+        load(registry, "hub", path, config="other")
+    with pytest.raises(DataError, match="there is no such folder"):
+        load(registry, "hub", tmp_path / "nowhere")
+
+
+def test_a_local_folder_lies_beside_the_recipe(registry: Registry, tmp_path: Path) -> None:
+    splits: Tables = {"train": {"text": ["x", "y"], "label": [1, 0]}}
+    path = repository(tmp_path / "news", "default", ["a", "b"], splits, "data")
+    built = registry.build("dataset", "hub", {"path": "./news"}, BuildContext(folder=tmp_path))
+    assert brief(built.load()) == {"train": [("x", 1), ("y", 0)]}
+    before = registry.identity("dataset", "hub", {"path": str(path)})
+    moved = path.rename(tmp_path / "moved")
+    assert registry.identity("dataset", "hub", {"path": str(moved)}) == before
+    (moved / "README.md").write_text("---\n---\n")
+    assert registry.identity("dataset", "hub", {"path": str(moved)}) != before
+
+
+def test_identity_of_a_hub_name_holds_the_revision(registry: Registry) -> None:
+    plain = registry.identity("dataset", "sst2", {})
+    assert plain["options"]["path"] == "nyu-mll/glue"
+    assert registry.identity("dataset", "sst2", {"revision": "abc"}) != plain
+
+
+def test_presets_keep_the_checks_and_texts_of_their_options(registry: Registry) -> None:
+    model = registry.find("dataset", "yelp").options
+    options = model.model_validate({"values": {0: "negative", 4: "positive"}, "revision": "abc"})
+    assert options.model_dump()["values"] == {"0": "negative", "4": "positive"}
+    assert model.model_fields["labels"].description == HubOptions.model_fields["labels"].description
+    assert HubOptions.model_fields["labels"].default == ()
+    with pytest.raises(ValidationError, match="`good`, which is not among `labels`"):
+        model.model_validate({"values": {"0": "good"}})
+
+
+def test_offline_says_so_at_once() -> None:
+    started = time.monotonic()
+    with pytest.raises(ProviderError, match=r"`no-such/data-set` cannot be had: this run is offline, and it is not in"):
+        Hub(HubOptions.model_validate({"path": "no-such/data-set"}), BuildContext(offline=True)).load()
+    assert time.monotonic() - started < 5
+
+
+def test_a_hub_that_cannot_be_reached_is_one_quick_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(
+        ProviderError, match=r"cannot be had: the hub cannot be reached \(ConnectError: .*refused"
+    ) as caught:
+        Hub(HubOptions.model_validate({"path": "no-such/data-set"}), BuildContext()).load()
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 10
+    assert not datasets.config.HF_HUB_OFFLINE, "the switch is put back"
