@@ -47,11 +47,15 @@ def each_output(
             batch = {name: value.to(device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
             outputs = classifier(batch, hidden=layers)
             count = len(positions)
-            yield positions, rows[:count], Outputs(
-                logits=outputs.logits[:count].float(),
-                hidden={layer: states[:count].float() for layer, states in outputs.hidden.items()},
-                mask=None if outputs.mask is None else outputs.mask[:count],
-                pooled_at=None if outputs.pooled_at is None else outputs.pooled_at[:count],
+            yield (
+                positions,
+                rows[:count],
+                Outputs(
+                    logits=outputs.logits[:count].float(),
+                    hidden={layer: states[:count].float() for layer, states in outputs.hidden.items()},
+                    mask=None if outputs.mask is None else outputs.mask[:count],
+                    pooled_at=None if outputs.pooled_at is None else outputs.pooled_at[:count],
+                ),
             )
             done += count
             progress(done, len(inputs))

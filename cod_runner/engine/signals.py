@@ -62,7 +62,13 @@ class SignalStore:
         What is there already is kept as it is: the teacher speaks once.
         """
         distinct = list({input_key(value): value for value in inputs}.values())
-        missing = [value for value in distinct if not self._has(teacher.fingerprint, value, layers)]
+        said = self.logits(teacher.fingerprint, distinct)
+        missing = [
+            value
+            for value in distinct
+            if input_key(value) not in said
+            or not all(self.hidden_path(teacher.fingerprint, value, layer).exists() for layer in layers)
+        ]
         if not missing:
             return 0
         with self._connected() as connection:
@@ -77,7 +83,13 @@ class SignalStore:
                     ids = torch.tensor(one.ids, dtype=torch.int64).numpy().tobytes()
                     connection.execute(
                         "insert or ignore into said values (?, ?, ?, ?, ?)",
-                        (teacher.fingerprint, input_key(value), outputs.logits[row].cpu().numpy().tobytes(), ids, pooled),
+                        (
+                            teacher.fingerprint,
+                            input_key(value),
+                            outputs.logits[row].cpu().numpy().tobytes(),
+                            ids,
+                            pooled,
+                        ),
                     )
                 connection.commit()
         return len(missing)
@@ -103,11 +115,6 @@ class SignalStore:
         """Where one input's hidden state of one layer lies."""
         key = input_key(value)
         return self.folder / "hidden" / fingerprint[:32] / f"layer{layer}" / key[:2] / f"{key}.safetensors"
-
-    def _has(self, fingerprint: str, value: Input, layers: Sequence[int]) -> bool:
-        return input_key(value) in self.logits(fingerprint, [value]) and all(
-            self.hidden_path(fingerprint, value, layer).exists() for layer in layers
-        )
 
     def _keep_hidden(self, fingerprint: str, value: Input, layer: int, states: Tensor) -> None:
         path = self.hidden_path(fingerprint, value, layer)
@@ -136,6 +143,7 @@ class TeacherSignals:
 
     def __init__(self, store: SignalStore, fingerprint: str) -> None:
         self._store, self.fingerprint = store, fingerprint
+        self._known: dict[str, tuple[Tensor, tuple[int, ...], int]] = {}
         with store._connected() as connection:
             row = connection.execute("select shape from teachers where fingerprint = ?", (fingerprint,)).fetchone()
         if row is None:
@@ -146,46 +154,50 @@ class TeacherSignals:
 
     def logits(self, inputs: Sequence[Input]) -> Tensor:
         """``[inputs, classes]`` float32."""
-        found = self._store.logits(self.fingerprint, inputs)
-        try:
-            return torch.stack([found[input_key(value)] for value in inputs])
-        except KeyError:
-            raise CodrunError("the store lacks the teacher's word on an example; run again to make it") from None
+        return torch.stack([logits for logits, _, _ in self._said(inputs)])
 
     def ids(self, value: Input) -> tuple[int, ...]:
         """The teacher's token ids of an input, one a position."""
-        return self._said(value)[0]
+        return self._said([value])[0][1]
 
     def outputs(self, inputs: Sequence[Input], layers: Sequence[int]) -> Outputs:
         """The signals as a batch, padded on the right with zeros to its longest input."""
-        said = [self._said(value) for value in inputs]
-        longest = max(len(ids) for ids, _ in said)
+        said = self._said(inputs)
+        longest = max(len(ids) for _, ids, _ in said)
         mask = torch.zeros(len(inputs), longest, dtype=torch.bool)
-        for row, (ids, _) in enumerate(said):
+        for row, (_, ids, _) in enumerate(said):
             mask[row, : len(ids)] = True
         hidden = {layer: torch.zeros(len(inputs), longest, self.shape.width) for layer in layers}
         for layer, states in hidden.items():
             for row, value in enumerate(inputs):
                 kept = self._hidden(value, layer)
                 states[row, : len(kept)] = kept
-        pooled = torch.tensor([pooled for _, pooled in said])
-        return Outputs(self.logits(inputs), hidden, mask, pooled)
+        pooled = torch.tensor([pooled for _, _, pooled in said])
+        return Outputs(torch.stack([logits for logits, _, _ in said]), hidden, mask, pooled)
 
-    def _said(self, value: Input) -> tuple[tuple[int, ...], int]:
-        with self._store._connected() as connection:
-            row = connection.execute(
-                "select ids, pooled from said where fingerprint = ? and input = ?", (self.fingerprint, input_key(value))
-            ).fetchone()
-        if row is None:
-            raise CodrunError("the store lacks the teacher's word on an example; run again to make it")
-        return tuple(torch.frombuffer(bytearray(row[0]), dtype=torch.int64).tolist()) if row[0] else (), row[1]
+    def _said(self, inputs: Sequence[Input]) -> list[tuple[Tensor, tuple[int, ...], int]]:
+        """(logits ``[classes]``, token ids, pooled position) of each input, read from disk once."""
+        wanted = [input_key(value) for value in inputs]
+        new = [key for key in dict.fromkeys(wanted) if key not in self._known]
+        if new:
+            query = "select logits, ids, pooled from said where fingerprint = ? and input = ?"
+            with self._store._connected() as connection:
+                for key in new:
+                    row = connection.execute(query, (self.fingerprint, key)).fetchone()
+                    if row is None:
+                        raise CodrunError("the store lacks the teacher's word on an example; run again to make it")
+                    ids = torch.frombuffer(bytearray(row[1]), dtype=torch.int64).tolist() if row[1] else []
+                    self._known[key] = (torch.frombuffer(bytearray(row[0]), dtype=torch.float32), tuple(ids), row[2])
+        return [self._known[key] for key in wanted]
 
     def _hidden(self, value: Input, layer: int) -> Tensor:
         path = self._store.hidden_path(self.fingerprint, value, layer)
         try:
             return load_file(path)["hidden"]
         except (OSError, SafetensorError) as error:
-            raise CodrunError(f"a kept hidden state cannot be read ({path.name}: {error}); delete it, run again") from error
+            raise CodrunError(
+                f"a kept hidden state cannot be read ({path.name}: {error}); delete it, run again"
+            ) from error
 
 
 def _real(outputs: Outputs, layer: int, row: int) -> Tensor:
