@@ -63,7 +63,8 @@ class TrainingBatches:
 def _units(examples: Sequence[Example]) -> list[tuple[int, ...]]:
     """Row numbers that belong in one batch: a pair, or a single example."""
     row_of = {example.id: row for row, example in enumerate(examples)}
-    units, taken = [], set()
+    units: list[tuple[int, ...]] = []
+    taken: set[int] = set()
     for row, example in enumerate(examples):
         if row in taken:
             continue

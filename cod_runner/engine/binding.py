@@ -1,8 +1,9 @@
-"""What a loss sees before training: data, initial student, kept results and a small loop to fit parameters of its own."""
+"""What a loss sees before training: data, initial student, kept results, and a small loop to fit its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,15 +84,15 @@ def bind_losses(
             data=own,
             seed=derived_seed(seed, "bind", name),
             device=device,
-            cache=lambda what, make, folder=folder: _cached(folder, what, make, device),
-            fit=lambda parameters, objective, *, epochs, lr, own=own: _fit(own, parameters, objective, epochs, lr),
+            cache=partial(_cached, folder, device),
+            fit=partial(_fit, own),
         )
         with random_stream(seed, "bind", name):
             term.loss.bind(binding)
         term.loss.to(device)
 
 
-def _cached(folder: Path | None, name: str, make: Callable[[], dict[str, Tensor]], device: str) -> dict[str, Tensor]:
+def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """What ``make`` returned the last time, or returns now; written whole."""
     path = None if folder is None else folder / f"{name}.safetensors"
     if path is not None and path.exists():
@@ -109,6 +110,7 @@ def _fit(
     data: LossData,
     parameters: Iterable[nn.Parameter],
     objective: Callable[[Batch], Tensor],
+    *,
     epochs: int,
     lr: float,
 ) -> None:

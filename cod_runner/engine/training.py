@@ -110,7 +110,7 @@ def train_student(
         for number, batch, ends_pass, accumulated in _stream(batches, seed, settings.accumulation, total):
             with autocast(precision, device):
                 outputs = student(batch.inputs, hidden=layers)
-            # Terms are computed in float32 and outside autocast: a temperature-scaled KL loses its small values in bf16.
+            # Terms are computed in float32, outside autocast: a tempered KL loses its small values in bf16.
             teacher = data.signals(batch) if signals is not None else Outputs(outputs.logits.detach())
             values = [_value(term, _float32(outputs), teacher, batch) for term in terms]
             loss = torch.stack(
