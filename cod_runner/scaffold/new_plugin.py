@@ -1,0 +1,64 @@
+"""A plugin package to start from: installable, with one working component and a test that passes."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+
+from cod_runner.api import KINDS, Kind
+from cod_runner.errors import CodrunError
+from cod_runner.store import folder_written_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+
+
+def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
+    """Write the package into ``folder/name``, which must not be there yet; returns its files, relative to ``folder``.
+
+    The component is called ``name``; the module ``codrun_<name>``, so that it shadows no library of that name.
+    Raises :class:`CodrunError` for a name that no module can have, an unknown kind, or a folder that is there.
+    """
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise CodrunError(
+            f"`{name}` cannot be a plugin's name: small letters, digits and `_`, a letter first, no Python keyword"
+        )
+    if kind not in KINDS:
+        raise CodrunError(f"there is no kind `{kind}`; a component is one of {', '.join(KINDS)}")
+    package = folder / name
+    if package.exists():
+        raise CodrunError(f"{package} is there already and is not overwritten; take another name or folder")
+    module = name if name.startswith("codrun_") else f"codrun_{name}"
+    replacements = {
+        "@name@": name,
+        "@kind@": kind,
+        "@module@": module,
+        "@distribution@": module.replace("_", "-"),
+        "@Class@": "".join(part.capitalize() for part in name.removeprefix("codrun_").split("_")),
+    }
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{module}/__init__.py": "__init__.py",
+        f"{module}/plugin.py": f"{kind}/plugin.py",
+        f"{module}/{kind}.py": f"{kind}/{kind}.py",
+        f"tests/test_{module}.py": f"{kind}/test_{kind}.py",
+    }
+    try:
+        with folder_written_whole(package) as building:
+            for path, template in files.items():
+                content = _template(template)
+                for placeholder, value in replacements.items():
+                    content = content.replace(placeholder, value)
+                (building / path).parent.mkdir(parents=True, exist_ok=True)
+                (building / path).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise CodrunError(f"{package} cannot be written: {error.strerror}") from error
+    return [Path(name, path) for path in files]
+
+
+def _template(path: str) -> str:
+    """A template's text. Teacher and student are one contract, so they share theirs."""
+    shared = path.replace("teacher", "classifier").replace("student", "classifier")
+    return (TEMPLATES / f"{shared}.in").read_text(encoding="utf-8")

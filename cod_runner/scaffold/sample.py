@@ -1,0 +1,187 @@
+"""A first look at a data file whose form is not known yet: format, encoding, delimiter, columns, cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from cod_runner.errors import DataError
+
+COMPONENTS = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+ROWS_LOOKED_AT = 20_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The head of a data file: ``columns[name]`` are the cells of its first rows."""
+
+    component: str
+    """The data set component that reads the file."""
+    form: str
+    """The form in words."""
+    columns: dict[str, list[Any]]
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the component must be told beside path and columns."""
+
+
+def take_sample(path: Path) -> Sample:
+    """Look at the file; :class:`DataError` where it is not there or of no known form."""
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
+    component = COMPONENTS.get(path.suffix.lower())
+    if component is None:
+        raise DataError(f"{path}: a file that ends in `{path.suffix}` is not known; known are {', '.join(COMPONENTS)}")
+    match component:
+        case "parquet":
+            sample = Sample(component, "Parquet", _parquet_columns(path))
+        case "jsonl":
+            text, options, encoded = _decoded(path)
+            sample = Sample(component, f"JSON lines{encoded}", _json_columns(path, text), options)
+        case _:
+            sample = _delimited(component, path)
+    if not any(sample.columns.values()):
+        raise DataError(f"{path}: there are no rows")
+    return sample
+
+
+def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:
+    """(text, the option that says its encoding, the encoding in words)."""
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace"), {"encoding": "utf-16"}, ", encoded as UTF-16"
+    try:
+        return data.decode("utf-8-sig"), {}, ""
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace"), {"encoding": "cp1252"}, ", encoded as cp1252 (it is not UTF-8)"
+
+
+def _delimited(component: str, path: Path) -> Sample:
+    text, options, encoded = _decoded(path)
+    delimiter = "\t" if component == "tsv" else _delimiter_of(text)
+    if component == "csv" and delimiter != ",":
+        options["delimiter"] = delimiter
+    rows = _rows_of(text, delimiter, '"', ROWS_LOOKED_AT + 1)
+    if rows is None:
+        options["quote"] = None
+        rows = _rows_of(text, delimiter, None, ROWS_LOOKED_AT + 1)
+    if not rows:
+        raise DataError(f"{path}: the file is empty; its first line names the columns")
+    header = [column.strip() for column in rows[0]]
+    whole = [row for row in rows[1:] if len(row) == len(header)]
+    quotes = "" if options.get("quote", '"') else ", quotes as ordinary characters"
+    return Sample(
+        component,
+        f"columns separated by {DELIMITERS[delimiter]}{encoded}{quotes}",
+        {column: [row[place] for row in whole] for place, column in enumerate(header)},
+        options,
+    )
+
+
+def _delimiter_of(text: str) -> str:
+    """The one that cuts the first rows into the most, and equally many, fields."""
+
+    def fit(delimiter: str) -> tuple[float, int]:
+        rows = _rows_of(text, delimiter, '"', 50) or _rows_of(text, delimiter, None, 50)
+        if not rows or len(rows[0]) < 2:
+            return (0.0, 0)
+        return (sum(len(row) == len(rows[0]) for row in rows) / len(rows), len(rows[0]))
+
+    return max(DELIMITERS, key=fit)
+
+
+def _rows_of(text: str, delimiter: str, quote: str | None, most: int) -> list[list[str]] | None:
+    """The first rows; None where the quotes do not match."""
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
+    lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
+    try:
+        return [row for row in islice(lines, most) if row]
+    except csv.Error:
+        return None
+
+
+def _json_columns(path: Path, text: str) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {}
+    lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+    for number, line in islice(lines, ROWS_LOOKED_AT):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{number}: this line is not JSON ({error.msg})") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{number}: a line must be a JSON object with the columns as keys")
+        for name, value in record.items():
+            columns.setdefault(name, []).append(value)
+    return columns
+
+
+def _parquet_columns(path: Path) -> dict[str, list[Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS_LOOKED_AT):
+                return {str(name): cells for name, cells in batch.to_pydict().items()}
+            return {name: [] for name in file.schema_arrow.names}
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: this is not a Parquet file that can be read ({error})") from error
+
+
+LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "rating", "stars", "topic")
+MOST_LABELS = 20
+
+
+def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None:
+    """The column with the longest texts, and their mean length in characters."""
+    lengths = {}
+    for name, cells in columns.items():
+        texts = [cell for cell in cells if cell is not None]
+        if texts and all(isinstance(text, str) for text in texts) and not all(_is_number(text) for text in texts):
+            lengths[name] = sum(map(len, texts)) / len(texts)
+    return max(lengths.items(), key=lambda item: item[1]) if lengths else None
+
+
+def guess_label_columns(columns: dict[str, list[Any]], text: str) -> list[str]:
+    """Columns that could hold the labels, the likeliest first: few distinct values, each of them often; a name that
+    says so wins, then fewer gaps, fewer values, and the earlier column."""
+
+    def rank(name: str) -> tuple[bool, int, int]:
+        return (name.lower() not in LABEL_NAMES, _gaps(columns[name]), len(set(map(str, columns[name]))))
+
+    return sorted((name for name in columns if name != text and _like_labels(columns[name])), key=rank)
+
+
+def _like_labels(cells: Sequence[Any]) -> bool:
+    if any(isinstance(cell, list | dict) for cell in cells):
+        return False
+    values = Counter(str(cell) for cell in cells if cell is not None and cell != "")
+    return 2 <= len(values) <= min(MOST_LABELS, max(2, len(cells) // 4))
+
+
+def _gaps(cells: Sequence[Any]) -> int:
+    return sum(cell is None or cell == "" for cell in cells)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

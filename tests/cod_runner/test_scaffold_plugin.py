@@ -1,0 +1,121 @@
+"""`codrun new plugin`: for every kind a package whose own tests pass, and names and folders that are refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cod_runner.api import KINDS, Kind
+from cod_runner.errors import CodrunError
+from cod_runner.registry import Registry
+from cod_runner.scaffold import new_plugin
+
+NAMES: dict[Kind, str] = {
+    "dataset": "lines",
+    "teacher": "bag_teacher",
+    "student": "bag_student",
+    "generator": "shorter",
+    "loss": "logit_mse",
+    "metric": "sure_and_wrong",
+    "executor": "one_by_one",
+    "tracker": "cell_log",
+}
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plugins")
+    for kind, name in NAMES.items():
+        new_plugin(name, kind, folder)
+    return folder
+
+
+def run(*command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_kind_has_a_template() -> None:
+    assert set(NAMES) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_package_declares_what_its_entry_point_says(packages: Path, kind: Kind) -> None:
+    folder = packages / NAMES[kind]
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    ((name, module),) = project["project"]["entry-points"]["codrun"].items()
+    assert (folder / f"{module.replace('.', '/')}.py").is_file()
+    registry = Registry()
+    sys.path.insert(0, str(folder))
+    try:
+        registry.register(name, module, lambda: __import__(module).plugin)
+    finally:
+        sys.path.remove(str(folder))
+    assert not registry.warnings
+    assert registry.find(kind, NAMES[kind]).build.startswith(module.split(".")[0])
+
+
+def test_no_placeholder_is_left(packages: Path) -> None:
+    for path in packages.rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            assert not any(mark in path.read_text() for mark in ("@name@", "@module@", "@Class@", "@kind@", "@dist")), (
+                path
+            )
+
+
+def test_the_packages_own_tests_pass(packages: Path) -> None:
+    """All at once: importing torch is what takes the time."""
+    tests = [str(path) for path in sorted(packages.glob("*/tests"))]
+    done = run(
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        ".",
+        *_python_path(packages),
+        *tests,
+        folder=packages,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "38 passed" in done.stdout, done.stdout
+
+
+def _python_path(packages: Path) -> list[str]:
+    return ["-o", "pythonpath=" + " ".join(str(folder) for folder in sorted(packages.iterdir()))]
+
+
+def test_the_package_is_linted_and_formatted(packages: Path) -> None:
+    pytest.importorskip("ruff")
+    lint = run("-m", "ruff", "check", "--select", "E,F,W,B,UP,SIM", "--line-length", "120", ".", folder=packages)
+    assert lint.returncode == 0, lint.stdout
+    form = run("-m", "ruff", "format", "--check", "--line-length", "120", ".", folder=packages)
+    assert form.returncode == 0, form.stdout
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", "1st", "My", "class", "a-b", "a b", "é", "a" * 51, ".hidden"])
+def test_names_that_no_module_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CodrunError, match="cannot be a plugin's name"):
+        new_plugin(name, "loss", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    assert Path("mine/codrun_mine/loss.py") in new_plugin("mine", "loss", tmp_path)
+    kept = (tmp_path / "mine/codrun_mine/loss.py").read_text()
+    with pytest.raises(CodrunError, match="is there already"):
+        new_plugin("mine", "metric", tmp_path)
+    assert (tmp_path / "mine/codrun_mine/loss.py").read_text() == kept
+
+
+def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(CodrunError, match="no kind `losses`; a component is one of dataset, teacher"):
+        new_plugin("mine", "losses", tmp_path)  # type: ignore[arg-type]

@@ -1,0 +1,179 @@
+"""`codrun new recipe`: what is guessed from a data file, that it is said, and that the recipe is valid."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+
+from cod_runner.api import BuildContext
+from cod_runner.errors import CodrunError, DataError
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
+from cod_runner.scaffold import new_recipe, write_recipe
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    found = Registry()
+    found.register("data", "codrun_data.plugin", lambda: __import__("codrun_data.plugin").plugin)
+    return found
+
+
+def reviews(count: int = 60, labels: tuple[str, ...] = ("neg", "pos")) -> list[tuple[str, str]]:
+    return [(f"a sentence, number {row}, on a film", labels[row % len(labels)]) for row in range(count)]
+
+
+def write_csv(path: Path, rows: Sequence[tuple[str, ...]], header: str, delimiter: str = ",") -> Path:
+    lines = [delimiter.join(f'"{cell}"' for cell in row) for row in rows]
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def parsed(content: str) -> tuple[Recipe, dict[str, Any]]:
+    raw = yaml.safe_load(content)
+    recipe = Recipe.model_validate(raw)
+    return recipe, recipe.dataset.options
+
+
+def test_columns_labels_and_k_are_guessed_and_said(registry: Registry, tmp_path: Path) -> None:
+    rows = [(str(number), text, label, "2024") for number, (text, label) in enumerate(reviews())]
+    data = write_csv(tmp_path / "films.csv", rows, "id,review,sentiment,year")
+    content, sentences = new_recipe(data, registry)
+    recipe, options = parsed(content)
+    assert recipe.dataset.use == "csv"
+    assert options == {"path": "films.csv", "text": "review", "label": "sentiment", "labels": ["neg", "pos"]}
+    assert (recipe.name, recipe.k, recipe.seeds) == ("films", [8, 16], [0, 1, 2])
+    assert recipe.describe == "Which of these is the text: neg, pos?"
+    assert recipe.teacher.finetune is not None
+    assert (recipe.teacher.finetune.rows, recipe.teacher.finetune.epochs) == (48, 8)
+    assert list(recipe.methods) == ["hard", "kd"]
+    assert recipe.train.steps == 100
+    told = "\n".join(sentences)
+    for part in (
+        "films.csv: columns separated by commas",
+        "texts: column `review`, the longest ones (32 characters on average)",
+        "labels: column `sentiment`",
+        "in the order of their ids: neg (30 rows), pos (30 rows)",
+        "12 of its 60 rows are set apart for the evaluation",
+        "k: 8 and 16, of 48 rows to draw from",
+    ):
+        assert part in told, told
+
+
+def test_the_recipe_s_data_loads_as_it_says(registry: Registry, tmp_path: Path) -> None:
+    folder = tmp_path / "recipes"
+    data = write_csv(tmp_path / "d.csv", reviews(), "text;class", ";")
+    out, _ = write_recipe(data, registry, folder / "mine.yaml")
+    recipe, options = parsed(out.read_text())
+    assert options["path"] == "../d.csv"
+    assert options["delimiter"] == ";"
+    loaded = registry.build("dataset", recipe.dataset.use, options, BuildContext(folder=folder)).load()
+    assert loaded.labels == ("neg", "pos")
+    assert len(loaded.splits["train"]) == 60
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl", "parquet"])
+def test_other_forms(registry: Registry, tmp_path: Path, form: str) -> None:
+    data = tmp_path / f"d.{form}"
+    if form == "tsv":
+        write_csv(data, reviews(), "text\tlabel", "\t")
+    elif form == "jsonl":
+        data.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in reviews()))
+    else:
+        texts, labels = zip(*reviews(), strict=True)
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts, "label": labels}), data)
+    recipe, options = parsed(new_recipe(data, registry)[0])
+    assert recipe.dataset.use == form
+    assert options["labels"] == ["neg", "pos"]
+
+
+def test_a_spreadsheet_of_another_encoding(registry: Registry, tmp_path: Path) -> None:
+    data = tmp_path / "d.csv"
+    rows = "".join(f"caf\xe9 number {row};{row % 2}\n" for row in range(40))
+    data.write_bytes(("text;label\n" + rows).encode("cp1252"))
+    content, sentences = new_recipe(data, registry)
+    _, options = parsed(content)
+    assert (options["encoding"], options["delimiter"], options["labels"]) == ("cp1252", ";", ["0", "1"])
+    assert "names are better" in content
+    assert "columns separated by semicolons, encoded as cp1252 (it is not UTF-8)" in sentences[0]
+
+
+def test_quotes_that_do_not_match_are_ordinary_characters(registry: Registry, tmp_path: Path) -> None:
+    data = tmp_path / "d.tsv"
+    data.write_text("text\tlabel\n" + "".join(f'"open quote {row}\t{row % 2}\n' for row in range(40)))
+    _, options = parsed(new_recipe(data, registry)[0])
+    assert options["quote"] is None
+
+
+def test_a_column_named_label_wins_and_the_others_are_said(registry: Registry, tmp_path: Path) -> None:
+    rows = [
+        ("web" if row % 2 else "book", text, label) for row, (text, label) in enumerate(reviews(60, ("a", "b", "c")))
+    ]
+    content, sentences = new_recipe(write_csv(tmp_path / "d.csv", rows, "source,text,label"), registry)
+    recipe, options = parsed(content)
+    assert options["label"] == "label"
+    assert recipe.k == [12, 24], "three classes and whole pairs: multiples of six"
+    assert any("`source` could be labels too" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(("count", "ks"), [(12, [8]), (8, [4]), (20, [8, 16]), (400, [8, 16])])
+def test_k_fits_the_pool(registry: Registry, tmp_path: Path, count: int, ks: list[int]) -> None:
+    recipe, _ = parsed(new_recipe(write_csv(tmp_path / "d.csv", reviews(count), "text,label"), registry)[0])
+    assert recipe.k == ks
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("d.xlsx", "x", r"ends in `\.xlsx` is not known; known are \.csv"),
+        ("d.csv", "", "the file is empty"),
+        ("d.csv", "text,label\n", "there are no rows"),
+        ("d.csv", "a,b\n1,2\n3,4\n", "no column holds texts; there are: `a`, `b`"),
+        ("d.csv", "a,b\nfirst,1\nsecond,1\nthird,1\n", "no column looks like labels"),
+        ("d.csv", "text,label\n" + "same,0\nother,1\n" * 4, "needs at least 2 rows of the class `0` and has only 1"),
+        ("d.csv", "text,label\n" + "".join(f"t {row},{row % 2}\n" for row in range(4)), "k=4 needs 2 originals"),
+        ("d.jsonl", "[1]\n", "must be a JSON object"),
+        ("d.parquet", "x", "not a Parquet file"),
+    ],
+)
+def test_files_that_cannot_be_used(registry: Registry, tmp_path: Path, name: str, content: str, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError, match=sentence):
+        new_recipe(path, registry)
+
+
+def test_a_missing_file(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        new_recipe(tmp_path / "nowhere.csv", registry)
+
+
+def test_nothing_is_overwritten(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_csv(tmp_path / "my films (2024).csv", reviews(), "text,label")
+    out, _ = write_recipe(data, registry)
+    assert out == Path("my films (2024).yaml")
+    recipe, options = parsed(out.read_text())
+    assert (recipe.name, options["path"]) == ("my_films_2024", "my films (2024).csv")
+    out.write_text("mine")
+    with pytest.raises(CodrunError, match="is there already and is not overwritten"):
+        write_recipe(data, registry)
+    assert out.read_text() == "mine"
+
+
+def test_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, cod_runner.scaffold;"
+        "print(sorted({'torch', 'transformers', 'datasets', 'pyarrow', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
