@@ -34,17 +34,18 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError
+from cod_runner.ledger import Answer, Ledger, Question
 from cod_runner.spending import Reservation, Spending
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
+    "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
     "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "Generator", "Input", "Kind", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
-    "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Spending", "TeacherView",
-    "TrainSettings", "VocabularyCut", "hookimpl", "hookspec",
+    "Generator", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
+    "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request", "Reservation", "Spending",
+    "TeacherView", "TrainSettings", "VocabularyCut", "hookimpl", "hookspec",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

@@ -1,0 +1,366 @@
+"""The ledger: every answer of a paid model, written before it is used, so that none is ever paid for twice.
+
+One SQLite file in WAL mode, shared by all runs of a machine. A process that wants an answer *claims* its key
+first, so that two runs at once make one call. A claim is alive as long as its owner holds the operating system's
+lock on its owner file; ``kill -9`` lets go of that lock, so no claim outlives its process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from cod_runner.errors import CodrunError, DataError
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 60.0
+"""How long a statement waits for another process's transaction; each takes milliseconds."""
+KEYS_A_QUERY = 500
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, provider TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, question TEXT NOT NULL,
+    text TEXT NOT NULL, finish TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
+    usd REAL, created TEXT NOT NULL, run TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS spending (
+    run TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL, at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS spending_of_a_run ON spending (run);
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL);
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that decides an answer. Must hold no credentials: it is stored and exported as it stands."""
+
+    provider: str
+    model: str
+    base: str
+    messages: tuple[tuple[str, str], ...]
+    """(role, content) of each message."""
+    parameters: Mapping[str, Any]
+    sample: int
+    """Which of several samples of the same question."""
+    template: str
+    """Name and version of the prompt."""
+
+    def as_json(self) -> str:
+        """Canonical JSON: equal questions have equal text."""
+        return json.dumps(
+            {
+                "provider": self.provider,
+                "model": self.model,
+                "base": self.base,
+                "messages": [{"role": role, "content": content} for role, content in self.messages],
+                "parameters": dict(self.parameters),
+                "sample": self.sample,
+                "template": self.template,
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=True,
+            allow_nan=False,
+        )
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON, hex."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered and what that cost. ``usd`` is None where the price is unknown."""
+
+    text: str
+    finish: str
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one run has paid for so far."""
+
+    calls: int
+    tokens: int
+    usd: float
+    unpriced_calls: int
+
+
+class Ledger:
+    """One ledger file. Safe to use from several threads of a process and several processes of a machine."""
+
+    def __init__(self, path: Path, run: str = "") -> None:
+        self.path = path
+        self.run = run
+        self._guard = threading.RLock()
+        self._owner = uuid.uuid4().hex
+        self._owner_lock: filelock.BaseFileLock | None = None
+        self._owners = path.with_name(f"{path.name}.owners")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise CodrunError(
+                f"the ledger {path} cannot be opened ({error}); if it is damaged, move it away and import an export"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of this ledger's claims and its file."""
+        with self._guard:
+            if self._owner_lock is not None:
+                with self._transaction() as connection:
+                    connection.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+                self._owner_lock.release()
+                self._owner_file(self._owner).unlink(missing_ok=True)
+                self._owner_lock = None
+            self._connection.close()
+
+    # --- asking -----------------------------------------------------------------------------------------------
+
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The answers that are there, by key."""
+        found: dict[str, Answer] = {}
+        with self._guard:
+            for start in range(0, len(keys), KEYS_A_QUERY):
+                part = keys[start : start + KEYS_A_QUERY]
+                marks = ",".join("?" * len(part))
+                rows = self._connection.execute(
+                    f"SELECT key, text, finish, tokens_in, tokens_out, usd FROM answers WHERE key IN ({marks})", part
+                )
+                found.update({key: Answer(*rest) for key, *rest in rows})
+        return found
+
+    def claim(self, key: str, tokens: int, usd: float | None) -> Answer | bool:
+        """The answer if it is there; else True if the call is now ours to make (of at most ``tokens`` and ``usd``),
+        False if another live process is making it."""
+        with self._guard:
+            self._announce()
+            with self._transaction() as connection:
+                known = self.answers([key])
+                if known:
+                    return known[key]
+                holder = connection.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
+                if holder is not None and self._is_alive(holder[0]):
+                    return False
+                if holder is not None:
+                    self._bury(connection, holder[0])
+                connection.execute(
+                    "INSERT INTO claims (key, owner, run, tokens, usd) VALUES (?, ?, ?, ?, ?)",
+                    (key, self._owner, self.run, tokens, usd),
+                )
+                return True
+
+    def record(self, question: Question, answer: Answer) -> None:
+        """Write an answer, what it cost this run, and the end of the claim, all or nothing."""
+        now = _now()
+        with self._transaction() as connection:
+            self._insert(connection, question, answer, now, self.run)
+            self._note(connection, question.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
+            connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (question.key, self._owner))
+
+    def unanswered(self, key: str, tokens: int, usd: float | None) -> None:
+        """A call was sent and no answer came (a time-out, say): the provider may bill it, so the run counts it."""
+        with self._transaction() as connection:
+            self._note(connection, key, "unanswered", tokens, usd)
+
+    def give_up(self, key: str) -> None:
+        """End the claim without an answer, so that anyone may try again."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._owner))
+
+    def spent(self) -> Spent:
+        """What this ledger's run has paid for, calls that a killed process had in flight included."""
+        with self._transaction() as connection:
+            owners = connection.execute("SELECT DISTINCT owner FROM claims WHERE run = ?", (self.run,)).fetchall()
+            for (owner,) in owners:
+                if not self._is_alive(owner):
+                    self._bury(connection, owner)
+            row = connection.execute(
+                "SELECT COUNT(*), COALESCE(SUM(tokens), 0), COALESCE(SUM(usd), 0.0), COALESCE(SUM(usd IS NULL), 0) "
+                "FROM spending WHERE run = ?",
+                (self.run,),
+            ).fetchone()
+        return Spent(*row)
+
+    # --- sharing ----------------------------------------------------------------------------------------------
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every answer with its question, oldest first, as JSON-able mappings."""
+        with self._guard:
+            columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
+            cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, key")
+            for key, question, text, finish, tokens_in, tokens_out, usd, created in cursor:
+                yield {
+                    "key": key,
+                    **json.loads(question),
+                    "text": text,
+                    "finish": finish,
+                    "tokens_in": tokens_in,
+                    "tokens_out": tokens_out,
+                    "usd": usd,
+                    "created": created,
+                }
+
+    def export(self, path: Path) -> int:
+        """Write every answer as one JSON line; returns how many."""
+        count = 0
+        with path.open("w", encoding="utf-8") as file:
+            for row in self.rows():
+                file.write(json.dumps(row, ensure_ascii=True) + "\n")
+                count += 1
+        return count
+
+    def import_(self, path: Path) -> tuple[int, int]:
+        """Take in an export, all or nothing: (answers added, answers that were here already).
+
+        Keys are computed anew from the questions, so a changed file cannot answer another question than it shows.
+        """
+        read = [_read_line(path, number, line) for number, line in _lines(path)]
+        added = 0
+        with self._transaction() as connection:
+            for question, answer, created in read:
+                added += self._insert(connection, question, answer, created, run="")
+        return added, len(read) - added
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                # changing the mode does not wait for other connections as statements do
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        self._connection.execute("PRAGMA synchronous = FULL")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise CodrunError(f"the ledger {self.path} was written by a newer codrun; upgrade this one")
+        if version < SCHEMA_VERSION:
+            with self._transaction() as connection:
+                for statement in TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise CodrunError(f"the ledger {self.path} cannot be written: {error}") from error
+
+    def _insert(
+        self, connection: sqlite3.Connection, question: Question, answer: Answer, created: str, run: str
+    ) -> int:
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                question.key, question.provider, question.model, question.base, question.as_json(),
+                # SQLite holds valid Unicode alone, and a model's answer may hold half of a pair
+                answer.text.encode("utf-8", "replace").decode(), answer.finish,
+                answer.tokens_in, answer.tokens_out, answer.usd, created, run,
+            ),
+        )  # fmt: skip
+        return cursor.rowcount
+
+    def _note(self, connection: sqlite3.Connection, key: str, outcome: str, tokens: int, usd: float | None) -> None:
+        connection.execute(
+            "INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?)", (self.run, key, outcome, tokens, usd, _now())
+        )
+
+    def _announce(self) -> None:
+        """Show that this owner is alive, before its first claim."""
+        if self._owner_lock is None:
+            self._owners.mkdir(exist_ok=True)
+            self._owner_lock = filelock.FileLock(self._owner_file(self._owner))
+            self._owner_lock.acquire()
+
+    def _owner_file(self, owner: str) -> Path:
+        return self._owners / f"{owner}.lock"
+
+    def _is_alive(self, owner: str) -> bool:
+        if owner == self._owner:
+            return True
+        file = self._owner_file(owner)
+        if not file.exists():
+            return False
+        probe = filelock.FileLock(file, timeout=0)
+        try:
+            probe.acquire()
+        except filelock.Timeout:
+            return True
+        probe.release()
+        return False
+
+    def _bury(self, connection: sqlite3.Connection, owner: str) -> None:
+        """Count a dead owner's calls in flight as spent by their runs, and free their keys."""
+        connection.execute(
+            "INSERT INTO spending SELECT run, key, 'lost', tokens, usd, ? FROM claims WHERE owner = ?", (_now(), owner)
+        )
+        connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+        self._owner_file(owner).unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _read_line(path: Path, number: int, line: str) -> tuple[Question, Answer, str]:
+    try:
+        row = json.loads(line)
+        question = Question(
+            provider=str(row["provider"]),
+            model=str(row["model"]),
+            base=str(row["base"]),
+            messages=tuple((str(message["role"]), str(message["content"])) for message in row["messages"]),
+            parameters=dict(row["parameters"]),
+            sample=int(row["sample"]),
+            template=str(row["template"]),
+        )
+        usd = None if row["usd"] is None else float(row["usd"])
+        answer = Answer(str(row["text"]), str(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
+        created, key = str(row["created"]), row["key"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(
+            f"{path}:{number}: not a line of `codrun ledger export` ({type(error).__name__}: {error})"
+        ) from error
+    if key != question.key:
+        raise DataError(f"{path}:{number}: the question does not belong to its key; the line was changed")
+    return question, answer, created
