@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -100,7 +101,7 @@ def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict
     made = make()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{torch.initial_seed() & 0xFFFF:x}.tmp")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         save_file({key: value.detach().cpu().contiguous() for key, value in made.items()}, temporary)
         temporary.replace(path)
     return made

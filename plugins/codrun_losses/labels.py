@@ -1,0 +1,65 @@
+"""Losses on labels: hard, the teacher's soft ones, and random soft ones."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from codrun_losses.base import LogitLoss
+from codrun_losses.plugin import HardOptions, RandomSoftOptions, SoftOptions
+from torch import Tensor
+from torch.nn import functional
+
+from cod_runner.api import Batch, Binding, BuildContext, Outputs
+
+
+class Hard(LogitLoss):
+    """CE(g_s(x), y), Algorithm 1, line 9."""
+
+    def __init__(self, options: HardOptions, context: BuildContext) -> None:
+        super().__init__()
+        self.label_smoothing = options.label_smoothing
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """``[batch]``."""
+        return functional.cross_entropy(
+            student.logits, batch.labels, reduction="none", label_smoothing=self.label_smoothing
+        )
+
+
+class Soft(LogitLoss):
+    """-sum_c p_t(c) log p_s(c): the paper's ablation that drops the hard label."""
+
+    def __init__(self, options: SoftOptions, context: BuildContext) -> None:
+        super().__init__()
+        self.temperature = options.temperature
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """``[batch]``."""
+        wanted = torch.softmax(teacher.logits / self.temperature, -1)
+        return -(wanted * functional.log_softmax(student.logits / self.temperature, -1)).sum(-1)
+
+
+class RandomSoft(LogitLoss):
+    """Soft labels drawn once an example from a symmetric Dirichlet, by seed and example, never by order."""
+
+    def __init__(self, options: RandomSoftOptions, context: BuildContext) -> None:
+        super().__init__()
+        self.concentration = options.concentration
+        self._seed = 0
+
+    def bind(self, binding: Binding) -> None:
+        self._seed = binding.seed
+
+    def drawn(self, example: str, classes: int) -> Tensor:
+        """Random probabilities of one example: ``[classes]``."""
+        digest = hashlib.sha256(f"{self._seed}\0{example}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        shape = torch.full((classes,), self.concentration, dtype=torch.float64)
+        gamma = torch._standard_gamma(shape, generator=generator)
+        return (gamma / gamma.sum()).float()
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """``[batch]``."""
+        wanted = torch.stack([self.drawn(example, student.logits.shape[-1]) for example in batch.ids])
+        return -(wanted.to(student.logits.device) * functional.log_softmax(student.logits, -1)).sum(-1)

@@ -1,0 +1,76 @@
+"""Declares the losses; importing this costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from cod_runner.api import Component, Options, hookimpl
+
+
+class HardOptions(Options):
+    """Cross-entropy on hard labels."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the mass spread over all classes")
+
+
+class KDOptions(Options):
+    """Divergence from the teacher's tempered distribution, times temperature squared."""
+
+    temperature: float = Field(2.0, gt=0, description="logits are divided by it on both sides")
+    divergence: Literal["forward", "reverse", "jsd"] = Field(
+        "forward", description="forward: KL(teacher || student); reverse: KL(student || teacher); jsd: Jensen-Shannon"
+    )
+    top_k: int | None = Field(None, ge=2, description="compare only the teacher's k likeliest classes, renormalised")
+
+
+class SoftOptions(Options):
+    """Cross-entropy on the teacher's probabilities: soft labels only."""
+
+    temperature: float = Field(1.0, gt=0)
+
+
+class RandomSoftOptions(Options):
+    """Cross-entropy on random probabilities, one draw an example: the ablation that keeps only the entropy."""
+
+    concentration: float = Field(1.0, gt=0, description="of the symmetric Dirichlet they are drawn from")
+
+
+class LWDOptions(Options):
+    """Mean squared error between projected student hidden states and the teacher's."""
+
+    layers: Literal["uniform"] | list[tuple[int, int]] = Field(
+        "uniform", description="uniform, or pairs [student layer, teacher layer], counted from 1"
+    )
+    pool: Literal["none", "mean", "cls"] = Field(
+        "none", description="none: every real token; mean or cls: one vector a text, for unlike tokenizers"
+    )
+    learning_rate: float | None = Field(None, gt=0, description="of the projections; absent: the student's")
+
+
+class PairOptions(Options):
+    """Ties the two halves of a pair together."""
+
+    temperature: float = Field(1.0, gt=0)
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        "loss", "hard", HardOptions, "codrun_losses.labels:Hard", "cross-entropy on hard labels; alone: no teacher"
+    )
+    yield Component(
+        "loss", "kd", KDOptions, "codrun_losses.kd:KD", "KL to the teacher's tempered logits, times T squared"
+    )
+    yield Component("loss", "lwd", LWDOptions, "codrun_losses.lwd:LWD", "layer-wise distillation of hidden states")
+    yield Component(
+        "loss", "soft", SoftOptions, "codrun_losses.labels:Soft", "the teacher's soft labels only (ablation)"
+    )
+    yield Component(
+        "loss", "random_soft", RandomSoftOptions, "codrun_losses.labels:RandomSoft", "random soft labels (ablation)"
+    )
+    yield Component(
+        "loss", "pair", PairOptions, "codrun_losses.pair:Pair", "matches how the teacher's word moves inside a pair"
+    )
