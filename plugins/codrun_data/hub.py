@@ -12,7 +12,7 @@ from codrun_data.options import HubOptions, is_local
 from codrun_data.rows import Row, Table, batch_rows, column_positions
 from codrun_data.tables import load_tables
 
-SECONDS_TO_ANSWER = 8.0
+SECONDS_TO_ANSWER = 5.0
 """How long the hub may take to answer the first question; downloads themselves may take longer."""
 
 
