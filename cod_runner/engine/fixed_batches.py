@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from cod_runner.api import Classifier, Encoded, Input, Outputs
-from cod_runner.engine.precision import threads
+from cod_runner.engine.threads import threads
 
 ROWS = 16
 LENGTH_MULTIPLE = 16

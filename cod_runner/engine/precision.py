@@ -1,9 +1,8 @@
-"""Devices, autocast and threads: what the machine can do."""
+"""Devices and autocast: what the machine can do. Parameters stay float32; low precision means autocast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -36,7 +35,7 @@ def resolve_precision(precision: str, device: str) -> str:
     kind = torch.device(device).type
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if kind == "cpu" and torch.cpu._is_avx512_bf16_supported():
+    if kind == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
         return "bf16"
     return "fp32"
 
@@ -47,14 +46,3 @@ def autocast(precision: str, device: str) -> AbstractContextManager[None]:
         return nullcontext()
     context: AbstractContextManager[None] = torch.autocast(torch.device(device).type, dtype=AUTOCAST[precision])
     return context
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Run torch on ``count`` CPU threads; sums are then added in one known order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from cod_runner.api import Attribution, Classifier, Input
-from cod_runner.engine.precision import threads
 from cod_runner.engine.signals import SignalStore, input_key
+from cod_runner.engine.threads import threads
 
 
 class CachedTeacher:
