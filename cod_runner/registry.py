@@ -176,6 +176,11 @@ class Registry:
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
         return _attribute(component.build)(checked, context)
 
+    def attach(self, name: str, tracker: object) -> None:
+        """Let a tracker that a recipe names observe the run."""
+        if not self._manager.has_plugin(name):
+            self._manager.register(tracker, name=name)
+
     def identity(self, kind: Kind, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
         component = self.find(kind, name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from codrun_losses.base import LogitLoss
-from codrun_losses.plugin import KDOptions
 from torch import Tensor
 from torch.nn import functional
 
 from cod_runner.api import Batch, BuildContext, Outputs
+from codrun_losses.base import LogitLoss
+from codrun_losses.plugin import KDOptions
 
 
 class KD(LogitLoss):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from codrun_losses.base import LogitLoss
-from codrun_losses.plugin import HardOptions, RandomSoftOptions, SoftOptions
 from torch import Tensor
 from torch.nn import functional
 
 from cod_runner.api import Batch, Binding, BuildContext, Outputs
+from codrun_losses.base import LogitLoss
+from codrun_losses.plugin import HardOptions, RandomSoftOptions, SoftOptions
 
 
 class Hard(LogitLoss):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from codrun_losses.plugin import LWDOptions
 from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Needs, Outputs
+from codrun_losses.plugin import LWDOptions
 
 
 class LWD(nn.Module):

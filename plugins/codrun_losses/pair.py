@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from codrun_losses.base import LogitLoss
-from codrun_losses.plugin import PairOptions
 from torch import Tensor
 
 from cod_runner.api import Batch, BuildContext, Outputs
+from codrun_losses.base import LogitLoss
+from codrun_losses.plugin import PairOptions
 
 
 class Pair(LogitLoss):

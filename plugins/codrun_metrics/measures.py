@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from codrun_metrics.plugin import ECEOptions, NoOptions
 from torch.nn import functional
 
 from cod_runner.api import BuildContext, Predictions
+from codrun_metrics.plugin import ECEOptions, NoOptions
 
 
 class Accuracy:

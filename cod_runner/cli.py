@@ -1,0 +1,258 @@
+"""The command line. Every command is thin: it reads flags, calls one function, and shows what came back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from cod_runner import __version__
+from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
+from cod_runner.progress import Progress
+from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.recipe.schema import json_schema
+from cod_runner.registry import Registry
+from cod_runner.settings import RunSettings
+
+INTERRUPTED = 130
+
+
+class RunByDefault(TyperGroup):
+    """``codrun RECIPE`` is ``codrun run RECIPE``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"--help", "--version", "--install-completion", "--show-completion"}
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=RunByDefault,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Few-shot knowledge distillation with counterfactual explanations.\n\n"
+    "`codrun RECIPE` runs a recipe: it fine-tunes or loads the teacher, finds counterfactuals, trains a student for "
+    "every cell (method x arm x k x seed) and shows the table. Call it again and it goes on where it stopped.\n\n"
+    "Start with `codrun recipes/quickstart.yaml`, or with data of your own: `codrun new recipe DATA.csv`.\n\n"
+    "Exit codes: 0 done, 1 the run failed, 2 the recipe or the call is wrong, 3 an expectation was missed, "
+    "130 interrupted (can be resumed).",
+)
+new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
+store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
+ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
+app.add_typer(new, name="new")
+app.add_typer(store, name="store")
+app.add_typer(ledger, name="ledger")
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, YAML", show_default=False)]
+RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="override one key; the value is YAML; may be repeated"),
+]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="merge this profile of the recipe on top")]
+KOption = Annotated[str | None, typer.Option("--k", metavar="8,16", help="only these numbers of training examples")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="only these seeds")]
+MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd", help="only these methods")]
+ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the run's folder; else runs/<name>")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="no network: packages, local files, kept answers only")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="warnings, errors and the result only")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+def main() -> None:
+    """The program's entry point."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; every foreseen failure is one sentence, not a traceback."""
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        result = app(list(arguments), standalone_mode=False, prog_name="codrun")
+        return int(result) if isinstance(result, int) else 0
+    except RecipeError as error:
+        errors.print(str(error), markup=False, highlight=False)
+        return error.exit_code
+    except ExpectationMissed as error:
+        errors.print(f"[red]missed:[/red] {escape(str(error))}", highlight=False)
+        return error.exit_code
+    except CodrunError as error:
+        logging.getLogger("codrun").error(str(error))
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        errors.print("interrupted; what is finished is kept, the same command goes on", highlight=False)
+        return INTERRUPTED
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        errors.print(
+            f"[red]error:[/red] {escape(f'{error.strerror or error}{where}')}; what is finished is kept, "
+            "the same command goes on",
+            highlight=False,
+        )
+        return 1
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"codrun {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    context.obj = Registry.discover()
+    for warning in context.obj.warnings:
+        Console(stderr=True).print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)
+
+
+def _load(
+    context: typer.Context,
+    recipe: Path,
+    profile: str | None,
+    overrides: list[str] | None,
+    k: str | None = None,
+    seeds: str | None = None,
+    methods: str | None = None,
+    arms: str | None = None,
+) -> LoadedRecipe:
+    flags: dict[str, Any] = {
+        "k": _numbers("--k", k),
+        "seeds": _numbers("--seeds", seeds),
+        "methods": _words(methods),
+        "arms": _words(arms),
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    return load_recipe(recipe, context.obj, profile=profile, overrides=overrides or [], flags=given)
+
+
+def _words(value: str | None) -> list[str] | None:
+    return None if value is None else [word for word in value.replace(",", " ").split() if word]
+
+
+def _numbers(flag: str, value: str | None) -> list[int] | None:
+    words = _words((value or "").strip("[]")) if value is not None else None
+    if words is None:
+        return None
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        raise click.UsageError(f"{flag} takes whole numbers with commas between them, not `{value}`") from None
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    recipe: RecipeFile,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    k: KOption = None,
+    seeds: SeedsOption = None,
+    methods: MethodsOption = None,
+    arms: ArmsOption = None,
+    out: OutOption = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; else one for each core")] = None,
+    executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recipe; a second call goes on where the first stopped and repeats nothing that is done."""
+    from cod_runner import pipeline
+    from cod_runner.report import terminal
+
+    loaded = _load(context, recipe, profile, overrides, k, seeds, methods, arms)
+    settings = RunSettings(out=out, jobs=jobs, executor=executor, device=device, offline=offline, fresh=fresh)
+    result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
+    if as_json:
+        typer.echo(json.dumps(result.record, indent=2, ensure_ascii=False))
+    else:
+        terminal.show_result(Console(), result)
+    result.raise_if_missed()
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", show_default=False)],
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Check recipes with every plugin's options; needs no model, data or network."""
+    faults: list[str] = []
+    for recipe in recipes:
+        try:
+            loaded = _load(context, recipe, profile, overrides)
+        except RecipeError as error:
+            faults.append(str(error))
+            continue
+        counts = f"{len(loaded.recipe.methods)} methods x {len(loaded.recipe.arms)} arms"
+        typer.echo(f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)")
+    if faults:
+        raise RecipeError("\n".join(faults))
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    recipe: RecipeFile,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    k: KOption = None,
+    seeds: SeedsOption = None,
+    methods: MethodsOption = None,
+    arms: ArmsOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the cells, what is done, the signals' size, the model calls and their price, before anything is spent."""
+    from cod_runner.plan import plan_of
+
+    planned = plan_of(_load(context, recipe, profile, overrides, k, seeds, methods, arms), context.obj, out)
+    if as_json:
+        typer.echo(json.dumps(planned.as_json(), indent=2, ensure_ascii=False))
+    else:
+        Console().print(planned)
+
+
+@app.command()
+def plugins(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="one plugin or component, with its options")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is installed and from where."""
+    from cod_runner.listing import plugins_json, show_plugins
+
+    if as_json:
+        typer.echo(json.dumps(plugins_json(context.obj, name), indent=2, ensure_ascii=False))
+    else:
+        show_plugins(Console(), context.obj, name)
+
+
+@app.command()
+def schema(context: typer.Context) -> None:
+    """Print the JSON Schema of a recipe, every plugin's options included, for editors."""
+    typer.echo(json.dumps(json_schema(context.obj), indent=2, ensure_ascii=False))

@@ -1,0 +1,104 @@
+"""Everything a recipe names, loaded and checked before anything is trained or paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cod_runner.api import BuildContext, Classifier, Dataset, Generator, Spending
+from cod_runner.corpus import Corpus, prepare_corpus
+from cod_runner.engine.precision import choose_device
+from cod_runner.engine.training import refuse_misaligned
+from cod_runner.fewshot import check_k
+from cod_runner.progress import Progress
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
+from cod_runner.settings import RunSettings
+from cod_runner.store import Store
+from cod_runner.student import build_loss, build_student
+from cod_runner.teacher import TeacherSource, refuse_untrained
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Data, models and generators of one recipe, all of them reachable and matched with each other."""
+
+    corpus: Corpus
+    source: TeacherSource
+    teacher: Classifier
+    """As built: before fine-tuning, if the recipe fine-tunes it."""
+    teacher_layers: tuple[int, ...]
+    """The layers whose hidden states some loss wants."""
+    generators: Sequence[tuple[str, Generator]]
+
+
+def load_experiment(
+    recipe: Recipe, registry: Registry, store: Store, settings: RunSettings, spending: Spending, progress: Progress
+) -> Experiment:
+    """Load the data, build teacher, one student, every loss and every generator.
+
+    Raises :class:`CodrunError` where one cannot be reached or two do not fit, before any training or spending.
+    """
+    device = choose_device(settings.device)
+    corpus = load_corpus(recipe, registry, settings, progress)
+    source = TeacherSource(recipe, corpus.labels, device, settings.offline)
+    teacher = source.load(registry, progress)
+    refuse_untrained(teacher, recipe)
+    student = build_student(source, registry, recipe.seeds[0])
+    _warn_if_large(student, teacher, progress)
+    layers: set[int] = set()
+    for terms in recipe.methods.values():
+        for term in terms:
+            loss = build_loss(registry, source, term.use, term.options, recipe.seeds[0])
+            layers.update(loss.needs(teacher.shape, student.shape).teacher)
+            refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
+    generators = _generators(recipe, registry, store, settings, corpus, spending, progress)
+    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators)
+
+
+def load_corpus(recipe: Recipe, registry: Registry, settings: RunSettings, progress: Progress) -> Corpus:
+    """Read the data set, clean it, and set the evaluation split apart."""
+    context = BuildContext(offline=settings.offline, say=progress.warn)
+    dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, context)
+    corpus = prepare_corpus(dataset.load(), recipe.evaluate.split)
+    for note in corpus.notes:
+        progress.say(note)
+    for k in recipe.k:
+        check_k(k, len(corpus.labels), recipe.arms)
+    progress.say(f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on")
+    return corpus
+
+
+def _generators(
+    recipe: Recipe,
+    registry: Registry,
+    store: Store,
+    settings: RunSettings,
+    corpus: Corpus,
+    spending: Spending,
+    progress: Progress,
+) -> list[tuple[str, Generator]]:
+    if "cod" not in recipe.arms or recipe.counterfactuals is None:
+        return []
+    context = BuildContext(
+        labels=corpus.labels,
+        describe=recipe.describe,
+        offline=settings.offline,
+        pool=corpus.pool,
+        store=store.folder("answers"),
+        say=progress.warn,
+        spending=spending,
+    )
+    return [
+        (use.use, registry.build("generator", use.use, use.options, context))
+        for use in recipe.counterfactuals.generators
+    ]
+
+
+def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress) -> None:
+    sizes = [sum(parameter.numel() for parameter in model.parameters()) for model in (student, teacher)]
+    if sizes[0] >= sizes[1]:
+        progress.warn(
+            f"the student is as large as its teacher ({sizes[0] / 1e6:.1f}M against {sizes[1] / 1e6:.1f}M parameters)"
+        )
+

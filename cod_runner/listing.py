@@ -1,0 +1,83 @@
+"""What ``codrun plugins`` shows: every plugin, where it comes from, and the options of its components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cod_runner.api import KINDS, Component
+from cod_runner.errors import PluginError
+from cod_runner.registry import Plugin, Registry
+
+
+def plugins_json(registry: Registry, name: str | None = None) -> list[dict[str, Any]]:
+    """Every plugin as plain data; with ``name`` only that plugin, or only the components of that name."""
+    return [
+        {
+            "plugin": plugin.name,
+            "module": plugin.module,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "fault": plugin.fault,
+            "components": [
+                {
+                    "kind": component.kind,
+                    "name": component.name,
+                    "summary": component.summary,
+                    "options": component.options.model_json_schema(),
+                }
+                for component in components
+            ],
+        }
+        for plugin, components in _chosen(registry, name)
+    ]
+
+
+def show_plugins(console: Console, registry: Registry, name: str | None = None) -> None:
+    """A table of all plugins, or one component with each of its options."""
+    chosen = _chosen(registry, name)
+    table = Table("kind", "name", "plugin", "from", "what it does", box=None, header_style="bold", pad_edge=False)
+    rows = [(component, plugin) for plugin, components in chosen for component in components]
+    for component, plugin in sorted(rows, key=lambda row: (KINDS.index(row[0].kind), row[0].name)):
+        source = f"{plugin.distribution} {plugin.version}"
+        table.add_row(component.kind, f"[bold]{escape(component.name)}[/bold]", plugin.name, source, component.summary)
+    for plugin, _ in chosen:
+        if plugin.fault:
+            table.add_row("[red]broken[/red]", "", plugin.name, plugin.distribution, f"[red]{escape(plugin.fault)}[/red]")
+    console.print(table)
+    if name is not None:
+        for component, _ in rows:
+            console.print()
+            _show_options(console, component)
+
+
+def _chosen(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Component]]]:
+    if name is None:
+        return [(plugin, plugin.components) for plugin in registry.plugins]
+    chosen = []
+    for plugin in registry.plugins:
+        if plugin.name == name:
+            chosen.append((plugin, plugin.components))
+        elif named := [component for component in plugin.components if component.name == name]:
+            chosen.append((plugin, named))
+    if not chosen:
+        raise PluginError(f"no plugin and no component is named `{name}`; `codrun plugins` lists them")
+    return chosen
+
+
+def _show_options(console: Console, component: Component) -> None:
+    console.print(f"[bold]{component.kind} {escape(component.name)}[/bold]")
+    if not component.options.model_fields:
+        console.print("  no options")
+        return
+    table = Table("option", "type", "default", "meaning", box=None, header_style="dim", pad_edge=False)
+    for option, details in component.options.model_fields.items():
+        annotation = details.annotation
+        kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+        default = "required" if details.default is PydanticUndefined and details.is_required() else repr(details.default)
+        table.add_row(f"  {option}", escape(kind), escape(default), escape(details.description or ""))
+    console.print(table)

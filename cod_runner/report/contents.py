@@ -1,0 +1,142 @@
+"""What a report says, worked out once; every renderer (markdown, CSV, terminal, page) shows the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.protocol import Setting, floor_methods, protocol
+from cod_runner.report.rows import CellRow, RunRecord
+from cod_runner.report.table import OPTIMISTIC, UNVERIFIED, Gain, Table, gains_in_words, paired_gains, result_table
+
+HEADLINES = ("accuracy", "agreement")
+TITLES = {
+    "accuracy": "Accuracy",
+    "agreement": "Agreement with the teacher",
+    "kl": "KL divergence from the teacher (lower is better)",
+    "ece": "Expected calibration error (lower is better)",
+    "f1": "Macro F1",
+}
+
+
+def title_of(metric: str) -> str:
+    """A metric's heading."""
+    return TITLES.get(metric, metric)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's results."""
+
+    recipe: Recipe
+    record: RunRecord
+    rows: tuple[CellRow, ...]
+    outcomes: tuple[Mapping[str, Any], ...]
+    protocol: tuple[Setting, ...]
+    floor: tuple[str, ...]
+    """Methods that learn without a teacher."""
+    tables: tuple[Table, ...]
+    """Accuracy and agreement; or, if the recipe measures neither, whatever it measures."""
+    further_tables: tuple[Table, ...]
+    gains: tuple[tuple[Gain, ...], ...]
+    """For each of ``tables``, what CoD changed."""
+    notes: tuple[str, ...]
+    """Sentences the reader must know beside the numbers."""
+
+    @property
+    def optimistic(self) -> bool:
+        return self.record.optimistic or self.recipe.evaluate.select == "best_reported"
+
+    @property
+    def verified(self) -> bool:
+        made = self.recipe.counterfactuals
+        return self.record.verified and (made is None or made.verify)
+
+
+def build_report(
+    recipe: Recipe,
+    record: RunRecord,
+    rows: Sequence[CellRow],
+    outcomes: Sequence[Mapping[str, Any]] = (),
+    other_lines: int = 0,
+) -> Report:
+    """Work out tables, gains and notes. ``other_lines`` counts lines of cells the recipe no longer has."""
+    made = recipe.counterfactuals
+    optimistic = record.optimistic or recipe.evaluate.select == "best_reported"
+    verified = record.verified and (made is None or made.verify)
+    floor = floor_methods(recipe)
+    measured = [metric.use for metric in recipe.evaluate.metrics]
+
+    def table(metric: str) -> Table:
+        return result_table(
+            rows, record.teacher_accuracy, metric,
+            methods=list(recipe.methods), k=recipe.k, arms=list(recipe.arms), seeds=recipe.seeds,
+            floor=floor, optimistic=optimistic, verified=verified,
+        )  # fmt: skip
+
+    headlines = [metric for metric in HEADLINES if metric in measured] or measured
+    order = {method: place for place, method in enumerate(recipe.methods)}
+    ordered = sorted(rows, key=lambda row: (order.get(row.method, len(order)), row.k, row.arm, row.seed))
+    return Report(
+        recipe=recipe,
+        record=record,
+        rows=tuple(ordered),
+        outcomes=tuple(outcomes),
+        protocol=tuple(protocol(recipe)),
+        floor=tuple(floor),
+        tables=tuple(table(metric) for metric in headlines),
+        further_tables=tuple(table(metric) for metric in measured if metric not in headlines),
+        gains=tuple(tuple(paired_gains(ordered, metric)) for metric in headlines),
+        notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
+    )
+
+
+def _notes(
+    recipe: Recipe,
+    record: RunRecord,
+    rows: Sequence[CellRow],
+    other_lines: int,
+    floor: Sequence[str],
+    optimistic: bool,
+    verified: bool,
+) -> list[str]:
+    notes = []
+    if optimistic:
+        notes.append(
+            f"{OPTIMISTIC} Optimistic: the checkpoint was chosen on the split that is reported, as the published "
+            "scripts do; `select: last` gives numbers that a new text would see."
+        )
+    if not verified:
+        notes.append(f"{UNVERIFIED} Unverified: not every counterfactual that was trained on flips the teacher.")
+    asked = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds)
+    if len(rows) < asked:
+        notes.append(f"{asked - len(rows)} of {asked} cells are not finished; the same command goes on with them.")
+    if other_lines:
+        are = "line of cells.jsonl is" if other_lines == 1 else "lines of cells.jsonl are"
+        notes.append(f"{other_lines} {are} of other settings than the recipe's (their key differs) and not tabled.")
+    devices = sorted({f"{row.device} {row.precision or ''}".strip() for row in rows if row.device})
+    if len(devices) > 1:
+        notes.append(f"The cells were trained in different ways ({'; '.join(devices)}): they are not strictly alike.")
+    if floor and "cod" in recipe.arms:
+        notes.append(
+            "The floor learns from gold labels alone in its plain arm; in +CoD the counterfactuals, and their labels, "
+            "still come from the teacher."
+        )
+    return [*notes, *(note for note in record.notes if note not in notes)]
+
+
+def smallest_p_in_words(gains: Sequence[Gain]) -> str:
+    """What the paired test can show at best, so that nobody reads much into few seeds."""
+    pairs = max(gain.pairs.summary.n for gain in gains)
+    smallest = min(gain.pairs.smallest_possible_p for gain in gains)
+    return (
+        f"p: two-sided sign-flip permutation test of the seeds' differences, each setting by itself; with {pairs} "
+        f"{'seed' if pairs == 1 else 'seeds'} it cannot fall below {smallest:.2g}."
+    )
+
+
+def gain_summary(report: Report) -> str:
+    """The headline's sentence."""
+    return gains_in_words(report.gains[0]) if report.gains else ""

@@ -1,0 +1,108 @@
+"""How the numbers of a run were made, in words that fit one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from cod_runner.api import TrainSettings
+from cod_runner.recipe.grammar import Recipe, Use, WeightedLoss
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of the protocol."""
+
+    name: str
+    value: str
+
+
+def protocol(recipe: Recipe) -> list[Setting]:
+    """Data, models, counterfactuals, training and selection of a recipe, in the order of the recipe."""
+    settings = [
+        Setting("data set", component_in_words(recipe.dataset)),
+        Setting("k", ", ".join(str(k) for k in sorted(recipe.k))),
+        Setting("seeds", ", ".join(str(seed) for seed in recipe.seeds)),
+        Setting("teacher", component_in_words(recipe.teacher)),
+    ]
+    if recipe.teacher.finetune is not None:
+        tuned = recipe.teacher.finetune
+        settings.append(
+            Setting("teacher fine-tuning", f"{tuned.rows:,} rows, {training_in_words(tuned)}, seed {tuned.seed}")
+        )
+    settings.append(Setting("student", component_in_words(recipe.student)))
+    settings += [Setting(f"method {name}", losses_in_words(losses)) for name, losses in recipe.methods.items()]
+    if recipe.counterfactuals is not None and "cod" in recipe.arms:
+        made = recipe.counterfactuals
+        makers = ", then ".join(component_in_words(generator) for generator in made.generators)
+        verdict = "each verified to flip the teacher" if made.verify else "not verified"
+        settings.append(
+            Setting(
+                "counterfactuals",
+                f"{makers}; {verdict}; flipped from the {made.base_label}'s label; on failure {made.on_failure}",
+            )
+        )
+    select = {
+        "last": "last step",
+        "best_dev": "best epoch on a split carved from the pool",
+        "best_reported": "best epoch on the reported split (optimistic)",
+    }[recipe.evaluate.select]
+    return [
+        *settings,
+        Setting("training", training_in_words(recipe.train)),
+        Setting("evaluation", f"{recipe.evaluate.split} split, {select}"),
+    ]
+
+
+def training_in_words(train: TrainSettings) -> str:
+    """Length, batch, optimiser, schedule, precision."""
+    length = f"{train.steps:,} steps" if train.steps is not None else f"{train.epochs} epochs"
+    words = [length, f"batch {train.batch_size}", f"{train.optimiser} lr {train.lr:g}", f"{train.schedule} schedule"]
+    if train.accumulation > 1:
+        words[1] += f" x {train.accumulation}"
+    if train.warmup:
+        words.append(f"warm-up {train.warmup:g}")
+    words.append(f"weight decay {train.weight_decay:g}")
+    if train.clip is not None:
+        words.append(f"clipped at {train.clip:g}")
+    return ", ".join([*words, f"precision {train.precision}"])
+
+
+def losses_in_words(losses: list[WeightedLoss]) -> str:
+    """``hard + 20 x kd (temperature 2)``."""
+    return " + ".join(("" if loss.weight == 1 else f"{loss.weight:g} x ") + component_in_words(loss) for loss in losses)
+
+
+def component_in_words(use: Use) -> str:
+    """The component's name and those of its options that say something; a path only by its last part."""
+    options = [f"{name} {_in_words(value)}" for name, value in use.options.items() if _says_something(value)]
+    return f"{use.use} ({', '.join(options)})" if options else use.use
+
+
+def _says_something(value: Any) -> bool:
+    """Everything but null, false and what is empty; a 0 says something."""
+    return value is not None and value is not False and not (isinstance(value, str | list | tuple | dict) and not value)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str):
+        for flavour in (PurePosixPath, PureWindowsPath):
+            if flavour(value).is_absolute():
+                return flavour(value).name
+        return value
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} {_in_words(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_in_words(each) for each in value) + "]"
+    return "yes" if value is True else str(value)
+
+
+def floor_methods(recipe: Recipe) -> list[str]:
+    """Methods whose every loss that weighs anything is ``hard``: their plain arm never hears the teacher."""
+    return [
+        name for name, losses in recipe.methods.items() if all(loss.use == "hard" for loss in losses if loss.weight > 0)
+    ]

@@ -1,0 +1,197 @@
+"""The table in the poster's form, as data: methods by k, +CoD under its baseline. How it looks is the renderers'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cod_runner.report.rows import CellRow, higher_is_better
+from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
+
+DECIMALS = 3
+"""Digits shown; what is equal to this many digits is a tie."""
+OPTIMISTIC, UNVERIFIED = "†", "‡"
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One number of a table, with what must stand beside it."""
+
+    summary: Summary | None
+    """None: no finished cell."""
+    better: bool = False
+    """The better one of a baseline and its +CoD, over the same seeds."""
+    optimistic: bool = False
+    unverified: bool = False
+    seeds_expected: int = 0
+
+    @property
+    def marks(self) -> str:
+        return (OPTIMISTIC if self.optimistic else "") + (UNVERIFIED if self.unverified else "")
+
+    @property
+    def some_missing(self) -> bool:
+        """Some seeds of the recipe are not finished; the number of those that are must be shown."""
+        return self.summary is not None and self.summary.n < self.seeds_expected
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """The teacher, or one method's one arm."""
+
+    label: str
+    kind: Literal["teacher", "plain", "cod"]
+    method: str
+    cells: tuple[TableCell, ...]
+    """One for each k of the table."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One metric's table."""
+
+    metric: str
+    k: tuple[int, ...]
+    rows: tuple[TableRow, ...]
+    seeds: tuple[int, ...]
+    """Those that any cell has."""
+
+    @property
+    def cells(self) -> Iterable[TableCell]:
+        return (cell for row in self.rows for cell in row.cells)
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """What the marks, the bold and the dashes of this table mean; only what occurs in it."""
+        cells = list(self.cells)
+        seeds = ", ".join(str(seed) for seed in self.seeds)
+        notes = []
+        if len(self.seeds) > 1:
+            notes.append(f"Mean ± sample standard deviation over {len(self.seeds)} seeds ({seeds}).")
+        elif self.seeds:
+            notes.append(f"One seed ({seeds}): a single number has no deviation and settles nothing.")
+        if any(cell.some_missing for cell in cells):
+            notes.append("(n = …): fewer seeds than the recipe asks for are finished.")
+        if any(cell.better for cell in cells):
+            notes.append("Bold: the better one of a method and its +CoD, where both have the same seeds.")
+        if any(cell.summary is None for row in self.rows if row.kind != "teacher" for cell in row.cells):
+            notes.append(f"{MISSING}: no finished cell.")
+        if any(cell.optimistic for cell in cells):
+            notes.append(f"{OPTIMISTIC} optimistic: the checkpoint was chosen on the very split that is reported.")
+        if any(cell.unverified for cell in cells):
+            notes.append(f"{UNVERIFIED} unverified: trained on counterfactuals that the teacher did not confirm.")
+        return tuple(notes)
+
+
+def result_table(
+    rows: Sequence[CellRow],
+    teacher_accuracy: float | None,
+    metric: str = "accuracy",
+    *,
+    methods: Sequence[str] | None = None,
+    k: Sequence[int] | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    floor: Collection[str] = (),
+    optimistic: bool = False,
+    verified: bool = True,
+) -> Table:
+    """The table of ``metric``.
+
+    ``methods``, ``k``, ``arms`` and ``seeds`` are what the recipe asks for, so that what is missing is seen;
+    without them the rows say. ``floor`` names the methods that learn without a teacher; they come last.
+    ``teacher_accuracy`` is the ceiling; it is shown for accuracy only (its agreement with itself is 1).
+    """
+    methods = list(dict.fromkeys(row.method for row in rows)) if methods is None else list(methods)
+    columns = tuple(sorted({row.k for row in rows} if k is None else set(k)))
+    arms = list(dict.fromkeys(row.arm for row in rows)) if arms is None else list(arms)
+    expected = len({row.seed for row in rows} if seeds is None else set(seeds))
+    found: dict[tuple[str, str, int], dict[int, CellRow]] = {}
+    for row in rows:
+        if metric in row.metrics:
+            found.setdefault((row.method, row.arm, row.k), {})[row.seed] = row
+
+    def cell(method: str, arm: str, column: int) -> TableCell:
+        mine = found.get((method, arm, column), {})
+        other = found.get((method, "plain" if arm == "cod" else "cod", column), {})
+        summary = _summary(mine, metric)
+        return TableCell(
+            summary=summary,
+            better=set(mine) == set(other) and _is_better(summary, _summary(other, metric), metric),
+            optimistic=bool(mine) and (optimistic or any(row.select == "best_reported" for row in mine.values())),
+            unverified=bool(mine) and arm == "cod" and not verified,
+            seeds_expected=expected,
+        )
+
+    table_rows = []
+    if metric == "accuracy" and teacher_accuracy is not None:
+        ceiling = TableCell(summarise([teacher_accuracy]))
+        table_rows.append(TableRow("teacher (ceiling)", "teacher", "", tuple(ceiling for _ in columns)))
+    for method in sorted(methods, key=lambda name: name in floor):
+        for arm in sorted(arms, key=lambda name: name == "cod"):
+            kind: Literal["plain", "cod"] = "cod" if arm == "cod" else "plain"
+            label = method + (" (no teacher, floor)" if method in floor else "")
+            if kind == "cod":
+                label = "+CoD" if "plain" in arms else f"{method} +CoD"
+            table_rows.append(TableRow(label, kind, method, tuple(cell(method, arm, column) for column in columns)))
+    seen = sorted({seed for place in found.values() for seed in place})
+    return Table(metric, columns, tuple(table_rows), tuple(seen))
+
+
+def _summary(rows: dict[int, CellRow], metric: str) -> Summary | None:
+    return summarise([rows[seed].metrics[metric] for seed in sorted(rows)])
+
+
+def _is_better(mine: Summary | None, other: Summary | None, metric: str) -> bool:
+    if mine is None or other is None or not (math.isfinite(mine.mean) and math.isfinite(other.mean)):
+        return False
+    difference = round(mine.mean, DECIMALS) - round(other.mean, DECIMALS)
+    return difference > 0 if higher_is_better(metric) else difference < 0
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What CoD changed for one method at one k: cod minus plain, seed by seed."""
+
+    metric: str
+    method: str
+    k: int
+    pairs: PairedComparison
+    seeds: tuple[int, ...]
+    """Those that both arms have."""
+
+
+def paired_gains(rows: Sequence[CellRow], metric: str) -> list[Gain]:
+    """The gain of every method and k that has both arms of some seed; methods in the rows' order, k ascending."""
+    values: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
+    for row in rows:
+        if metric in row.metrics:
+            values.setdefault((row.method, row.k), {}).setdefault(row.arm, {})[row.seed] = row.metrics[metric]
+    order = list(dict.fromkeys(row.method for row in rows))
+    gains = []
+    for method, k in sorted(values, key=lambda place: (order.index(place[0]), place[1])):
+        arms = values[method, k]
+        plain, cod = arms.get("plain", {}), arms.get("cod", {})
+        common = sorted(
+            seed for seed in set(plain) & set(cod) if math.isfinite(plain[seed]) and math.isfinite(cod[seed])
+        )
+        pairs = compare_pairs([cod[seed] - plain[seed] for seed in common], higher_is_better(metric))
+        if pairs is not None:
+            gains.append(Gain(metric, method, k, pairs, tuple(common)))
+    return gains
+
+
+def gains_in_words(gains: Sequence[Gain]) -> str:
+    """One sentence that says in how many settings CoD was better, equal and worse; ties as the table rounds."""
+    if not gains:
+        return "No method has both arms of one seed yet, so there is no gain to report."
+    sign = 1 if higher_is_better(gains[0].metric) else -1
+    means = [round(gain.pairs.summary.mean, DECIMALS) * sign for gain in gains]
+    better, worse = sum(mean > 0 for mean in means), sum(mean < 0 for mean in means)
+    return (
+        f"By mean {gains[0].metric} +CoD is better in {better}, equal in {len(means) - better - worse} and worse in "
+        f"{worse} of {len(means)} settings (method x k)."
+    )

@@ -1,0 +1,57 @@
+"""A report on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
+from cod_runner.report.table import Gain, Table
+from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
+
+
+def show_report(console: Console, report: Report) -> None:
+    """Print the headline tables, what CoD changed, and the notes."""
+    for table, gains in zip(report.tables, report.gains, strict=True):
+        console.print(rich_table(table))
+        for note in table.footnotes:
+            console.print(Text(f"  {note}", style="dim"))
+        if gains:
+            console.print(rich_gains(gains))
+            console.print(Text(f"  {smallest_p_in_words(gains)}", style="dim"))
+        console.print()
+    if report.gains:
+        console.print(Text(gain_summary(report)))
+    for note in report.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
+
+
+def rich_table(table: Table) -> RichTable:
+    """One metric's table: the better number of a pair is bold and green, the teacher's row is dim."""
+    shown = RichTable(title=title_of(table.metric), title_justify="left", title_style="bold")
+    shown.add_column("method", no_wrap=True)
+    for k in table.k:
+        shown.add_column(f"k = {k}", justify="right", no_wrap=True)
+    for place, row in enumerate(table.rows):
+        following = table.rows[place + 1 : place + 2]
+        ends = not following or following[0].method != row.method
+        words = [Text(row.label if row.kind != "cod" else f"  {row.label}")]
+        for cell in row.cells:
+            mean, after = cell_parts(cell)
+            words.append(Text.assemble((mean, "bold green" if cell.better else ""), (after, "dim")))
+        shown.add_row(*words, end_section=ends, style="dim" if row.kind == "teacher" else "")
+    return shown
+
+
+def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
+    """Gains, losses in red."""
+    shown = RichTable(title=f"What +CoD changes: {gains[0].metric}", title_justify="left", title_style="bold")
+    for place, name in enumerate(GAIN_COLUMNS):
+        shown.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
+    for gain in gains:
+        words = gain_words(gain)
+        direction = gain.pairs.wins - gain.pairs.losses
+        style = "green" if direction > 0 else "red" if direction < 0 else ""
+        shown.add_row(*(Text(word, style=style if place == 2 else "") for place, word in enumerate(words)))
+    return shown

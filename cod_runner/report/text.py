@@ -1,0 +1,122 @@
+"""A report as text: ``table.md`` and ``table.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
+from cod_runner.report.table import DECIMALS, MISSING, Gain, Table, TableCell, TableRow
+
+CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
+_MINUS = "−"
+
+
+def markdown(report: Report) -> str:
+    """``table.md``: the protocol, a table for each headline metric, the gains, and what must be known beside them."""
+    lines = [f"# {_line(report.recipe.name)}", ""]
+    if report.recipe.describe:
+        lines += [_line(report.recipe.describe), ""]
+    lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
+    for table, gains in zip(report.tables, report.gains, strict=True):
+        lines += ["", f"## {_line(title_of(table.metric))}", "", *table_lines(table), ""]
+        lines += [f"- {note}" for note in table.footnotes]
+        if gains:
+            lines += ["", f"### What +CoD changes: {_line(table.metric)}", "", *gain_lines(gains), ""]
+            lines += [f"- {smallest_p_in_words(gains)}"]
+    if report.gains:
+        lines += ["", gain_summary(report)]
+    if report.notes:
+        lines += ["", "## Notes", "", *(f"- {_line(note)}" for note in report.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def table_lines(table: Table) -> list[str]:
+    """The table as markdown lines."""
+    head = ["method", *(f"k = {k}" for k in table.k)]
+    body = [[_label(row), *(_bold(cell) for cell in row.cells)] for row in table.rows]
+    return _grid(head, body)
+
+
+def gain_lines(gains: Sequence[Gain]) -> list[str]:
+    """The gains as markdown lines."""
+    return _grid(list(GAIN_COLUMNS), [gain_words(gain) for gain in gains])
+
+
+GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
+
+
+def gain_words(gain: Gain) -> list[str]:
+    """A gain's row, one text for each of ``GAIN_COLUMNS``."""
+    summary = gain.pairs.summary
+    sd = MISSING if summary.sd is None else f"{summary.sd:.{DECIMALS}f}"
+    wins = f"{gain.pairs.wins} of {summary.n}"
+    return [gain.method, str(gain.k), signed(summary.mean), sd, wins, f"{gain.pairs.p:.2g}"]
+
+
+def signed(value: float) -> str:
+    """With its sign, a real minus; what rounds to 0 has none."""
+    shown = f"{abs(value):.{DECIMALS}f}"
+    if not math.isfinite(value) or float(shown) == 0:
+        return shown
+    return ("+" if value > 0 else _MINUS) + shown
+
+
+def cell_parts(cell: TableCell) -> tuple[str, str]:
+    """(mean, what follows it: deviation, marks, n if seeds are missing)."""
+    summary = cell.summary
+    if summary is None:
+        return MISSING, ""
+    after = "" if summary.sd is None else f" ± {summary.sd:.{DECIMALS}f}"
+    if cell.marks:
+        after += f" {cell.marks}"
+    if cell.some_missing:
+        after += f" (n = {summary.n})"
+    return f"{summary.mean:.{DECIMALS}f}", after
+
+
+def _bold(cell: TableCell) -> str:
+    mean, after = cell_parts(cell)
+    return (f"**{mean}**" if cell.better else mean) + after
+
+
+def _label(row: TableRow) -> str:
+    return _line(row.label)
+
+
+def _grid(head: list[str], body: list[list[str]]) -> list[str]:
+    rows = [head, ["---"] * len(head), *body]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def csv_text(report: Report) -> str:
+    """``table.csv``: one line a method, arm, k and metric; full precision; safe to open in a spreadsheet."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    accuracy = report.record.teacher_accuracy
+    if accuracy is not None:
+        writer.writerow(["teacher", "", "", "accuracy", accuracy, "", 1, accuracy, accuracy])
+    for table in (*report.tables, *report.further_tables):
+        for row in table.rows:
+            if row.kind == "teacher":
+                continue
+            for k, cell in zip(table.k, row.cells, strict=True):
+                if cell.summary is not None:
+                    each = cell.summary
+                    numbers = [each.mean, "" if each.sd is None else each.sd, each.n, each.smallest, each.largest]
+                    writer.writerow(
+                        [spreadsheet_safe(row.method), row.kind, k, spreadsheet_safe(table.metric), *numbers]
+                    )
+    return out.getvalue()
+
+
+def spreadsheet_safe(text: str) -> str:
+    """A text that a spreadsheet would take for a formula is led by an apostrophe, which makes it a text."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

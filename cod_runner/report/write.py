@@ -1,0 +1,51 @@
+"""Write a run's report, at its end or again from its files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.contents import Report, build_report
+from cod_runner.report.rows import CellRow, RunRecord, read_run
+from cod_runner.report.text import csv_text, markdown
+from cod_runner.store import write_whole
+
+
+def write_reports(
+    folder: Path,
+    recipe: Recipe,
+    record: RunRecord,
+    rows: Sequence[CellRow],
+    outcomes: Sequence[Mapping[str, Any]] = (),
+    other_lines: int = 0,
+) -> Report:
+    """Write ``table.md``, ``table.csv``, ``figures/*.png`` and ``report.html`` into ``folder``, each whole.
+
+    ``rows`` are the recipe's own cells (:func:`current_rows`), ``outcomes`` the lines of ``counterfactuals.jsonl``,
+    ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's. Returns what was written, for
+    the terminal.
+    """
+    from cod_runner.report.figures import draw_figures
+    from cod_runner.report.page import page
+
+    report = build_report(recipe, record, rows, outcomes, other_lines)
+    write_whole(folder / "table.md", markdown(report))
+    write_whole(folder / "table.csv", csv_text(report))
+    figures = draw_figures(report)
+    for name, png in figures.items():
+        write_whole(folder / "figures" / f"{name}.png", png)
+    write_whole(folder / "report.html", page(report, {**_drawn_by_others(folder, figures), **figures}))
+    return report
+
+
+def write_reports_again(folder: Path) -> Report:
+    """``codrun report RUN``: the same from the run's files; raises :class:`CodrunError` where one is unreadable."""
+    run = read_run(folder)
+    return write_reports(folder, run.recipe, run.record, run.rows, run.outcomes, run.other_lines)
+
+
+def _drawn_by_others(folder: Path, figures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Pictures that a plugin left in ``figures/`` (decision boundaries, say); the page shows them too."""
+    return {path.stem: path.read_bytes() for path in sorted(folder.glob("figures/*.png")) if path.stem not in figures}

@@ -1,0 +1,167 @@
+"""Trains one cell's student and measures it: what a worker process does. Algorithm 1, lines 7 to 16."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cod_runner.api import BuildContext, Classifier, Example, Loss, Metric, Predictions, TrainSettings
+from cod_runner.cells import Cell
+from cod_runner.engine.evaluation import predict
+from cod_runner.engine.precision import resolve_precision
+from cod_runner.engine.seeds import derived_seed
+from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.training import WeightedTerm, train_student
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
+from cod_runner.store import Store, folder_written_whole
+from cod_runner.teacher import TeacherSource
+
+
+@dataclass(frozen=True)
+class CellTask:
+    """One cell with everything a worker needs; can be pickled."""
+
+    cell: Cell
+    teacher: TeacherSource
+    fingerprint: str
+    """The teacher's; its signals lie in the store under it."""
+    training: tuple[Example, ...]
+    facts: Mapping[str, Any]
+    """What the row tells of its training set: redrawn, yield, disagreements."""
+    evaluation: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    students: Path
+    store: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.teacher.recipe
+
+
+_worker_registry: Registry | None = None
+
+
+def train_cell_in_worker(task: CellTask) -> dict[str, Any]:
+    """``train_cell`` in a process of its own, whose registry is discovered once."""
+    global _worker_registry
+    if _worker_registry is None:
+        logging.getLogger("codrun").addHandler(logging.NullHandler())
+        _worker_registry = Registry.discover()
+        _worker_registry.attach_trackers(task.recipe)
+    return train_cell(task, _worker_registry)
+
+
+def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
+    """Build, train, measure and save one student; returns its line of ``cells.jsonl``.
+
+    Its result depends on the task alone, bit for bit on one CPU, so students always train on one thread.
+    """
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    recipe, cell, device = task.recipe, task.cell, task.teacher.device
+    signals = SignalStore(Store(task.store).signals).reader(task.fingerprint)
+    student = build_student(task.teacher, registry, cell.seed)
+    terms = [
+        WeightedTerm(loss.use, build_loss(registry, task.teacher, loss.use, loss.options, cell.seed), loss.weight)
+        for loss in recipe.methods[cell.method]
+    ]
+    settings = fixed_steps(recipe.train, cell.k)
+
+    def accuracy_on(examples: Sequence[Example]) -> float:
+        predictions = _predictions(student, examples, signals, device, recipe.train.precision)
+        return float((predictions.student_logits.argmax(1) == predictions.labels).float().mean())
+
+    watched = {"best_dev": task.dev, "best_reported": task.evaluation}.get(recipe.evaluate.select)
+    trained_from = time.monotonic()
+    result = train_student(
+        student,
+        task.training,
+        terms,
+        signals,
+        settings,
+        seed=cell.seed,
+        device=device,
+        cache_folder=Store(task.store).folder("losses") / cell.key,
+        on_step=lambda step, losses: registry.hook.codrun_step(
+            cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
+        ),
+        evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
+    )
+    trained = time.monotonic()
+    predictions = _predictions(student, task.evaluation, signals, device, recipe.train.precision)
+    metrics = {
+        use.use: float(_metric(registry, use.use, use.options)(predictions)) for use in recipe.evaluate.metrics
+    }
+    with folder_written_whole(task.students / cell.name) as folder:
+        student.save(folder)
+    return {
+        "key": cell.key,
+        "method": cell.method,
+        "arm": cell.arm,
+        "k": cell.k,
+        "seed": cell.seed,
+        **metrics,
+        "steps": result.steps,
+        "training_rows": len(task.training),
+        **task.facts,
+        "losses": result.losses,
+        "select": recipe.evaluate.select,
+        "precision": resolve_precision(recipe.train.precision, device),
+        "device": torch.device(device).type,
+        "train_seconds": round(trained - trained_from, 3),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def build_student(source: TeacherSource, registry: Registry, seed: int) -> Classifier:
+    """An untrained student; its initialisation draws from a stream of its own."""
+    context = BuildContext(
+        labels=source.labels,
+        describe=source.recipe.describe,
+        device=source.device,
+        seed=derived_seed(seed, "student"),
+        offline=source.offline,
+        teacher=lambda: source.load(registry),
+    )
+    student: Classifier = registry.build("student", source.recipe.student.use, source.recipe.student.options, context)
+    student.to(source.device)
+    return student
+
+
+def build_loss(registry: Registry, source: TeacherSource, name: str, options: Mapping[str, Any], seed: int) -> Loss:
+    """One loss; its parameters come later, in ``bind``."""
+    context = BuildContext(labels=source.labels, device=source.device, seed=seed)
+    loss: Loss = registry.build("loss", name, options, context)
+    return loss
+
+
+def fixed_steps(settings: TrainSettings, k: int) -> TrainSettings:
+    """The settings with epochs turned into steps of ``k`` examples, so that every arm takes equally many."""
+    if settings.epochs is None:
+        return settings
+    steps = settings.epochs * math.ceil(math.ceil(k / settings.batch_size) / settings.accumulation)
+    return settings.model_copy(update={"epochs": None, "steps": steps})
+
+
+def _metric(registry: Registry, name: str, options: Mapping[str, Any]) -> Metric:
+    metric: Metric = registry.build("metric", name, options, BuildContext())
+    return metric
+
+
+def _predictions(
+    student: Classifier, examples: Sequence[Example], signals: TeacherSignals, device: str, precision: str
+) -> Predictions:
+    inputs = [example.input for example in examples]
+    return Predictions(
+        student_logits=predict(student, inputs, device=device, precision=resolve_precision(precision, device)).cpu(),
+        teacher_logits=signals.logits(inputs).cpu(),
+        labels=torch.tensor([example.label for example in examples]),
+    )
