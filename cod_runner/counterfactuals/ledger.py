@@ -1,0 +1,129 @@
+"""Every outcome of a search, kept before it is used: an original is searched once per teacher and settings."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cod_runner.api import Input
+from cod_runner.store import content_key
+
+SCHEMA = "create table if not exists outcomes (key text primary key, line text not null)"
+
+
+@dataclass(frozen=True)
+class JudgedAttempt:
+    """One candidate and why it was refused; ``reason`` is None for a flip."""
+
+    input: Input
+    generator: str
+    round: int
+    reason: str | None
+    probabilities: tuple[float, ...] | None
+    edits: float | None
+    tier: int
+    usd: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class PairOutcome:
+    """What the search found for one original: a line of ``counterfactuals.jsonl``, less the source's row."""
+
+    original: Input
+    counterfactual: Input | None
+    """None where nothing flipped the teacher."""
+    from_label: int
+    """The class that was to be flipped."""
+    target: int
+    label: int | None
+    """The teacher's class of the counterfactual."""
+    teacher_before: tuple[float, ...]
+    teacher_after: tuple[float, ...] | None
+    verified: bool
+    edits: float | None
+    minimality: float | None
+    """Edits over the original's words."""
+    generator: str | None
+    attempts: tuple[JudgedAttempt, ...] = field(default=())
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reject reasons and how often each was given."""
+        counts: dict[str, int] = {}
+        for attempt in self.attempts:
+            if attempt.reason is not None:
+                counts[attempt.reason] = counts.get(attempt.reason, 0) + 1
+        return counts
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> PairOutcome:
+        """Read what ``asdict`` wrote; lists become tuples again."""
+        attempts = tuple(
+            JudgedAttempt(
+                **{**attempt, "input": _input(attempt["input"]), "probabilities": _tuple(attempt["probabilities"])}
+            )
+            for attempt in line["attempts"]
+        )
+        return cls(
+            **{
+                **line,
+                "original": _input(line["original"]),
+                "counterfactual": _input(line["counterfactual"]),
+                "teacher_before": _tuple(line["teacher_before"]),
+                "teacher_after": _tuple(line["teacher_after"]),
+                "attempts": attempts,
+            }
+        )
+
+
+class PairLedger:
+    """Outcomes in sqlite, safe for two runs at once; a kill loses nothing that was kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._connected() as connection:
+            connection.execute(SCHEMA)
+
+    def find(self, keys: Sequence[str]) -> dict[str, PairOutcome]:
+        """The outcomes that are here, by key."""
+        found = {}
+        with self._connected() as connection:
+            for key in keys:
+                row = connection.execute("select line from outcomes where key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = PairOutcome.from_json(json.loads(row[0]))
+        return found
+
+    def keep(self, outcomes: dict[str, PairOutcome]) -> None:
+        """Write outcomes; the first one of a key stays."""
+        with self._connected() as connection:
+            connection.executemany(
+                "insert or ignore into outcomes values (?, ?)",
+                [(key, json.dumps(asdict(outcome), ensure_ascii=False)) for key, outcome in outcomes.items()],
+            )
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=60)) as connection:
+            connection.execute("pragma journal_mode = wal")
+            yield connection
+            connection.commit()
+
+
+def outcome_key(fingerprint: str, search: Any, value: Input, label: int, target: int) -> str:
+    """What decides an outcome: the teacher, the search's settings, the original, the two classes. Nothing else."""
+    spelled = value if isinstance(value, str) else list(map(float, value))
+    return content_key({"teacher": fingerprint, "search": search, "input": spelled, "label": label, "target": target})
+
+
+def _tuple(value: list[float] | None) -> tuple[float, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _input(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
