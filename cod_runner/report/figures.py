@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from cod_runner.report.contents import Report, title_of
 from cod_runner.report.rows import CellRow
@@ -92,7 +94,7 @@ def _curve(axes: Axes, table: Table, row: TableRow, rows: Sequence[CellRow], col
             if (each.method, each.arm, each.k) == (row.method, arm, k) and table.metric in each.metrics
         ]
         axes.scatter([k * 2 ** (2.2 * dodge)] * len(seeds), seeds, s=12, color=colour, alpha=0.4, linewidths=0)
-    line = "-" if arm == "cod" else "--"
+    line: Literal["-", "--"] = "-" if arm == "cod" else "--"
     marker = "o" if arm == "cod" else "s"
     axes.errorbar(
         places, means, yerr=deviations, color=colour, linestyle=line, marker=marker, markersize=5, capsize=3,
@@ -122,7 +124,7 @@ def _minimality(values: Sequence[float]) -> Figure:
         )  # fmt: skip
     axes.set_xlabel("edits / words of the original (smaller is closer)")
     axes.set_ylabel("verified pairs")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
     return figure
 

@@ -147,7 +147,7 @@ def _training_sets(report: Report) -> list[TrainingSet]:
                 mean([row.redrawn for row in rows]),
                 mean([row.yield_ for row in rows]),
                 mean([row.steps for row in rows]),
-            )  # fmt: skip
+            )
         )
     return sets
 
