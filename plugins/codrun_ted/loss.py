@@ -1,0 +1,158 @@
+"""TED (Liang et al., "Less is more: task-aware layer-wise distillation", arXiv 2210.01351).
+
+Stage 1, in ``bind``: a filter behind each chosen layer of teacher and student learns, with both models frozen, to
+keep what the task needs. Stage 2, in ``forward``: the student is pulled towards the teacher in what the filters let
+through; its own filters go on training, the teacher's stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Needs, Outputs
+from codrun_ted.filters import Filters, TaskHeads, task_loss
+from codrun_ted.plugin import TEDOptions
+
+
+class TED(nn.Module):
+    """Mean squared error between teacher's and student's filtered hidden states, over real tokens and layers."""
+
+    student_filters: Filters
+    teacher_filters: Filters
+
+    def __init__(self, options: TEDOptions, context: BuildContext) -> None:
+        super().__init__()
+        self.options = options
+        self.aligned = options.pool == "none"
+        self.learning_rate = options.learning_rate
+        self.pairs: list[tuple[int, int]] = []
+
+    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
+        pairs = mapped_layers(self.options, teacher, student)
+        return Needs(teacher=tuple(theirs for _, theirs in pairs), student=tuple(ours for ours, _ in pairs))
+
+    def bind(self, binding: Binding) -> None:
+        """Stage 1. What it learns belongs to this cell's data set, k, arm and seed, and is kept under its key."""
+        self.pairs = mapped_layers(self.options, binding.teacher, binding.student)
+        width = self.options.width or binding.teacher.width
+        layers, kind = len(self.pairs), self.options.filter
+        self.teacher_filters = Filters(layers, binding.teacher.width, width, kind)
+        self.student_filters = Filters(layers, binding.student.width, width, kind)
+        both = nn.ModuleDict({"teacher": self.teacher_filters, "student": self.student_filters})
+        both.to(binding.device)
+
+        def learn() -> dict[str, Tensor]:
+            heads = [TaskHeads(layers, width, binding.student.classes).to(binding.device) for _ in range(2)]
+            self._learn_the_task(binding, *heads)
+            return {name: value.detach().clone() for name, value in both.state_dict().items()}
+
+        both.load_state_dict(binding.cache("filters", learn))
+        self.teacher_filters.freeze()
+
+    def _learn_the_task(self, binding: Binding, teacher_heads: TaskHeads, student_heads: TaskHeads) -> None:
+        """Train filters and heads with cross-entropy on hard labels, both models frozen.
+
+        Frozen models say the same in every pass, so each text is read once and kept as the one vector a layer that
+        its filter's head looks at.
+        """
+        teacher_states, student_states, row_of = self._read_once(binding)
+
+        def objective(batch: Batch) -> Tensor:
+            rows = torch.tensor([row_of[name] for name in batch.ids], device=teacher_states.device)
+            theirs = task_loss(self.teacher_filters, teacher_heads, teacher_states[:, rows], batch.labels)
+            ours = task_loss(self.student_filters, student_heads, student_states[:, rows], batch.labels)
+            return theirs + ours  # the two share no parameter, so each side trains as if alone
+
+        trained = [
+            parameter
+            for module in (self.teacher_filters, self.student_filters, teacher_heads, student_heads)
+            for parameter in module.parameters()
+        ]
+        binding.fit(trained, objective, epochs=self.options.filter_epochs, lr=self.options.filter_lr)
+
+    def _read_once(self, binding: Binding) -> tuple[Tensor, Tensor, dict[str, int]]:
+        """Teacher's and initial student's states ``[layers, examples, width]`` and each example's column."""
+        theirs: list[Tensor] = []
+        ours: list[Tensor] = []
+        row_of: dict[str, int] = {}
+        for batch in binding.data.batches():
+            for name in batch.ids:
+                row_of[name] = len(row_of)
+            theirs.append(_at_head(binding.data.signals(batch), [layer for _, layer in self.pairs]))
+            ours.append(_at_head(binding.data.student_outputs(batch), [layer for layer, _ in self.pairs]))
+        return torch.cat(theirs, 1), torch.cat(ours, 1), row_of
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        """Stage 2: ``[batch]``, mean over filters, real tokens and filter width."""
+        pool = _POOLS[self.options.pool]
+        ours, rows = pool(self.student_filters, student, [layer for layer, _ in self.pairs])
+        theirs, _ = pool(self.teacher_filters, teacher, [layer for _, layer in self.pairs])
+        if ours.shape != theirs.shape:
+            raise CodrunError("ted met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`")
+        return _mean_by_row((ours - theirs).square().mean((0, 2)), rows, len(batch.ids))
+
+
+def mapped_layers(options: TEDOptions, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
+    """(student layer, teacher layer) pairs. ``uniform`` gives student layer i the teacher layer
+    round(i x teacher layers / student layers)."""
+    if options.layers == "uniform":
+        ratio = teacher.layers / student.layers
+        chosen = range(student.layers, 0, -options.interval)
+        return [(layer, max(1, round(layer * ratio))) for layer in sorted(chosen)]
+    if not options.layers:
+        raise CodrunError(
+            "ted's `layers` is empty; name at least one pair [student layer, teacher layer], or `uniform`"
+        )
+    for ours, theirs in options.layers:
+        if not (0 <= ours <= student.layers and 0 <= theirs <= teacher.layers):
+            raise CodrunError(
+                f"ted's `layers` names the pair [{ours}, {theirs}] (student, teacher), but the student has layers 0 to "
+                f"{student.layers} and the teacher 0 to {teacher.layers}"
+            )
+    return list(options.layers)
+
+
+def _at_head(outputs: Outputs, layers: list[int]) -> Tensor:
+    """``[layers, batch, width]``: each layer's state at the position that the classification head reads."""
+    if outputs.pooled_at is None:
+        raise CodrunError("ted needs to know which position the classification head reads, and this model names none")
+    at = torch.arange(len(outputs.pooled_at), device=outputs.pooled_at.device), outputs.pooled_at
+    return torch.stack([outputs.hidden[layer][at] for layer in layers])
+
+
+_Pool = Callable[[Filters, Outputs, list[int]], tuple[Tensor, Tensor]]
+
+
+def _every_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
+    """Filtered states ``[layers, real tokens, width]``, row after row wherever padding stands, and each one's row."""
+    states = torch.stack([outputs.hidden[layer] for layer in layers])
+    mask = torch.ones(states.shape[1:3], dtype=torch.bool, device=states.device)
+    if outputs.mask is not None:
+        mask = outputs.mask.bool()
+    return filters(states[:, mask]), mask.nonzero()[:, 0]
+
+
+def _mean_of_tokens(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
+    """The mean of what the filter lets through: ``[layers, batch, width]``."""
+    filtered, rows = _every_token(filters, outputs, layers)
+    batch = len(outputs.logits)
+    sums = filtered.new_zeros(len(layers), batch, filtered.shape[-1]).index_add(1, rows, filtered)
+    means = sums / torch.bincount(rows, minlength=batch).clamp(min=1)[:, None]
+    return means, torch.arange(batch, device=rows.device)
+
+
+def _head_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
+    states = _at_head(outputs, layers)
+    return filters(states), torch.arange(states.shape[1], device=states.device)
+
+
+_POOLS: dict[str, _Pool] = {"none": _every_token, "mean": _mean_of_tokens, "cls": _head_token}
+
+
+def _mean_by_row(values: Tensor, rows: Tensor, batch: int) -> Tensor:
+    """Mean of ``values [n]`` over the entries of each row: ``[batch]``."""
+    sums = values.new_zeros(batch).index_add(0, rows, values)
+    return sums / torch.bincount(rows, minlength=batch).clamp(min=1)

@@ -1,0 +1,38 @@
+"""Declares the loss `ted`; importing this costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from cod_runner.api import Component, Options, hookimpl
+
+
+class TEDOptions(Options):
+    """Task-aware filters on both sides, trained first; then the mean squared error between what they let through."""
+
+    layers: Literal["uniform"] | list[tuple[int, int]] = Field(
+        "uniform", description="uniform, or pairs [student layer, teacher layer], counted from 1"
+    )
+    interval: int = Field(
+        1, ge=1, description="with `uniform`: a filter at every n-th student layer, counted back from the last"
+    )
+    filter: Literal["linear", "nonlinear"] = Field("linear", description="nonlinear: linear, GELU, linear")
+    width: int | None = Field(None, ge=1, description="of what a filter lets through; absent: the teacher's width")
+    filter_epochs: int = Field(50, ge=0, description="passes over the training set in which the filters learn the task")
+    filter_lr: float = Field(2.0e-5, gt=0, description="learning rate of those passes")
+    pool: Literal["none", "mean", "cls"] = Field(
+        "none", description="none: every real token; mean or cls: one vector a text, for unlike tokenizers"
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="of the student's filters while it distils; absent: the student's"
+    )
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        "loss", "ted", TEDOptions, "codrun_ted.loss:TED", "task-aware layer-wise distillation through trained filters"
+    )
