@@ -88,7 +88,9 @@ def build_report(
         floor=tuple(floor),
         tables=tuple(table(metric) for metric in headlines),
         further_tables=tuple(table(metric) for metric in measured if metric not in headlines),
-        gains=tuple(tuple(paired_gains(ordered, metric)) for metric in headlines),
+        gains=tuple(
+            tuple(sorted(paired_gains(ordered, metric), key=lambda gain: gain.method in floor)) for metric in headlines
+        ),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
     )
 
@@ -133,10 +135,13 @@ def smallest_p_in_words(gains: Sequence[Gain]) -> str:
     smallest = min(gain.pairs.smallest_possible_p for gain in gains)
     return (
         f"p: two-sided sign-flip permutation test of the seeds' differences, each setting by itself; with {pairs} "
-        f"{'seed' if pairs == 1 else 'seeds'} it cannot fall below {smallest:.2g}."
+        f"{'seed' if pairs == 1 else 'seeds'} it cannot fall below {smallest:.3g}."
     )
 
 
 def gain_summary(report: Report) -> str:
-    """The headline's sentence."""
-    return gains_in_words(report.gains[0]) if report.gains else ""
+    """The headline's sentence; methods without a teacher count only where there are no others."""
+    if not report.gains or len(report.recipe.arms) < 2:
+        return ""
+    distilled = [gain for gain in report.gains[0] if gain.method not in report.floor]
+    return gains_in_words(distilled or report.gains[0])

@@ -79,8 +79,8 @@ def _over_k(report: Report, table: Table) -> Figure:
 def _curve(axes: Axes, table: Table, row: TableRow, rows: Sequence[CellRow], colour: str | None = None) -> Line2D:
     """One arm: every seed as a dot, mean and sample standard deviation as a line with bars."""
     arm = "cod" if row.kind == "cod" else "plain"
+    dodge = DODGE[arm] if colour is None else 0.0
     colour = colour or ARM_COLOURS[arm]
-    dodge = DODGE[arm]
     places, means, deviations = [], [], []
     for k, cell in zip(table.k, row.cells, strict=True):
         if cell.summary is None or not math.isfinite(cell.summary.mean):

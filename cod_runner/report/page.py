@@ -99,7 +99,7 @@ def _reading(label: Any, probabilities: Any) -> str:
         probability = max(probabilities)
     elif isinstance(probabilities, int | float):
         probability = probabilities
-    words = [] if label is None else [str(label)]
+    words = [] if label is None else [f"class {label}" if isinstance(label, int) else str(label)]
     if isinstance(probability, int | float):
         words.append(f"{probability:.2f}")
     return " ".join(words) or MISSING

@@ -58,7 +58,11 @@ def protocol(recipe: Recipe) -> list[Setting]:
 
 def training_in_words(train: TrainSettings) -> str:
     """Length, batch, optimiser, schedule, precision."""
-    length = f"{train.steps:,} steps" if train.steps is not None else f"{train.epochs} epochs"
+    length = (
+        f"{train.steps:,} steps"
+        if train.steps is not None
+        else f"{train.epochs} epoch{'' if train.epochs == 1 else 's'}"
+    )
     words = [length, f"batch {train.batch_size}", f"{train.optimiser} lr {train.lr:g}", f"{train.schedule} schedule"]
     if train.accumulation > 1:
         words[1] += f" x {train.accumulation}"

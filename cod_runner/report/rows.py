@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _is_metric(name: str, value: Any) -> bool:
 class QualityRow(BaseModel):
     """One measure of the counterfactuals: over all of them and over those that flipped. None: not measured."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
 
     name: str
     all: float | str | None = None
@@ -98,7 +99,7 @@ class QualityRow(BaseModel):
 class RunRecord(BaseModel):
     """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
 
     recipe: str
     """The recipe's name."""
@@ -129,6 +130,12 @@ class RunRecord(BaseModel):
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; lines of other keys are not tabled. None: every line is current."""
     quality: list[QualityRow] = Field(default_factory=list)
+
+    def finished_now(self, seconds: float, ran: bool) -> None:
+        """Note the end of a call; one that found everything done leaves the time of the run as it was."""
+        if ran or self.finished is None:
+            self.finished = datetime.now(UTC).isoformat(timespec="seconds")
+            self.seconds = (self.seconds or 0.0) + seconds
 
     @property
     def teacher_accuracy(self) -> float | None:

@@ -12,17 +12,17 @@ from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Print the headline tables, what CoD changed, and the notes."""
-    for table, gains in zip(report.tables, report.gains, strict=True):
+    """Print the headline tables, what CoD changed in the first of them, and the notes."""
+    for table in report.tables:
         console.print(rich_table(table))
-        for note in table.footnotes:
-            console.print(Text(f"  {note}", style="dim"))
-        if gains:
-            console.print(rich_gains(gains))
-            console.print(Text(f"  {smallest_p_in_words(gains)}", style="dim"))
+    for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
+        console.print(Text(note, style="dim"))
+    if report.gains and report.gains[0]:
         console.print()
-    if report.gains:
-        console.print(Text(gain_summary(report)))
+        console.print(rich_gains(report.gains[0]))
+        console.print(Text(smallest_p_in_words(report.gains[0]), style="dim"))
+    if summary := gain_summary(report):
+        console.print(Text(summary))
     for note in report.notes:
         console.print(Text(f"note: {note}", style="yellow"))
 

@@ -26,8 +26,8 @@ def markdown(report: Report) -> str:
         if gains:
             lines += ["", f"### What +CoD changes: {_line(table.metric)}", "", *gain_lines(gains), ""]
             lines += [f"- {smallest_p_in_words(gains)}"]
-    if report.gains:
-        lines += ["", gain_summary(report)]
+    if summary := gain_summary(report):
+        lines += ["", summary]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -53,7 +53,7 @@ def gain_words(gain: Gain) -> list[str]:
     summary = gain.pairs.summary
     sd = MISSING if summary.sd is None else f"{summary.sd:.{DECIMALS}f}"
     wins = f"{gain.pairs.wins} of {summary.n}"
-    return [gain.method, str(gain.k), signed(summary.mean), sd, wins, f"{gain.pairs.p:.2g}"]
+    return [gain.method, str(gain.k), signed(summary.mean), sd, wins, f"{gain.pairs.p:.3g}"]
 
 
 def signed(value: float) -> str:
