@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
     "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "Generator", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
-    "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request", "Reservation", "Spending",
-    "TeacherView", "TrainSettings", "VocabularyCut", "hookimpl", "hookspec",
+    "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape",
+    "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request",
+    "Reservation", "Spending", "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "hookimpl", "hookspec",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -65,6 +65,9 @@ class Options(BaseModel):
     """Base of a component's options: unknown keys are refused, NaN and infinity too, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of options of which one stands for the others: an overlay that sets one clears the rest."""
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -298,6 +301,22 @@ class Classifier(Protocol):
     def to(self, device: str) -> Any: ...
 
 
+@runtime_checkable
+class WordVectors(Protocol):
+    """Optional in a :class:`Classifier`: single words as points, for generators that look for near ones."""
+
+    def word_vectors(self, words: Sequence[str]) -> list[tuple[float, ...]]:
+        """The unit-length embedding of each word, ``[words][width]``; () for a word it has none for."""
+        ...
+
+
+@runtime_checkable
+class GradientCheckpointing(Protocol):
+    """Optional in a :class:`Classifier`: backward passes that recompute blocks instead of keeping their states."""
+
+    def gradient_checkpointing_enable(self) -> None: ...
+
+
 # --- losses -------------------------------------------------------------------------------------------------
 
 
@@ -360,7 +379,9 @@ class Loss(Protocol):
     """Kind ``loss``: an ``nn.Module``. Its own parameters train with the student and are not saved with it.
 
     A subclass may set ``aligned = True``: it compares positions, so the engine refuses it, before training,
-    unless teacher and student have equal token ids; and ``learning_rate``, for its own parameters.
+    unless teacher and student have equal token ids, and moves the teacher's states to the student's positions (the
+    two masks are then equal, whichever side each pads on); and ``learning_rate``, for its own parameters. A term of
+    weight 0 is computed without gradient, for the log alone.
     """
 
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
@@ -497,6 +518,8 @@ class Executor(Protocol):
 
 class TrainSettings(Options):
     """How a model is trained. ``steps`` or ``epochs``, never both."""
+
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("epochs", "steps"),)
 
     epochs: int | None = Field(None, ge=1, description="passes over the training set")
     steps: int | None = Field(None, ge=1, description="optimiser steps, instead of epochs")

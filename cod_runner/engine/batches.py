@@ -7,69 +7,87 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from cod_runner.api import Batch, Classifier, Encoded, Example
+from cod_runner.api import Batch, Classifier, CodrunError, Encoded, Example
 from cod_runner.engine.seeds import derived_seed
 
 
 class TrainingBatches:
-    """Every batch of a training set, encoded once for the classifier that trains."""
+    """Every batch of a training set, encoded once for the classifier that trains.
+
+    Raises :class:`CodrunError` for an empty set, an id that occurs twice, and a batch size that pairs do not fill.
+    """
 
     def __init__(self, classifier: Classifier, examples: Sequence[Example], batch_size: int, device: str) -> None:
         self.examples = list(examples)
         self.batch_size, self.device = batch_size, device
+        if not self.examples:
+            raise CodrunError("there is no example to train on")
+        self._row_of = {example.id: row for row, example in enumerate(self.examples)}
+        if len(self._row_of) < len(self.examples):
+            raise CodrunError("two training examples have one id, so the halves of a pair cannot be told apart")
+        self._units = _units(self.examples, self._row_of)
+        if batch_size % 2 and any(len(unit) > 1 for unit in self._units):
+            raise CodrunError(f"`train.batch_size: {batch_size}` would leave a pair no place; set a multiple of 2")
         self._classifier = classifier
         self.encoded: list[Encoded] = classifier.encode([example.input for example in self.examples])
-        self._units = _units(self.examples)
 
-    def __len__(self) -> int:
-        """Batches in one pass."""
-        return len(self._grouped(self._units))
+    def of_pass(self, number: int, seed: int, *purpose: str) -> list[list[int]]:
+        """Pass ``number`` as row numbers, batch by batch, in the order that ``(seed, *purpose, number)`` shuffles.
 
-    def of_pass(self, number: int, seed: int, *purpose: str) -> Iterator[Batch]:
-        """Pass ``number``, in the order that the stream ``(seed, *purpose, number)`` shuffles."""
-        units = list(self._units)
-        random.Random(derived_seed(seed, *purpose, number)).shuffle(units)
-        for rows in self._grouped(units):
-            yield self._batch(rows)
-
-    def inputs_of(self, batch: Batch) -> list[Example]:
-        """The examples of a batch, in its order."""
-        if not hasattr(self, "_by_id"):
-            self._by_id = {example.id: example for example in self.examples}
-        return [self._by_id[one] for one in batch.ids]
-
-    def _grouped(self, units: Sequence[tuple[int, ...]]) -> list[list[int]]:
-        """Whole units into batches; a unit that would not fit any more opens the next one."""
-        batches: list[list[int]] = [[]]
-        for unit in units:
-            if batches[-1] and len(batches[-1]) + len(unit) > self.batch_size:
-                batches.append([])
-            batches[-1].extend(unit)
+        Every example occurs once and the last batch may be short. With pairs and singles and an even batch size
+        there are always ceil(examples / batch size) batches, whatever the order.
+        """
+        waiting = list(self._units)
+        random.Random(derived_seed(seed, *purpose, number)).shuffle(waiting)
+        batches = []
+        while waiting:
+            rows: list[int] = []
+            left = []
+            for unit in waiting:
+                # A unit that does not fit waits for the next batch, and a smaller one may take the gap.
+                if not rows or len(rows) + len(unit) <= self.batch_size:
+                    rows.extend(unit)
+                else:
+                    left.append(unit)
+            batches.append(rows)
+            waiting = left
         return batches
 
-    def _batch(self, rows: Sequence[int]) -> Batch:
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """These rows as one batch on the device."""
         examples = [self.examples[row] for row in rows]
         place = {example.id: position for position, example in enumerate(examples)}
         inputs = self._classifier.collate([self.encoded[row] for row in rows])
         return Batch(
             ids=tuple(place),
-            labels=torch.tensor([example.label for example in examples], device=self.device),
-            partner=torch.tensor([place.get(example.partner or "", -1) for example in examples], device=self.device),
-            is_counterfactual=torch.tensor([example.is_counterfactual for example in examples], device=self.device),
+            labels=torch.tensor([example.label for example in examples]).to(self.device, non_blocking=True),
+            partner=torch.tensor([_place(example, place) for example in examples]).to(self.device, non_blocking=True),
+            is_counterfactual=torch.tensor([example.is_counterfactual for example in examples]).to(
+                self.device, non_blocking=True
+            ),
             inputs={name: value.to(self.device, non_blocking=True) for name, value in inputs.items()},
         )
 
+    def shuffled(self, number: int, seed: int, *purpose: str) -> Iterator[Batch]:
+        """The batches of one pass, as :meth:`of_pass` orders them."""
+        return (self.batch(rows) for rows in self.of_pass(number, seed, *purpose))
 
-def _units(examples: Sequence[Example]) -> list[tuple[int, ...]]:
-    """Row numbers that belong in one batch: a pair, or a single example."""
-    row_of = {example.id: row for row, example in enumerate(examples)}
-    units: list[tuple[int, ...]] = []
-    taken: set[int] = set()
+    def examples_of(self, batch: Batch) -> list[Example]:
+        """The examples of a batch, in its order."""
+        return [self.examples[self._row_of[each]] for each in batch.ids]
+
+
+def _place(example: Example, place: dict[str, int]) -> int:
+    return -1 if example.partner is None else place.get(example.partner, -1)
+
+
+def _units(examples: Sequence[Example], row_of: dict[str, int]) -> list[tuple[int, ...]]:
+    """Row numbers that belong in one batch: an example with all its partners, or one without any."""
+    unit_of: dict[int, list[int]] = {row: [row] for row in range(len(examples))}
     for row, example in enumerate(examples):
-        if row in taken:
-            continue
-        partner = row_of.get(example.partner or "")
-        unit = (row,) if partner is None or partner == row else (row, partner)
-        taken.update(unit)
-        units.append(unit)
-    return units
+        partner = None if example.partner is None else row_of.get(example.partner)
+        if partner is not None and unit_of[partner] is not unit_of[row]:
+            unit_of[partner].extend(unit_of[row])
+            for member in unit_of[row]:
+                unit_of[member] = unit_of[partner]
+    return [tuple(sorted(unit)) for row, unit in unit_of.items() if row == min(unit)]

@@ -3,136 +3,180 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Binding, Classifier, Needs, Outputs
+from cod_runner.api import Batch, Binding, Classifier, Loss, Needs, Outputs
 from cod_runner.engine.batches import TrainingBatches
+from cod_runner.engine.optimisation import FUSED_ON
+from cod_runner.engine.precision import autocast
+from cod_runner.engine.rows import as_float32, laid_out_as, moved
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.signals import TeacherSignals
 from cod_runner.errors import CodrunError
 
-if TYPE_CHECKING:
-    from cod_runner.engine.training import WeightedTerm
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """One term of a method's loss."""
+
+    name: str
+    loss: Loss
+    weight: float
+
+
+class TrainingData:
+    """The batches of one training with what teacher and student say about them."""
+
+    def __init__(
+        self, student: Classifier, batches: TrainingBatches, signals: TeacherSignals | None, precision: str
+    ) -> None:
+        self.student, self.batches, self._signals = student, batches, signals
+        self.teacher_shape = student.shape if signals is None else signals.shape
+        self.aligned = False
+        """Whether teacher states must stand at the student's positions."""
+        self.precision, self.device = precision, batches.device
+
+    def signals(self, batch: Batch, layers: Sequence[int]) -> Outputs:
+        """The teacher's outputs for a batch, on the device, float32, padded on the right."""
+        if self._signals is None:
+            return NoTeacher()
+        kept = self._signals.outputs([example.input for example in self.batches.examples_of(batch)], layers)
+        return moved(kept, self.device)
+
+    def student_outputs(self, batch: Batch, layers: Sequence[int]) -> Outputs:
+        """The student's outputs in the precision of this training, then in float32."""
+        with autocast(self.precision, self.device):
+            outputs = self.student(batch.inputs, hidden=layers)
+        return as_float32(outputs)
+
+    def matched(self, teacher: Outputs, student: Outputs) -> Outputs:
+        """Teacher states at the student's positions, where a loss compares positions and the student has a mask."""
+        return laid_out_as(teacher, student.mask) if self.aligned and student.mask is not None else teacher
+
+
+class NoTeacher(Outputs):
+    """Stands for the signals of a training without a teacher."""
+
+    def __init__(self) -> None:
+        """Nothing to hold."""
+
+    def __getattr__(self, name: str) -> Tensor:
+        raise CodrunError(f"this training has no teacher, and a loss asks for its `{name}`; leave that loss out")
 
 
 class LossData:
-    """Implements :class:`cod_runner.api.BatchSource`; one view for each loss, each with its own shuffling."""
+    """Implements :class:`cod_runner.api.BatchSource` for one loss: its own shuffling, its own layers."""
 
-    def __init__(
-        self,
-        student: Classifier,
-        batches: TrainingBatches,
-        signals: TeacherSignals | None,
-        needs: Sequence[Needs],
-        device: str,
-        stream: tuple[int, str] = (0, "loss"),
-    ) -> None:
-        self._student, self._batches, self._signals, self._device = student, batches, signals, device
-        self._needs, self._stream, self._passes = needs, stream, 0
-
-    def for_loss(self, seed: int, name: str, needs: Needs) -> LossData:
-        """The same data with one loss's own shuffling and layers."""
-        return LossData(self._student, self._batches, self._signals, [needs], self._device, (seed, name))
+    def __init__(self, data: TrainingData, needs: Needs, seed: int) -> None:
+        self._data, self._needs, self._seed, self._passes = data, needs, seed, 0
 
     def batches(self) -> Iterator[Batch]:
         """The training set once, shuffled anew at each call."""
         self._passes += 1
-        seed, name = self._stream
-        return self._batches.of_pass(self._passes, seed, "bind", name)
+        return self._data.batches.shuffled(self._passes, self._seed, "pass")
 
     def signals(self, batch: Batch) -> Outputs:
         """The teacher's outputs for a batch, on the device."""
-        if self._signals is None:
-            raise CodrunError("this training has no teacher, and a loss asked for its signals")
-        layers = sorted({layer for need in self._needs for layer in need.teacher})
-        kept = self._signals.outputs([example.input for example in self._batches.inputs_of(batch)], layers)
-        return _moved(kept, self._device)
+        return self._data.signals(batch, self._needs.teacher)
 
     @torch.no_grad()
     def student_outputs(self, batch: Batch) -> Outputs:
-        """The student's outputs as it is now, no dropout."""
-        self._student.eval()
-        layers = sorted({layer for need in self._needs for layer in need.student})
-        outputs = self._student(batch.inputs, hidden=layers)
-        self._student.train()
-        hidden = {layer: states.float() for layer, states in outputs.hidden.items()}
-        return Outputs(outputs.logits.float(), hidden, outputs.mask, outputs.pooled_at)
+        """The initial student's outputs, no gradient, no dropout."""
+        self._data.student.eval()
+        return self._data.student_outputs(batch, self._needs.student)
 
 
 def bind_losses(
-    terms: Sequence[WeightedTerm], data: LossData, *, seed: int, device: str, cache_folder: Path | None
+    terms: Sequence[WeightedTerm], names: Sequence[str], data: TrainingData, *, seed: int, cache_folder: Path | None
 ) -> None:
-    """Let each loss create its parameters, each from a random stream of its own."""
-    student, signals = data._student, data._signals
-    teacher_shape = signals.shape if signals is not None else student.shape
-    for position, term in enumerate(terms):
-        # The stream is named by the loss and its place among its namesakes, so that adding another loss shifts nothing.
-        place = sum(other.name == term.name for other in terms[:position])
-        name = f"{term.name}{place or ''}"
-        own = data.for_loss(seed, name, term.loss.needs(teacher_shape, student.shape))
-        folder = None if cache_folder is None else cache_folder / name
-        binding = Binding(
-            teacher=teacher_shape,
-            student=student.shape,
-            labels=student.labels,
-            data=own,
-            seed=derived_seed(seed, "bind", name),
-            device=device,
-            cache=partial(_cached, folder, device),
-            fit=partial(_fit, own),
-        )
-        with random_stream(seed, "bind", name):
-            term.loss.bind(binding)
-        term.loss.to(device)
+    """Let each loss create its parameters, each from the random stream that its name in ``names`` has."""
+    for term, name in zip(terms, names, strict=True):
+        stream = derived_seed(seed, "bind", name)
+        own = LossData(data, term.loss.needs(data.teacher_shape, data.student.shape), stream)
+        with random_stream(stream, "parameters"):
+            term.loss.bind(
+                Binding(
+                    teacher=data.teacher_shape,
+                    student=data.student.shape,
+                    labels=data.student.labels,
+                    data=own,
+                    seed=stream,
+                    device=data.device,
+                    cache=partial(_cached, None if cache_folder is None else cache_folder / name, data.device),
+                    fit=partial(_fit, own, data.device),
+                )
+            )
+        term.loss.to(data.device)
+
+
+def term_names(terms: Sequence[WeightedTerm]) -> list[str]:
+    """A name for each term, by which its stream, its cache and its column in the log are known.
+
+    Namesakes are counted apart for terms of weight 0 (``kd-unweighted``), so that adding one never renames, and so
+    never changes, a term that trains.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for term in terms:
+        name = term.name if term.weight > 0 else f"{term.name}-unweighted"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return names
 
 
 def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """What ``make`` returned the last time, or returns now; written whole."""
-    path = None if folder is None else folder / f"{name}.safetensors"
-    if path is not None and path.exists():
-        return {key: value.to(device) for key, value in load_file(path).items()}
-    made = make()
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file({key: value.detach().cpu().contiguous() for key, value in made.items()}, temporary)
-        temporary.replace(path)
-    return made
+    if folder is None:
+        return make()
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        made = {key: value.detach().cpu().clone().contiguous() for key, value in make().items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+        os.close(handle)
+        try:
+            save_file(made, temporary)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    return {key: value.to(device) for key, value in load_file(path).items()}
 
 
 def _fit(
     data: LossData,
+    device: str,
     parameters: Iterable[nn.Parameter],
     objective: Callable[[Batch], Tensor],
     *,
     epochs: int,
     lr: float,
 ) -> None:
-    """AdamW without decay on ``objective(batch)``, ``epochs`` passes, constant rate."""
-    trained = list(parameters)
-    optimiser = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)
-    with torch.enable_grad():
-        for _ in range(epochs):
-            for batch in data.batches():
-                optimiser.zero_grad(set_to_none=True)
-                value = objective(batch)
-                if not torch.isfinite(value):
-                    raise CodrunError("a loss's own fit became infinite or NaN; try a smaller learning rate for it")
-                value.backward()
-                optimiser.step()
+    """AdamW without decay on ``objective(batch)``, ``epochs`` passes, constant rate.
 
-
-def _moved(outputs: Outputs, device: str) -> Outputs:
-    return Outputs(
-        outputs.logits.to(device),
-        {layer: states.to(device) for layer, states in outputs.hidden.items()},
-        None if outputs.mask is None else outputs.mask.to(device),
-        None if outputs.pooled_at is None else outputs.pooled_at.to(device),
-    )
+    Raises :class:`CodrunError` in the first pass whose objective is no number; looked at once a pass.
+    """
+    fused = torch.device(device).type in FUSED_ON
+    optimiser = torch.optim.AdamW(list(parameters), lr=lr, weight_decay=0.0, fused=fused)
+    for epoch in range(1, epochs + 1):
+        summed = torch.zeros((), device=device)
+        for batch in data.batches():
+            optimiser.zero_grad(set_to_none=True)
+            value = objective(batch)
+            value.backward()
+            optimiser.step()
+            summed += value.detach()
+        if not torch.isfinite(summed):
+            raise CodrunError(
+                f"what a loss fits before training turned infinite or NaN in pass {epoch} at a rate of {lr:g}; "
+                "give that loss a smaller one"
+            )

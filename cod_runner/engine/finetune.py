@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, Classifier, Example, FinetuneSettings, ModelShape, Needs, Outputs
-from cod_runner.engine.seeds import derived_seed
-from cod_runner.engine.training import TrainingResult, WeightedTerm, train_student
+from cod_runner.engine.training import WeightedTerm, train_student
 
 
 class GoldLabels(nn.Module):
@@ -19,7 +18,7 @@ class GoldLabels(nn.Module):
         return Needs()
 
     def bind(self, binding: Binding) -> None:
-        return None
+        """Nothing to create."""
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """``[batch]``."""
@@ -34,18 +33,16 @@ def finetune_teacher(
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[int, Mapping[str, float]], None] = lambda step, losses: None,
-) -> TrainingResult:
-    """Train ``classifier`` in place. Threads and precision are the caller's to fix: they decide the last bits."""
-    if settings.gradient_checkpointing:
-        enable = getattr(classifier, "gradient_checkpointing_enable", None)
-        if enable is not None:
-            enable()
-    torch.manual_seed(derived_seed(settings.seed, "teacher"))
-    terms = [WeightedTerm("hard", GoldLabels(), 1.0)]
-    return train_student(
+) -> dict[str, Any]:
+    """Train ``classifier`` in place; returns a JSON-able record of it.
+
+    The record: ``rows``, ``steps``, ``precision``, ``trained_parameters``, ``loss`` (of the last step) and
+    ``mean_loss``. Threads are the caller's to fix: they decide the last bits. ``settings.rows`` is not read here.
+    """
+    result = train_student(
         classifier,
         examples,
-        terms,
+        [WeightedTerm("cross_entropy", GoldLabels(), 1.0)],
         None,
         settings,
         seed=settings.seed,
@@ -53,3 +50,11 @@ def finetune_teacher(
         progress=progress,
         on_step=on_step,
     )
+    return {
+        "rows": len(examples),
+        "steps": result.steps,
+        "precision": result.precision,
+        "trained_parameters": result.trained_parameters,
+        "loss": result.losses["cross_entropy"],
+        "mean_loss": result.mean_losses["cross_entropy"],
+    }

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from cod_runner.api import Classifier, Encoded, Input, Outputs
+from cod_runner.api import Classifier, Encoded, Input
+from cod_runner.engine.rows import Row, unpadded
 from cod_runner.engine.threads import threads
 
 ROWS = 16
@@ -31,31 +32,26 @@ def fixed_batches(encoded: Sequence[Encoded]) -> Iterator[tuple[list[int], list[
 
 
 @torch.no_grad()
-def each_output(
+def each_row(
     classifier: Classifier,
     inputs: Sequence[Input],
     layers: Sequence[int],
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[tuple[list[int], list[Encoded], Outputs]]:
-    """(positions in ``inputs``, their encodings, outputs of these rows alone) in float32, on one CPU thread."""
+) -> Iterator[list[tuple[int, Encoded, Row]]]:
+    """One list a batch: (position in ``inputs``, encoding, what was said), float32, without dropout or autocast.
+
+    On one CPU thread: more of them would add sums in another order.
+    """
     encoded = classifier.encode(inputs)
     classifier.eval()
     done = 0
-    with threads(1):
-        for positions, rows in fixed_batches(encoded):
+    for positions, rows in fixed_batches(encoded):
+        with threads(1):
             batch = {name: value.to(device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
             outputs = classifier(batch, hidden=layers)
-            count = len(positions)
-            yield (
-                positions,
-                rows[:count],
-                Outputs(
-                    logits=outputs.logits[:count].float(),
-                    hidden={layer: states[:count].float() for layer, states in outputs.hidden.items()},
-                    mask=None if outputs.mask is None else outputs.mask[:count],
-                    pooled_at=None if outputs.pooled_at is None else outputs.pooled_at[:count],
-                ),
-            )
-            done += count
-            progress(done, len(inputs))
+        real = rows[: len(positions)]
+        said = unpadded(outputs, [len(one.ids) for one in real])
+        yield list(zip(positions, real, said, strict=True))
+        done += len(positions)
+        progress(done, len(inputs))

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from cod_runner.api import TrainSettings
 
+FUSED_ON = ("cpu", "cuda")
+"""Devices on which torch updates all parameters in one kernel: two to eight times as fast as one by one."""
+
 
 def build_optimiser(groups: Sequence[dict[str, Any]], settings: TrainSettings, device: str) -> torch.optim.Optimizer:
-    """AdamW or Adam, fused where the device offers it; one weight decay for every parameter of the student."""
+    """AdamW or Adam, fused where the device offers it.
+
+    The weight decay holds for every trained parameter, biases and norms too, as in the paper's published scripts.
+    """
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-    fused = torch.device(device).type in ("cpu", "cuda")
     return kind(
         list(groups),
         lr=settings.lr,
         betas=settings.betas,
         eps=settings.eps,
         weight_decay=settings.weight_decay,
-        fused=fused,
+        fused=torch.device(device).type in FUSED_ON,
     )
 
 
@@ -33,7 +37,11 @@ def cut_is_exact(settings: TrainSettings) -> bool:
 
 
 def rate_factor(settings: TrainSettings, step: int, total: int) -> float:
-    """The share of the peak learning rate in step ``step`` (from 0) of ``total``."""
+    """The share of the peak learning rate in step ``step`` (from 0) of ``total``.
+
+    Warm-up climbs in equal parts and reaches the peak in its last step. After it ``linear`` falls to 0 behind the
+    last step, ``cosine`` along half a cosine. Without warm-up the first step has the peak rate.
+    """
     warmup = round(settings.warmup * total)
     if step < warmup:
         return (step + 1) / warmup
@@ -41,9 +49,3 @@ def rate_factor(settings: TrainSettings, step: int, total: int) -> float:
         return 1.0
     done = (step - warmup) / max(1, total - warmup)
     return 1.0 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
-
-
-def clip_gradients(parameters: Iterable[nn.Parameter], settings: TrainSettings) -> None:
-    """Scale all gradients down to the largest norm that the settings allow."""
-    if settings.clip is not None:
-        nn.utils.clip_grad_norm_(list(parameters), settings.clip)

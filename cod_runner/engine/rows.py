@@ -29,57 +29,74 @@ class Row:
         return sum(states.nbytes for states in self.hidden.values())
 
 
-def unpadded(outputs: Outputs, rows: int) -> list[Row]:
-    """The first ``rows`` rows of a batch, copied to the CPU without their padding, wherever it stands."""
-    logits = outputs.logits[:rows].float().cpu()
-    hidden = {layer: states[:rows].float().cpu() for layer, states in outputs.hidden.items()}
-    width = next((states.shape[1] for states in hidden.values()), 1)
-    mask = torch.ones(rows, width, dtype=torch.bool) if outputs.mask is None else outputs.mask[:rows].bool().cpu()
-    places = [0] * rows if outputs.pooled_at is None else outputs.pooled_at[:rows].tolist()
+def unpadded(outputs: Outputs, tokens: Sequence[int]) -> list[Row]:
+    """The first rows of a batch, as many as ``tokens`` has entries, copied to the CPU without their padding.
+
+    ``tokens`` holds each row's length, for classifiers that give no mask; a mask may pad on either side.
+    """
+    count, longest = len(tokens), max(tokens)
+    logits = outputs.logits[:count].float().cpu()
+    hidden = {layer: states[:count].float().cpu() for layer, states in outputs.hidden.items()}
+    if outputs.mask is None:
+        mask = torch.arange(longest) < torch.tensor(tokens)[:, None]
+    else:
+        mask = outputs.mask[:count].bool().cpu()
+    places = [0] * count if outputs.pooled_at is None else outputs.pooled_at[:count].tolist()
     taken = []
-    for row in range(rows):
+    for row in range(count):
         real = mask[row]
-        taken.append(
-            Row(
-                logits[row].clone(),
-                {layer: states[row][real] for layer, states in hidden.items()},
-                int(real.sum()),
-                int(real[: places[row]].sum()),
-            )
-        )
+        states = {layer: values[row, : len(real)][real] for layer, values in hidden.items()}
+        taken.append(Row(logits[row].clone(), states, tokens[row], int(real[: places[row]].sum())))
     return taken
 
 
-def padded(rows: Sequence[Row], layers: Sequence[int], device: str) -> Outputs:
-    """Rows as one batch, padded on the right with zeros, on ``device``."""
+def padded(rows: Sequence[Row], layers: Sequence[int]) -> Outputs:
+    """Rows as one batch on the CPU, padded on the right with zeros."""
     longest = max(row.tokens for row in rows)
-    lengths = torch.tensor([row.tokens for row in rows])
     outputs = Outputs(
-        logits=torch.stack([row.logits for row in rows]).to(device, non_blocking=True),
-        mask=(torch.arange(longest) < lengths[:, None]).to(device, non_blocking=True),
-        pooled_at=torch.tensor([row.pooled_at for row in rows]).to(device, non_blocking=True),
+        logits=torch.stack([row.logits for row in rows]),
+        mask=torch.arange(longest) < torch.tensor([row.tokens for row in rows])[:, None],
+        pooled_at=torch.tensor([row.pooled_at for row in rows]),
     )
     for layer in layers:
         states = torch.zeros(len(rows), longest, rows[0].hidden[layer].shape[-1])
         for place, row in enumerate(rows):
             states[place, : row.tokens] = row.hidden[layer]
-        outputs.hidden[layer] = states.to(device, non_blocking=True)
+        outputs.hidden[layer] = states
     return outputs
+
+
+def moved(outputs: Outputs, device: str) -> Outputs:
+    """The same on another device, without waiting for it."""
+    return Outputs(
+        outputs.logits.to(device, non_blocking=True),
+        {layer: states.to(device, non_blocking=True) for layer, states in outputs.hidden.items()},
+        None if outputs.mask is None else outputs.mask.to(device, non_blocking=True),
+        None if outputs.pooled_at is None else outputs.pooled_at.to(device, non_blocking=True),
+    )
+
+
+def as_float32(outputs: Outputs) -> Outputs:
+    """Logits and hidden states in float32, in which losses compute: a tempered KL loses its small values in bf16."""
+    hidden = {layer: states.float() for layer, states in outputs.hidden.items()}
+    return Outputs(outputs.logits.float(), hidden, outputs.mask, outputs.pooled_at)
 
 
 def laid_out_as(teacher: Outputs, mask: Tensor) -> Outputs:
     """Move right-padded teacher states to the positions where ``mask`` (``[batch, tokens]``) has real tokens.
 
-    For losses that compare positions while the student pads on the left. Both sides must have the same number of
-    real tokens in every row. Positions of padding hold arbitrary states. No wait for the device.
+    For losses that compare positions, whichever side the student pads on. Both sides must have the same number of
+    real tokens in every row. Padding positions hold arbitrary states. Does not wait for the device.
     """
-    position = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
-    moved = {
-        layer: states.gather(1, position[:, :, None].expand(-1, -1, states.shape[-1]))
+    nth = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+    longest = next((states.shape[1] for states in teacher.hidden.values()), 1)
+    nth = nth.clamp(max=longest - 1)
+    hidden = {
+        layer: states.gather(1, nth[:, :, None].expand(-1, -1, states.shape[-1]))
         for layer, states in teacher.hidden.items()
     }
     pooled_at = teacher.pooled_at
     if pooled_at is not None:
-        # The place of the n-th real token: how many positions have seen at most n real tokens before them.
-        pooled_at = ((mask.long().cumsum(dim=1) - 1) < pooled_at[:, None]).sum(dim=1)
-    return Outputs(teacher.logits, moved, mask, pooled_at)
+        # The n-th real token stands behind as many positions as have seen at most n real tokens.
+        pooled_at = (mask.long().cumsum(dim=1) <= pooled_at[:, None]).sum(dim=1)
+    return Outputs(teacher.logits, hidden, mask, pooled_at)

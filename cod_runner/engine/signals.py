@@ -1,7 +1,7 @@
 """What the teacher said: computed once an input, kept in a folder, read back without the teacher.
 
-Logits, token ids and the pooled position lie in one sqlite table; hidden states, of training examples only, in
-one safetensors file an input and layer, unpadded, read through a memory map.
+Logits, token ids and the pooled position lie in one sqlite database; hidden states, of training examples only, in
+one safetensors file an input: unpadded, written whole, read through a memory map.
 """
 
 from __future__ import annotations
@@ -16,36 +16,48 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cod_runner.api import Classifier, Input, ModelShape, Outputs
-from cod_runner.engine.fixed_batches import each_output
+from cod_runner.engine.fixed_batches import each_row
+from cod_runner.engine.rows import Row, padded
 from cod_runner.errors import CodrunError
 
 SCHEMA = """
-create table if not exists teachers (fingerprint text primary key, shape text not null);
-create table if not exists said (
-    fingerprint text not null, input text not null, logits blob not null, ids blob not null, pooled integer not null,
-    primary key (fingerprint, input)
+create table if not exists teacher (
+    id integer primary key, fingerprint text not null, device text not null, shape text not null,
+    unique (fingerprint, device)
+);
+create table if not exists answer (
+    teacher integer not null, input blob not null, logits blob not null, ids blob not null, pooled_at integer not null,
+    primary key (teacher, input)
 ) without rowid;
 """
+KEYS_PER_QUERY = 500
+"""Below sqlite's oldest bound on the parameters of one statement, 999."""
 
 
-def input_key(value: Input) -> str:
-    """A name for an input: 32 hex digits."""
+def input_key(value: Input) -> bytes:
+    """16 bytes that name an input's content."""
     spelled = f"t{value}" if isinstance(value, str) else f"v{tuple(map(float, value))!r}"
-    return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 class SignalStore:
-    """Every teacher's signals in one folder; safe for several processes at once."""
+    """Every teacher's signals in one folder; several processes may read and add at once.
+
+    What a GPU computed is kept apart from what a CPU did: their last bits differ, and a result must not depend on
+    what the store already held.
+    """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._database = folder / "signals.sqlite"
         with self._connected() as connection:
+            connection.execute("pragma journal_mode = wal")
             connection.executescript(SCHEMA)
 
     def add(
@@ -59,72 +71,98 @@ class SignalStore:
     ) -> int:
         """Ask the teacher about every input that is not here yet with these layers; returns how many it was asked.
 
-        What is there already is kept as it is: the teacher speaks once.
+        ``layers`` may stay empty where only logits are wanted (candidates, the evaluation split). What is there is
+        kept as it is: the teacher speaks once. ``progress(done, total)`` follows each batch. A kill loses the batch
+        that was being computed and no more.
         """
-        distinct = list({input_key(value): value for value in inputs}.values())
-        said = self.logits(teacher.fingerprint, distinct)
+        distinct = {input_key(value): value for value in inputs}
+        number = self._teacher_number(teacher, device)
+        answered = set(self._answers(number, list(distinct)))
         missing = [
-            value
-            for value in distinct
-            if input_key(value) not in said
-            or not all(self.hidden_path(teacher.fingerprint, value, layer).exists() for layer in layers)
+            key
+            for key in distinct
+            if key not in answered or (layers and not set(layers) <= self._kept_layers(number, key))
         ]
         if not missing:
             return 0
+        values = [distinct[key] for key in missing]
         with self._connected() as connection:
-            shape = {"labels": teacher.labels, **vars(teacher.shape)}
-            connection.execute("insert or ignore into teachers values (?, ?)", (teacher.fingerprint, json.dumps(shape)))
-            for positions, encoded, outputs in each_output(teacher, missing, layers, device, progress):
-                for row, (position, one) in enumerate(zip(positions, encoded, strict=True)):
-                    value = missing[position]
-                    for layer in layers:
-                        self._keep_hidden(teacher.fingerprint, value, layer, _real(outputs, layer, row))
-                    pooled = 0 if outputs.pooled_at is None else _unpadded(outputs.pooled_at[row], outputs.mask, row)
-                    ids = torch.tensor(one.ids, dtype=torch.int64).numpy().tobytes()
+            for batch in each_row(teacher, values, layers, device, progress):
+                for position, encoded, row in batch:
+                    if layers:
+                        self._keep_hidden(number, missing[position], row)
+                    ids = torch.tensor(encoded.ids, dtype=torch.int32)
                     connection.execute(
-                        "insert or ignore into said values (?, ?, ?, ?, ?)",
-                        (
-                            teacher.fingerprint,
-                            input_key(value),
-                            outputs.logits[row].cpu().numpy().tobytes(),
-                            ids,
-                            pooled,
-                        ),
+                        "insert or ignore into answer values (?, ?, ?, ?, ?)",
+                        (number, missing[position], _bytes(row.logits), _bytes(ids), row.pooled_at),
                     )
                 connection.commit()
         return len(missing)
 
     def reader(self, fingerprint: str) -> TeacherSignals:
-        """A teacher's signals, for a process that does not hold the teacher."""
-        return TeacherSignals(self, fingerprint)
+        """A teacher's signals, for a process that does not hold the teacher: what a CPU computed, if it is there."""
+        with self._connected() as connection:
+            found = connection.execute(
+                "select id, shape from teacher where fingerprint = ? order by device != 'cpu', id", (fingerprint,)
+            ).fetchone()
+        if found is None:
+            raise CodrunError(
+                f"the store {self.folder} holds no signals of this teacher; run the recipe again to make them"
+            )
+        shape = json.loads(found[1])
+        return TeacherSignals(self, found[0], tuple(shape.pop("labels")), ModelShape(**shape))
 
-    def logits(self, fingerprint: str, inputs: Sequence[Input]) -> dict[str, Tensor]:
-        """Input key to logits ``[classes]``, of those that are here."""
+    def logits(self, teacher: Classifier, inputs: Sequence[Input], device: str) -> dict[bytes, Tensor]:
+        """:func:`input_key` to logits ``[classes]``, float32, of those inputs that ``teacher`` has answered."""
+        answers = self._answers(self._teacher_number(teacher, device), [input_key(value) for value in inputs])
+        return {key: _floats(logits) for key, (logits, _, _) in answers.items()}
+
+    def _teacher_number(self, teacher: Classifier, device: str) -> int:
+        shape = json.dumps({"labels": teacher.labels, **vars(teacher.shape)})
+        key = (teacher.fingerprint, torch.device(device).type)
+        with self._connected() as connection:
+            connection.execute("insert or ignore into teacher values (null, ?, ?, ?)", (*key, shape))
+            found = connection.execute("select id from teacher where fingerprint = ? and device = ?", key).fetchone()
+        return int(found[0])
+
+    def _answers(self, number: int, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes, int]]:
+        """Input key to (logits, ids, pooled position), of those that are here."""
         found = {}
         with self._connected() as connection:
-            for value in inputs:
-                key = input_key(value)
-                row = connection.execute(
-                    "select logits from said where fingerprint = ? and input = ?", (fingerprint, key)
-                ).fetchone()
-                if row is not None:
-                    found[key] = torch.frombuffer(bytearray(row[0]), dtype=torch.float32)
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                some = keys[start : start + KEYS_PER_QUERY]
+                query = (
+                    "select input, logits, ids, pooled_at from answer where teacher = ? and input in "
+                    f"({','.join('?' * len(some))})"
+                )
+                for key, *answer in connection.execute(query, (number, *some)):
+                    found[key] = (answer[0], answer[1], answer[2])
         return found
 
-    def hidden_path(self, fingerprint: str, value: Input, layer: int) -> Path:
-        """Where one input's hidden state of one layer lies."""
-        key = input_key(value)
-        return self.folder / "hidden" / fingerprint[:32] / f"layer{layer}" / key[:2] / f"{key}.safetensors"
+    def _hidden_path(self, number: int, key: bytes) -> Path:
+        return self.folder / "hidden" / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
 
-    def _keep_hidden(self, fingerprint: str, value: Input, layer: int, states: Tensor) -> None:
-        path = self.hidden_path(fingerprint, value, layer)
-        if path.exists():
-            return
+    def _kept_layers(self, number: int, key: bytes) -> set[int]:
+        path = self._hidden_path(number, key)
+        if not path.exists():
+            return set()
+        try:
+            with safe_open(path, framework="pt") as file:
+                return {int(name) for name in file.keys()}  # noqa: SIM118 - a safe_open is no mapping
+        except (OSError, SafetensorError):
+            return set()  # damaged: computed again, and replaced
+
+    def _keep_hidden(self, number: int, key: bytes, row: Row) -> None:
+        """Write one input's file whole; layers that it held already stay bit for bit."""
+        path = self._hidden_path(number, key)
+        states = {str(layer): value.contiguous() for layer, value in row.hidden.items()}
+        if self._kept_layers(number, key):
+            states.update(load_file(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         os.close(handle)
         try:
-            save_file({"hidden": states.contiguous().cpu()}, temporary)
+            save_file(states, temporary)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -133,7 +171,7 @@ class SignalStore:
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._database, timeout=60)) as connection:
-            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
             yield connection
             connection.commit()
 
@@ -141,71 +179,72 @@ class SignalStore:
 class TeacherSignals:
     """One teacher's kept word, read by training and evaluation."""
 
-    def __init__(self, store: SignalStore, fingerprint: str) -> None:
-        self._store, self.fingerprint = store, fingerprint
-        self._known: dict[str, tuple[Tensor, tuple[int, ...], int]] = {}
-        with store._connected() as connection:
-            row = connection.execute("select shape from teachers where fingerprint = ?", (fingerprint,)).fetchone()
-        if row is None:
-            raise CodrunError("the store holds no signals of this teacher; run the recipe again to make them")
-        shape = json.loads(row[0])
-        self.labels: tuple[str, ...] = tuple(shape.pop("labels"))
-        self.shape = ModelShape(**shape)
+    def __init__(self, store: SignalStore, number: int, labels: tuple[str, ...], shape: ModelShape) -> None:
+        self.labels, self.shape = labels, shape
+        self._store, self._number = store, number
+        self._known: dict[bytes, tuple[Tensor, tuple[int, ...], int]] = {}
+        self._mapped: dict[bytes, dict[str, Tensor]] = {}
 
     def logits(self, inputs: Sequence[Input]) -> Tensor:
-        """``[inputs, classes]`` float32."""
-        return torch.stack([logits for logits, _, _ in self._said(inputs)])
+        """``[inputs, classes]``, float32, on the CPU."""
+        if not inputs:
+            return torch.empty(0, self.shape.classes)
+        return torch.stack([logits for logits, _, _ in self._read([input_key(value) for value in inputs])])
 
     def ids(self, value: Input) -> tuple[int, ...]:
         """The teacher's token ids of an input, one a position."""
-        return self._said([value])[0][1]
+        return self._read([input_key(value)])[0][1]
 
-    def outputs(self, inputs: Sequence[Input], layers: Sequence[int]) -> Outputs:
-        """The signals as a batch, padded on the right with zeros to its longest input."""
-        said = self._said(inputs)
-        longest = max(len(ids) for _, ids, _ in said)
-        mask = torch.zeros(len(inputs), longest, dtype=torch.bool)
-        for row, (_, ids, _) in enumerate(said):
-            mask[row, : len(ids)] = True
-        hidden = {layer: torch.zeros(len(inputs), longest, self.shape.width) for layer in layers}
-        for layer, states in hidden.items():
-            for row, value in enumerate(inputs):
-                kept = self._hidden(value, layer)
-                states[row, : len(kept)] = kept
-        pooled = torch.tensor([pooled for _, _, pooled in said])
-        return Outputs(torch.stack([logits for logits, _, _ in said]), hidden, mask, pooled)
+    def outputs(self, inputs: Sequence[Input], layers: Sequence[int] = ()) -> Outputs:
+        """The signals as one batch on the CPU, padded on the right with zeros to its longest input."""
+        keys = [input_key(value) for value in inputs]
+        rows = [
+            Row(logits, self._hidden(key, layers), len(ids), pooled_at)
+            for key, (logits, ids, pooled_at) in zip(keys, self._read(keys), strict=True)
+        ]
+        return padded(rows, layers)
 
-    def _said(self, inputs: Sequence[Input]) -> list[tuple[Tensor, tuple[int, ...], int]]:
+    def size(self, inputs: Sequence[Input], layers: Sequence[int]) -> int:
+        """Bytes that these layers' hidden states of these inputs take."""
+        tokens = sum(len(ids) for _, ids, _ in self._read([input_key(value) for value in inputs]))
+        return 4 * tokens * self.shape.width * len(set(layers))
+
+    def _read(self, keys: Sequence[bytes]) -> list[tuple[Tensor, tuple[int, ...], int]]:
         """(logits ``[classes]``, token ids, pooled position) of each input, read from disk once."""
-        wanted = [input_key(value) for value in inputs]
-        new = [key for key in dict.fromkeys(wanted) if key not in self._known]
+        new = [key for key in dict.fromkeys(keys) if key not in self._known]
         if new:
-            query = "select logits, ids, pooled from said where fingerprint = ? and input = ?"
-            with self._store._connected() as connection:
-                for key in new:
-                    row = connection.execute(query, (self.fingerprint, key)).fetchone()
-                    if row is None:
-                        raise CodrunError("the store lacks the teacher's word on an example; run again to make it")
-                    ids = torch.frombuffer(bytearray(row[1]), dtype=torch.int64).tolist() if row[1] else []
-                    self._known[key] = (torch.frombuffer(bytearray(row[0]), dtype=torch.float32), tuple(ids), row[2])
-        return [self._known[key] for key in wanted]
+            for key, (logits, ids, pooled_at) in self._store._answers(self._number, new).items():
+                numbers = torch.frombuffer(bytearray(ids), dtype=torch.int32).tolist() if ids else []
+                self._known[key] = (_floats(logits), tuple(numbers), pooled_at)
+            lacking = sum(key not in self._known for key in new)
+            if lacking:
+                raise CodrunError(
+                    f"the store {self._store.folder} lacks the teacher's word on {lacking} inputs; "
+                    "run the recipe again to make it"
+                )
+        return [self._known[key] for key in keys]
 
-    def _hidden(self, value: Input, layer: int) -> Tensor:
-        path = self._store.hidden_path(self.fingerprint, value, layer)
-        try:
-            return load_file(path)["hidden"]
-        except (OSError, SafetensorError) as error:
-            raise CodrunError(
-                f"a kept hidden state cannot be read ({path.name}: {error}); delete it, run again"
-            ) from error
+    def _hidden(self, key: bytes, layers: Sequence[int]) -> dict[int, Tensor]:
+        """Layer to ``[tokens, width]``, mapped into memory; the system keeps what fits."""
+        if not layers:
+            return {}
+        path = self._store._hidden_path(self._number, key)
+        if key not in self._mapped:
+            try:
+                self._mapped[key] = load_file(path)
+            except (OSError, SafetensorError) as error:
+                raise CodrunError(
+                    f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
+                ) from error
+        lacking = [layer for layer in layers if str(layer) not in self._mapped[key]]
+        if lacking:
+            raise CodrunError(f"the store lacks the teacher's layers {lacking} of an example; run the recipe again")
+        return {layer: self._mapped[key][str(layer)] for layer in layers}
 
 
-def _real(outputs: Outputs, layer: int, row: int) -> Tensor:
-    """One row's hidden states, real tokens only: ``[tokens, width]``."""
-    states = outputs.hidden[layer][row]
-    return states if outputs.mask is None else states[outputs.mask[row].bool()]
+def _bytes(values: Tensor) -> bytes:
+    return values.contiguous().numpy().tobytes()
 
 
-def _unpadded(position: Tensor, mask: Tensor | None, row: int) -> int:
-    """The pooled position counted in real tokens alone."""
-    return int(position) if mask is None else int(mask[row, : int(position)].sum())
+def _floats(stored: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(stored), dtype=torch.float32)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from cod_runner.api import Attribution, Classifier, Input
+from cod_runner.api import Attribution, Classifier, Input, WordVectors
 from cod_runner.engine.signals import SignalStore, input_key
 from cod_runner.engine.threads import threads
 
@@ -16,19 +16,18 @@ class CachedTeacher:
 
     def __init__(self, classifier: Classifier, store: SignalStore, device: str) -> None:
         self.labels = classifier.labels
-        self.fingerprint = classifier.fingerprint
         self.forwards = 0
         """Inputs the teacher was really asked about."""
         self._classifier, self._store, self._device = classifier, store, device
-        self._memory: dict[str, tuple[float, ...]] = {}
-        self._attributions: dict[tuple[str, int], list[Attribution]] = {}
+        self._memory: dict[bytes, tuple[float, ...]] = {}
+        self._attributions: dict[tuple[bytes, int], list[Attribution]] = {}
 
     def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
         """Probabilities ``[inputs][classes]``, from logits that do not depend on the batch."""
         new = {key: value for value in inputs if (key := input_key(value)) not in self._memory}
         if new:
             self.forwards += self._store.add(self._classifier, new.values(), device=self._device)
-            for key, logits in self._store.logits(self.fingerprint, list(new.values())).items():
+            for key, logits in self._store.logits(self._classifier, list(new.values()), self._device).items():
                 self._memory[key] = tuple(torch.softmax(logits.double(), 0).tolist())
         return [self._memory[input_key(value)] for value in inputs]
 
@@ -48,5 +47,6 @@ class CachedTeacher:
 
     def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
         """The teacher's embedding of each word, unit length; () where it has none."""
-        vectors = getattr(self._classifier, "word_vectors", None)
-        return vectors(words) if vectors else [() for _ in words]
+        if isinstance(self._classifier, WordVectors):
+            return self._classifier.word_vectors(words)
+        return [() for _ in words]

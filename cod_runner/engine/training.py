@@ -1,39 +1,39 @@
 """The training loop. It knows contracts only: a classifier, weighted losses, a teacher's kept signals.
 
-Loss = sum over terms of weight x mean over the batch of the term's value per example (Algorithm 1, line 12).
+Loss = sum over terms of weight x mean over the step's examples of the term's value (Algorithm 1, line 12).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Classifier, Example, Loss, Needs, Outputs, TrainSettings, VocabularyCut
+from cod_runner.api import (
+    Batch,
+    Classifier,
+    Example,
+    GradientCheckpointing,
+    Loss,
+    Outputs,
+    TrainSettings,
+    VocabularyCut,
+)
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.binding import LossData, bind_losses
-from cod_runner.engine.optimisation import build_optimiser, clip_gradients, cut_is_exact, rate_factor
-from cod_runner.engine.precision import autocast, resolve_precision
-from cod_runner.engine.seeds import derived_seed
+from cod_runner.engine.binding import TrainingData, WeightedTerm, bind_losses, term_names
+from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
+from cod_runner.engine.precision import resolve_precision
+from cod_runner.engine.seeds import random_stream
 from cod_runner.engine.signals import TeacherSignals
+from cod_runner.engine.training_log import TrainingLog
 from cod_runner.errors import CodrunError
 
-STEPS_BETWEEN_LOOKS = 20
-"""How often the losses are brought from the device; in between nothing waits for it."""
-
-
-@dataclass(frozen=True)
-class WeightedTerm:
-    """One term of a method's loss."""
-
-    name: str
-    loss: Loss
-    weight: float
+__all__ = ["TrainingResult", "WeightedTerm", "planned_steps", "refuse_misaligned", "train_student"]
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,16 @@ class TrainingResult:
 
     steps: int
     losses: dict[str, float]
-    """Each term's value, unweighted, averaged over the last steps."""
+    """Each term's value in the last step, unweighted, averaged over its examples."""
+    mean_losses: dict[str, float]
+    """Each term's value averaged over all steps."""
+    curve: list[tuple[int, dict[str, float]]]
+    """(step, value of each term) of every step."""
+    precision: str
+    trained_parameters: int
+    """Numbers that an optimiser step touched, the losses' own included."""
     best_epoch: int | None = None
-    curve: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    """(step, value of each term), every :data:`STEPS_BETWEEN_LOOKS` steps."""
-
-
-def refuse_misaligned(
-    name: str, loss: Loss, teacher: Classifier, student: Classifier, examples: Sequence[Example]
-) -> None:
-    """A loss that compares positions needs one tokenisation; raises before anything is trained."""
-    if getattr(loss, "aligned", False):
-        inputs = [example.input for example in examples]
-        for ours, theirs in zip(student.encode(inputs), teacher.encode(inputs), strict=True):
-            if ours.ids != theirs.ids:
-                raise CodrunError(_misaligned(name))
+    """The pass, from 1, whose weights were kept; None where the last step's were."""
 
 
 def train_student(
@@ -75,190 +70,257 @@ def train_student(
 ) -> TrainingResult:
     """Train ``student`` in place and return what happened.
 
-    ``evaluate_epoch``, called after every pass with the whole vocabulary in place, picks the weights of its best
-    pass (the first among equals). Raises :class:`CodrunError` where a loss turns NaN or infinite, naming step and
-    term, and where a loss that compares positions meets two tokenisations.
+    ``signals`` may be None where no loss asks for a teacher. ``cache_folder`` keeps what losses fit in ``bind``; it
+    must belong to this cell alone. ``on_step(step, losses)`` is called for every step, some steps late;
+    ``progress(done, total)`` at once. ``evaluate_epoch()``, called after every pass with the whole vocabulary in
+    place, returns a score, and the weights of the best pass (the first among equals) are the result.
+
+    The caller fixes the number of threads: it decides the last bits. Raises :class:`CodrunError` where a term turns
+    NaN or infinite, naming step and term, and, before any step, where a loss that compares positions meets two
+    tokenisations, where a trained parameter is not float32, and where every weight is 0.
     """
     precision = resolve_precision(settings.precision, device)
+    student.to(device)
+    if settings.gradient_checkpointing:
+        _checkpoint_gradients(student)
     batches = TrainingBatches(student, examples, settings.batch_size, device)
-    needs = [_needs(term, signals, student) for term in terms]
-    _refuse_misaligned_signals(terms, batches, signals)
-    data = LossData(student, batches, signals, needs, device)
-    bind_losses(terms, data, seed=seed, device=device, cache_folder=cache_folder)
-    layers = sorted({layer for need in needs for layer in need.student})
-    total = settings.steps or len(batches) * (settings.epochs or 1) // settings.accumulation or 1
+    data = TrainingData(student, batches, signals, precision)
+    names = term_names(terms)
+    if not any(term.weight > 0 for term in terms):
+        raise CodrunError(f"every loss ({', '.join(names)}) has weight 0, so there is nothing to train on")
+    needs = [term.loss.needs(data.teacher_shape, student.shape) for term in terms]
+    teacher_layers = sorted({layer for need in needs for layer in need.teacher})
+    student_layers = sorted({layer for need in needs for layer in need.student})
+    data.aligned = _positions_match(terms, batches, signals)
 
-    with ExitStack() as stack:
+    with _deterministic(device):
+        bind_losses(terms, names, data, seed=seed, cache_folder=cache_folder)
         cut = student.compact(batches.encoded) if cut_is_exact(settings) else None
-        if cut is not None:
-            stack.enter_context(cut)
-        trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
-        groups = [{"params": trained}] + [
-            {"params": own, "lr": getattr(term.loss, "learning_rate", None) or settings.lr}
-            for term in terms
-            if term.weight > 0 and (own := [each for each in term.loss.parameters() if each.requires_grad])
-        ]
-        optimiser = build_optimiser(groups, settings, device)
-        peaks = [group["lr"] for group in optimiser.param_groups]
-        scaler = torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16")
-        watch = _Watch(terms, on_step)
-        best = _Best(student, evaluate_epoch, cut)
-        torch.manual_seed(derived_seed(seed, "dropout"))
-        student.train()
+        # Initialisation, each loss's bind, shuffling and dropout draw from streams of their own, so that none of
+        # them can shift another.
+        with random_stream(seed, "dropout"), cut or nullcontext():
+            groups = _parameter_groups(student, terms, settings)
+            trained: list[nn.Parameter] = [each for group in groups for each in group["params"]]
+            optimiser = build_optimiser(groups, settings, device)
+            peaks = [group["lr"] for group in optimiser.param_groups]
+            scaler = torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16")
+            log = TrainingLog(names, device, on_step)
+            best = _BestPass(student, evaluate_epoch, cut)
+            total = planned_steps(settings, batches, seed)
+            student.train()
 
-        step = 0
-        for number, batch, ends_pass, accumulated in _stream(batches, seed, settings.accumulation, total):
-            with autocast(precision, device):
-                outputs = student(batch.inputs, hidden=layers)
-            # Terms are computed in float32, outside autocast: a tempered KL loses its small values in bf16.
-            teacher = data.signals(batch) if signals is not None else Outputs(outputs.logits.detach())
-            values = [_value(term, _float32(outputs), teacher, batch) for term in terms]
-            loss = torch.stack(
-                [term.weight * value for term, value in zip(terms, values, strict=True) if term.weight]
-            ).sum()
-            scaler.scale(loss / accumulated.size).backward()
-            watch.keep(values)
-            if accumulated.steps_now:
-                factor = rate_factor(settings, step, total)
-                for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                    group["lr"] = peak * factor
-                scaler.unscale_(optimiser)
-                clip_gradients([p for group in optimiser.param_groups for p in group["params"]], settings)
+            for step, group in enumerate(_steps(batches, settings.accumulation, total, seed)):
+                for optimiser_group, peak in zip(optimiser.param_groups, peaks, strict=True):
+                    optimiser_group["lr"] = peak * rate_factor(settings, step, total)
+
+                for rows in group.batches:
+                    batch = batches.batch(rows)
+                    ours = data.student_outputs(batch, student_layers)
+                    theirs = data.matched(data.signals(batch, teacher_layers), ours)
+                    values = [_summed(term, ours, theirs, batch) for term in terms]
+                    # Divided by the examples of the whole step, so that short batches weigh what they hold.
+                    loss = _weighted(terms, values) / group.examples
+                    scaler.scale(loss).backward()
+                    log.add(torch.stack([value.detach() for value in values]))
+
+                if settings.clip is not None:
+                    scaler.unscale_(optimiser)
+                    nn.utils.clip_grad_norm_(trained, settings.clip)
+                scale = scaler.get_scale() if precision == "fp16" else None
                 scaler.step(optimiser)
                 scaler.update()
                 optimiser.zero_grad(set_to_none=True)
-                if cut is not None:
+                if cut is not None and (scale is None or scaler.get_scale() >= scale):
+                    # A step that fp16 skipped, after an overflow, decayed nothing.
                     cut.decayed(1 - optimiser.param_groups[0]["lr"] * settings.weight_decay)
-                step += 1
-                watch.step(step, last=step == total)
-                progress(step, total)
-            if ends_pass or step == total:
-                best.look(number)
-        best.restore()
+                log.step(group.examples)
+                progress(step + 1, total)
+                if group.ends_pass or step + 1 == total:
+                    best.look(group.number)
+            log.look()
+            _refuse_broken_weights(trained, log)
+    best.restore()
     student.eval()
-    return TrainingResult(step, watch.latest, best.epoch, watch.curve)
-
-
-@dataclass(frozen=True)
-class _Accumulated:
-    size: int
-    """Batches whose gradients make this step; the last group of a training may be short."""
-    steps_now: bool
-
-
-def _stream(
-    batches: TrainingBatches, seed: int, accumulation: int, total: int
-) -> Iterator[tuple[int, Batch, bool, _Accumulated]]:
-    """Passes without end, cut after ``total`` steps; a group of accumulated batches never crosses a pass."""
-    step = number = 0
-    while True:
-        in_pass = len(batches)
-        for position, batch in enumerate(batches.of_pass(number, seed, "order")):
-            group_start = position - position % accumulation
-            size = min(accumulation, in_pass - group_start)
-            steps_now = position - group_start == size - 1
-            yield number, batch, position == in_pass - 1, _Accumulated(size, steps_now)
-            step += steps_now
-            if step == total:
-                return
-        number += 1
-
-
-def _value(term: WeightedTerm, outputs: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
-    """The term's mean over the batch; without gradient where its weight is 0, so that it cannot touch the student."""
-    with torch.no_grad() if term.weight == 0 else nullcontext():
-        value: Tensor = term.loss(outputs, teacher, batch).mean()
-        return value
-
-
-def _float32(outputs: Outputs) -> Outputs:
-    hidden = {layer: states.float() for layer, states in outputs.hidden.items()}
-    return Outputs(outputs.logits.float(), hidden, outputs.mask, outputs.pooled_at)
-
-
-def _needs(term: WeightedTerm, signals: TeacherSignals | None, student: Classifier) -> Needs:
-    return term.loss.needs(signals.shape if signals else student.shape, student.shape)
-
-
-def _refuse_misaligned_signals(
-    terms: Sequence[WeightedTerm], batches: TrainingBatches, signals: TeacherSignals | None
-) -> None:
-    for term in terms:
-        if signals is not None and getattr(term.loss, "aligned", False):
-            for example, encoded in zip(batches.examples, batches.encoded, strict=True):
-                if signals.ids(example.input) != encoded.ids:
-                    raise CodrunError(_misaligned(term.name))
-
-
-def _misaligned(name: str) -> str:
-    return (
-        f"the loss `{name}` compares positions, but teacher and student cut this text into different tokens; "
-        "give it `pool: mean` or `pool: cls`, which compare one vector a text"
+    return TrainingResult(
+        steps=total,
+        losses=log.last,
+        mean_losses=log.mean,
+        curve=log.curve,
+        precision=precision,
+        trained_parameters=sum(parameter.numel() for parameter in trained),
+        best_epoch=best.number,
     )
 
 
-class _Watch:
-    """Keeps each term's values on the device and looks at them now and then."""
-
-    def __init__(self, terms: Sequence[WeightedTerm], on_step: Callable[[int, Mapping[str, float]], None]) -> None:
-        self.latest: dict[str, float] = {}
-        self.curve: list[tuple[int, dict[str, float]]] = []
-        self._terms, self._on_step = terms, on_step
-        self._kept: list[Tensor] = []
-        self._looked_at = 0
-
-    def keep(self, values: Sequence[Tensor]) -> None:
-        self._kept.append(torch.stack([value.detach() for value in values]))
-
-    def step(self, step: int, last: bool) -> None:
-        """One transfer for many steps; raise if a term is no longer a number."""
-        if not last and step - self._looked_at < STEPS_BETWEEN_LOOKS:
-            return
-        table = torch.stack(self._kept).cpu()  # the one place where the device is waited for
-        wrong = (~torch.isfinite(table)).nonzero()
-        if len(wrong):
-            row, column = wrong[0].tolist()
-            at = self._looked_at + 1 + row * (step - self._looked_at) // len(table)
-            raise CodrunError(
-                f"the loss term `{self._terms[column].name}` became {table[row, column].item()} near step {at}; "
-                "try a smaller train.lr, train.clip: 1.0, or train.precision: fp32"
-            )
-        means = table.mean(0).tolist()
-        self.latest = {}
-        for position, (term, mean) in enumerate(zip(self._terms, means, strict=True)):
-            name = term.name if term.name not in self.latest else f"{term.name}_{position}"
-            self.latest[name] = mean
-        self.curve.append((step, self.latest))
-        self._on_step(step, self.latest)
-        self._kept, self._looked_at = [], step
+def planned_steps(settings: TrainSettings, batches: TrainingBatches, seed: int) -> int:
+    """Optimiser steps of a training: ``steps``, or what ``epochs`` passes make."""
+    if settings.epochs is None:
+        return settings.steps or 1
+    passes = (len(batches.of_pass(number, seed, "order")) for number in range(1, settings.epochs + 1))
+    return sum(-(-count // settings.accumulation) for count in passes)
 
 
-class _Best:
+@dataclass(frozen=True)
+class _Step:
+    """What one optimiser step is made of."""
+
+    batches: list[list[int]]
+    """Row numbers, batch by batch."""
+    number: int
+    """The pass it belongs to, from 1."""
+    ends_pass: bool
+
+    @property
+    def examples(self) -> int:
+        return sum(map(len, self.batches))
+
+
+def _steps(batches: TrainingBatches, accumulation: int, total: int, seed: int) -> Iterator[_Step]:
+    """``total`` steps, pass after pass; a step never crosses a pass, whose last one may be of fewer batches."""
+    taken = number = 0
+    while True:
+        number += 1
+        order = batches.of_pass(number, seed, "order")
+        for start in range(0, len(order), accumulation):
+            yield _Step(order[start : start + accumulation], number, start + accumulation >= len(order))
+            taken += 1
+            if taken == total:
+                return
+
+
+def _summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+    """The term's value summed over the batch.
+
+    A term of weight 0 is watched and nothing more: no gradient, and no draw from the stream that dropout uses.
+    """
+    if term.weight > 0:
+        values = term.loss(student, teacher, batch)
+    else:
+        with torch.no_grad(), torch.random.fork_rng():
+            values = term.loss(student, teacher, batch)
+    if values.shape != batch.labels.shape:
+        raise CodrunError(
+            f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
+            "examples; a loss returns one value an example"
+        )
+    return values.sum()
+
+
+def _weighted(terms: Sequence[WeightedTerm], values: Sequence[Tensor]) -> Tensor:
+    weighted = [term.weight * value for term, value in zip(terms, values, strict=True) if term.weight > 0]
+    return torch.stack(weighted).sum()
+
+
+def _parameter_groups(
+    student: Classifier, terms: Sequence[WeightedTerm], settings: TrainSettings
+) -> list[dict[str, Any]]:
+    """The student's parameters first, then those of each loss that trains, at its own learning rate if it has one."""
+    ours = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    if not ours:
+        raise CodrunError("the student has no parameter to train: everything in it is frozen")
+    groups: list[dict[str, Any]] = [{"params": ours, "lr": settings.lr}]
+    for term in terms:
+        own = [parameter for parameter in term.loss.parameters() if parameter.requires_grad]
+        if own and term.weight > 0:
+            groups.append({"params": own, "lr": getattr(term.loss, "learning_rate", None) or settings.lr})
+            ours = ours + own
+    wrong = {str(parameter.dtype).removeprefix("torch.") for parameter in ours if parameter.dtype != torch.float32}
+    if wrong:
+        raise CodrunError(
+            f"trained parameters must be float32, and some are {', '.join(sorted(wrong))}; load the checkpoint in "
+            "float32 and set `train.precision` for speed"
+        )
+    return groups
+
+
+def _checkpoint_gradients(student: Classifier) -> None:
+    if not isinstance(student, GradientCheckpointing):
+        raise CodrunError(
+            "`gradient_checkpointing: true` needs a model that offers it, and this one does not; leave it out"
+        )
+    student.gradient_checkpointing_enable()
+
+
+def _refuse_broken_weights(trained: Sequence[nn.Parameter], log: TrainingLog) -> None:
+    """A gradient can overflow in the last step, after which no loss is computed any more."""
+    norms = torch.stack([parameter.detach().abs().amax() for parameter in trained if parameter.numel()])
+    if not torch.isfinite(norms).all():
+        raise CodrunError(
+            f"weights became infinite or NaN after step {len(log.curve)}; try a smaller `train.lr`, `train.clip: 1.0`, "
+            "or `train.precision: fp32`"
+        )
+
+
+@contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """On a CPU, choose kernels that add in one order; a GPU is left its faster ones."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    if torch.device(device).type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+
+
+class _BestPass:
     """Keeps the weights of the best pass, where a recipe selects one."""
 
     def __init__(self, student: Classifier, evaluate: Callable[[], float] | None, cut: VocabularyCut | None) -> None:
-        self.epoch: int | None = None
+        self.number: int | None = None
         self._student, self._evaluate, self._cut = student, evaluate, cut
         self._score = float("-inf")
         self._weights: dict[str, Tensor] = {}
 
     def look(self, number: int) -> None:
+        """Score the student after pass ``number``, the whole vocabulary in place."""
         if self._evaluate is None:
             return
-        state = torch.get_rng_state()
-        with self._cut.whole() if self._cut is not None else nullcontext():
+        with self._cut.whole() if self._cut is not None else nullcontext(), torch.random.fork_rng():
             score = self._evaluate()
-        torch.set_rng_state(state)
+            if self.number is None or score > self._score:
+                self._score, self.number = score, number
+                self._weights = {name: each.detach().clone() for name, each in self._student.named_parameters()}
         self._student.train()
-        if score > self._score:
-            self._score, self.epoch = score, number
-            self._weights = copy.deepcopy(_module(self._student).state_dict())
 
+    @torch.no_grad()
     def restore(self) -> None:
+        """Put the best weights back, once the cut is closed."""
         if self._weights:
-            _module(self._student).load_state_dict(self._weights)
+            for name, parameter in self._student.named_parameters():
+                parameter.copy_(self._weights[name])
 
 
-def _module(classifier: Classifier) -> nn.Module:
-    assert isinstance(classifier, nn.Module)
-    return classifier
+# --- alignment ------------------------------------------------------------------------------------------------
+
+
+def refuse_misaligned(
+    name: str, loss: Loss, teacher: Classifier, student: Classifier, examples: Sequence[Example]
+) -> None:
+    """Raise :class:`CodrunError` if ``loss`` compares positions and the two classifiers tokenise unlike."""
+    if getattr(loss, "aligned", False):
+        inputs = [example.input for example in examples]
+        for example, ours, theirs in zip(examples, student.encode(inputs), teacher.encode(inputs), strict=True):
+            if ours.ids != theirs.ids:
+                raise CodrunError(_misaligned(name, example))
+
+
+def _positions_match(terms: Sequence[WeightedTerm], batches: TrainingBatches, signals: TeacherSignals | None) -> bool:
+    """Whether some loss compares positions; raise :class:`CodrunError` if positions do not match then."""
+    comparing = [term.name for term in terms if getattr(term.loss, "aligned", False)]
+    if not comparing or signals is None:
+        return False
+    for example, encoded in zip(batches.examples, batches.encoded, strict=True):
+        if signals.ids(example.input) != encoded.ids:
+            raise CodrunError(_misaligned(comparing[0], example))
+    return True
+
+
+def _misaligned(name: str, example: Example) -> str:
+    return (
+        f"the loss `{name}` compares positions, but teacher and student cut example {example.id} into different "
+        "tokens; give it `pool: mean` or `pool: cls`, which compare one vector a text"
+    )
