@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
 
-from cod_runner.api import FinetuneSettings, TrainSettings
+from cod_runner.api import FinetuneSettings, Kind, TrainSettings
 
 Arm = Literal["plain", "cod"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+def _folder_name(value: str) -> str:
+    if not NAME.fullmatch(value) or ".." in value:
+        raise ValueError("becomes the name of a folder: letters, digits, `.`, `_`, `-`, `+`, no `..`, 100 at most")
+    return value
+
+
+def _no_repeats(value: list[Any]) -> list[Any]:
+    for index, each in enumerate(value):
+        if each in value[:index]:
+            raise ValueError(f"lists `{each}` twice")
+    return value
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+NoRepeats = AfterValidator(_no_repeats)
 
 
 class Section(BaseModel):
@@ -25,7 +41,7 @@ class Use(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
-    use: str = Field(min_length=1)
+    use: str = Field(min_length=1, description="the component's name; `codrun plugins` lists what there is")
 
     @model_validator(mode="before")
     @classmethod
@@ -41,13 +57,13 @@ class Use(BaseModel):
 class Teacher(Use):
     """The teacher; without ``finetune`` the checkpoint is used as it is."""
 
-    finetune: FinetuneSettings | None = None
+    finetune: FinetuneSettings | None = Field(None, description="absent: the checkpoint is used as it is")
 
 
 class WeightedLoss(Use):
     """One term of a method's loss."""
 
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    weight: float = Field(1.0, ge=0, allow_inf_nan=False, description="factor of this term in the sum")
 
 
 class Budget(Section):
@@ -62,21 +78,36 @@ class Counterfactuals(Section):
     """How the CFEs of the ``cod`` arm are made and judged."""
 
     generators: list[Use] = Field(min_length=1, description="tried in order until one yields a verified flip")
-    base_label: Literal["teacher", "gold"] = "teacher"
-    target: Literal["runner_up", "fixed", "all"] = "runner_up"
+    base_label: Literal["teacher", "gold"] = Field("teacher", description="whose label of the original is flipped")
+    target: Literal["runner_up", "fixed", "all"] = Field(
+        "runner_up", description="which label to flip to, where there are more than two"
+    )
     targets: dict[str, str] = Field(default_factory=dict, description="for `target: fixed`: label to target label")
-    verify: bool = True
-    on_failure: Literal["redraw", "drop", "keep_unverified", "fail"] = "redraw"
+    verify: bool = Field(True, description="a CFE counts only if the teacher's prediction flips")
+    on_failure: Literal["redraw", "drop", "keep_unverified", "fail"] = Field(
+        "redraw", description="what to do with an original that no candidate flips"
+    )
     budget: Budget = Budget()
     max_edits: float = Field(0.8, gt=0, description="largest edits, as a share of the original's words")
-    length_ratio: tuple[float, float] = (0.4, 2.5)
+    length_ratio: tuple[float, float] = Field(
+        (0.4, 2.5), description="shortest and longest CFE, as a share of the original's length"
+    )
+
+    @field_validator("length_ratio")
+    @classmethod
+    def _shorter_first(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] < value[1]:
+            raise ValueError("wants two shares, the smaller one first, neither below 0")
+        return value
 
 
 class Evaluate(Section):
     """On what, when, and by which metrics a student is measured."""
 
-    split: str = "validation"
-    select: Literal["last", "best_dev", "best_reported"] = "last"
+    split: str = Field("validation", min_length=1, description="the split that students are measured on")
+    select: Literal["last", "best_dev", "best_reported"] = Field(
+        "last", description="which epoch counts; `best_reported` selects on the reported split and is optimistic"
+    )
     metrics: list[Use] = Field(
         default_factory=lambda: [Use(use=name) for name in ("accuracy", "agreement", "kl", "ece", "f1")],
         min_length=1,
@@ -86,8 +117,8 @@ class Evaluate(Section):
 class Expectation(Section):
     """What a regression run must show: a metric of one arm, or the gain of ``cod`` over ``plain``."""
 
-    metric: str | None = None
-    gain: str | None = None
+    metric: str | None = Field(None, description="with `arm`: the mean of this metric over seeds")
+    gain: str | None = Field(None, description="instead of `metric`: cod minus plain, mean over seeds")
     method: str
     arm: Arm | None = None
     k: int = Field(ge=1)
@@ -102,6 +133,8 @@ class Expectation(Section):
             raise ValueError("`metric` goes with `arm`; `gain` compares both arms and takes none")
         if self.at_least is None and self.at_most is None:
             raise ValueError("give `at_least`, `at_most` or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"nothing is at least {self.at_least} and at most {self.at_most}")
         return self
 
 
@@ -109,43 +142,58 @@ class Recipe(Section):
     """A whole recipe after ``extends``, profile and overrides were merged. ``extends`` and ``profiles`` are
     resolved before this model sees it."""
 
-    recipe: Literal[1]
-    name: str
+    recipe: Literal[1] = Field(description="version of the grammar")
+    name: FolderName = Field(description="names the run's folder")
     describe: str = Field("", description="one sentence on what the task is, for generators that prompt a model")
-    dataset: Use
-    k: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
-    seeds: list[NonNegativeInt] = Field(min_length=1)
+    dataset: Use = Field(description="the labelled examples")
+    k: Annotated[list[Annotated[int, Field(ge=2)]], NoRepeats] = Field(
+        min_length=1, description="numbers of training examples, all classes and counterfactuals counted"
+    )
+    seeds: Annotated[list[NonNegativeInt], NoRepeats] = Field(min_length=1, description="one student a seed")
     teacher: Teacher
-    student: Use
-    counterfactuals: Counterfactuals | None = None
-    methods: dict[str, list[WeightedLoss]] = Field(min_length=1)
-    arms: list[Arm] = Field(default_factory=lambda: ["plain", "cod"], min_length=1)
+    student: Use = Field(description="the model that is trained")
+    counterfactuals: Counterfactuals | None = Field(None, description="needed for the arm `cod`")
+    methods: dict[FolderName, Annotated[list[WeightedLoss], Field(min_length=1)]] = Field(
+        min_length=1, description="name to losses, which are added up"
+    )
+    arms: Annotated[list[Arm], NoRepeats] = Field(
+        default_factory=lambda: ["plain", "cod"],
+        min_length=1,
+        description="`plain`: k originals; `cod`: k/2 originals and their k/2 counterfactuals",
+    )
     train: TrainSettings = TrainSettings()
     evaluate: Evaluate = Evaluate()
-    expect: list[Expectation] = Field(default_factory=list)
-    executor: Use = Use(use="processes")
-    trackers: list[Use] = Field(default_factory=list)
+    expect: list[Expectation] = Field(
+        default_factory=list, description="what a regression run must show; a miss ends with exit code 3"
+    )
+    executor: Use = Field(Use(use="processes"), description="where cells run")
+    trackers: list[Use] = Field(default_factory=list, description="observers of the run")
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_folder(cls, value: str) -> str:
-        if not NAME.fullmatch(value) or ".." in value:
-            raise ValueError("a name becomes a folder: letters, digits, `.`, `_`, `-`, `+`, without `..`")
-        return value
 
-    @field_validator("methods")
-    @classmethod
-    def _methods_are_folders(cls, value: Mapping[str, list[WeightedLoss]]) -> Mapping[str, list[WeightedLoss]]:
-        for name, losses in value.items():
-            if not NAME.fullmatch(name) or ".." in name:
-                raise ValueError(f"method name `{name}` becomes a folder: letters, digits, `.`, `_`, `-`, `+`")
-            if not losses:
-                raise ValueError(f"method `{name}` has no losses; `[hard]` is the plainest")
-        return value
+Pattern: TypeAlias = tuple[str, ...]
 
-    @field_validator("k", "seeds", "arms")
-    @classmethod
-    def _no_repeats(cls, value: list[Any]) -> list[Any]:
-        if len(set(value)) != len(value):
-            raise ValueError("lists the same value twice")
-        return value
+COMPONENTS: dict[Pattern, Kind] = {
+    ("dataset",): "dataset",
+    ("teacher",): "teacher",
+    ("student",): "student",
+    ("counterfactuals", "generators", "*"): "generator",
+    ("methods", "*", "*"): "loss",
+    ("evaluate", "metrics", "*"): "metric",
+    ("executor",): "executor",
+    ("trackers", "*"): "tracker",
+}
+"""Where a recipe names components, and of which kind; ``*`` is any key or index."""
+
+
+def kind_at(place: tuple[str | int, ...]) -> Kind | None:
+    """The kind of the component that stands at ``place``, if one does."""
+    for pattern, kind in COMPONENTS.items():
+        if len(pattern) == len(place) and all(part in ("*", step) for part, step in zip(pattern, place, strict=True)):
+            return kind
+    return None
+
+
+def core_keys(kind: Kind) -> set[str]:
+    """The keys of a component that belong to the core, not to its plugin."""
+    models: dict[Kind, type[Use]] = {"teacher": Teacher, "loss": WeightedLoss}
+    return set(models.get(kind, Use).model_fields)

@@ -21,18 +21,22 @@ class Source:
     """As faults name it."""
     folder: Path
     """What its relative paths are relative to; absolute."""
+    flag: bool = False
+    """Faults of a flag have no line."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A position; lines and columns count from 1, a flag has none."""
+    """A position; lines and columns count from 1."""
 
     source: Source
-    line: int | None = None
-    column: int | None = None
+    line: int = 1
+    column: int = 1
 
     def fault(self, sentence: str) -> Fault:
         """This position with what is wrong there."""
+        if self.source.flag:
+            return Fault(self.source.shown, None, None, sentence)
         return Fault(self.source.shown, self.line, self.column, sentence)
 
 

@@ -2,83 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from cod_runner.recipe.nodes import Entry, Node
+from cod_runner.recipe.grammar import kind_at
+from cod_runner.recipe.nodes import Entry, Items, Mapping, Node, Place, is_null, text_of
 
-ALTERNATIVES = ({"steps", "epochs"}, {"model", "layers_from_teacher"})
-"""Setting one of these clears the other."""
-
-COMPONENT_KEYS = {"dataset", "teacher", "student", "executor"}
-"""Keys whose value may be a component's bare name."""
-
-
-def merge(base: Node | None, top: Node, key: str = "") -> Node:
-    """``top`` over ``base``: mappings merge, anything else replaces, ``null`` removes, another ``use`` replaces."""
-    if base is None or not isinstance(top.value, dict):
-        return _without_nulls(top)
-    if isinstance(base.value, str) and key in COMPONENT_KEYS:
-        base = Node({"use": Entry(base.place, base)}, base.place)
-    if not isinstance(base.value, dict) or _uses_another(base, top):
-        return _without_nulls(top)
-    entries: dict[str, Entry] = dict(base.value)
-    for name, entry in top.value.items():
-        if entry.node.value is None:
-            entries.pop(name, None)
-            continue
-        for group in ALTERNATIVES:
-            if name in group:
-                for other in group - {name}:
-                    entries.pop(other, None)
-        below = entries.get(name)
-        entries[name] = Entry(entry.key_place, merge(below.node if below else None, entry.node, name))
-    return Node(entries, base.place)
+Alternatives: TypeAlias = Callable[[Place, Mapping], Sequence[Sequence[str]]]
+"""The groups of keys, of the mapping at a place, of which one stands for the others."""
 
 
-def set_at(base: Node, path: list[str], value: Node) -> Node:
-    """``value`` over what stands at a dotted path; a list item is addressed by its index.
+def merge(base: Node | None, over: Node, place: Place, alternatives: Alternatives) -> Node:
+    """``over`` on top of ``base``.
 
-    Raises :class:`LookupError` with a sentence where the path leads nowhere.
+    Mappings merge, anything else replaces; a mapping that names another ``use`` replaces the whole component;
+    ``null`` removes a key that ``base`` has; setting one of several alternatives clears the others.
     """
-    head, rest = path[0], path[1:]
-    if isinstance(base.value, list):
-        if not head.isdigit() or int(head) >= len(base.value):
-            raise LookupError(f"`{head}` addresses no item of a list of {len(base.value)}; items count from 0")
-        items = list(base.value)
-        place = int(head)
-        items[place] = set_at(_opened(items[place]), rest, value) if rest else merge(items[place], value)
-        return Node(items, base.place)
-    if not isinstance(base.value, dict):
-        raise LookupError(f"`{head}` would be a key of `{str(base.value)[:60]}`, which is no mapping")
+    if base is None:
+        return over
+    if kind_at(place) is not None:
+        base, over = as_component(base), as_component(over)
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return over
+    named, renamed = text_of(base.get("use")), text_of(over.get("use"))
+    if renamed is not None and named is not None and renamed != named:
+        return over
+    given = {
+        key: Entry(entry.key, merge(base.get(key), entry.node, (*place, key), alternatives))
+        for key, entry in over.entries.items()
+    }
+    return _with_entries(base, given, place, alternatives)
+
+
+def set_at(base: Node | None, path: Sequence[str], value: Node, place: Place, alternatives: Alternatives) -> Node:
+    """``value`` on top of what stands at ``path`` below ``base``; a list item is addressed by its index.
+
+    Raises :class:`LookupError` with a sentence where the path leads into something that has no parts.
+    """
+    if not path:
+        return merge(base, value, place, alternatives)
+    head, *rest = path
+    if base is not None and kind_at(place) is not None:
+        base = as_component(base)
+    if isinstance(base, Items):
+        return _set_item(base, head, rest, value, place, alternatives)
+    if base is None or is_null(base):
+        base = Mapping(value.mark, {})
+    if not isinstance(base, Mapping):
+        raise LookupError(f"`{dotted(place)}` is a single value and has no `{head}`")
     if not rest:
-        return merge(base, Node({head: Entry(value.place, value)}, value.place))
-    below = base.child(head) or Node({}, value.place)
-    if head in COMPONENT_KEYS:
-        below = _opened(below)
-    entries: dict[str, Entry] = dict(base.value)
-    key_place = entries[head].key_place if head in entries else value.place
-    entries[head] = Entry(key_place, set_at(below, rest, value))
-    return Node(entries, base.place)
+        return merge(base, Mapping(value.mark, {head: Entry(value.mark, value)}), place, alternatives)
+    below = set_at(base.get(head), rest, value, (*place, head), alternatives)
+    key = base.entries[head].key if head in base.entries else value.mark
+    return _with_entries(base, {head: Entry(key, below)}, place, alternatives)
 
 
-def _opened(node: Node) -> Node:
+def _set_item(
+    base: Items, head: str, rest: Sequence[str], value: Node, place: Place, alternatives: Alternatives
+) -> Node:
+    if not head.isdecimal() or int(head) >= len(base.items):
+        there = f"0 to {len(base.items) - 1}" if base.items else "none: it is empty"
+        raise LookupError(f"`{dotted(place)}` is a list and has no item `{head}`; its items are {there}")
+    index = int(head)
+    items = list(base.items)
+    items[index] = set_at(items[index], rest, value, (*place, index), alternatives)
+    if is_null(items[index]) and not rest:
+        del items[index]
+    return Items(base.mark, tuple(items))
+
+
+def _with_entries(base: Mapping, given: dict[str, Entry], place: Place, alternatives: Alternatives) -> Mapping:
+    entries = dict(base.entries)
+    for key, entry in given.items():
+        if is_null(entry.node) and key in entries:
+            del entries[key]
+        else:
+            entries[key] = entry
+    result = Mapping(base.mark, entries, broken=base.broken)
+    for group in alternatives(place, result):
+        if any(key in given and not is_null(given[key].node) for key in group):
+            for other in set(group) - set(given):
+                entries.pop(other, None)
+    return result
+
+
+def as_component(node: Node) -> Node:
     """A component's bare name as the mapping that it stands for."""
-    if isinstance(node.value, str):
-        return Node({"use": Entry(node.place, node)}, node.place)
+    if text_of(node) is not None and not node.broken:
+        return Mapping(node.mark, {"use": Entry(node.mark, node)})
     return node
 
 
-def _uses_another(base: Node, top: Node) -> bool:
-    ours, theirs = base.child("use"), top.child("use")
-    return ours is not None and theirs is not None and ours.value != theirs.value
-
-
-def _without_nulls(node: Node) -> Node:
-    if not isinstance(node.value, dict):
-        return node
-    entries: dict[Any, Entry] = {
-        key: Entry(entry.key_place, _without_nulls(entry.node))
-        for key, entry in node.value.items()
-        if entry.node.value is not None
-    }
-    return Node(entries, node.place)
+def dotted(place: Place) -> str:
+    """A place as ``--set`` writes it."""
+    return ".".join(map(str, place))

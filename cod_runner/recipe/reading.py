@@ -49,7 +49,7 @@ class _Unreadable(Exception):
 
 def read_file(path: Path, source: Source, faults: list[Fault]) -> Mapping | None:
     """Read one recipe file into a mapping; None, and a fault, where it is none."""
-    start = Mark(source, 1, 1)
+    start = Mark(source)
     try:
         if path.is_dir():
             raise _Unreadable(start.fault("is a folder, not a recipe file"))
@@ -76,19 +76,16 @@ def read_file(path: Path, source: Source, faults: list[Fault]) -> Mapping | None
 
 
 def read_value(text: str, source: Source, faults: list[Fault]) -> Node | None:
-    """Read the value of a flag; None, and a fault, where it is not YAML. Its positions have no lines."""
-    found: list[Fault] = []
+    """Read the value of a flag; None, and a fault, where it is not YAML."""
     try:
-        node = read_text(text, source, found) or Scalar(Mark(source), None)
+        return read_text(text, source, faults) or Scalar(Mark(source), None)
     except _Unreadable as error:
-        node = None
-        found.append(error.fault)
-    faults.extend(Fault(fault.file, None, None, fault.sentence) for fault in found)
-    return node
+        faults.append(error.fault)
+        return None
 
 
 def _decoded(raw: bytes, source: Source) -> str:
-    start = Mark(source, 1, 1)
+    start = Mark(source)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _Unreadable(start.fault("is UTF-16 text; save it as UTF-8"))
     try:
@@ -117,10 +114,10 @@ def read_text(text: str, source: Source, faults: list[Fault]) -> Node | None:
         return _Composer(yaml.parse(text, Loader=_LOADER), source, faults).document()
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
-        mark = Mark(source, at.line + 1, at.column + 1) if at else Mark(source, 1, 1)
+        mark = Mark(source, at.line + 1, at.column + 1) if at else Mark(source)
         raise _Unreadable(mark.fault(f"is not YAML: {_problem(error, text)}")) from error
     except yaml.YAMLError as error:
-        raise _Unreadable(Mark(source, 1, 1).fault(f"is not YAML: {error}")) from error
+        raise _Unreadable(Mark(source).fault(f"is not YAML: {error}")) from error
 
 
 def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
@@ -171,7 +168,9 @@ class _Composer:
         return None if isinstance(root, Scalar) and root.value is None else root
 
     def _mark(self, event: Event) -> Mark:
-        return Mark(self._source, event.start_mark.line + 1, event.start_mark.column + 1)
+        start = event.start_mark
+        assert start is not None
+        return Mark(self._source, start.line + 1, start.column + 1)
 
     def _say(self, mark: Mark, sentence: str) -> None:
         self._faults.append(mark.fault(sentence))

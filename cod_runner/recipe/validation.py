@@ -1,0 +1,211 @@
+"""A merged tree against the grammar and against the options of every component it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from cod_runner.api import Component, Kind
+from cod_runner.errors import Fault, PluginError
+from cod_runner.recipe.grammar import COMPONENTS, Evaluate, Recipe, core_keys, kind_at
+from cod_runner.recipe.models import coerced, keys_at, models_at
+from cod_runner.recipe.nodes import (
+    Entry,
+    Items,
+    Mapping,
+    Node,
+    Place,
+    Scalar,
+    child,
+    from_plain,
+    is_null,
+    marks,
+    plain,
+    text_of,
+)
+from cod_runner.recipe.overlays import as_component, dotted, merge
+from cod_runner.recipe.sentences import faults_of, quoted, shortened
+from cod_runner.registry import Registry
+
+Bent: TypeAlias = dict[Place, tuple[Scalar, str]]
+"""Values that pydantic would bend into another type, and what is wanted in their place."""
+
+
+@dataclass
+class Checked:
+    """What a check found. ``recipe`` is None where there are faults."""
+
+    tree: Mapping
+    """With the defaults that name components."""
+    options: dict[Place, dict[str, Any]] = field(default_factory=dict)
+    """Validated options, complete, by the place of their component."""
+    faults: list[Fault] = field(default_factory=list)
+    recipe: Recipe | None = None
+
+
+class Validator:
+    """Checks trees against the grammar and one registry's components."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def alternatives(self, place: Place, mapping: Mapping) -> Sequence[Sequence[str]]:
+        """The groups of alternatives that the model of a mapping declares; see ``Options.alternatives``."""
+        kind, use = kind_at(place), text_of(mapping.get("use"))
+        models: list[type[BaseModel]] = []
+        if kind is None:
+            models = list(models_at(Recipe, place))
+        elif use is not None and use in self._registry.names(kind):
+            models = [self._registry.find(kind, use).options]
+        return [group for model in models for group in getattr(model, "alternatives", ())]
+
+    def check(self, root: Mapping) -> Checked:
+        """Everything that the grammar and the components' options have to say about a whole recipe."""
+        defaults = {
+            "executor": Recipe.model_fields["executor"].default.use,
+            "evaluate": {"metrics": [metric.use for metric in Evaluate().metrics]},
+        }
+        tree = merge(from_plain(defaults, root.mark), _without_blanks(root, ()), (), self.alternatives)
+        assert isinstance(tree, Mapping)
+        checked = Checked(tree)
+        data = plain(tree)
+        for place, kind, node in _components(tree):
+            options = self._options(place, kind, node, checked.faults)
+            if options is not None:
+                checked.options[place] = options
+                _put_options(data, place, kind, node, options)
+        bent: Bent = {place: (node, wanted) for place, node, wanted in coerced(Recipe, tree)}
+        checked.faults += _type_faults(bent)
+        try:
+            recipe = Recipe.model_validate(data)
+        except ValidationError as error:
+            wrong = [each for each in error.errors() if each["loc"] not in bent]
+            checked.faults += faults_of(wrong, root, (), _known_keys)
+        else:
+            checked.recipe = None if checked.faults else recipe
+        return checked
+
+    def _options(self, place: Place, kind: Kind, node: Mapping, faults: list[Fault]) -> dict[str, Any] | None:
+        """The validated, complete options of one component; None where it, or its name, is wrong."""
+        use = node.get("use")
+        name = text_of(use)
+        if use is None or not name or use.broken or node.broken:
+            return None  # the grammar says what is wrong
+        try:
+            component = self._registry.find(kind, name)
+        except PluginError as error:
+            faults.append(use.mark.fault(shortened(str(error), 400)))
+            return None
+        core = core_keys(kind)
+        own = Mapping(node.mark, {key: entry for key, entry in node.entries.items() if key not in core})
+        bent: Bent = {(*place, *below): (value, wanted) for below, value, wanted in coerced(component.options, own)}
+        faults += _type_faults(bent)
+        folders = list(dict.fromkeys([use.mark.source.folder, *(mark.source.folder for mark in marks(own))]))
+        dumps: dict[Path, dict[str, Any]] = {}
+        for folder in folders:
+            try:
+                dumps[folder] = component.options.model_validate(
+                    plain(own), context={"folder": str(folder)}
+                ).model_dump(mode="json")
+            except ValidationError as error:
+                wrong = [each for each in error.errors() if (*place, *each["loc"]) not in bent]
+                faults += faults_of(wrong, own, place, _option_keys(component, place))
+                return None
+            except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
+                faults.append(node.mark.fault(_of_a_broken_validator(component, error)))
+                return None
+        return None if bent else _by_folder(own, dumps, folders[0])
+
+
+def _known_keys(place: Place) -> set[str]:
+    return set(keys_at(Recipe, place)) | (set() if place else {"extends", "profiles"})
+
+
+def _option_keys(component: Component, start: Place) -> Callable[[Place], set[str]]:
+    def known(place: Place) -> set[str]:
+        own = set(keys_at(component.options, place[len(start) :]))
+        return own | core_keys(component.kind) if place == start else own
+
+    return known
+
+
+def _components(tree: Mapping) -> Iterator[tuple[Place, Kind, Mapping]]:
+    """Every component that the tree names, wherever the grammar has one."""
+
+    def walk(node: Node | None, pattern: tuple[str, ...], place: Place) -> Iterator[tuple[Place, Mapping]]:
+        if not pattern:
+            component = as_component(node) if node is not None else None
+            if isinstance(component, Mapping):
+                yield place, component
+        elif pattern[0] != "*":
+            yield from walk(child(node, pattern[0]), pattern[1:], (*place, pattern[0]))
+        elif isinstance(node, Items):
+            for index, item in enumerate(node.items):
+                yield from walk(item, pattern[1:], (*place, index))
+        elif isinstance(node, Mapping):
+            for key, entry in node.entries.items():
+                yield from walk(entry.node, pattern[1:], (*place, key))
+
+    for pattern, kind in COMPONENTS.items():
+        for place, node in walk(tree, pattern, ()):
+            yield place, kind, node
+
+
+def _without_blanks(node: Node, place: Place) -> Node:
+    """Without keys of the core that are blank or null: they are as absent as what was never written.
+
+    A plugin's options keep their nulls, which may mean something.
+    """
+    if isinstance(node, Items):
+        return Items(node.mark, tuple(_without_blanks(item, (*place, n)) for n, item in enumerate(node.items)))
+    if not isinstance(node, Mapping):
+        return node
+    known = keys_at(Recipe, place)
+    entries = {
+        key: Entry(entry.key, _without_blanks(entry.node, (*place, key)))
+        for key, entry in node.entries.items()
+        if not (key in known and is_null(entry.node))
+    }
+    return Mapping(node.mark, entries, broken=node.broken)
+
+
+def _put_options(data: Any, place: Place, kind: Kind, node: Mapping, options: dict[str, Any]) -> None:
+    """Write validated options into the plain data, beside the keys that are the core's."""
+    *parents, last = place
+    for step in parents:
+        data = data[step]
+    core = core_keys(kind)
+    data[last] = {key: plain(entry.node) for key, entry in node.entries.items() if key in core} | options
+
+
+def _by_folder(node: Node | None, dumps: dict[Path, Any], main: Path) -> Any:
+    """Of dumps that differ in the folder their paths were taken from: each value from its own node's folder."""
+    value = dumps[main]
+    if node is None or len(dumps) == 1:
+        return value
+    if isinstance(node, Mapping) and isinstance(value, dict):
+        return {
+            key: _by_folder(node.get(key), {folder: dump[key] for folder, dump in dumps.items()}, main) for key in value
+        }
+    if isinstance(node, Items) and isinstance(value, list) and len(value) == len(node.items):
+        return [
+            _by_folder(item, {folder: dump[index] for folder, dump in dumps.items()}, main)
+            for index, item in enumerate(node.items)
+        ]
+    return dumps.get(node.mark.source.folder, value)
+
+
+def _type_faults(bent: Bent) -> list[Fault]:
+    return [
+        node.mark.fault(f"`{dotted(place)}` wants {wanted}, not {quoted(node.value)}")
+        for place, (node, wanted) in bent.items()
+    ]
+
+
+def _of_a_broken_validator(component: Component, error: Exception) -> str:
+    reason = shortened(f"{type(error).__name__}: {error}", 200)
+    return f"the plugin of {component.kind} `{component.name}` failed while it checked the options: {reason}"
