@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -163,6 +164,12 @@ class Gain:
     seeds: tuple[int, ...]
     """Those that both arms have."""
 
+    @property
+    def outcome(self) -> Literal["better", "equal", "worse"]:
+        """By the mean, as it is shown: what rounds to 0 is equal."""
+        mean = round(self.pairs.summary.mean, DECIMALS) * (1 if higher_is_better(self.metric) else -1)
+        return "better" if mean > 0 else "worse" if mean < 0 else "equal"
+
 
 def paired_gains(rows: Sequence[CellRow], metric: str) -> list[Gain]:
     """The gain of every method and k that has both arms of some seed; methods in the rows' order, k ascending."""
@@ -188,10 +195,8 @@ def gains_in_words(gains: Sequence[Gain]) -> str:
     """One sentence that says in how many settings CoD was better, equal and worse; ties as the table rounds."""
     if not gains:
         return "No method has both arms of one seed yet, so there is no gain to report."
-    sign = 1 if higher_is_better(gains[0].metric) else -1
-    means = [round(gain.pairs.summary.mean, DECIMALS) * sign for gain in gains]
-    better, worse = sum(mean > 0 for mean in means), sum(mean < 0 for mean in means)
+    outcomes = Counter(gain.outcome for gain in gains)
     return (
-        f"By mean {gains[0].metric} +CoD is better in {better}, equal in {len(means) - better - worse} and worse in "
-        f"{worse} of {len(means)} settings (method x k)."
+        f"By mean {gains[0].metric} +CoD is better in {outcomes['better']}, equal in {outcomes['equal']} and worse in "
+        f"{outcomes['worse']} of {len(gains)} settings (method x k)."
     )

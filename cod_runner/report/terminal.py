@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
+from cod_runner.report.rows import higher_is_better
 from cod_runner.report.table import Gain, Table
-from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
+from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -46,12 +49,26 @@ def rich_table(table: Table) -> RichTable:
 
 def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
     """Gains, losses in red."""
-    shown = RichTable(title=f"What +CoD changes: {gains[0].metric}", title_justify="left", title_style="bold")
-    for place, name in enumerate(GAIN_COLUMNS):
-        shown.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
-    for gain in gains:
-        words = gain_words(gain)
-        direction = gain.pairs.wins - gain.pairs.losses
-        style = "green" if direction > 0 else "red" if direction < 0 else ""
-        shown.add_row(*(Text(word, style=style if place == 2 else "") for place, word in enumerate(words)))
+    body = [gain_words(gain) for gain in gains]
+    better_up = higher_is_better(gains[0].metric)
+    return rich_grid(f"What +CoD changes: {gains[0].metric}", GAIN_COLUMNS, body, signed_column=2, better_up=better_up)
+
+
+def rich_grid(
+    title: str,
+    head: Sequence[str],
+    body: Sequence[Sequence[str]],
+    signed_column: int | None = None,
+    better_up: bool = True,
+) -> RichTable:
+    """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse."""
+    shown = RichTable(title=title, title_justify="left", title_style="bold")
+    for place, name in enumerate(head):
+        shown.add_column(name, justify="left" if place == 0 or signed_column is None else "right")
+    colours = {"+": "green", MINUS: "red"} if better_up else {"+": "red", MINUS: "green"}
+    for row in body:
+        texts = [Text(word) for word in row]
+        if signed_column is not None:
+            texts[signed_column].stylize(colours.get(row[signed_column][:1], ""))
+        shown.add_row(*texts)
     return shown

@@ -8,10 +8,11 @@ import math
 from collections.abc import Sequence
 
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
+from cod_runner.report.statistics import Summary
 from cod_runner.report.table import DECIMALS, MISSING, Gain, Table, TableCell, TableRow
 
 CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
-_MINUS = "−"
+MINUS = "−"
 
 
 def markdown(report: Report) -> str:
@@ -37,12 +38,12 @@ def table_lines(table: Table) -> list[str]:
     """The table as markdown lines."""
     head = ["method", *(f"k = {k}" for k in table.k)]
     body = [[_label(row), *(_bold(cell) for cell in row.cells)] for row in table.rows]
-    return _grid(head, body)
+    return markdown_grid(head, body)
 
 
 def gain_lines(gains: Sequence[Gain]) -> list[str]:
     """The gains as markdown lines."""
-    return _grid(list(GAIN_COLUMNS), [gain_words(gain) for gain in gains])
+    return markdown_grid(GAIN_COLUMNS, [gain_words(gain) for gain in gains])
 
 
 GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
@@ -61,7 +62,13 @@ def signed(value: float) -> str:
     shown = f"{abs(value):.{DECIMALS}f}"
     if not math.isfinite(value) or float(shown) == 0:
         return shown
-    return ("+" if value > 0 else _MINUS) + shown
+    return ("+" if value > 0 else MINUS) + shown
+
+
+def number_and_deviation(summary: Summary, sign: bool = True) -> str:
+    """``+0.021 ± 0.013``, or without a sign; no deviation of a single value."""
+    mean = signed(summary.mean) if sign else f"{summary.mean:.{DECIMALS}f}"
+    return mean if summary.sd is None else f"{mean} ± {summary.sd:.{DECIMALS}f}"
 
 
 def cell_parts(cell: TableCell) -> tuple[str, str]:
@@ -86,7 +93,8 @@ def _label(row: TableRow) -> str:
     return _line(row.label)
 
 
-def _grid(head: list[str], body: list[list[str]]) -> list[str]:
+def markdown_grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """A markdown table; pipes in the texts are escaped."""
     rows = [head, ["---"] * len(head), *body]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 

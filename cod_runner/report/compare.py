@@ -1,0 +1,202 @@
+"""Two runs side by side, cell by cell, with a paired test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from rich.console import Console
+from rich.text import Text
+
+from cod_runner.report.contents import HEADLINES, title_of
+from cod_runner.report.protocol import protocol
+from cod_runner.report.rows import CellRow, RunFiles, higher_is_better
+from cod_runner.report.statistics import PairedComparison, compare_pairs
+from cod_runner.report.table import MISSING
+from cod_runner.report.terminal import rich_grid
+from cod_runner.report.text import markdown_grid, number_and_deviation, signed
+
+DECIDES_WHAT_IS_MEASURED = ("data set", "evaluation")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method, arm and k: the second run minus the first, over the seeds that both have."""
+
+    method: str
+    arm: str
+    k: int
+    first: float
+    second: float
+    """Means over those seeds."""
+    pairs: PairedComparison
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """All places that both runs have, by one metric."""
+
+    metric: str
+    differences: tuple[Difference, ...]
+    overall: PairedComparison
+    """Differences averaged over the places of each seed, so that cells of one seed do not pass for independent."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two runs have in common and how they differ."""
+
+    first: str
+    second: str
+    metrics: tuple[MetricComparison, ...]
+    """Empty where nothing is comparable."""
+    settings: tuple[tuple[str, str, str], ...]
+    """(name, first's, second's) of what differs in their protocols."""
+    notes: tuple[str, ...]
+
+
+def compare_runs(first: RunFiles, second: RunFiles, metrics: Sequence[str] = HEADLINES) -> Comparison:
+    """Compare the cells (method, arm, k, seed) that both runs have finished, second minus first."""
+    ours, theirs = ({row.place: row for row in run.rows} for run in (first, second))
+    common = [place for place in ours if place in theirs]
+    names = _names(first, second)
+    settings = _differing_settings(first, second)
+    compared = [made for metric in metrics if (made := _by_metric(metric, common, ours, theirs)) is not None]
+    notes = []
+    if not compared:
+        notes.append(_nothing_in_common(first, second, names, metrics, bool(common)))
+    different = [name for name, _, _ in settings if name in DECIDES_WHAT_IS_MEASURED]
+    if different and compared:
+        notes.append(
+            f"The runs are not measured alike ({' and '.join(different)} differ): the differences are of more than "
+            "the students."
+        )
+    for name, mine, other in zip(names, (ours, theirs), (theirs, ours), strict=True):
+        alone = sum(place not in other for place in mine)
+        if alone and compared:
+            notes.append(f"{alone} {'cell' if alone == 1 else 'cells'} of {name} alone, not compared.")
+    same = [place for place in common if ours[place].key == theirs[place].key]
+    unlike = [place for place in same if dict(ours[place].metrics) != dict(theirs[place].metrics)]
+    if unlike:
+        notes.append(
+            f"{len(unlike)} of {len(same)} cells have the same key in both runs and other numbers: the same settings "
+            "did not repeat exactly (another device, or other versions?)."
+        )
+    elif same:
+        notes.append(f"{len(same)} cells have the same key in both runs and the same numbers.")
+    return Comparison(*names, tuple(compared), settings, tuple(notes))
+
+
+def _by_metric(
+    metric: str,
+    common: Sequence[tuple[str, str, int, int]],
+    ours: dict[tuple[str, str, int, int], CellRow],
+    theirs: dict[tuple[str, str, int, int], CellRow],
+) -> MetricComparison | None:
+    places: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    seeds: dict[int, list[float]] = {}
+    for place in common:
+        if metric not in ours[place].metrics or metric not in theirs[place].metrics:
+            continue
+        first, second = ours[place].metrics[metric], theirs[place].metrics[metric]
+        if first == first and second == second:  # not NaN
+            places.setdefault(place[:3], []).append((first, second))
+            seeds.setdefault(place[3], []).append(second - first)
+    upwards = higher_is_better(metric)
+    overall = compare_pairs([fmean(seeds[seed]) for seed in sorted(seeds)], upwards)
+    if overall is None:
+        return None
+    differences = []
+    for (method, arm, k), values in places.items():
+        pairs = compare_pairs([second - first for first, second in values], upwards)
+        if pairs is not None:
+            means = fmean(first for first, _ in values), fmean(second for _, second in values)
+            differences.append(Difference(method, arm, k, *means, pairs))
+    order = list(dict.fromkeys(method for method, _, _ in places))
+    differences.sort(key=lambda each: (order.index(each.method), each.k, each.arm == "cod"))
+    return MetricComparison(metric, tuple(differences), overall)
+
+
+def _names(first: RunFiles, second: RunFiles) -> tuple[str, str]:
+    names = first.folder.resolve().name, second.folder.resolve().name
+    return names if names[0] != names[1] else (str(first.folder), str(second.folder))
+
+
+def _differing_settings(first: RunFiles, second: RunFiles) -> tuple[tuple[str, str, str], ...]:
+    ours, theirs = ({each.name: each.value for each in protocol(run.recipe)} for run in (first, second))
+    return tuple(
+        (name, ours.get(name, MISSING), theirs.get(name, MISSING))
+        for name in dict.fromkeys([*ours, *theirs])
+        if ours.get(name) != theirs.get(name)
+    )
+
+
+def _nothing_in_common(
+    first: RunFiles, second: RunFiles, names: tuple[str, str], metrics: Sequence[str], common: bool
+) -> str:
+    if common:
+        return f"Nothing is comparable: no cell of both runs has a finite {' or '.join(metrics)}."
+    holds = []
+    for name, run in zip(names, (first, second), strict=True):
+        if not run.rows:
+            holds.append(f"{name} has no finished cell")
+            continue
+        methods = ", ".join(dict.fromkeys(row.method for row in run.rows))
+        k = ", ".join(map(str, sorted({row.k for row in run.rows})))
+        seeds = ", ".join(map(str, sorted({row.seed for row in run.rows})))
+        holds.append(f"{name} has {methods} at k {k}, seeds {seeds}")
+    return f"Nothing is comparable: no method, arm, k and seed is in both runs ({'; '.join(holds)})."
+
+
+COLUMNS = ("method", "arm", "k", "first", "second", "second - first", "better seeds", "p")
+
+
+def _grid(compared: MetricComparison) -> list[list[str]]:
+    return [
+        [
+            each.method, each.arm, str(each.k), f"{each.first:.3f}", f"{each.second:.3f}",
+            number_and_deviation(each.pairs.summary), f"{each.pairs.wins} of {each.pairs.summary.n}",
+            f"{each.pairs.p:.3g}",
+        ]
+        for each in compared.differences
+    ]  # fmt: skip
+
+
+def _overall_in_words(compared: MetricComparison) -> str:
+    overall = compared.overall
+    return (
+        f"All together: {signed(overall.summary.mean)} {compared.metric}, better in {overall.wins} of "
+        f"{overall.summary.n} seeds, p = {overall.p:.3g} (two-sided sign-flip permutation test; each seed averaged "
+        f"over its cells; with {overall.summary.n} it cannot fall below {overall.smallest_possible_p:.3g})."
+    )
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The comparison as markdown."""
+    lines = [f"# {comparison.first} and {comparison.second}", ""]
+    lines += [f"First: {comparison.first}. Second: {comparison.second}. Differences are second minus first."]
+    for compared in comparison.metrics:
+        lines += ["", f"## {title_of(compared.metric)}", "", *markdown_grid(COLUMNS, _grid(compared))]
+        lines += ["", _overall_in_words(compared)]
+    if comparison.settings:
+        lines += ["", "## What differs", ""]
+        lines += markdown_grid(("setting", comparison.first, comparison.second), [list(e) for e in comparison.settings])
+    if comparison.notes:
+        lines += ["", *(f"- {note}" for note in comparison.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def show_comparison(console: Console, comparison: Comparison) -> None:
+    """Print the comparison."""
+    console.print(Text(f"first: {comparison.first}   second: {comparison.second}"))
+    for compared in comparison.metrics:
+        console.print(
+            rich_grid(title_of(compared.metric), COLUMNS, _grid(compared), 5, higher_is_better(compared.metric))
+        )
+        console.print(Text(_overall_in_words(compared)))
+    if comparison.settings:
+        head = ("setting", comparison.first, comparison.second)
+        console.print(rich_grid("What differs", head, [list(each) for each in comparison.settings]))
+    for note in comparison.notes:
+        console.print(Text(f"note: {note}", style="yellow"))

@@ -1,0 +1,214 @@
+"""A run beside published numbers, which come from a CSV (``recipes/paper/published.csv``)."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from cod_runner.errors import DataError
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.rows import RunFiles
+from cod_runner.report.statistics import Summary, summarise
+from cod_runner.report.table import MISSING, paired_gains
+from cod_runner.report.terminal import rich_grid
+from cod_runner.report.text import markdown_grid, number_and_deviation, signed
+
+PUBLISHED_COLUMNS = ("dataset", "teacher", "student", "method", "arm", "k", "mean", "sd", "source")
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """One accuracy of a paper's table."""
+
+    dataset: str
+    teacher: str
+    student: str
+    method: str
+    arm: str
+    k: int
+    mean: float
+    sd: float | None
+    source: str
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.method.lower(), self.arm, self.k
+
+
+@dataclass(frozen=True)
+class PublishedLine:
+    """A published number and ours."""
+
+    published: PublishedNumber
+    ours: Summary
+
+
+@dataclass(frozen=True)
+class PublishedGain:
+    """What +CoD changed, ours and theirs (of their means)."""
+
+    method: str
+    k: int
+    ours: Summary
+    published: float
+
+
+@dataclass(frozen=True)
+class PublishedComparison:
+    """Accuracies of a run beside the published ones."""
+
+    run: str
+    lines: tuple[PublishedLine, ...]
+    """Empty where nothing is comparable."""
+    gains: tuple[PublishedGain, ...]
+    notes: tuple[str, ...]
+
+
+def read_published(path: Path) -> list[PublishedNumber]:
+    """Read the CSV; raise :class:`DataError` that names file and row."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in PUBLISHED_COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise DataError(
+                    f"{path}: no column {', '.join(f'`{name}`' for name in missing)}; published numbers need "
+                    f"{', '.join(PUBLISHED_COLUMNS)}"
+                )
+            return [_published_number(path, reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV in UTF-8: {error}") from error
+
+
+def _published_number(path: Path, line: int, row: dict[str, str | None]) -> PublishedNumber:
+    text = {name: (row[name] or "").strip() for name in PUBLISHED_COLUMNS}
+    try:
+        k, mean, sd = int(text["k"]), float(text["mean"]), float(text["sd"]) if text["sd"] else None
+    except ValueError as error:
+        raise DataError(f"{path}:{line}: k is a whole number, mean and sd are numbers ({error})") from error
+    if not math.isfinite(mean) or text["arm"] not in ("plain", "cod"):
+        raise DataError(f"{path}:{line}: `mean` must be finite and `arm` plain or cod")
+    names = {name: text[name] for name in ("dataset", "teacher", "student", "method", "arm", "source")}
+    return PublishedNumber(**names, k=k, mean=mean, sd=sd)
+
+
+def compare_published(run: RunFiles, path: Path, dataset: str | None = None) -> PublishedComparison:
+    """Set a run's accuracies beside the published ones of its data set.
+
+    The data set is ``dataset``, or what the recipe's data set says of itself (its component, ``config`` or
+    ``path``). Numbers of the run's own teacher and student are taken; if none were published, those of others, and
+    this is said.
+    """
+    numbers = read_published(path)
+    known = list(dict.fromkeys(number.dataset for number in numbers))
+    name = dataset or _dataset_of(run.recipe, known)
+    run_name = run.folder.resolve().name
+    here = [number for number in numbers if number.dataset == name]
+    if not here:
+        own = dataset or run.recipe.dataset.use
+        note = f"Nothing is comparable: numbers are published for {', '.join(known) or 'no data set'}, not for {own}."
+        return PublishedComparison(run_name, (), (), (note,))
+    notes = []
+    models = _model(run.recipe.teacher.options), _model(run.recipe.student.options)
+    same = [number for number in here if (number.teacher, number.student) == models]
+    if not same:
+        others = dict.fromkeys(f"{number.teacher} to {number.student}" for number in here)
+        notes.append(f"Other models: ours distil {models[0]} to {models[1]}, the published {'; '.join(others)}.")
+    chosen = same or here
+    lines = []
+    for number in chosen:
+        values = [
+            row.metrics["accuracy"]
+            for row in run.rows
+            if (row.method.lower(), row.arm, row.k) == number.place and "accuracy" in row.metrics
+        ]
+        ours = summarise(values)
+        if ours is not None:
+            lines.append(PublishedLine(number, ours))
+    if not lines:
+        places = ", ".join(dict.fromkeys(number.method for number in chosen))
+        k = ", ".join(str(k) for k in sorted({number.k for number in chosen}))
+        notes = [f"Nothing is comparable: published for {name} are {places} at k {k}; the run has no such cell."]
+        return PublishedComparison(run_name, (), (), tuple(notes))
+    if run.recipe.evaluate.select != "best_reported":
+        notes.append("The published scripts report the best epoch on the reported split; this run does not.")
+    notes += [f"Source: {source}" for source in dict.fromkeys(line.published.source for line in lines)]
+    return PublishedComparison(run_name, tuple(lines), tuple(_gains(run, lines)), tuple(notes))
+
+
+def _gains(run: RunFiles, lines: Sequence[PublishedLine]) -> list[PublishedGain]:
+    by_models: dict[tuple[str, str], dict[tuple[str, str, int], float]] = {}
+    for line in lines:
+        number = line.published
+        by_models.setdefault((number.teacher, number.student), {})[number.place] = number.mean
+    gains = []
+    for means in by_models.values():
+        for gain in paired_gains(run.rows, "accuracy"):
+            places = [(gain.method.lower(), arm, gain.k) for arm in ("plain", "cod")]
+            if all(place in means for place in places):
+                published = means[places[1]] - means[places[0]]
+                gains.append(PublishedGain(gain.method, gain.k, gain.pairs.summary, published))
+    return gains
+
+
+def _dataset_of(recipe: Recipe, known: Sequence[str]) -> str | None:
+    options = recipe.dataset.options
+    for said in (recipe.dataset.use, options.get("config"), options.get("path")):
+        last = str(said or "").rsplit("/", 1)[-1].lower().replace("-", "").replace("_", "")
+        if last in known:
+            return last
+    return None
+
+
+def _model(options: dict[str, object]) -> str:
+    return str(options.get("model") or options.get("layers_from_teacher") or MISSING)
+
+
+LINE_COLUMNS = ("method", "arm", "k", "ours", "seeds", "published", "ours - published")
+GAIN_COLUMNS = ("method", "k", "our gain", "published gain")
+
+
+def _line_grid(comparison: PublishedComparison) -> list[list[str]]:
+    return [
+        [
+            line.published.method, line.published.arm, str(line.published.k),
+            number_and_deviation(line.ours, sign=False), str(line.ours.n),
+            f"{line.published.mean:.3f}" + ("" if line.published.sd is None else f" ± {line.published.sd:.3f}"),
+            signed(line.ours.mean - line.published.mean),
+        ]
+        for line in comparison.lines
+    ]  # fmt: skip
+
+
+def _gain_grid(comparison: PublishedComparison) -> list[list[str]]:
+    return [
+        [gain.method, str(gain.k), number_and_deviation(gain.ours), signed(gain.published)] for gain in comparison.gains
+    ]
+
+
+def published_markdown(comparison: PublishedComparison) -> str:
+    """The comparison as markdown."""
+    lines = [f"# {comparison.run} beside the published numbers"]
+    if comparison.lines:
+        lines += ["", "## Accuracy", "", *markdown_grid(LINE_COLUMNS, _line_grid(comparison))]
+    if comparison.gains:
+        lines += ["", "## What +CoD changes", "", *markdown_grid(GAIN_COLUMNS, _gain_grid(comparison))]
+    return "\n".join([*lines, "", *(f"- {note}" for note in comparison.notes)]) + "\n"
+
+
+def show_published(console: Console, comparison: PublishedComparison) -> None:
+    """Print the comparison."""
+    if comparison.lines:
+        console.print(rich_grid("Accuracy", LINE_COLUMNS, _line_grid(comparison), signed_column=6))
+    if comparison.gains:
+        console.print(rich_grid("What +CoD changes", GAIN_COLUMNS, _gain_grid(comparison), signed_column=2))
+    for note in comparison.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
