@@ -91,5 +91,5 @@ def test_unlike_tokens_are_refused_and_pooled_ones_are_not(tmp_path: Path) -> No
     words = ["film a dull fine"]
     with pytest.raises(CodrunError, match="pool: mean"):
         distilled(tmp_path, teacher_words=words)
-    distilled(tmp_path, teacher_words=words, pool="mean")
-    distilled(tmp_path, teacher_words=words, pool="cls", filter="nonlinear")
+    distilled(tmp_path, teacher_words=words, pool="mean", keep=False)
+    distilled(tmp_path, teacher_words=words, pool="cls", filter="nonlinear", keep=False)
