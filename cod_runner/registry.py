@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from cod_runner.api import KINDS, BuildContext, CallEstimate, Component, Kind, hookspec
+from cod_runner.api import KINDS, BuildContext, CallEstimate, Classifier, Component, Example, Kind, hookspec
 from cod_runner.errors import PluginError
 
 ENTRY_POINT_GROUP = "codrun"
@@ -26,8 +27,16 @@ class Hooks:
         return ()
 
     @hookspec
-    def codrun_run_started(self, recipe: Mapping[str, Any], cells: int) -> None:
-        """A run begins: the resolved recipe as plain data, and how many cells are left to run."""
+    def codrun_run_started(self, recipe: Mapping[str, Any], cells: int, folder: Path) -> None:
+        """A run begins: the resolved recipe as plain data, how many cells are left to run, and the run's folder."""
+
+    @hookspec
+    def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
+        """Data are read and the teacher is trained. It is freed before students train: keep what you need of it."""
+
+    @hookspec
+    def codrun_cell_started(self, cell: Mapping[str, Any], training: Sequence[Example]) -> None:
+        """A cell (``key, method, arm, k, seed``) is handed to the executor with the examples that it trains on."""
 
     @hookspec
     def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
@@ -38,8 +47,8 @@ class Hooks:
         """A cell is on disk; ``row`` is its line of ``cells.jsonl``."""
 
     @hookspec
-    def codrun_run_finished(self, summary: Mapping[str, Any]) -> None:
-        """The run is over; ``summary`` is what ``run.json`` holds."""
+    def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """The run is over and its students are on disk; ``summary`` is what ``run.json`` holds."""
 
 
 @dataclass
