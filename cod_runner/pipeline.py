@@ -88,6 +88,7 @@ def distil(
     experiment = load_experiment(recipe, registry, store, settings, spending, progress)
     corpus = experiment.corpus
     source, teacher = finetuned(experiment.source, experiment.teacher, corpus.pool, registry, store, progress)
+    registry.hook.codrun_teacher_ready(teacher=teacher, pool=corpus.pool)
     originals = originals_by_seed(corpus, recipe.seeds)
     try:
         found = counterfactuals_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
@@ -154,6 +155,8 @@ def train_students(
         )
         for cell in cells
     ]
+    for task in tasks:
+        registry.hook.codrun_cell_started(cell=vars(task.cell), training=task.training)
     executor: Executor = registry.build(
         "executor", settings.executor or recipe.executor.use, recipe.executor.options, BuildContext(say=progress.warn)
     )
