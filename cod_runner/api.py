@@ -252,10 +252,14 @@ class Classifier(Protocol):
 
     labels: tuple[str, ...]
     shape: ModelShape
-    fingerprint: str
-    """Hash of weights, tokenizer, maximal length and padding side; changes when the weights do."""
     untrained_head: bool
     """True when the classification head was made new and has not been trained."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, tokenizer, maximal length and padding side; changes when the weights do. Asked for often:
+        compute it once for the weights at hand."""
+        ...
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
         """Tokenise, truncate to the maximal length; no padding."""

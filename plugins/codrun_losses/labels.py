@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import random
 
 import torch
 from torch import Tensor
@@ -47,17 +47,18 @@ class RandomSoft(LogitLoss):
         super().__init__()
         self.concentration = options.concentration
         self._seed = 0
+        self._drawn: dict[str, Tensor] = {}
 
     def bind(self, binding: Binding) -> None:
         self._seed = binding.seed
 
     def drawn(self, example: str, classes: int) -> Tensor:
-        """Random probabilities of one example: ``[classes]``."""
-        digest = hashlib.sha256(f"{self._seed}\0{example}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        shape = torch.full((classes,), self.concentration, dtype=torch.float64)
-        gamma = torch._standard_gamma(shape, generator=generator)
-        return (gamma / gamma.sum()).float()
+        """Random probabilities of one example: ``[classes]``. A Dirichlet draw is a normalised gamma draw."""
+        if example not in self._drawn:
+            stream = random.Random(f"{self._seed}/{example}")
+            gamma = torch.tensor([stream.gammavariate(self.concentration, 1.0) for _ in range(classes)])
+            self._drawn[example] = gamma / gamma.sum()
+        return self._drawn[example]
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """``[batch]``."""

@@ -38,8 +38,12 @@ class LWD(nn.Module):
         values = []
         for (ours, theirs), projection in zip(self.pairs, self.projections, strict=True):
             if self.pool == "none":
-                kept = real_tokens(student, ours), real_tokens(teacher, theirs)
-                values.append(torch.stack([_mse(projection(a), b) for a, b in zip(*kept, strict=True)]))
+                projected, wanted = projection(student.hidden[ours]), teacher.hidden[theirs]
+                if projected.shape != wanted.shape:
+                    raise CodrunError(
+                        "lwd met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`"
+                    )
+                values.append(mean_of_real((projected - wanted).square().mean(-1), student.mask))
             else:
                 difference = projection(pooled(student, ours, self.pool)) - pooled(teacher, theirs, self.pool)
                 values.append(difference.square().mean(-1))
@@ -60,29 +64,22 @@ def mapped_layers(
                 f"`layers` names the pair [{ours}, {theirs}] (student, teacher), but the student has layers 0 to "
                 f"{student.layers} and the teacher 0 to {teacher.layers}"
             )
-    if not layers:
-        raise CodrunError("`layers` is empty; name at least one pair [student layer, teacher layer], or `uniform`")
     return [(ours, theirs) for ours, theirs in layers]
 
 
-def real_tokens(outputs: Outputs, layer: int) -> list[Tensor]:
-    """Hidden states of each row's real tokens, wherever its padding stands: ``[rows][tokens, width]``."""
-    states = outputs.hidden[layer]
-    if outputs.mask is None:
-        return list(states)
-    return [row[mask.bool()] for row, mask in zip(states, outputs.mask, strict=True)]
+def mean_of_real(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the real tokens of each row, wherever padding stands: ``[batch, tokens, ...]`` to ``[batch, ...]``."""
+    if mask is None:
+        return values.mean(1)
+    real = mask.reshape(*mask.shape, *[1] * (values.dim() - 2)).bool()
+    return values.masked_fill(~real, 0.0).sum(1) / real.sum(1)
 
 
 def pooled(outputs: Outputs, layer: int, pool: str) -> Tensor:
     """One vector a row: the mean over real tokens, or what the classification head reads. ``[batch, width]``."""
     states = outputs.hidden[layer]
-    if pool == "cls":
-        assert outputs.pooled_at is not None
-        return states[torch.arange(len(states), device=states.device), outputs.pooled_at]
-    return torch.stack([row.mean(0) for row in real_tokens(outputs, layer)])
-
-
-def _mse(ours: Tensor, theirs: Tensor) -> Tensor:
-    if ours.shape != theirs.shape:
-        raise CodrunError("lwd met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`")
-    return (ours - theirs).square().mean()
+    if pool == "mean":
+        return mean_of_real(states, outputs.mask)
+    if outputs.pooled_at is None:
+        raise CodrunError("lwd's `pool: cls` needs a model that says which token its head reads; take `pool: mean`")
+    return states[torch.arange(len(states), device=states.device), outputs.pooled_at]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from cod_runner.api import Component, Options, hookimpl
 
@@ -41,7 +41,7 @@ class RandomSoftOptions(Options):
 class LWDOptions(Options):
     """Mean squared error between projected student hidden states and the teacher's."""
 
-    layers: Literal["uniform"] | list[tuple[int, int]] = Field(
+    layers: Literal["uniform"] | Annotated[list[tuple[NonNegativeInt, NonNegativeInt]], Field(min_length=1)] = Field(
         "uniform", description="uniform, or pairs [student layer, teacher layer], counted from 1"
     )
     pool: Literal["none", "mean", "cls"] = Field(

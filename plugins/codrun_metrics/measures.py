@@ -66,7 +66,7 @@ class CalibrationError:
 
 
 class MacroF1:
-    """2 TP / (2 TP + FP + FN) of each class, averaged over classes; a class that neither side names counts as 0."""
+    """2 TP / (2 TP + FP + FN) of each class, averaged over the classes that student or gold labels name."""
 
     higher_is_better = True
 
@@ -78,7 +78,7 @@ class MacroF1:
         scores = []
         for label in range(predictions.student_logits.shape[-1]):
             ours, gold = chosen == label, predictions.labels == label
-            hits = int((ours & gold).sum())
             named = int(ours.sum()) + int(gold.sum())
-            scores.append(2 * hits / named if named else 0.0)
+            if named:
+                scores.append(2 * int((ours & gold).sum()) / named)
         return sum(scores) / len(scores)

@@ -1,0 +1,222 @@
+"""The losses against values worked out by hand or in float64, and against the contract."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from cod_runner.api import Batch, BuildContext, CodrunError, ModelShape, Outputs
+from cod_runner.testing.classifiers import TextClassifier
+from cod_runner.testing.losses import PAIRED, check_loss, loss_case
+from codrun_losses.kd import KD
+from codrun_losses.labels import Hard, RandomSoft, Soft
+from codrun_losses.lwd import LWD, mapped_layers
+from codrun_losses.pair import Pair
+from codrun_losses.plugin import (
+    HardOptions,
+    KDOptions,
+    LWDOptions,
+    PairOptions,
+    RandomSoftOptions,
+    SoftOptions,
+)
+
+CONTEXT = BuildContext()
+EVERY_LOSS = {
+    "hard": lambda: Hard(HardOptions(), CONTEXT),
+    "hard smoothed": lambda: Hard(HardOptions(label_smoothing=0.1), CONTEXT),
+    "kd": lambda: KD(KDOptions(), CONTEXT),
+    "kd reverse": lambda: KD(KDOptions(divergence="reverse"), CONTEXT),
+    "kd jsd": lambda: KD(KDOptions(divergence="jsd", temperature=1.5), CONTEXT),
+    "kd top 2": lambda: KD(KDOptions(top_k=2), CONTEXT),
+    "lwd": lambda: LWD(LWDOptions(), CONTEXT),
+    "lwd pairs": lambda: LWD(LWDOptions(layers=[(1, 3), (2, 4)]), CONTEXT),
+    "lwd mean": lambda: LWD(LWDOptions(pool="mean"), CONTEXT),
+    "lwd cls": lambda: LWD(LWDOptions(pool="cls"), CONTEXT),
+    "soft": lambda: Soft(SoftOptions(temperature=2.0), CONTEXT),
+    "random_soft": lambda: RandomSoft(RandomSoftOptions(), CONTEXT),
+    "pair": lambda: Pair(PairOptions(), CONTEXT),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_LOSS)
+def test_every_loss_keeps_the_contract(name: str) -> None:
+    """One value an example, padding and company do not count, gradients are right, parameters train."""
+    check_loss(EVERY_LOSS[name](), labels=("bad", "middling", "good"))
+
+
+class _CountsPadding(nn.Module):
+    """A loss with the fault of the published code: it averages over padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lwd = LWD(LWDOptions(), CONTEXT)
+        self.needs, self.bind, self.aligned = self.lwd.needs, self.lwd.bind, True
+
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        everywhere = Outputs(student.logits, student.hidden, None, student.pooled_at)
+        return self.lwd(everywhere, teacher, batch)
+
+
+def test_the_check_finds_a_loss_that_counts_padding() -> None:
+    with pytest.raises(AssertionError, match="padding counts"):
+        check_loss(_CountsPadding())
+
+
+class _AveragesTheBatch(Hard):
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+        return super().forward(student, teacher, batch).mean().expand(len(batch.ids))
+
+
+def test_the_check_finds_a_loss_that_mixes_examples() -> None:
+    with pytest.raises(AssertionError, match="rest of the batch counts"):
+        check_loss(_AveragesTheBatch(HardOptions(), CONTEXT))
+
+
+def _outputs(logits: list[list[float]]) -> Outputs:
+    return Outputs(torch.tensor(logits, dtype=torch.float64))
+
+
+def _batch(labels: list[int], partner: list[int] | None = None) -> Batch:
+    rows = len(labels)
+    return Batch(
+        tuple(map(str, range(rows))),
+        torch.tensor(labels),
+        torch.tensor(partner or [-1] * rows),
+        torch.zeros(rows, dtype=torch.bool),
+    )
+
+
+def test_hard_is_minus_log_probability() -> None:
+    # Logits 0 and ln 3 are probabilities 1/4 and 3/4.
+    logits = _outputs([[0.0, math.log(3)], [0.0, math.log(3)]])
+    values = Hard(HardOptions(), CONTEXT)(logits, logits, _batch([1, 0]))
+    assert values.tolist() == pytest.approx([math.log(4 / 3), math.log(4)])
+
+
+def test_label_smoothing_spreads_its_share_over_all_classes() -> None:
+    logits = _outputs([[0.0, math.log(3)]])
+    values = Hard(HardOptions(label_smoothing=0.2), CONTEXT)(logits, logits, _batch([1]))
+    assert values.tolist() == pytest.approx([0.9 * math.log(4 / 3) + 0.1 * math.log(4)])
+
+
+def test_kd_is_tempered_kl_times_temperature_squared() -> None:
+    # At T = 2 the teacher's logits 0, 2 ln 3 are 1/4, 3/4 and the student's 0, 0 are 1/2, 1/2.
+    student, teacher = _outputs([[0.0, 0.0]]), _outputs([[0.0, 2 * math.log(3)]])
+    forward = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
+    reverse = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    middle = (0.375, 0.625)
+    jsd = 0.5 * (0.25 * math.log(0.25 / middle[0]) + 0.75 * math.log(0.75 / middle[1])) + 0.5 * (
+        0.5 * math.log(0.5 / middle[0]) + 0.5 * math.log(0.5 / middle[1])
+    )
+    for divergence, wanted in (("forward", forward), ("reverse", reverse), ("jsd", jsd)):
+        loss = KD(KDOptions(temperature=2.0, divergence=divergence), CONTEXT)
+        assert loss(student, teacher, _batch([0])).tolist() == pytest.approx([4 * wanted]), divergence
+
+
+def test_top_k_kd_compares_the_teachers_likeliest_classes_alone() -> None:
+    # Of the teacher's 5, 0, ln 3 + ... only the two likeliest count, renormalised: 1/4 and 3/4.
+    teacher = _outputs([[1.0, -9.0, 1.0 + math.log(3)]])
+    student = _outputs([[0.0, 7.0, 0.0]])
+    wanted = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    assert KD(KDOptions(temperature=1.0, top_k=2), CONTEXT)(student, teacher, _batch([0])).tolist() == pytest.approx(
+        [wanted]
+    )
+
+
+def test_soft_is_cross_entropy_and_so_kl_plus_the_teachers_entropy() -> None:
+    student, teacher = _outputs([[0.3, -1.0, 0.2]]), _outputs([[2.0, 0.1, -0.7]])
+    probability = torch.softmax(teacher.logits, -1)
+    entropy = -(probability * probability.log()).sum().item()
+    kl = KD(KDOptions(temperature=1.0), CONTEXT)(student, teacher, _batch([0])).item()
+    soft = Soft(SoftOptions(), CONTEXT)(student, teacher, _batch([0])).item()
+    assert soft == pytest.approx(kl + entropy)
+
+
+def test_random_soft_labels_belong_to_seed_and_example() -> None:
+    def drawn(seed: int, example: str) -> list[float]:
+        loss = RandomSoft(RandomSoftOptions(), CONTEXT)
+        loss_case(loss, seed=seed)
+        return loss.drawn(example, 3).tolist()
+
+    assert drawn(0, "x") == drawn(0, "x")
+    assert sum(drawn(0, "x")) == pytest.approx(1.0)
+    assert drawn(0, "x") != drawn(0, "y") and drawn(0, "x") != drawn(1, "x")
+
+
+def test_pair_compares_moves_and_is_the_same_for_both_halves() -> None:
+    # The student moves from (3/4, 1/4) to (1/2, 1/2), the teacher from (3/4, 1/4) to (1/4, 3/4).
+    student = _outputs([[math.log(3), 0.0], [0.0, 0.0], [5.0, 0.0]])
+    teacher = _outputs([[math.log(3), 0.0], [0.0, math.log(3)], [0.0, 0.0]])
+    values = Pair(PairOptions(), CONTEXT)(student, teacher, _batch([0, 1, 0], partner=[1, 0, -1]))
+    assert values.tolist() == pytest.approx([0.0625, 0.0625, 0.0])
+
+
+def test_lwd_in_float64_over_real_tokens_layers_and_width() -> None:
+    case = loss_case(LWD(LWDOptions(layers=[(1, 2), (2, 4)]), CONTEXT))
+    loss = case.loss
+    assert isinstance(loss, LWD)
+    for row, example in enumerate(PAIRED):
+        tokens = len(str(example.input).split())
+        by_layer = []
+        for (ours, theirs), projection in zip(loss.pairs, loss.projections, strict=True):
+            weight, bias = projection.weight.detach().double(), projection.bias.detach().double()
+            squares = [
+                ((weight @ case.student.hidden[ours][row, at].double() + bias)
+                 - case.teacher.hidden[theirs][row, at].double()).square().mean()
+                for at in range(tokens)
+            ]  # fmt: skip
+            by_layer.append(torch.stack(squares).mean())
+        assert case.values()[row].item() == pytest.approx(torch.stack(by_layer).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("pool", ["none", "mean", "cls"])
+def test_lwd_is_the_same_whichever_side_the_student_pads_on(pool: str, side: str) -> None:
+    """The teacher pads on the right; a student that is the teacher, with projections that copy, has loss 0."""
+    texts = [str(example.input) for example in PAIRED]
+    teacher = TextClassifier(texts=texts, width=8, seed=3)
+    student = TextClassifier(texts=texts, width=8, seed=3, padding=side)
+    loss = LWD(LWDOptions(pool=pool, layers=[(1, 1), (2, 2)]), CONTEXT)
+    case = loss_case(loss, student=student, teacher=teacher)
+    for projection in loss.projections:
+        nn.init.eye_(projection.weight)
+        nn.init.zeros_(projection.bias)
+    alike = pool != "cls" or side == "right"  # a student that pads on the left reads the last token, not the first
+    assert (case.values().abs().max().item() < 1e-9) == alike
+
+
+def test_uniform_layers_spread_the_teacher_over_the_student() -> None:
+    def uniform(teacher: int, student: int) -> list[tuple[int, int]]:
+        return mapped_layers("uniform", ModelShape(teacher, 4, 2), ModelShape(student, 4, 2))
+
+    assert uniform(12, 6) == [(1, 2), (2, 4), (3, 6), (4, 8), (5, 10), (6, 12)]
+    assert uniform(3, 3) == [(1, 1), (2, 2), (3, 3)]
+    assert [pair for pair in uniform(28, 24) if pair[0] in (6, 12, 18, 24)] == [(6, 7), (12, 14), (18, 21), (24, 28)]
+
+
+def test_a_layer_that_is_not_there_is_named() -> None:
+    loss = LWD(LWDOptions(layers=[(7, 2)]), CONTEXT)
+    with pytest.raises(CodrunError, match=r"\[7, 2\].*student has layers 0 to 2"):
+        loss.needs(ModelShape(4, 8, 2), ModelShape(2, 8, 2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda: KDOptions(temperature=0.0),
+        lambda: KDOptions(top_k=1),
+        lambda: HardOptions(label_smoothing=1.0),
+        lambda: LWDOptions(layers=[]),
+        lambda: LWDOptions(layers=[(-1, 2)]),
+        lambda: LWDOptions(pool="max"),
+        lambda: KDOptions(temprature=2.0),
+    ],
+)
+def test_options_out_of_range_are_refused(options: object) -> None:
+    with pytest.raises(ValidationError):
+        options()  # type: ignore[operator]
