@@ -1,0 +1,126 @@
+"""Builds teachers and students from their options."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from cod_runner.api import BuildContext, CodrunError
+from codrun_transformers.architecture import (
+    copy_of_blocks,
+    keep_blocks,
+    longest_input,
+    reads_last_token,
+    renew_head,
+    reorder_classes,
+    set_dropout,
+)
+from codrun_transformers.checkpoint import find_folder, read_checkpoint
+from codrun_transformers.classifier import TextClassifier
+from codrun_transformers.identity import of_model
+from codrun_transformers.labels import head_order
+from codrun_transformers.lora import add_adapters, merge_adapters
+from codrun_transformers.options import ModelOptions, StudentOptions, TeacherOptions
+
+
+def build_teacher(options: TeacherOptions, context: BuildContext) -> TextClassifier:
+    """The teacher, on the CPU (or where ``device_map`` puts it), in eval mode. Raises :class:`CodrunError`."""
+    teacher = _from_checkpoint(
+        options.model,
+        options,
+        context,
+        dtype=options.dtype,
+        device_map=options.device_map,
+        source=of_model(options) if options.device_map is not None else None,
+    )
+    if options.lora is not None:
+        add_adapters(teacher.model, options.lora, context.seed)
+    return teacher.eval()
+
+
+def build_student(options: StudentOptions, context: BuildContext) -> TextClassifier:
+    """The student, on the CPU, in eval mode. Raises :class:`CodrunError`."""
+    if options.model is not None:
+        student = _from_checkpoint(options.model, options, context)
+    else:
+        assert options.layers_from_teacher is not None  # the options' validator sees to it
+        student = _from_teacher(options.layers_from_teacher, options, context)
+    if options.freeze_embeddings:
+        student.model.get_input_embeddings().weight.requires_grad_(False)
+    return student.eval()
+
+
+def _from_checkpoint(
+    name: str,
+    options: ModelOptions,
+    context: BuildContext,
+    *,
+    dtype: str = "float32",
+    device_map: str | dict[str, int | str] | None = None,
+    source: dict[str, Any] | None = None,
+) -> TextClassifier:
+    found = read_checkpoint(
+        find_folder(name, options.revision, context),
+        name,
+        len(context.labels),
+        seed=context.seed,
+        dtype=dtype,
+        attention=options.attention,
+        device_map=device_map,
+    )
+    model, untrained = found.model, found.untrained_head
+    labels: Sequence[str] = context.labels or found.own_labels
+    if options.layers is not None:
+        chosen = list(range(1, options.layers + 1)) if isinstance(options.layers, int) else options.layers
+        keep_blocks(model, chosen)
+    if options.new_head:
+        renew_head(model, context.seed)
+        untrained = True
+    elif found.head_classes is not None:
+        order = head_order(found.own_labels, labels, options.label_map, name, context.say)
+        if order != list(range(len(labels))):
+            reorder_classes(model, order)
+    if options.dropout is not None:
+        set_dropout(model, options.dropout)
+    tokenizer = found.tokenizer
+    length = _prepare(tokenizer, model, name, options, context)
+    return TextClassifier(model, tokenizer, labels, length, untrained_head=untrained, source=source)
+
+
+def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: BuildContext) -> TextClassifier:
+    """The chosen blocks of the teacher, its embeddings and final norm, under a pooler and head of ``context.seed``."""
+    teacher = context.teacher() if context.teacher is not None else None
+    if not isinstance(teacher, TextClassifier):
+        raise CodrunError("`layers_from_teacher` cuts a teacher of `use: transformers`; this one is of another kind")
+    if getattr(teacher.model, "hf_device_map", None) is not None:
+        raise CodrunError("`layers_from_teacher` cannot copy a teacher that `device_map` spreads over devices")
+    model = copy_of_blocks(teacher.model, chosen).float().cpu()
+    merge_adapters(model)
+    model.requires_grad_(True)
+    renew_head(model, context.seed)
+    if options.dropout is not None:
+        set_dropout(model, options.dropout)
+    tokenizer = copy.deepcopy(teacher.tokenizer)
+    length = _prepare(tokenizer, model, "the teacher", options, context)
+    return TextClassifier(model, tokenizer, context.labels or teacher.labels, length, untrained_head=True)
+
+
+def _prepare(tokenizer: Any, model: Any, name: str, options: ModelOptions, context: BuildContext) -> int:
+    """Settle padding, in tokenizer and configuration, so that the saved model keeps it; return the maximal length."""
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise CodrunError(f"the tokenizer of `{name}` has neither a padding nor an end-of-text token")
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    tokenizer.truncation_side = "right"
+    if not reads_last_token(model):
+        if options.padding_side == "left":
+            raise CodrunError(f"`{name}` reads its first token, so it is padded on the right; drop `padding_side`")
+        tokenizer.padding_side = "right"
+    elif options.padding_side is not None:
+        tokenizer.padding_side = options.padding_side
+    possible = min(longest_input(model), tokenizer.model_max_length)
+    if options.max_length > possible:
+        context.say(f"`{name}` reads at most {possible} tokens; `max_length: {options.max_length}` is cut to that")
+    return min(options.max_length, possible)

@@ -1,0 +1,295 @@
+"""A sequence classifier of ``transformers`` behind codrun's contract."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cod_runner.api import Attribution, CodrunError, Encoded, Input, ModelShape, Outputs, VocabularyCut
+from codrun_transformers.architecture import blocks_of, longest_input, reads_last_token
+from codrun_transformers.attribution import word_attributions
+from codrun_transformers.checkpoint import quiet
+from codrun_transformers.edits import edit_distance, tokens
+from codrun_transformers.lora import merge_adapters
+from codrun_transformers.vocabulary_cut import cut_for
+
+# Two cores are shared by cells; the tokenizer's own threads would fight with them, and warn after a fork.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+WEIGHTS = "model.safetensors"
+ONE_FILE = "10000GB"
+PASSING = ("_name_or_path", "transformers_version", "architectures", "dtype", "id2label", "label2id")
+"""Of a configuration: what does not decide an output."""
+
+
+class TextClassifier(nn.Module):
+    """Implements :class:`cod_runner.api.Classifier` for texts; ``model`` is the transformers model itself."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        labels: Sequence[str],
+        max_length: int,
+        *,
+        untrained_head: bool,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``source`` stands for the weights in the fingerprint of a model that is partly kept on disk."""
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.labels = tuple(labels)
+        self.max_length = max_length
+        self.untrained_head = untrained_head
+        self._source = dict(source or {})
+        self._fingerprint: str | None = None
+        self._reads_last = reads_last_token(model)
+        self._positions = longest_input(model)
+        accepted = inspect.signature(model.forward).parameters
+        self._fields = [
+            name
+            for name in tokenizer.model_input_names
+            if name not in ("input_ids", "attention_mask") and name in accepted
+        ]
+        self._passes_cache = self._reads_last and "use_cache" in accepted
+        self._passes_positions = self._reads_last and "position_ids" in accepted
+        self.shape = ModelShape(
+            layers=model.config.num_hidden_layers, width=model.config.hidden_size, classes=len(self.labels)
+        )
+        self._name_classes()
+
+    # --- reading texts --------------------------------------------------------------------------------------------
+
+    def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
+        """Tokenise and truncate on the right; every encoding has at least one token."""
+        if not inputs:
+            return []
+        read = self._tokenised(inputs)
+        columns = [read[name] for name in self._fields]
+        encoded = []
+        for row, ids in enumerate(read["input_ids"]):
+            fields = {name: tuple(column[row]) for name, column in zip(self._fields, columns, strict=True)}
+            encoded.append(Encoded(tuple(ids), fields))
+        return encoded
+
+    def offsets(self, texts: Sequence[Input]) -> list[list[tuple[int, int]]]:
+        """For each text and each of its tokens, the characters it stands for; an empty span for special tokens."""
+        return self._tokenised(texts, return_offsets_mapping=True)["offset_mapping"] if texts else []
+
+    def _tokenised(self, inputs: Sequence[Input], **more: Any) -> dict[str, Any]:
+        if not all(isinstance(each, str) for each in inputs):
+            raise CodrunError("a `transformers` classifier reads texts; the data set holds vectors")
+        settings = {"truncation": True, "max_length": self.max_length, "return_attention_mask": False, **more}
+        read = self.tokenizer([_encodable(str(text)) for text in inputs], **settings)
+        pad = self.tokenizer.pad_token_id
+        for row, ids in enumerate(read["input_ids"]):
+            # Decoders add no tokens of their own, and their heads look for the last one that is not padding.
+            if not ids or (self._reads_last and all(each == pad for each in ids)):
+                blank = self.tokenizer(" .", **settings)
+                for name, column in read.items():
+                    column[row] = blank[name] if name != "offset_mapping" else [(0, 0)] * len(blank["input_ids"])
+        return dict(read)
+
+    def collate(self, encoded: Sequence[Encoded], multiple_of: int = 1) -> dict[str, Tensor]:
+        """``input_ids``, ``attention_mask`` and the tokenizer's other fields, ``[batch, tokens]``, int64.
+
+        The length is rounded up to ``multiple_of``, but never past the model's last position.
+        """
+        longest = max(len(each.ids) for each in encoded)
+        length = max(longest, min(-(-longest // multiple_of) * multiple_of, self._positions))
+        rows: dict[str, list[list[int]]] = {
+            "input_ids": [],
+            "attention_mask": [],
+            **{name: [] for name in self._fields},
+        }
+        left = self.tokenizer.padding_side == "left"
+        for each in encoded:
+            empty = length - len(each.ids)
+            columns = {"input_ids": each.ids, "attention_mask": (1,) * len(each.ids), **each.fields}
+            for name, values in columns.items():
+                filling = [self._filling(name)] * empty
+                rows[name].append([*filling, *values] if left else [*values, *filling])
+        return {name: torch.tensor(values) for name, values in rows.items()}
+
+    def _filling(self, name: str) -> int:
+        if name == "input_ids":
+            return int(self.tokenizer.pad_token_id)
+        return int(self.tokenizer.pad_token_type_id) if name == "token_type_ids" else 0
+
+    # --- answering --------------------------------------------------------------------------------------------
+
+    def forward(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs:
+        """Logits, and the hidden states asked for: only these are kept while the model runs."""
+        kept: dict[int, Tensor] = {}
+        hooks = [self._keeper(layer, kept) for layer in sorted(set(hidden))]
+        extra: dict[str, Any] = {"use_cache": False} if self._passes_cache else {}
+        mask = batch["attention_mask"]
+        if self._passes_positions and self.tokenizer.padding_side == "left":
+            extra["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        try:
+            logits = self.model(**batch, **extra).logits
+        finally:
+            for hook in hooks:
+                hook.remove()
+        device = mask.device
+        return Outputs(
+            logits=logits.float().to(device),
+            hidden={layer: state.float().to(device) for layer, state in kept.items()},
+            mask=mask.bool(),
+            pooled_at=self._pooled_at(batch["input_ids"]),
+        )
+
+    def _keeper(self, layer: int, kept: dict[int, Tensor]) -> Any:
+        """A hook that keeps one hidden state: what enters the next block, or what leaves the backbone."""
+        if not 0 <= layer <= self.shape.layers:
+            raise CodrunError(f"hidden state {layer} was asked for, but the model has 0 to {self.shape.layers}")
+        if layer == self.shape.layers:
+
+            def leaving(module: nn.Module, arguments: Any, output: Any) -> None:
+                kept[layer] = output[0]
+
+            return self.model.base_model.register_forward_hook(leaving)
+
+        def entering(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+            kept[layer] = arguments[0] if arguments else named["hidden_states"]
+
+        return blocks_of(self.model)[layer].register_forward_pre_hook(entering, with_kwargs=True)
+
+    def _pooled_at(self, ids: Tensor) -> Tensor:
+        """The position that the head reads, by the rule that transformers' own heads follow."""
+        if not self._reads_last:
+            return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        return (positions * (ids != self.model.config.pad_token_id)).argmax(dim=1)
+
+    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+        """As :func:`codrun_transformers.attribution.word_attributions`."""
+        return word_attributions(self, [str(text) for text in inputs], targets)
+
+    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
+        """(edits, edits over the original's words and punctuation marks)."""
+        before = tokens(str(original))
+        edits = edit_distance(before, tokens(str(changed)))
+        return float(edits), edits / max(len(before), 1)
+
+    @torch.no_grad()
+    def word_vectors(self, words: Sequence[str]) -> list[tuple[float, ...]]:
+        """The input embedding of each word, mean over its pieces, unit length; () for a word without pieces."""
+        if not words:
+            return []
+        spaced = [f" {_encodable(word)}" for word in words]
+        pieces = self.tokenizer(spaced, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        table = self.model.get_input_embeddings().weight
+        vectors: list[tuple[float, ...]] = []
+        for ids in pieces:
+            mean = table[torch.tensor(ids, device=table.device)].float().mean(dim=0) if ids else table.new_zeros(1)
+            norm = float(mean.norm())
+            vectors.append(tuple((mean / norm).tolist()) if norm > 0 else ())
+        return vectors
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def compact(self, encoded: Sequence[Encoded]) -> VocabularyCut | None:
+        """The exact vocabulary cut for these encodings, their padding included; None where it does not apply."""
+        ids = {each for one in encoded for each in one.ids} | {self.tokenizer.pad_token_id}
+        return cut_for(self.model, self.model.get_input_embeddings(), ids)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Compute activations again in the backward pass instead of keeping them."""
+        # transformers has given the method a new name, and warns of the old one where it has the new one.
+        newer = getattr(self.model, "activation_checkpointing_enable", None)
+        (newer or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+    def train(self, mode: bool = True) -> TextClassifier:
+        """torch's own; weights may change from here on, so the fingerprint is forgotten."""
+        if mode:
+            self._fingerprint = None
+        super().train(mode)
+        return self
+
+    def to(self, *arguments: Any, **named: Any) -> TextClassifier:
+        """torch's own; a model that ``device_map`` has spread over devices stays where it is."""
+        if getattr(self.model, "hf_device_map", None) is None:
+            super().to(*arguments, **named)
+        return self
+
+    # --- weights --------------------------------------------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, configuration, tokenizer, maximal length and padding side, hex.
+
+        Reading every weight takes a second for each gigabyte or so, so it is computed once and kept until
+        ``train()`` or ``load``: ask for it in eval mode.
+        """
+        if self._fingerprint is None or self.training:
+            self._fingerprint = self._hash()
+        return self._fingerprint
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            if tensor.is_meta:  # kept on disk by accelerate, so never trained: its source says it all
+                digest.update(json.dumps(self._source, sort_keys=True).encode())
+            else:
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        config = {name: value for name, value in self.model.config.to_dict().items() if name not in PASSING}
+        config["attention"] = self.model.config._attn_implementation
+        self._forget_truncation()
+        reading = [self.tokenizer.backend_tokenizer.to_str(), self.max_length, self.tokenizer.padding_side]
+        digest.update(json.dumps([config, reading], sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write weights (one safetensors file), configuration with label names, and tokenizer; adapters are merged
+        into the weights first, for good. ``transformers.pipeline("text-classification")`` loads the folder."""
+        embedding = self.model.get_input_embeddings()
+        if len(embedding.weight) != embedding.num_embeddings:
+            raise RuntimeError(
+                "leave the vocabulary cut before saving: the table would be saved without its other rows"
+            )
+        merge_adapters(self.model)
+        self._forget_truncation()
+        longest = self.tokenizer.model_max_length
+        self.tokenizer.model_max_length = self.max_length  # what a pipeline with `truncation=True` cuts to
+        with quiet():
+            self.model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
+            self.tokenizer.save_pretrained(folder)
+        self.tokenizer.model_max_length = longest
+
+    def load(self, folder: Path) -> None:
+        """Read back weights that ``save`` wrote. Raises :class:`CodrunError` where they are of another model."""
+        merge_adapters(self.model)
+        try:
+            self.model.load_state_dict(load_file(folder / WEIGHTS))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            cause = str(error).strip().splitlines()[0]
+            raise CodrunError(f"the weights in {folder} cannot be read into this model: {cause}") from error
+        self.untrained_head = False
+        self._fingerprint = None
+
+    def _name_classes(self) -> None:
+        self.model.config.id2label = dict(enumerate(self.labels))
+        self.model.config.label2id = {label: index for index, label in enumerate(self.labels)}
+
+    def _forget_truncation(self) -> None:
+        """A fast tokenizer remembers the last call's truncation, and would write it down."""
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates, which no tokenizer takes, become ``?``, one for one."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,79 @@
+"""Where a checkpoint lies and what decides it, for keys: a folder's content, a hub name and its revision.
+
+Standard library only, for ``codrun plan`` calls it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from cod_runner.api import CodrunError
+from codrun_transformers.options import PACKAGE, StudentOptions, TeacherOptions
+
+DECIDING_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".tiktoken", ".jinja"})
+"""Of a checkpoint's files: configuration, weights, tokenizer; not its README or other formats of the weights."""
+
+
+def of_model(options: TeacherOptions | StudentOptions) -> dict[str, Any]:
+    """Every option; a folder counts by its files' content. A hub branch may move: only a commit pins it."""
+    decides = options.model_dump(mode="json")
+    if options.model is not None:
+        folder = local_folder(options.model)
+        decides["model"] = {"hub": options.model} if folder is None else {"files": file_digests(folder)}
+    return decides
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder of a checkpoint on this machine, None for a hub name. Packages are found without importing them.
+
+    Raises :class:`CodrunError` where there is no such folder or no checkpoint in it.
+    """
+    if model.startswith(PACKAGE):
+        folder = _packaged_folder(model)
+    elif Path(model).is_absolute():
+        folder = Path(model)
+    else:
+        return None
+    if not folder.is_dir():
+        raise CodrunError(f"there is no model folder {folder}{_nearest(folder)}")
+    if not (folder / "config.json").is_file():
+        raise CodrunError(f"{folder} holds no config.json; name a folder that `save_pretrained` wrote")
+    return folder
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each deciding file by its name, hex."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in DECIDING_SUFFIXES and path.is_file())
+    states = ((path, path.stat()) for path in files)
+    return {path.name: _digest(path, state.st_size, state.st_mtime_ns) for path, state in states}
+
+
+def _packaged_folder(model: str) -> Path:
+    name, _, inside = model.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        distribution = name.replace("_", "-")
+        raise CodrunError(
+            f"the package `{name}` of the model `{model}` is not installed here; try `pip install {distribution}`"
+        )
+    return Path(next(iter(spec.submodule_search_locations)), inside)
+
+
+def _nearest(folder: Path) -> str:
+    beside = [other.name for other in folder.parent.iterdir() if other.is_dir()] if folder.parent.is_dir() else []
+    near = difflib.get_close_matches(folder.name, beside, 1)
+    return f"; did you mean `{folder.parent / near[0]}`?" if near else "; paths are relative to the recipe"
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: Path, size: int, modified: int) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CodrunError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,51 @@
+"""Matches a checkpoint's own classes to the data set's, by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from cod_runner.api import CodrunError
+
+_GENERIC = re.compile(r"label_?\d+", re.IGNORECASE)
+
+
+def head_order(
+    own: Sequence[str],
+    wanted: Sequence[str],
+    label_map: Mapping[str, str],
+    model: str,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> list[int]:
+    """For each label of the data set, the row of the checkpoint's head that stands for it.
+
+    Names match without regard to case, spaces, ``_`` and ``-``. A head that numbers its classes (``LABEL_0``) is
+    taken in order, and this is said. Raises :class:`CodrunError` where the names do not match one to one.
+    """
+    unknown = sorted(set(label_map) - set(wanted))
+    if unknown:
+        raise CodrunError(f"`label_map` speaks of `{unknown[0]}`, but the data set's labels are {_listed(wanted)}")
+    if len(own) != len(wanted):
+        raise CodrunError(
+            f"`{model}` was trained for {len(own)} classes ({_listed(own)}) and the data set has {len(wanted)} "
+            f"({_listed(wanted)}); name another checkpoint, or set `new_head: true` and train it"
+        )
+    if not label_map and all(_GENERIC.fullmatch(name) for name in own):
+        say(f"`{model}` numbers its classes without naming them; they are taken in the order {_listed(wanted)}")
+        return list(range(len(own)))
+    rows = {_plain(name): row for row, name in enumerate(own)}
+    order = [rows.get(_plain(label_map.get(label, label)), -1) for label in wanted]
+    if sorted(order) != list(range(len(own))):
+        raise CodrunError(
+            f"`{model}` names its classes {_listed(own)} and the data set {_listed(wanted)}; say which is which with "
+            f"`label_map: {{{wanted[0]}: ..., ...}}`, or set `new_head: true` and train it"
+        )
+    return order
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,118 @@
+"""What a recipe may say about a ``transformers`` teacher or student; light, imported by every command."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from cod_runner.api import Options
+
+PACKAGE = "package:"
+_PACKAGED = re.compile(r"package:[A-Za-z_]\w*(/[\w.-]+)*")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def _located(value: str, info: ValidationInfo) -> str:
+    """Tell hub names, packages and folders apart; a folder becomes absolute, taken from the recipe's own folder."""
+    if value.startswith(PACKAGE):
+        if not _PACKAGED.fullmatch(value) or ".." in value.split("/"):
+            raise ValueError(f"`{value}` is no packaged model; write `package:NAME/folder/in/the/package`")
+        return value
+    folder = Path((info.context or {}).get("folder") or ".")
+    path = folder / Path(value).expanduser()
+    if value.startswith(("./", "../", "~", "/")) or value in (".", "..") or path.is_dir():
+        return str(path.absolute())
+    if not _HUB_NAME.fullmatch(value) or ".." in value:
+        raise ValueError(
+            f"`{value}` is neither a folder here nor a hub name such as `microsoft/deberta-v3-base`; "
+            "a folder's path starts with `./`, `../`, `~` or `/`"
+        )
+    return value
+
+
+ModelName = Annotated[str, AfterValidator(_located)]
+
+
+def _ascending_blocks(blocks: list[int]) -> list[int]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(blocks)):
+        raise ValueError("blocks are counted from 1 and listed from the lowest to the highest, each once")
+    return blocks
+
+
+Blocks = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_ascending_blocks)]
+
+
+class LoraOptions(Options):
+    """Low-rank adapters in place of the backbone's own weights while a teacher is fine-tuned; merged on save."""
+
+    r: int = Field(8, ge=1, description="rank")
+    alpha: float = Field(16, gt=0, description="scale; the update counts alpha / r")
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: list[str] | None = Field(
+        None, min_length=1, description="names of the linear layers that get one; absent: peft's for the architecture"
+    )
+
+
+class ModelOptions(Options):
+    """What teacher and student share."""
+
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    max_length: int = Field(256, ge=2, description="longest input in tokens; clipped to what the model can read")
+    layers: Annotated[int, Field(ge=1)] | Blocks | None = Field(
+        None, description="use only the first n blocks of the checkpoint, or these blocks, counted from 1"
+    )
+    new_head: bool = Field(False, description="throw away the checkpoint's classification head for a fresh one")
+    label_map: dict[str, str] = Field(
+        default_factory=dict, description="label of the data set: name the checkpoint's own head has for it"
+    )
+    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; absent: its own")
+    padding_side: Literal["left", "right"] | None = Field(None, description="absent: as the tokenizer says")
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
+        None, description="attention implementation; absent: the best that transformers finds"
+    )
+
+
+class TeacherOptions(ModelOptions):
+    """Options of ``teacher: {use: transformers}``."""
+
+    model: ModelName = Field(description="hub name, local folder, or package:NAME/folder")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="precision of the weights; below float32 only for a teacher that is not fine-tuned"
+    )
+    device_map: str | dict[str, int | str] | None = Field(
+        None, description="spreads a teacher that does not fit over devices (needs accelerate)"
+    )
+    lora: LoraOptions | None = None
+
+
+class StudentOptions(ModelOptions):
+    """Options of ``student: {use: transformers}``."""
+
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("model", "layers_from_teacher"),)
+
+    model: ModelName | None = Field(None, description="hub name, local folder, or package:NAME/folder")
+    layers_from_teacher: Blocks | None = Field(
+        None, description="copy these blocks of the teacher, counted from 1, under a fresh head"
+    )
+    freeze_embeddings: bool = Field(False, description="do not train the word embeddings")
+
+    @field_validator("layers_from_teacher", mode="before")
+    @classmethod
+    def _list_of_blocks(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            raise ValueError("`layers_from_teacher` is a list of blocks, such as [1, 3, 5]")
+        return value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> StudentOptions:
+        if (self.model is None) == (self.layers_from_teacher is None):
+            raise ValueError("give either `model` or `layers_from_teacher`")
+        if self.layers_from_teacher is not None:
+            for name in ("revision", "layers", "new_head", "label_map"):
+                if getattr(self, name):
+                    raise ValueError(f"`{name}` goes with `model`, not with `layers_from_teacher`")
+        return self

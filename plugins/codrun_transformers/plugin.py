@@ -1,0 +1,28 @@
+"""Declares the ``transformers`` teacher and student; imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cod_runner.api import Component, hookimpl
+from codrun_transformers.options import StudentOptions, TeacherOptions
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        kind="teacher",
+        name="transformers",
+        options=TeacherOptions,
+        build="codrun_transformers.build:build_teacher",
+        summary="a sequence classifier from the hub, a folder or a package",
+        identity="codrun_transformers.identity:of_model",
+    )
+    yield Component(
+        kind="student",
+        name="transformers",
+        options=StudentOptions,
+        build="codrun_transformers.build:build_student",
+        summary="a sequence classifier from a checkpoint, or cut from chosen blocks of the teacher",
+        identity="codrun_transformers.identity:of_model",
+    )
