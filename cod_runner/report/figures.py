@@ -119,8 +119,8 @@ def _minimality(values: Sequence[float]) -> Figure:
     if summary is not None:
         axes.axvline(summary.mean, color=TEACHER_COLOUR, linestyle="--", linewidth=1.4)
         axes.annotate(
-            f"mean {summary.mean:.2f}", (summary.mean, 0.95), xycoords=("data", "axes fraction"), xytext=(6, 0),
-            textcoords="offset points", va="top", color=TEACHER_COLOUR,
+            f"mean {summary.mean:.2f}", (summary.mean, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 3),
+            textcoords="offset points", va="bottom", ha="center", color=TEACHER_COLOUR,
         )  # fmt: skip
     axes.set_xlabel("edits / words of the original (smaller is closer)")
     axes.set_ylabel("verified pairs")

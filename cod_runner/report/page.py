@@ -72,7 +72,7 @@ def _pair(line: Mapping[str, Any]) -> Pair:
     if line.get("generator"):
         facts.append(str(line["generator"]))
     if isinstance(line.get("edits"), int | float):
-        facts.append(f"{line['edits']:.3g} edits")
+        facts.append(f"{line['edits']:.3g} {'edit' if line['edits'] == 1 else 'edits'}")
     attempts = line.get("attempts")
     tried = len(attempts) if isinstance(attempts, list) else attempts
     if isinstance(tried, int):

@@ -37,7 +37,8 @@ def word_diff(original: str, changed: str) -> list[Piece]:
 
 
 def shown_input(value: Any) -> str:
-    """An input as a line of text: a vector's numbers rounded, control characters made visible."""
+    """An input as a line of text: a vector's numbers rounded, characters that control the terminal or the direction
+    of the text made visible."""
     if isinstance(value, list | tuple):
         return "(" + ", ".join(f"{number:.3g}" for number in value) + ")"
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "�", "" if value is None else str(value))
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "�", "" if value is None else str(value))

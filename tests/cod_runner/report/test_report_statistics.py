@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+
+from cod_runner.report.statistics import compare_pairs, sign_flip_p, summarise
+
+
+def test_mean_and_sample_deviation_by_hand() -> None:
+    # mean 0.6; squares of the distances .01 + 0 + .01 = .02; over n - 1 = 2: .01; root: .1
+    summary = summarise([0.5, 0.6, 0.7])
+    assert summary is not None
+    assert summary.mean == pytest.approx(0.6)
+    assert summary.sd == pytest.approx(0.1)
+    assert (summary.n, summary.smallest, summary.largest) == (3, 0.5, 0.7)
+
+
+def test_one_value_has_no_deviation_and_none_no_summary() -> None:
+    one = summarise([0.5])
+    assert one is not None
+    assert one.sd is None
+    assert summarise([]) is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_value_that_is_no_number_is_not_averaged_away(bad: float) -> None:
+    summary = summarise([0.5, bad])
+    assert summary is not None
+    assert math.isnan(summary.mean)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([0.3], 1.0),  # +.3 and -.3 are equally far from 0
+        ([0.1, 0.1, 0.1], 2 / 8),  # only all + and all -
+        ([1.0, 2.0, -1.0], 6 / 8),  # |sum| of +++ 4, ++- 2, +-+ 0, +-- 2 and their mirrors; seen 2
+        ([0.1] * 5, 2 / 32),
+        ([1.0, -1.0], 1.0),
+        ([0.0, 0.0], 1.0),
+        ([0.0, 0.2, 0.2], 4 / 8),  # a zero halves nothing: it doubles both counts
+        ([], 1.0),
+    ],
+)
+def test_sign_flip_p_by_hand(differences: list[float], p: float) -> None:
+    assert sign_flip_p(differences) == p
+
+
+def test_sign_flip_p_equals_the_plain_enumeration() -> None:
+    draw = random.Random(7)
+    for n in range(1, 11):
+        for _ in range(5):
+            differences = [draw.choice([draw.gauss(0.3, 1), 0.0, 0.1]) for _ in range(n)]
+            seen = abs(sum(differences))
+            flips = itertools.product((1, -1), repeat=n)
+            far = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= seen - 1e-9 for signs in flips)
+            assert sign_flip_p(differences) == far / 2**n
+
+
+def test_many_pairs_are_drawn_with_a_seed_and_never_give_0() -> None:
+    differences = [0.01] * 40
+    assert sign_flip_p(differences) == sign_flip_p(differences)
+    assert 0 < sign_flip_p(differences) < 1e-3
+    assert sign_flip_p([0.01, -0.01] * 20) == 1.0
+
+
+def test_wins_follow_the_direction_in_which_the_metric_is_better() -> None:
+    up, down = compare_pairs([0.1, 0.0, -0.2]), compare_pairs([0.1, 0.0, -0.2], higher_is_better=False)
+    assert up is not None
+    assert down is not None
+    assert (up.wins, up.losses, down.wins, down.losses) == (1, 1, 1, 1)
+    only_down = compare_pairs([-0.1, -0.2, math.nan], higher_is_better=False)
+    assert only_down is not None
+    assert (only_down.wins, only_down.losses, only_down.summary.n) == (2, 0, 2)
+    assert only_down.summary.mean == pytest.approx(-0.15)
+
+
+def test_nothing_to_compare_is_none() -> None:
+    assert compare_pairs([math.nan]) is None
+
+
+def test_the_smallest_p_that_n_pairs_can_show() -> None:
+    three = compare_pairs([0.1, 0.2, 0.3])
+    assert three is not None
+    assert three.p == three.smallest_possible_p == 0.25
