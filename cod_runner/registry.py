@@ -176,7 +176,8 @@ class Registry:
         hint = f"; did you mean `{near[0]}`?" if near else f"; there are: {', '.join(self.names(kind)) or 'none'}"
         broken = [plugin.name for plugin in self.plugins if plugin.fault]
         if broken and not near:
-            hint += f" (plugin {', '.join(f'`{each}`' for each in broken)} is broken and may have brought it)"
+            listed = ", ".join(f"`{each}`" for each in broken)
+            hint += f" (broken and left out, though it may be theirs: the plugins {listed})"
         raise PluginError(f"no {kind} is named `{name}`{hint}")
 
     def build(self, kind: Kind, name: str, options: Mapping[str, Any], context: BuildContext) -> Any:

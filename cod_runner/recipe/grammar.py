@@ -157,7 +157,7 @@ class Recipe(Section):
         min_length=1, description="name to losses, which are added up"
     )
     arms: Annotated[list[Arm], NoRepeats] = Field(
-        default_factory=lambda: ["plain", "cod"],
+        default=["plain", "cod"],
         min_length=1,
         description="`plain`: k originals; `cod`: k/2 originals and their k/2 counterfactuals",
     )

@@ -221,7 +221,7 @@ class _Composer:
 
     def _scalar(self, event: Event, mark: Mark, broken: bool) -> Scalar:
         assert isinstance(event, ScalarEvent)
-        value = resolve(event.value) if event.style is None else event.value
+        value = event.value if event.style else resolve(event.value)
         if isinstance(value, float) and not math.isfinite(value) and not broken:
             self._say(mark, f"`{event.value[:60]}` is no finite number")
             broken = True
@@ -246,7 +246,7 @@ class _Composer:
     def _key(self, event: Event, key: Node) -> str | None:
         if not isinstance(event, ScalarEvent):
             self._say(key.mark, "a key is text, not a list, mapping or alias")
-        elif event.value == "<<" and event.style is None:
+        elif event.value == "<<" and not event.style:
             self._say(key.mark, "the merge key `<<` is no part of YAML 1.2; write the keys out, or use `extends`")
         elif not event.value:
             self._say(key.mark, "a key is empty")

@@ -1,0 +1,190 @@
+"""What makes no sense in a recipe although every key and value is allowed by itself.
+
+The checks read the tree, not the validated recipe, so that they speak also where something else is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from cod_runner.errors import Fault
+from cod_runner.recipe.grammar import Arm, Expectation
+from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
+from cod_runner.recipe.overlays import as_component
+from cod_runner.recipe.sentences import nearest, quoted
+
+ARMS: tuple[Arm, ...] = get_args(Arm)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The cells and metrics that a recipe has: what an expectation can be about."""
+
+    methods: frozenset[str] = frozenset()
+    arms: frozenset[str] = frozenset()
+    ks: frozenset[int] = frozenset()
+    metrics: frozenset[str] = frozenset()
+
+    def __or__(self, other: Domain) -> Domain:
+        return Domain(
+            self.methods | other.methods, self.arms | other.arms, self.ks | other.ks, self.metrics | other.metrics
+        )
+
+    def holds(self, expectation: Expectation) -> bool:
+        """Whether all cells of an expectation are among these."""
+        arms = {expectation.arm} if expectation.arm else set(ARMS)
+        return (
+            expectation.method in self.methods
+            and expectation.k in self.ks
+            and arms <= self.arms
+            and (expectation.metric or expectation.gain) in self.metrics
+        )
+
+
+def domain_of(tree: Mapping) -> Domain:
+    """The domain of a recipe, as far as it can be read."""
+    methods = tree.get("methods")
+    metrics = (as_component(item) for item in _items(tree, "evaluate", "metrics"))
+    return Domain(
+        frozenset(methods.entries) if isinstance(methods, Mapping) else frozenset(),
+        frozenset(_arms(tree)),
+        frozenset(value for item in _items(tree, "k") if (value := _whole_number(item)) is not None),
+        frozenset(name for each in metrics if isinstance(each, Mapping) and (name := text_of(each.get("use")))),
+    )
+
+
+def check_sense(tree: Mapping, options: Dict[Place, Dict[str, Any]], domain: Domain) -> list[Fault]:
+    """Every fault of the whole. ``options`` are the validated ones by place; ``domain`` is what expectations may
+    speak of."""
+    labels = _labels(tree, options)
+    checks = (
+        _balance(tree, labels), _pairs(tree), _targets(tree, labels), _failures(tree), _metrics(tree),
+        _expectations(tree, domain),
+    )  # fmt: skip
+    return [fault for check in checks for fault in check]
+
+
+def _items(tree: Node, *place: str) -> tuple[Node, ...]:
+    node = at(tree, place)
+    return node.items if isinstance(node, Items) else ()
+
+
+def _whole_number(node: Node | None) -> int | None:
+    value = node.value if isinstance(node, Scalar) and not node.broken else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _arms(tree: Mapping) -> list[str]:
+    if tree.get("arms") is None:
+        return list(ARMS)
+    return [name for item in _items(tree, "arms") if (name := text_of(item)) is not None]
+
+
+def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
+    """The label names that the data set declares; empty where only the data will tell."""
+    declared = options.get(("dataset",), {}).get("labels")
+    if declared is None:
+        return []
+    return [each for each in declared if isinstance(each, str)] if isinstance(declared, list) else []
+
+
+def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
+    """k must divide into classes, and for the arm ``cod`` into pairs of each class."""
+    classes = len(labels) or 1
+    step = classes * (2 if "cod" in _arms(tree) else 1)
+    needed = f"{classes} classes" if labels else ""
+    if "cod" in _arms(tree):
+        needed += " and pairs of an original and its counterfactual" if needed else "pairs"
+    for item in _items(tree, "k"):
+        k = _whole_number(item)
+        if k is not None and k >= 2 and k % step:
+            below, above = k // step * step, (k // step + 1) * step
+            would = f"{below} or {above}" if below else str(above)
+            yield item.mark.fault(
+                f"k={k} cannot be balanced over {needed}: it must be a multiple of {step}; {would} would do"
+            )
+
+
+def _pairs(tree: Mapping) -> Iterator[Fault]:
+    """The arm ``cod`` needs counterfactuals, and batches that hold whole pairs."""
+    if "cod" not in _arms(tree):
+        return
+    if tree.get("counterfactuals") is None:
+        node = next((item for item in _items(tree, "arms") if text_of(item) == "cod"), tree)
+        yield node.mark.fault("the arm `cod` needs `counterfactuals`; write them, or `arms: [plain]`")
+    batch = at(tree, ("train", "batch_size"))
+    size = _whole_number(batch)
+    if batch is not None and size is not None and size > 0 and size % 2:
+        yield batch.mark.fault(
+            f"`train.batch_size` must be even, so that the arm `cod` keeps pairs together, not {size}"
+        )
+
+
+def _targets(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
+    """``target: fixed`` and ``targets`` belong together, and name labels."""
+    target, targets = at(tree, ("counterfactuals", "target")), at(tree, ("counterfactuals", "targets"))
+    fixed = text_of(target) == "fixed"
+    if not isinstance(targets, Mapping) or not targets.entries:
+        if fixed and target is not None and (targets is None or isinstance(targets, Mapping)):
+            yield target.mark.fault("`target: fixed` needs `targets`, a mapping of each label to the one to flip to")
+        return
+    if not fixed:
+        mark = at(tree, ("counterfactuals",)).entries["targets"].key  # type: ignore[union-attr]
+        yield mark.fault("`targets` means something only with `target: fixed`")
+        return
+    for label, entry in targets.entries.items():
+        goal = text_of(entry.node)
+        if labels and label not in labels:
+            yield entry.key.fault(f"{quoted(label)} is no label{nearest(label, labels)}")
+        if goal is not None and labels and goal not in labels:
+            yield entry.node.mark.fault(f"{quoted(goal)} is no label{nearest(goal, labels)}")
+        if goal == label:
+            yield entry.node.mark.fault(f"{quoted(label)} cannot be flipped to itself")
+    absent = [label for label in labels if label not in targets.entries]
+    if absent:
+        yield targets.mark.fault(f"`targets` says nothing about {', '.join(quoted(each) for each in absent)}")
+
+
+def _failures(tree: Mapping) -> Iterator[Fault]:
+    verify, failure = at(tree, ("counterfactuals", "verify")), at(tree, ("counterfactuals", "on_failure"))
+    off = isinstance(verify, Scalar) and verify.value is False
+    if off and failure is not None and text_of(failure) == "keep_unverified":
+        yield failure.mark.fault("`on_failure: keep_unverified` means nothing with `verify: false`, which keeps all")
+
+
+def _metrics(tree: Mapping) -> Iterator[Fault]:
+    """A metric is a column of the results, so it can be there once."""
+    seen: set[str] = set()
+    for item in _items(tree, "evaluate", "metrics"):
+        component = as_component(item)
+        name = text_of(component.get("use")) if isinstance(component, Mapping) else None
+        if name is not None and name in seen:
+            yield item.mark.fault(f"the metric {quoted(name)} is listed twice")
+        seen.add(name or "")
+
+
+def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
+    """An expectation speaks of cells that the recipe has."""
+    allowed: dict[str, frozenset[str]] = {
+        "method": domain.methods, "metric": domain.metrics, "gain": domain.metrics, "arm": domain.arms,
+    }  # fmt: skip
+    for item in _items(tree, "expect"):
+        if not isinstance(item, Mapping):
+            continue
+        for key, names in allowed.items():
+            node = item.get(key)
+            name = text_of(node)
+            if node is None or name is None or name in names or (key == "arm" and name not in ARMS):
+                continue
+            what = "metric" if key == "gain" else key
+            yield node.mark.fault(f"the recipe has no {what} {quoted(name)}{nearest(name, names)}")
+        k, node = _whole_number(item.get("k")), item.get("k")
+        if k is not None and node is not None and k >= 1 and k not in domain.ks:
+            there = ", ".join(map(str, sorted(domain.ks))) or "none"
+            yield node.mark.fault(f"the recipe has no k of {k}; there are: {there}")
+        gain = item.get("gain")
+        if gain is not None and text_of(gain) is not None and not set(ARMS) <= domain.arms:
+            yield gain.mark.fault("`gain` compares the arms `cod` and `plain`, and the recipe has not both")

@@ -1,0 +1,184 @@
+"""From a recipe's file to a checked recipe: parents, profile, ``--set``, flags, and every fault at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from cod_runner.errors import Fault, RecipeError
+from cod_runner.recipe.chain import OWN_KEYS, Layer, read_chain
+from cod_runner.recipe.checks import Domain, check_sense, domain_of
+from cod_runner.recipe.grammar import Expectation, Recipe
+from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_plain, marks
+from cod_runner.recipe.overlays import merge, set_at
+from cod_runner.recipe.reading import read_value
+from cod_runner.recipe.sentences import nearest, quoted, shortened
+from cod_runner.recipe.validation import Checked, Validator
+from cod_runner.recipe.writing import recipe_yaml
+from cod_runner.registry import Registry
+
+NO_FLAGS: Dict[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe that was read and checked."""
+
+    recipe: Recipe
+    """What runs: every option complete, paths absolute, expectations on the cells that run."""
+    written: Recipe
+    """The recipe without profile, ``--set`` and flags; where it is complete only with them, with them."""
+    path: Path
+    profile: str | None
+    folder: Path
+    """Where the recipe lies; absolute."""
+    not_run: list[Expectation]
+    """The expectations on cells that the profile or a flag leaves out."""
+
+    def to_yaml(self) -> str:
+        """The resolved, complete recipe; it runs again from anywhere."""
+        return recipe_yaml(self.recipe)
+
+
+def load_recipe(
+    path: Path,
+    registry: Registry,
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    flags: Dict[str, Any] = NO_FLAGS,
+) -> LoadedRecipe:
+    """Read ``path`` with its parents, put overlays on top, and check everything.
+
+    ``overrides`` are ``key.path=value`` of ``--set``, values in YAML; ``flags`` hold the values of ``k``, ``seeds``,
+    ``methods`` (names to keep) and ``arms``, and come last. Every profile of the file is checked, chosen or not.
+    Raises :class:`RecipeError` with every fault found.
+    """
+    faults: list[Fault] = []
+    layers = read_chain(path, faults)
+    if layers is None:
+        raise RecipeError.of(faults)
+    validator = Validator(registry)
+    base = _merged(None, [layer.body for layer in layers], validator)
+    profiles = {name: _profile(base, layers, name, validator) for layer in layers for name in layer.profiles}
+    if profile is not None and profile not in profiles:
+        hint = nearest(profile, profiles) or "; the recipe has no profiles"
+        faults.append(_flag("profile").fault(f"no profile is named {quoted(profile)}{hint}"))
+    running = _with_overrides(profiles.get(profile or "", base), overrides, validator, faults)
+    running = _with_flags(running, flags, validator, faults)
+
+    written = validator.check(base)
+    domain = domain_of(written.tree)
+    written_faults = _all_faults(written, domain)
+    for name, tree in profiles.items():
+        faults += _new_faults(validator.check(tree), domain, written_faults, layers, name)
+    if running is base:
+        checked = written
+        faults += written_faults
+    else:
+        checked = validator.check(running)
+        faults += _all_faults(checked, domain | domain_of(profiles.get(profile or "", base)))
+    if faults or checked.recipe is None:
+        raise RecipeError.of(faults)
+    cells = domain_of(checked.tree)
+    expect = checked.recipe.expect
+    return LoadedRecipe(
+        recipe=checked.recipe.model_copy(update={"expect": [each for each in expect if cells.holds(each)]}),
+        written=written.recipe or checked.recipe,
+        path=path,
+        profile=profile,
+        folder=layers[-1].source.folder,
+        not_run=[each for each in expect if not cells.holds(each)],
+    )
+
+
+def _merged(base: Mapping | None, overlays: Sequence[Mapping], validator: Validator) -> Mapping:
+    tree: Node | None = base
+    for overlay in overlays:
+        tree = merge(tree, overlay, (), validator.alternatives)
+    assert isinstance(tree, Mapping)
+    return tree
+
+
+def _profile(base: Mapping, layers: Sequence[Layer], name: str, validator: Validator) -> Mapping:
+    """The recipe under a profile: a parent's profile of the name first, the file's own on top."""
+    return _merged(base, [layer.profiles[name] for layer in layers if name in layer.profiles], validator)
+
+
+def _all_faults(checked: Checked, domain: Domain) -> list[Fault]:
+    """What grammar and plugins say, and what makes no sense; expectations may speak of ``domain`` too."""
+    return checked.faults + check_sense(checked.tree, checked.options, domain | domain_of(checked.tree))
+
+
+def _new_faults(
+    checked: Checked, domain: Domain, known: Sequence[Fault], layers: Sequence[Layer], name: str
+) -> list[Fault]:
+    """The faults that a profile brings. One that shows elsewhere says that it comes with the profile."""
+    own = {
+        (mark.source.shown, mark.line, mark.column)
+        for layer in layers
+        if name in layer.profiles
+        for mark in marks(layer.profiles[name])
+    }
+    return [
+        fault
+        if (fault.file, fault.line, fault.column) in own
+        else replace(fault, sentence=f"{fault.sentence} (with the profile {quoted(name)})")
+        for fault in _all_faults(checked, domain)
+        if fault not in known
+    ]
+
+
+def _flag(name: str) -> Mark:
+    return Mark(Source(f"--{name}", Path.cwd(), flag=True))
+
+
+def _with_overrides(tree: Mapping, overrides: Sequence[str], validator: Validator, faults: list[Fault]) -> Mapping:
+    for text in overrides:
+        mark = _flag(f"set {shortened(text, 60)}")
+        path, equals, value = text.partition("=")
+        keys = [key.strip() for key in path.split(".")]
+        if not equals or not all(keys):
+            faults.append(mark.fault("write it as `key.path=value`"))
+            continue
+        if keys[0] in OWN_KEYS:
+            faults.append(mark.fault(f"`{keys[0]}` belongs in a file and cannot be set"))
+            continue
+        node = read_value(value, mark.source, faults)
+        if node is None:
+            continue
+        try:
+            changed = set_at(tree, keys, node, (), validator.alternatives)
+        except LookupError as error:
+            faults.append(mark.fault(str(error.args[0])))
+            continue
+        assert isinstance(changed, Mapping)
+        tree = changed
+    return tree
+
+
+def _with_flags(tree: Mapping, flags: Dict[str, Any], validator: Validator, faults: list[Fault]) -> Mapping:
+    for name, value in flags.items():
+        mark = _flag(name)
+        node = from_plain(value, mark)
+        if name == "methods":
+            node = _kept_methods(tree, value, mark, faults)
+        tree = _merged(Mapping(tree.mark, {**tree.entries, name: Entry(mark, node)}), [], validator)
+    return tree
+
+
+def _kept_methods(tree: Mapping, names: Sequence[str], mark: Mark, faults: list[Fault]) -> Node:
+    methods = tree.get("methods")
+    if not isinstance(methods, Mapping):
+        return methods if methods is not None else from_plain(None, mark)
+    for name in names:
+        if name not in methods.entries:
+            faults.append(mark.fault(f"no method is named {quoted(name)}{nearest(name, methods.entries)}"))
+    if not names:
+        faults.append(mark.fault("names no method"))
+    kept = {name: entry for name, entry in methods.entries.items() if name in names}
+    return Mapping(methods.mark, kept or methods.entries)

@@ -1,0 +1,31 @@
+"""A resolved recipe as YAML that reads back as the same recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.reading import resolve
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes whatever YAML 1.2 would not read back as text, and writes no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = None if isinstance(resolve(value), str) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """Every key of the recipe, defaults included."""
+    data = recipe.model_dump(mode="json")
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
