@@ -23,7 +23,9 @@ PAIRS_SHOWN = 12
 
 def page(report: Report, figures: Mapping[str, bytes]) -> str:
     """The page as HTML; ``figures`` are PNG by name and are inlined. Every text from data is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_control
+    )
     template = environment.from_string(
         resources.files("cod_runner.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     )
@@ -52,6 +54,10 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         ),
         number=_number,
     )
+
+
+def _without_control(value: Any) -> Any:
+    return shown_input(value) if type(value) is str else value  # Markup, what the macros made, is not text from data
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words
 from cod_runner.report.rows import higher_is_better
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
+from cod_runner.report.word_diff import shown_input
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -27,7 +28,7 @@ def show_report(console: Console, report: Report) -> None:
     if summary := gain_summary(report):
         console.print(Text(summary))
     for note in report.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(Text(f"note: {shown_input(note)}", style="yellow"))
 
 
 def rich_table(table: Table) -> RichTable:

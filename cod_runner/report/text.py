@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import DECIMALS, MISSING, Gain, Table, TableCell, TableRow
+from cod_runner.report.word_diff import shown_input
 
 CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
 MINUS = "−"
@@ -100,7 +101,7 @@ def markdown_grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[st
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return shown_input(" ".join(text.split()))
 
 
 def csv_text(report: Report) -> str:

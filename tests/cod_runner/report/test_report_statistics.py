@@ -56,7 +56,9 @@ def test_sign_flip_p_equals_the_plain_enumeration() -> None:
             differences = [draw.choice([draw.gauss(0.3, 1), 0.0, 0.1]) for _ in range(n)]
             seen = abs(sum(differences))
             flips = itertools.product((1, -1), repeat=n)
-            far = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= seen - 1e-9 for signs in flips)
+            far = sum(
+                abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= seen - 1e-9 for signs in flips
+            )
             assert sign_flip_p(differences) == far / 2**n
 
 

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cod_runner.errors import CodrunError
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.contents import build_report
+from cod_runner.report.figures import draw_figures
+from cod_runner.report.page import page
+from cod_runner.report.rows import CellRow, RunRecord
+from cod_runner.report.write import write_reports, write_reports_again
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def html(recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]]) -> str:
+    return page(build_report(recipe, record, rows, outcomes), {"accuracy": PNG, "boundaries_k_8": PNG})
+
+
+def test_the_page_asks_the_network_for_nothing(html: str) -> None:
+    assert "default-src 'none'" in html
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", html)
+    assert "url(" not in html
+    assert "<script" not in html
+
+
+def test_figures_are_inlined_also_those_of_plugins(html: str) -> None:
+    assert html.count("data:image/png;base64," + base64.b64encode(PNG).decode()) == 2
+    assert "boundaries k 8" in html
+
+
+def test_the_page_holds_numbers_gains_pairs_quality_and_the_command(html: str) -> None:
+    assert '<b>0.660</b><span class="soft"> ± 0.030</span>' in html
+    assert '<td class="number worse">−0.020</td>' in html
+    assert "<del>good</del><ins>bad</ins>" in html
+    assert "positive 0.90 → negative 0.70" in html
+    assert "1 of 2 flip the teacher" in html
+    assert "rejected: no flip" in html
+    assert '<th scope="row">flip rate</th><td class="number">0.5</td><td class="number">1</td>' in html
+    assert "<pre>codrun recipes/small.yaml</pre>" in html
+    assert "k=8, seed 2: only 80% gave a pair" in html
+    assert "0.6300" in html  # seed by seed
+
+
+def test_texts_from_the_data_stay_texts(recipe: Recipe, rows: list[CellRow], outcomes: list[dict[str, Any]]) -> None:
+    attack = "<script>alert(1)</script>\x00{{ 7 * 7 }}"
+    outcomes[0].update(original=attack, counterfactual=attack + " no", generator=attack, from_label=attack)
+    record = RunRecord(recipe="small", notes=[attack], machine={"name": attack}, command=attack)
+    html = page(build_report(recipe, record, rows, outcomes), {})
+    assert "<script" not in html
+    assert "{{ 7 * 7 }}" in html
+    assert "\x00" not in html
+
+
+def test_no_folder_of_this_machine_is_told(html: str) -> None:
+    assert "/somewhere" not in html
+    assert "films.csv" in html
+
+
+def test_an_unknown_price_is_not_0(recipe: Recipe, rows: list[CellRow]) -> None:
+    html = page(build_report(recipe, RunRecord(recipe="small", calls=3, tokens=1200, cost=None), rows), {})
+    assert "3 (1,200 tokens), cost unknown" in html
+
+
+def test_vectors_and_numbered_labels_are_shown(recipe: Recipe, record: RunRecord) -> None:
+    line = {"original": [0.5, 1.0], "counterfactual": [0.25, 1.0], "from_label": 1, "label": 0, "verified": True,
+            "teacher_before": [0.25, 0.75], "teacher_after": [0.5, 0.5]}  # fmt: skip
+    html = page(build_report(recipe, record, [], [line]), {})
+    assert "class 1 0.75 → class 0 0.50" in html
+
+
+def test_figures_are_drawn_for_what_there_is(
+    recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]]
+) -> None:
+    figures = draw_figures(build_report(recipe, record, rows, outcomes))
+    assert set(figures) == {"accuracy", "agreement", "minimality"}
+    assert all(png.startswith(PNG) and len(png) > 5_000 for png in figures.values())
+    assert draw_figures(build_report(recipe, record, [], [])) == {}
+
+
+def test_a_figure_follows_the_numbers(recipe: Recipe, record: RunRecord, rows: list[CellRow]) -> None:
+    first = draw_figures(build_report(recipe, record, rows))["accuracy"]
+    assert first == draw_figures(build_report(recipe, record, rows))["accuracy"]
+    assert first != draw_figures(build_report(recipe, record, rows[1:]))["accuracy"]
+
+
+def test_one_k_and_one_seed_can_be_drawn(
+    recipe_with: Callable[..., Recipe], record: RunRecord, make_row: Callable[..., CellRow]
+) -> None:
+    recipe = recipe_with(k=[8], seeds=[0])
+    assert "accuracy" in draw_figures(build_report(recipe, record, [make_row("kd", "cod", 8, 0, 0.6)]))
+
+
+def test_a_run_writes_its_report_and_writes_it_again_from_its_files(
+    run_folder: Path, recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]]
+) -> None:
+    write_reports(run_folder, recipe, record, rows, outcomes)
+    kinds = {".md", ".csv", ".html", ".png"}
+    written = {path: path.read_bytes() for path in run_folder.rglob("*") if path.suffix in kinds}
+    assert {path.relative_to(run_folder).as_posix() for path in written} == {
+        "table.md", "table.csv", "report.html",
+        "figures/accuracy.png", "figures/agreement.png", "figures/minimality.png",
+    }  # fmt: skip
+    for path in written:
+        path.unlink()
+    write_reports_again(run_folder)
+    assert {path: path.read_bytes() for path in written} == written
+
+
+def test_a_plugin_s_picture_is_in_the_page(run_folder: Path) -> None:
+    (run_folder / "figures").mkdir()
+    (run_folder / "figures" / "boundary.png").write_bytes(PNG + b"boundary")
+    write_reports_again(run_folder)
+    assert base64.b64encode(PNG + b"boundary").decode() in (run_folder / "report.html").read_text()
+
+
+def test_a_report_on_no_run_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CodrunError):
+        write_reports_again(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_the_report_draws_in_no_heavy_library() -> None:
+    code = (
+        "import sys, cod_runner.expectations, cod_runner.report\n"
+        "import cod_runner.report.compare, cod_runner.report.published, cod_runner.report.terminal\n"
+        "print([name for name in ('matplotlib', 'torch', 'pandas', 'jinja2', 'numpy') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.contents import Report, build_report
+from cod_runner.report.protocol import component_in_words, protocol
+from cod_runner.report.rows import CellRow, RunRecord
+from cod_runner.report.terminal import show_report
+from cod_runner.report.text import csv_text, markdown, signed, spreadsheet_safe
+from cod_runner.report.word_diff import shown_input, word_diff
+
+
+@pytest.fixture
+def report(recipe: Recipe, record: RunRecord, rows: list[CellRow]) -> Report:
+    return build_report(recipe, record, rows, (), other_lines=2)
+
+
+def test_the_table_in_the_poster_s_form(report: Report) -> None:
+    lines = markdown(report).splitlines()
+    start = lines.index("## Accuracy")
+    assert lines[start + 2 : start + 9] == [
+        "| method | k = 8 | k = 16 |",
+        "| --- | --- | --- |",
+        "| teacher (ceiling) | 0.815 | 0.815 |",
+        "| kd | 0.620 ± 0.020 | **0.720** ± 0.020 |",
+        "| +CoD | **0.660** ± 0.030 | 0.700 ± 0.010 |",
+        "| hard (no teacher, floor) | 0.520 ± 0.020 | 0.550 ± 0.000 |",
+        "| +CoD | 0.520 ± 0.020 | – |",
+    ]
+    assert "## Agreement with the teacher" in lines
+
+
+def test_gains_and_losses_stand_below_it(report: Report) -> None:
+    text = markdown(report)
+    assert "| kd | 8 | +0.040 | 0.010 | 3 of 3 | 0.25 |" in text
+    assert "| kd | 16 | −0.020 | 0.010 | 0 of 3 | 0.25 |" in text
+    assert "with 3 seeds it cannot fall below 0.25" in text
+    # the floor distils nothing, so the headline leaves it out
+    assert "By mean accuracy +CoD is better in 1, equal in 0 and worse in 1 of 2 settings" in text
+
+
+def test_notes_say_what_is_missing_and_what_is_old(report: Report) -> None:
+    text = markdown(report)
+    assert "- 3 of 24 cells are not finished" in text
+    assert "- 2 lines of cells.jsonl are of other settings" in text
+    assert "- k=8, seed 2: only 80% gave a pair" in text
+
+
+def test_the_protocol_tells_no_folder(recipe: Recipe) -> None:
+    lines = {setting.name: setting.value for setting in protocol(recipe)}
+    assert lines["data set"] == "csv (path films.csv, text text)"
+    assert lines["method kd"] == "hard + 20 x kd (temperature 2)"
+    assert lines["training"].startswith("100 steps, batch 8, adamw lr 0.0001, linear schedule")
+    assert lines["teacher fine-tuning"].startswith("3,000 rows, 1 epoch,")
+    assert "verified to flip the teacher" in lines["counterfactuals"]
+
+
+def test_an_option_of_0_is_said_and_an_absent_one_is_not(recipe_with: Callable[..., Recipe]) -> None:
+    generator = {"use": "litellm", "temperature": 0, "seed": None, "cache": False, "highlight": [], "base": r"C:\a\b"}
+    recipe = recipe_with(counterfactuals={"generators": [generator]})
+    assert recipe.counterfactuals is not None
+    assert component_in_words(recipe.counterfactuals.generators[0]) == "litellm (temperature 0, base b)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark", "word"),
+    [
+        ({"evaluate": {"select": "best_reported", "metrics": ["accuracy"]}}, "†", "optimistic"),
+        ({"counterfactuals": {"generators": ["lexicon"], "verify": False}}, "‡", "unverified"),
+    ],
+)
+def test_marks_stand_beside_the_numbers(
+    recipe_with: Callable[..., Recipe],
+    record: RunRecord,
+    rows: list[CellRow],
+    changes: dict[str, object],
+    mark: str,
+    word: str,
+) -> None:
+    text = markdown(build_report(recipe_with(**changes), record, rows))
+    assert f"**0.660** ± 0.030 {mark} |" in text
+    assert f"{mark} {word}" in text
+    shown = Console(record=True, width=160, file=io.StringIO())
+    show_report(shown, build_report(recipe_with(**changes), record, rows))
+    assert f"0.660 ± 0.030 {mark}" in shown.export_text()
+
+
+def test_a_note_cannot_break_the_page_apart(recipe: Recipe, rows: list[CellRow]) -> None:
+    text = markdown(build_report(recipe, RunRecord(recipe="small", notes=["one\n# two"]), rows))
+    assert "- one # two" in text
+
+
+def test_csv_holds_every_metric_in_full(report: Report) -> None:
+    lines = list(csv.DictReader(io.StringIO(csv_text(report))))
+    assert list(lines[0]) == ["method", "arm", "k", "metric", "mean", "sd", "n", "min", "max"]
+    (kd,) = [e for e in lines if (e["method"], e["arm"], e["k"], e["metric"]) == ("kd", "cod", "8", "accuracy")]
+    assert float(kd["mean"]) == pytest.approx(0.66)
+    assert float(kd["sd"]) == pytest.approx(0.03)
+    assert (kd["n"], kd["min"], kd["max"]) == ("3", "0.63", "0.69")
+    assert {each["metric"] for each in lines} == {"accuracy", "agreement", "kl"}
+    assert sum(each["method"] == "teacher" for each in lines) == 1
+    assert len(lines) == 1 + 7 * 3  # the teacher; seven cells that have rows, by three metrics
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x", "@sum", "\tx", "\rx"])
+def test_a_spreadsheet_takes_no_name_for_a_formula(text: str) -> None:
+    assert spreadsheet_safe(text) == "'" + text
+    assert spreadsheet_safe("kd=1") == "kd=1"
+
+
+def test_a_plugin_s_metric_is_tabled_by_its_name(
+    recipe_with: Callable[..., Recipe], record: RunRecord, make_row: Callable[..., CellRow]
+) -> None:
+    recipe = recipe_with(evaluate={"metrics": ["=hausdorff"]})
+    rows = [make_row("kd", "plain", 8, seed, 0.6, **{"=hausdorff": 0.25}) for seed in range(3)]
+    report = build_report(recipe, record, rows)
+    assert [table.metric for table in report.tables] == ["=hausdorff"]
+    assert "kd,plain,8,'=hausdorff,0.25,0.0,3,0.25,0.25" in csv_text(report)
+
+
+def test_signed_has_a_real_minus_and_no_signed_zero() -> None:
+    assert [signed(value) for value in (0.0124, -0.0126, -0.0001, 0.0)] == ["+0.012", "−0.013", "0.000", "0.000"]
+
+
+def test_the_terminal_shows_tables_gains_and_notes(report: Report) -> None:
+    console = Console(record=True, width=160, file=io.StringIO())
+    show_report(console, report)
+    text = console.export_text()
+    assert "0.660 ± 0.030" in text
+    assert "−0.020" in text
+    assert "3 of 24 cells are not finished" in text
+
+
+def test_markup_in_a_note_is_shown_not_obeyed(recipe: Recipe, rows: list[CellRow]) -> None:
+    console = Console(record=True, width=160, file=io.StringIO())
+    show_report(console, build_report(recipe, RunRecord(recipe="small", notes=["[bold]loud[/bold]\x1b[31m"]), rows))
+    text = console.export_text()
+    assert "[bold]loud[/bold]" in text
+    assert "\x1b" not in text
+
+
+def test_a_run_without_a_finished_cell_has_a_report(recipe: Recipe) -> None:
+    report = build_report(recipe, RunRecord(recipe="small"), [])
+    assert "24 of 24 cells are not finished" in markdown(report)
+    assert csv_text(report).count("\n") == 1
+    show_report(Console(file=io.StringIO()), report)
+
+
+def test_one_arm_alone_promises_no_gain(
+    recipe_with: Callable[..., Recipe], record: RunRecord, rows: list[CellRow]
+) -> None:
+    text = markdown(build_report(recipe_with(arms=["plain"]), record, [row for row in rows if row.arm == "plain"]))
+    assert "+CoD" not in text
+
+
+def test_word_diff_gives_both_sides_back() -> None:
+    pieces = word_diff("I liked the film, it's good.", "I disliked the film, it's not good.")
+    assert "".join(p.text for p in pieces if p.kind != "added") == "I liked the film, it's good."
+    assert "".join(p.text for p in pieces if p.kind != "removed") == "I disliked the film, it's not good."
+    assert [p.text for p in pieces if p.kind == "removed"] == ["liked"]
+    assert [p.text.strip() for p in pieces if p.kind == "added"] == ["disliked", "not"]
+
+
+def test_inputs_are_shown_without_control() -> None:
+    assert shown_input([0.123456, -2]) == "(0.123, -2)"
+    assert shown_input("a\x1b[31m\u202eb\n") == "a�[31m�b\n"
