@@ -1,0 +1,213 @@
+"""The teacher speaks once, and what it says of an input depends on that input alone."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cod_runner.api import CodrunError, Outputs
+from cod_runner.engine.rows import laid_out_as, padded, unpadded
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_view import CachedTeacher
+from cod_runner.testing.classifiers import TextClassifier, VectorClassifier
+
+WORDS = [f"w{number}" for number in range(60)]
+TEXTS = [" ".join(random.Random(row).choices(WORDS, k=1 + row * 7 % 40)) for row in range(50)]
+
+
+class CountingTeacher(TextClassifier):
+    """Counts the rows it is given, and can break off."""
+
+    rows = 0
+    breaks_after: int | None = None
+
+    def forward(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs:
+        self.rows += len(batch["ids"])
+        if self.breaks_after is not None and self.rows > self.breaks_after:
+            raise KeyboardInterrupt
+        return super().forward(batch, hidden)
+
+
+def a_teacher(padding: str = "right") -> CountingTeacher:
+    return CountingTeacher(texts=WORDS, width=32, layers=3, padding=padding, dropout=0.5, seed=4)
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_signals_are_equal_bit_for_bit_in_any_company_and_order(tmp_path: Path, padding: str) -> None:
+    teacher = a_teacher(padding)
+    together = SignalStore(tmp_path / "together")
+    together.add(teacher, TEXTS, (0, 2, 3), device="cpu")
+    apart = SignalStore(tmp_path / "apart")
+    shuffled = random.Random(1).sample(TEXTS, len(TEXTS))
+    for some in (shuffled[:1], shuffled[1:8], shuffled[8:]):
+        apart.add(teacher, some, (0, 2, 3), device="cpu")
+    first, second = together.reader(teacher.fingerprint), apart.reader(teacher.fingerprint)
+    for text in TEXTS:
+        ours, theirs = first.outputs([text], (0, 2, 3)), second.outputs([text], (0, 2, 3))
+        assert torch.equal(ours.logits, theirs.logits)
+        assert all(torch.equal(ours.hidden[layer], theirs.hidden[layer]) for layer in (0, 2, 3))
+
+
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_signals_are_what_the_teacher_says(tmp_path: Path, padding: str) -> None:
+    teacher = a_teacher(padding)
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS, (1, 3), device="cpu")
+    said = store.reader(teacher.fingerprint).outputs(TEXTS[:9], (1, 3))
+    teacher.eval()
+    for row, text in enumerate(TEXTS[:9]):
+        with torch.no_grad():
+            alone = teacher(teacher.collate(teacher.encode([text])), hidden=(1, 3))
+        tokens = alone.hidden[3].shape[1]
+        torch.testing.assert_close(said.logits[row], alone.logits[0])
+        torch.testing.assert_close(said.hidden[3][row, :tokens], alone.hidden[3][0])
+        torch.testing.assert_close(said.hidden[1][row, :tokens], alone.hidden[1][0])
+        assert said.mask is not None and said.mask[row].sum() == tokens
+        assert said.pooled_at is not None and said.pooled_at[row] == (tokens - 1 if padding == "left" else 0)
+        assert not said.hidden[3][row, tokens:].any()
+
+
+def test_nothing_is_asked_twice_and_a_new_layer_leaves_the_old_ones_alone(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    assert store.add(teacher, [*TEXTS, *TEXTS], (2,), device="cpu") == len(set(TEXTS))
+    asked = teacher.rows
+    before = store.reader(teacher.fingerprint).outputs(TEXTS, (2,)).hidden[2]
+    assert SignalStore(tmp_path).add(teacher, TEXTS, (2,), device="cpu") == 0
+    assert teacher.rows == asked
+    assert store.add(teacher, TEXTS[:5], (1, 2), device="cpu") == 5
+    assert torch.equal(store.reader(teacher.fingerprint).outputs(TEXTS, (2,)).hidden[2], before)
+    assert store.reader(teacher.fingerprint).outputs(TEXTS[:5], (1,)).hidden[1].abs().sum() > 0
+
+
+def test_hidden_states_are_kept_unpadded_and_only_where_they_are_wanted(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS[10:], (), device="cpu")
+    assert not list(tmp_path.rglob("*.safetensors"))
+    store.add(teacher, ["w1 w2 w3"], (2,), device="cpu")
+    (kept,) = tmp_path.rglob("*.safetensors")
+    assert load_file(kept)["2"].shape == (3, 32)
+    assert store.reader(teacher.fingerprint).size(["w1 w2 w3"], (2,)) == 3 * 32 * 4
+
+
+def test_a_break_loses_one_batch_and_the_next_call_goes_on(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    teacher.breaks_after = 32
+    with pytest.raises(KeyboardInterrupt):
+        SignalStore(tmp_path).add(teacher, TEXTS, (3,), device="cpu")
+    assert not list(tmp_path.rglob("*.tmp"))
+    teacher.breaks_after = None
+    left = SignalStore(tmp_path).add(teacher, TEXTS, (3,), device="cpu")
+    assert 0 < left < len(set(TEXTS))
+    whole = SignalStore(tmp_path / "whole")
+    whole.add(teacher, TEXTS, (3,), device="cpu")
+    resumed = SignalStore(tmp_path).reader(teacher.fingerprint).outputs(TEXTS, (3,))
+    assert torch.equal(resumed.hidden[3], whole.reader(teacher.fingerprint).outputs(TEXTS, (3,)).hidden[3])
+
+
+def test_what_a_gpu_said_is_not_taken_for_what_a_cpu_says(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS, (), device="cpu")
+    with sqlite3.connect(tmp_path / "signals.sqlite") as connection:
+        connection.execute("update teacher set device = 'cuda'")
+        connection.execute("update answer set logits = ?", (torch.full((2,), 7.0).numpy().tobytes(),))
+    assert store.add(teacher, TEXTS, (), device="cpu") == len(set(TEXTS))
+    assert (store.reader(teacher.fingerprint).logits(TEXTS) != 7.0).all()
+
+
+def test_what_is_lacking_or_damaged_is_said(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    with pytest.raises(CodrunError, match="no signals of this teacher"):
+        store.reader(teacher.fingerprint)
+    store.add(teacher, TEXTS[:3], (2,), device="cpu")
+    reader = store.reader(teacher.fingerprint)
+    with pytest.raises(CodrunError, match="lacks the teacher's word on 2 inputs"):
+        reader.logits(["w1 w9 w8", "w8", TEXTS[0]])
+    with pytest.raises(CodrunError, match=r"lacks the teacher's layers \[1\]"):
+        reader.outputs(TEXTS[:1], (1,))
+    for kept in tmp_path.rglob("*.safetensors"):
+        kept.write_bytes(b"torn")
+    with pytest.raises(CodrunError, match="cannot be read"):
+        store.reader(teacher.fingerprint).outputs(TEXTS[:1], (2,))
+    assert store.add(teacher, TEXTS[:3], (2,), device="cpu") == 3  # damaged files are made again
+    store.reader(teacher.fingerprint).outputs(TEXTS[:1], (2,))
+
+
+def test_vectors_have_signals_too(tmp_path: Path) -> None:
+    teacher = VectorClassifier(width=8, layers=2)
+    points = [(float(row), -row / 3) for row in range(20)]
+    store = SignalStore(tmp_path)
+    store.add(teacher, points, (1, 2), device="cpu")
+    reader = store.reader(teacher.fingerprint)
+    assert reader.shape == teacher.shape and reader.labels == teacher.labels
+    assert reader.outputs(points[:4], (1,)).hidden[1].shape == (4, 1, 8)
+    assert reader.ids(points[0]) == (0,)
+
+
+def test_texts_of_any_kind_have_a_key(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    odd = ["", " ", "\x00", "\ud800 broken", "‮rtl", "w1 " * 500, "1.0"]
+    store = SignalStore(tmp_path)
+    assert store.add(teacher, odd, (), device="cpu") == len(odd)
+    assert store.reader(teacher.fingerprint).logits(odd).shape == (len(odd), 2)
+
+
+def test_laying_out_moves_tokens_to_where_the_student_has_them() -> None:
+    mask = torch.tensor([[False, False, True, True], [True, True, True, True], [False, True, True, True]])
+    states = torch.arange(24.0).reshape(3, 4, 2)
+    left = Outputs(torch.zeros(3, 2), {1: states}, mask, torch.tensor([3, 3, 2]))
+    rows = unpadded(left, [2, 4, 3])
+    assert [row.pooled_at for row in rows] == [1, 3, 1]
+    back = laid_out_as(padded(rows, (1,)), mask)
+    assert torch.equal(back.hidden[1][mask], states[mask])
+    assert back.pooled_at is not None and back.pooled_at.tolist() == [3, 3, 2]
+
+
+def test_the_view_scores_once_counts_and_remembers(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    view = CachedTeacher(teacher, SignalStore(tmp_path), "cpu")
+    first = view.score(["w1 w2", "w3", "w1 w2"])
+    assert view.forwards == 2
+    assert first[0] == first[2] and sum(first[0]) == pytest.approx(1.0)
+    assert view.score(["w3"]) == [first[1]] and view.forwards == 2
+    again = CachedTeacher(teacher, SignalStore(tmp_path), "cpu")
+    assert again.score(["w3", "w1 w2"]) == [first[1], first[0]] and again.forwards == 0
+    assert view.score([]) == []
+
+
+def test_the_view_hands_on_attribution_distance_and_similarity(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    view = CachedTeacher(teacher, SignalStore(tmp_path), "cpu")
+    text = "w1 w2  w3"
+    (parts,) = view.attribution([text], [1])
+    assert [text[part.start : part.end] for part in parts] == ["w1", "w2", "w3"]
+    assert view.attribution([text, text], [1, 0])[0] == parts
+    assert view.distance("w1 w2 w3", "w1 w9") == (2.0, pytest.approx(2 / 3))
+    known, unknown = view.similarity(["w1", "nowhere"])
+    assert sum(value * value for value in known) == pytest.approx(1.0, abs=1e-5) and unknown == ()
+    points = CachedTeacher(VectorClassifier(), SignalStore(tmp_path / "vectors"), "cpu")
+    assert points.similarity(["w1"]) == [()]
+    assert points.distance((3.0, 4.0), (3.0, 5.0)) == (1.0, 0.2)
+
+
+def test_attribution_is_the_change_of_the_margin_for_a_small_step() -> None:
+    model = VectorClassifier(labels=("a", "b", "c"), seed=3)
+    point, step = (0.3, -0.7), 1e-3
+    (parts,) = model.attribution([point], [2])
+
+    def margin(x: float, y: float) -> float:
+        logits = model(model.collate(model.encode([(x, y)]))).logits[0].detach()
+        return float(logits[2] - torch.maximum(logits[0], logits[1]))
+
+    across = (margin(point[0] + step, point[1]) - margin(point[0] - step, point[1])) / (2 * step)
+    assert parts[0].score == pytest.approx(across, rel=1e-2)
