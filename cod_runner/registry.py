@@ -121,7 +121,8 @@ class Registry:
                 raise TypeError(f"codrun_components gave {component!r}, which is no Component")
             if component.kind not in KINDS:
                 raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`")
-            reserved = {"use", "weight"} & set(component.options.model_fields)
+            core = {"use", "weight", "finetune"} if component.kind == "teacher" else {"use", "weight"}
+            reserved = core & set(component.options.model_fields)
             if reserved:
                 raise TypeError(
                     f"component `{component.name}` defines the option `{min(reserved)}`, which is the core's"
@@ -134,7 +135,8 @@ class Registry:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             plugin = self._manager.get_plugin(unique)
-            wrong = [name for name in dir(plugin) if name.startswith("codrun_") and not hasattr(Hooks, name)]
+            marked = [name for name in dir(plugin) if hasattr(getattr(plugin, name), "codrun_impl")]
+            wrong = [name for name in marked if not hasattr(Hooks, name)]
             known = [name for name in dir(Hooks) if name.startswith("codrun_")]
             near = difflib.get_close_matches(wrong[0], known, 1) if wrong else []
             hint = f"; did you mean `{near[0]}`?" if near else ""
@@ -145,8 +147,8 @@ class Registry:
         if place in self._components:
             first = self._components[place][1]
             self._clashes[place] = (
-                f"{component.kind} `{component.name}` is claimed by two plugins: `{first.name}` of {first.distribution} "
-                f"and `{plugin.name}` of {plugin.distribution}; uninstall one of them"
+                f"{component.kind} `{component.name}` is claimed by two plugins: `{first.name}` of "
+                f"{first.distribution} and `{plugin.name}` of {plugin.distribution}; uninstall one of them"
             )
             return
         self._components[place] = (component, plugin)
@@ -163,7 +165,7 @@ class Registry:
 
     def names(self, kind: Kind) -> list[str]:
         """The names of every working component of a kind, sorted."""
-        return sorted(name for of, name in self._components if of == kind)
+        return sorted(name for of, name in self._components if of == kind and (of, name) not in self._clashes)
 
     def find(self, kind: Kind, name: str) -> Component:
         """The component, or a :class:`PluginError` that says which near name there is, or which plugin broke."""

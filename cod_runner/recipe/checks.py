@@ -5,13 +5,14 @@ The checks read the tree, not the validated recipe, so that they speak also wher
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from cod_runner.errors import Fault
-from cod_runner.recipe.grammar import Arm, Expectation
+from cod_runner.recipe.grammar import Arm, Expectation, Recipe
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
 from cod_runner.recipe.overlays import as_component
 from cod_runner.recipe.sentences import nearest, quoted
@@ -112,7 +113,8 @@ def _pairs(tree: Mapping) -> Iterator[Fault]:
     """The arm ``cod`` needs counterfactuals, and batches that hold whole pairs."""
     if "cod" not in _arms(tree):
         return
-    if tree.get("counterfactuals") is None:
+    unknown = set(tree.entries) - set(Recipe.model_fields)
+    if tree.get("counterfactuals") is None and not difflib.get_close_matches("counterfactuals", unknown, 1):
         node = next((item for item in _items(tree, "arms") if text_of(item) == "cod"), tree)
         yield node.mark.fault("the arm `cod` needs `counterfactuals`; write them, or `arms: [plain]`")
     batch = at(tree, ("train", "batch_size"))

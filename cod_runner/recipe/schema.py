@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from cod_runner.api import KINDS, Component, Kind
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, Teacher, WeightedLoss
@@ -14,38 +14,144 @@ from cod_runner.registry import Registry
 Schema: TypeAlias = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_REFERENCE = "#/$defs/"
 
 
 def json_schema(registry: Registry) -> Schema:
     """The schema of a recipe file (draft 2020-12).
 
-    A file that ``extends`` another, and a profile, may leave out anything and may blank keys with ``null``, so
-    every definition is there twice: complete, and under ``partial.`` with nothing required.
+    A file that ``extends`` another, a fragment, and a profile may leave out anything and may blank keys with
+    ``null``; so every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
     """
     definitions: dict[str, Schema] = {}
-    grammar = _definitions_of(Recipe, "", definitions)
-    definitions["Recipe"] = grammar
+    grammar = _hoisted(Recipe, "", definitions)
     for kind in KINDS:
-        components = [registry.find(kind, name) for name in registry.names(kind)]
-        definitions[kind] = _any_of(kind, components, definitions)
+        definitions[kind] = _component_of(kind, registry, definitions)
     for pattern, kind in COMPONENTS.items():
-        _refer(definitions, grammar, pattern, kind)
-    for unused in ("Use", "Teacher", "WeightedLoss"):
-        definitions.pop(unused, None)
+        _refer(grammar, definitions, pattern, kind)
+    for replaced in ("Use", Teacher.__name__, WeightedLoss.__name__):
+        definitions.pop(replaced, None)
+    definitions["Recipe"] = grammar
     definitions |= {f"partial.{name}": _partial(schema) for name, schema in definitions.items()}
+    definitions["file"] = _file(definitions["Recipe"])
+    definitions["partial.file"] = _file(definitions["partial.Recipe"])
+    whole = {"allOf": [{"required": ["recipe"]}, {"not": {"required": ["extends"]}}]}
     return {
         "$schema": DIALECT,
         "title": "A codrun recipe",
         "type": "object",
-        "properties": {
-            **grammar["properties"],
-            "extends": {"type": "string", "description": "the recipe that this one changes; relative to this file"},
-            "profiles": {
-                "type": ["object", "null"],
-                "description": "named overlays, chosen with --profile",
-                "additionalProperties": {"anyOf": [{"$ref": "#/$defs/partial.Recipe"}, {"type": "null"}]},
-            },
-        },
-        "additionalProperties": False,
+        "if": whole,
+        "then": {"$ref": f"{_REFERENCE}file"},
+        "else": {"$ref": f"{_REFERENCE}partial.file"},
         "$defs": definitions,
     }
+
+
+def _hoisted(model: type[BaseModel], prefix: str, definitions: dict[str, Schema]) -> Schema:
+    """A model's schema; the models inside it become definitions of their own, their names prefixed."""
+    schema = model.model_json_schema(ref_template=f"{_REFERENCE}{prefix}{{model}}")
+    definitions |= {f"{prefix}{name}": each for name, each in schema.pop("$defs", {}).items()}
+    return schema
+
+
+def _component_of(kind: Kind, registry: Registry, definitions: dict[str, Schema]) -> Schema:
+    """Any component of a kind: by name alone, where all its options have defaults, or as a mapping."""
+    bare: list[str] = []
+    mappings: list[Schema] = []
+    for name in registry.names(kind):
+        component = registry.find(kind, name)
+        schema = _mapping_of(component, definitions)
+        definitions[f"{kind}.{name}"] = schema
+        mappings.append({"$ref": f"{_REFERENCE}{kind}.{name}"})
+        if schema["required"] == ["use"]:
+            bare.append(name)
+    by_name: list[Schema] = [{"enum": bare}] if bare else []
+    return {"description": f"a {kind}", "anyOf": [*by_name, *mappings]} if mappings else {"not": {}}
+
+
+def _mapping_of(component: Component, definitions: dict[str, Schema]) -> Schema:
+    try:
+        options = _hoisted(component.options, f"{component.kind}.{component.name}.", definitions)
+    except PydanticInvalidForJsonSchema:  # an option of a type that JSON Schema has no word for
+        fields = component.options.model_fields
+        required = [name for name, field in fields.items() if field.is_required()]
+        options = {"properties": {name: {} for name in fields}, "required": required}
+    core: Schema = {}
+    if component.kind == "teacher":
+        core = {"finetune": definitions["Teacher"]["properties"]["finetune"]}
+    elif component.kind == "loss":
+        core = {"weight": definitions["WeightedLoss"]["properties"]["weight"]}
+    return {
+        "type": "object",
+        "title": f"{component.kind} {component.name}",
+        "description": component.summary,
+        "properties": {
+            "use": {"const": component.name, "description": component.summary},
+            **core,
+            **options.get("properties", {}),
+        },
+        "required": ["use", *options.get("required", [])],
+        "additionalProperties": False,
+    }
+
+
+def _refer(grammar: Schema, definitions: dict[str, Schema], pattern: tuple[str, ...], kind: Kind) -> None:
+    """Let the place that ``pattern`` names refer to the components of a kind."""
+    node, holder, key = grammar, grammar, ""
+    for step in pattern:
+        node = _followed(node, definitions)
+        if step == "*":
+            holder, key = node, "items" if "items" in node else "additionalProperties"
+        else:
+            holder, key = node["properties"], step
+        node = holder[key]
+    described = {"description": node["description"]} if "description" in node else {}
+    holder[key] = {"$ref": f"{_REFERENCE}{kind}", **described}
+
+
+def _followed(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """The definition behind a reference, also behind one that may be null."""
+    for each in (node, *node.get("anyOf", ())):
+        if "$ref" in each:
+            return definitions[each["$ref"].removeprefix(_REFERENCE)]
+    return node
+
+
+def _partial(schema: Any) -> Any:
+    """The schema with nothing required, null allowed for every key, and references to partial definitions."""
+    if isinstance(schema, list):
+        return [_partial(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result: Schema = {}
+    for key, value in schema.items():
+        if key == "properties":
+            result[key] = {name: _or_null(_partial(each)) for name, each in value.items()}
+        elif key == "additionalProperties" and isinstance(value, dict):
+            result[key] = _or_null(_partial(value))
+        elif key == "$ref":
+            result[key] = value.replace(_REFERENCE, f"{_REFERENCE}partial.", 1)
+        elif key not in ("required", "minProperties", "default", "examples", "const", "enum"):
+            result[key] = _partial(value)
+        elif key != "required":
+            result[key] = value
+    result.pop("minProperties", None)
+    return result
+
+
+def _or_null(schema: Schema) -> Schema:
+    described = {"description": schema["description"]} if "description" in schema else {}
+    return {"anyOf": [schema, {"type": "null"}], **described}
+
+
+def _file(recipe: Schema) -> Schema:
+    """A recipe with what belongs to its file."""
+    own = {
+        "extends": {"type": ["string", "null"], "description": "the recipe that this one changes; beside this file"},
+        "profiles": {
+            "type": ["object", "null"],
+            "description": "named overlays, chosen with --profile",
+            "additionalProperties": {"anyOf": [{"$ref": f"{_REFERENCE}partial.Recipe"}, {"type": "null"}]},
+        },
+    }
+    return {**recipe, "properties": {**recipe["properties"], **own}}

@@ -42,6 +42,8 @@ class Located:
     node: Node
     key: Mark | None
     """Position of the key under which ``node`` stands."""
+    of_key: bool
+    """Whether the key itself is wrong, not what stands under it."""
     missing: str | int | None
     """The key or index that an error of type ``missing`` asks for."""
     union: tuple[tuple[Place, str], ...]
@@ -56,10 +58,18 @@ def faults_of(
 ) -> list[Fault]:
     """One fault a mistake. ``root`` stands at ``place``; ``names_at`` gives the keys allowed in a mapping."""
     located = [each for each in (_locate(error, root, place) for error in errors) if each is not None]
+    collapsed = _collapse(located)
+    misspelt = {
+        (*error.place[:-1], near[0])
+        for error in collapsed
+        if error.type == "extra_forbidden"
+        and (near := difflib.get_close_matches(str(error.place[-1]), names_at(error.place[:-1]), 1))
+    }
     faults = []
-    for error in _collapse(located):
-        known = names_at(error.place) if error.missing is not None else names_at(error.place[:-1])
-        mark, sentence = _sentence(error, known)
+    for error in collapsed:
+        if error.missing is not None and (*error.place, error.missing) in misspelt:
+            continue  # it is there under a wrong name, which is said already
+        mark, sentence = _sentence(error, names_at(error.place[:-1]))
         faults.append(mark.fault(shortened(sentence, LONGEST_SENTENCE)))
     return faults
 
@@ -69,24 +79,27 @@ def _locate(error: ErrorDetails, root: Node, place: Place) -> Located | None:
     node, key = root, None
     union: list[tuple[Place, str]] = []
     missing: str | int | None = None
+    of_key = False
     steps = error["loc"]
     for index, step in enumerate(steps):
         if node.broken:
             return None
         below = child(node, step)
-        if below is not None:
+        last = index == len(steps) - 1
+        if error["type"] == "missing" and last and (below is None or is_null(below)):
+            missing = step
+        elif below is not None:
             key = node.entries[str(step)].key if isinstance(node, Mapping) else None
             node, place = below, (*place, step)
         elif step == "[key]":
-            continue
-        elif error["type"] == "missing" and index == len(steps) - 1:
-            missing = step
+            of_key = True
         else:
             union.append((place, str(step)))
     if node.broken:
         return None
+    context = error.get("ctx", {})
     return Located(
-        error["type"], place, node, key, missing, tuple(union), error["input"], error.get("ctx", {}), error["msg"]
+        error["type"], place, node, key, of_key, missing, tuple(union), error["input"], context, error["msg"]
     )
 
 
@@ -149,7 +162,8 @@ def _sentence(error: Located, known: Collection[str]) -> tuple[Mark, str]:
         near = difflib.get_close_matches(str(error.value), options, 1)
         return here, f"{sentence}; did you mean `{near[0]}`?" if near else sentence
     if error.type in _LIMITS:
-        return here, f"{name} {_LIMITS[error.type].format(**error.context)}, not {quoted(error.value)}"
+        limit = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.context.items()}
+        return here, f"{name} {_LIMITS[error.type].format(**limit)}, not {quoted(error.value)}"
     if error.type in ("too_short", "string_too_short"):
         wanted = error.context["min_length"]
         if not error.value:
@@ -159,9 +173,9 @@ def _sentence(error: Located, known: Collection[str]) -> tuple[Mark, str]:
         wanted = error.context["max_length"]
         return here, f"{name} has more than {wanted} {'characters' if error.type.startswith('s') else 'entries'}"
     if error.type in ("value_error", "assertion_error"):
-        # A validator of a mapping's key speaks of the key.
-        mark = error.key if error.key is not None and error.value == error.place[-1] else here
-        return mark, f"{name}: {error.context['error']}"
+        if error.of_key and error.key is not None:
+            return error.key, f"the key {quoted(error.value)} {error.context['error']}"
+        return here, f"{name}: {error.context['error']}"
     if error.type == "string_pattern_mismatch":
         return here, f"{name} is {quoted(error.value)}, which does not match {error.context['pattern']}"
     return here, f"{name}: {error.message[:1].lower()}{error.message[1:]}"
@@ -170,7 +184,7 @@ def _sentence(error: Located, known: Collection[str]) -> tuple[Mark, str]:
 def _missing(error: Located) -> tuple[Mark, str]:
     full = (*error.place, error.missing) if error.missing is not None else error.place
     if isinstance(error.missing, int):
-        return error.node.mark, f"`{dotted(error.place)}` needs more than {error.missing} entries"
+        return error.node.mark, f"`{dotted(error.place)}` has {error.missing} entries, too few"
     if isinstance(error.node, Mapping) and is_null(error.node.get(str(error.missing))):
         return error.node.entries[str(error.missing)].key, f"`{dotted(full)}` is empty"
     return error.node.mark, f"`{dotted(full)}` is missing"

@@ -28,6 +28,7 @@ from cod_runner.recipe.nodes import (
     text_of,
 )
 from cod_runner.recipe.overlays import as_component, dotted, merge
+from cod_runner.recipe.reading import resolve
 from cod_runner.recipe.sentences import faults_of, quoted, shortened
 from cod_runner.registry import Registry
 
@@ -200,10 +201,12 @@ def _by_folder(node: Node | None, dumps: dict[Path, Any], main: Path) -> Any:
 
 
 def _type_faults(bent: Bent) -> list[Fault]:
-    return [
-        node.mark.fault(f"`{dotted(place)}` wants {wanted}, not {quoted(node.value)}")
-        for place, (node, wanted) in bent.items()
-    ]
+    faults = []
+    for place, (node, wanted) in bent.items():
+        in_quotes = isinstance(node.value, str) and isinstance(resolve(node.value), int | float)
+        cure = "; take the quotes off" if in_quotes else ""
+        faults.append(node.mark.fault(f"`{dotted(place)}` wants {wanted}, not {quoted(node.value)}{cure}"))
+    return faults
 
 
 def _of_a_broken_validator(component: Component, error: Exception) -> str:
