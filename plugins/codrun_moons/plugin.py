@@ -1,0 +1,79 @@
+"""Declares moons, mlp, gradient and boundaries; importing this costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from cod_runner.api import Component, Options, hookimpl
+
+
+class MoonsOptions(Options):
+    """Two interleaving half circles in the plane."""
+
+    n: int = Field(1000, ge=4, description="points of the split `train`, half of them a class")
+    validation: int = Field(1000, ge=2, description="points of the split `validation`")
+    noise: float = Field(0.2, ge=0, description="standard deviation of the Gaussian noise on each coordinate")
+    seed: int = Field(0, ge=0)
+
+
+class MLPOptions(Options):
+    """A multi-layer perceptron over vectors."""
+
+    inputs: int = Field(2, ge=1, description="numbers in a vector")
+    hidden: list[int] = Field(
+        default=[64, 64], description="units of each hidden layer, all of one width; []: logistic regression"
+    )
+    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    margin_weights: list[float] | None = Field(
+        None, description="two classes and `hidden: []` only: w of the margin w.x, given instead of trained"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> MLPOptions:
+        if any(units < 1 for units in self.hidden):
+            raise ValueError("a hidden layer has at least 1 unit")
+        if len(set(self.hidden)) > 1:
+            raise ValueError("hidden layers must be of one width, which losses on hidden states count on")
+        if self.margin_weights is not None and (self.hidden or len(self.margin_weights) != self.inputs):
+            raise ValueError("`margin_weights` needs `hidden: []` and one number for each of the `inputs`")
+        return self
+
+
+class GradientOptions(Options):
+    """Walks up the gradient of the teacher's logit margin until the teacher's reading flips."""
+
+    step: float = Field(0.1, gt=0, description="Euclidean length of a step")
+    max_steps: int = Field(100, ge=1)
+    halvings: int = Field(0, ge=0, le=60, description="bisections of the last step, back towards the boundary; 0: none")
+    overshoot: float = Field(0.0, ge=0, description="distance walked on past the flip")
+
+
+class BoundariesOptions(Options):
+    """Draws and measures decision boundaries in the plane."""
+
+    grid: int = Field(300, ge=20, le=2000, description="points a side of the grid that the boundaries are read from")
+    window: tuple[tuple[float, float], tuple[float, float]] | None = Field(
+        None, description="[[x from, x to], [y from, y to]]; absent: the data's bounding box"
+    )
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component("dataset", "moons", MoonsOptions, "codrun_moons.data:Moons", "two half circles in the plane")
+    for kind in ("teacher", "student"):
+        yield Component(
+            kind, "mlp", MLPOptions, "codrun_moons.classifier:build", "a multi-layer perceptron over vectors"
+        )
+    yield Component(
+        "generator", "gradient", GradientOptions, "codrun_moons.gradient:Gradient", "steps along the teacher's margin"
+    )
+    yield Component(
+        "tracker",
+        "boundaries",
+        BoundariesOptions,
+        "codrun_moons.tracker:Boundaries",
+        "draws both boundaries in the plane; Hausdorff distance, alpha, epsilon (theorem 2)",
+    )

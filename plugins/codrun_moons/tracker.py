@@ -1,0 +1,145 @@
+"""Watches a run in the plane: draws both boundaries and measures what Theorem 2 speaks of, for every student."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cod_runner.api import BuildContext, Classifier, CodrunError, Example, hookimpl
+from codrun_moons.classifier import MLP, saved
+from codrun_moons.drawing import Panel, draw
+from codrun_moons.geometry import Margin, Window, boundary_points, hausdorff, mean_distance, proximity
+from codrun_moons.plugin import BoundariesOptions
+from codrun_moons.report import CellMeasures, summary_text
+
+
+class Boundaries:
+    """Leaves ``figures/boundaries-<method>-k<k>.png``, ``theory.json`` and ``theory.md`` in the run's folder.
+
+    Each cell's training set is noted in ``theory/training.jsonl``, so that a run that was resumed is drawn whole.
+    """
+
+    def __init__(self, options: BoundariesOptions, context: BuildContext) -> None:
+        self.options = options
+        self._teacher: MLP | None = None
+        self._pool: Sequence[Example] = ()
+        self._noted = Path()
+
+    @hookimpl
+    def codrun_run_started(self, folder: Path) -> None:
+        self._noted = folder / "theory" / "training.jsonl"
+
+    @hookimpl
+    def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
+        if not isinstance(teacher, MLP) or teacher.options.inputs != 2 or len(teacher.labels) != 2:
+            raise CodrunError("the tracker `boundaries` draws two classes of the plane: it needs a teacher and a "
+                              "student `mlp` with `inputs: 2`; take it out of `trackers`")  # fmt: skip
+        self._teacher = copy.deepcopy(teacher).cpu()
+        self._pool = pool
+
+    @hookimpl
+    def codrun_cell_started(self, cell: Mapping[str, Any], training: Sequence[Example]) -> None:
+        rows = [[row.id, row.input, row.label, row.partner, row.is_counterfactual] for row in training]
+        self._noted.parent.mkdir(parents=True, exist_ok=True)
+        with self._noted.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"key": cell["key"], "training": rows}) + "\n")
+
+    @hookimpl
+    def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
+        assert self._teacher is not None
+        torch.set_num_threads(1)
+        teacher = margin_of(self._teacher)
+        window = self.options.window or bounding_box(self._pool)
+        teacher_boundary = boundary_points(teacher, window, self.options.grid)
+        training = _lines_by_key(folder / "theory" / "training.jsonl")
+        rows = _lines_by_key(folder / "cells.jsonl")
+        measured = []
+        panels: dict[tuple[str, int], list[Panel]] = defaultdict(list)
+        for key in summary["cell_keys"]:
+            if key not in rows or key not in training:
+                continue
+            row = rows[key]
+            examples = [Example(name, tuple(at), *rest) for name, at, *rest in training[key]["training"]]
+            name = f"{row['method']}-{row['arm']}-k{row['k']}-s{row['seed']}"
+            student = margin_of(saved(folder / "students" / name))
+            measures = measure(row, examples, teacher, student, teacher_boundary, window, self.options.grid)
+            measured.append(measures)
+            panels[row["method"], row["k"]].append(Panel(measures, examples, student))
+        spacing = max((high - low) / (self.options.grid - 1) for low, high in window)
+        told = {"window": window, "grid_spacing": spacing, "cells": [one.as_json() for one in measured]}
+        (folder / "theory.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        (folder / "theory.md").write_text(summary_text(measured, window, spacing), encoding="utf-8")
+        for (method, k), of_pair in panels.items():
+            draw(folder / "figures" / f"boundaries-{method}-k{k}.png", of_pair, teacher, self._pool, window)
+
+
+def margin_of(classifier: MLP) -> Margin:
+    """Signed margin of class 1 over class 0 at points of the plane, in float64."""
+    precise = copy.deepcopy(classifier).double().eval()
+
+    @torch.no_grad()
+    def margin(points: Tensor) -> Tensor:
+        logits = precise({"vectors": points}).logits
+        return logits[:, 1] - logits[:, 0]
+
+    return margin
+
+
+def bounding_box(pool: Sequence[Example]) -> Window:
+    """The smallest upright rectangle around the data."""
+    points = [example.input for example in pool if not isinstance(example.input, str)]
+    (left, right), (low, high) = ((min(axis), max(axis)) for axis in zip(*points, strict=True))
+    return (left, right), (low, high)
+
+
+def measure(
+    row: Mapping[str, Any],
+    training: Sequence[Example],
+    teacher: Margin,
+    student: Margin,
+    teacher_boundary: Tensor,
+    window: Window,
+    grid: int,
+) -> CellMeasures:
+    """Everything that is told of one student; the pairs' part only where it trained on pairs."""
+    student_boundary = boundary_points(student, window, grid)
+    by_id = {example.id: example for example in training}
+    pairs = [
+        [by_id[example.partner].input, example.input]
+        for example in training
+        if example.is_counterfactual and example.partner in by_id
+    ]
+    return CellMeasures(
+        method=row["method"],
+        arm=row["arm"],
+        k=row["k"],
+        seed=row["seed"],
+        agreement=row.get("agreement", math.nan),
+        hausdorff=hausdorff(teacher_boundary, student_boundary),
+        mean_distance=mean_distance(teacher_boundary, student_boundary),
+        proximity=proximity(
+            teacher, student, teacher_boundary, student_boundary, torch.tensor(pairs, dtype=torch.float64)
+        )
+        if pairs
+        else None,
+    )
+
+
+def _lines_by_key(path: Path) -> dict[str, dict[str, Any]]:
+    """The last whole line of each key; a line torn by a kill is passed over."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            one = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[one["key"]] = one
+    return found
