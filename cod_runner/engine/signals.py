@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ create table if not exists answer (
     primary key (teacher, input)
 ) without rowid;
 """
+SECONDS_TO_WAIT = 60.0
+"""For another process that writes."""
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest bound on the parameters of one statement, 999."""
 
@@ -57,7 +60,7 @@ class SignalStore:
         self.folder = folder
         self._database = folder / "signals.sqlite"
         with self._connected() as connection:
-            connection.execute("pragma journal_mode = wal")
+            _log_ahead(connection)
             connection.executescript(SCHEMA)
 
     def add(
@@ -170,7 +173,7 @@ class SignalStore:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._database, timeout=60)) as connection:
+        with closing(sqlite3.connect(self._database, timeout=SECONDS_TO_WAIT)) as connection:
             connection.execute("pragma synchronous = normal")
             yield connection
             connection.commit()
@@ -240,6 +243,22 @@ class TeacherSignals:
         if lacking:
             raise CodrunError(f"the store lacks the teacher's layers {lacking} of an example; run the recipe again")
         return {layer: self._mapped[key][str(layer)] for layer in layers}
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Switch a new database to write-ahead logging, in which readers wait for nobody.
+
+    sqlite answers "locked" at once, whatever the time-out, when two processes switch a database at one moment.
+    """
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _bytes(values: Tensor) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -111,6 +113,23 @@ def test_a_break_loses_one_batch_and_the_next_call_goes_on(tmp_path: Path) -> No
     whole.add(teacher, TEXTS, (3,), device="cpu")
     resumed = SignalStore(tmp_path).reader(teacher.fingerprint).outputs(TEXTS, (3,))
     assert torch.equal(resumed.hidden[3], whole.reader(teacher.fingerprint).outputs(TEXTS, (3,)).hidden[3])
+
+
+def _adds_at_the_same_moment(folder: str, barrier: threading.Barrier) -> list[float]:
+    teacher = a_teacher()
+    barrier.wait()
+    store = SignalStore(Path(folder))
+    store.add(teacher, TEXTS, (3,), device="cpu")
+    return store.reader(teacher.fingerprint).outputs(TEXTS, (3,)).hidden[3].flatten().tolist()
+
+
+def test_processes_may_open_and_fill_one_new_store_at_the_same_moment(tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("spawn")
+    with processes.Manager() as manager, processes.Pool(4) as pool:
+        barrier = manager.Barrier(4)
+        calls = [(str(tmp_path / f"store{place}"), barrier) for place in (0, 0, 0, 0)]
+        first, *others = pool.starmap(_adds_at_the_same_moment, calls, chunksize=1)
+    assert all(other == first for other in others)
 
 
 def test_what_a_gpu_said_is_not_taken_for_what_a_cpu_says(tmp_path: Path) -> None:
