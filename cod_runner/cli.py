@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -24,12 +23,14 @@ from cod_runner.registry import Registry
 from cod_runner.settings import RunSettings
 
 INTERRUPTED = 130
+# typer carries a click of its own: its faults are found through the class that it exports
+UsageFault: Any = typer.BadParameter.__mro__[2]
 
 
 class RunByDefault(TyperGroup):
     """``codrun RECIPE`` is ``codrun run RECIPE``."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {"--help", "--version", "--install-completion", "--show-completion"}
         if args and args[0] not in self.commands and args[0] not in own:
             args = ["run", *args]
@@ -50,10 +51,8 @@ app = typer.Typer(
 )
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
 store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
-ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
 app.add_typer(new, name="new")
 app.add_typer(store, name="store")
-app.add_typer(ledger, name="ledger")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, YAML", show_default=False)]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder", show_default=False)]
@@ -94,10 +93,10 @@ def call(arguments: Sequence[str]) -> int:
         logging.getLogger("codrun").error(str(error))
         errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         return error.exit_code
-    except click.ClickException as error:
+    except UsageFault as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         errors.print("interrupted; what is finished is kept, the same command goes on", highlight=False)
         return INTERRUPTED
     except OSError as error:
@@ -157,7 +156,7 @@ def _numbers(flag: str, value: str | None) -> list[int] | None:
     try:
         return [int(word) for word in words]
     except ValueError:
-        raise click.UsageError(f"{flag} takes whole numbers with commas between them, not `{value}`") from None
+        raise typer.BadParameter(f"{flag} takes whole numbers with commas between them, not `{value}`") from None
 
 
 @app.command()
@@ -181,15 +180,18 @@ def run(
 ) -> None:
     """Run a recipe; a second call goes on where the first stopped and repeats nothing that is done."""
     from cod_runner import pipeline
-    from cod_runner.report import terminal
+    from cod_runner.expectations import show_expectations
+    from cod_runner.report.terminal import show_report
 
     loaded = _load(context, recipe, profile, overrides, k, seeds, methods, arms)
     settings = RunSettings(out=out, jobs=jobs, executor=executor, device=device, offline=offline, fresh=fresh)
     result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
     if as_json:
-        typer.echo(json.dumps(result.record, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(result.record.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:
-        terminal.show_result(Console(), result)
+        show_report(Console(), result.report)
+        show_expectations(Console(), result.expectations)
+        Console().print(f"report: {result.folder.path / 'report.html'}", markup=False, highlight=False)
     result.raise_if_missed()
 
 
@@ -256,3 +258,113 @@ def plugins(
 def schema(context: typer.Context) -> None:
     """Print the JSON Schema of a recipe, every plugin's options included, for editors."""
     typer.echo(json.dumps(json_schema(context.obj), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def cfes(
+    context: typer.Context,
+    recipe: RecipeFile,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    k: KOption = None,
+    seeds: SeedsOption = None,
+    out: OutOption = None,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="show only so many pairs")] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate, or show, the counterfactuals: word diff, teacher's probabilities, reject reasons, quality table."""
+    from cod_runner.counterfactuals.show import show_pairs
+    from cod_runner.pipeline import find_counterfactuals
+
+    loaded = _load(context, recipe, profile, overrides, k, seeds)
+    settings = RunSettings(out=out, device=device, offline=offline)
+    found = find_counterfactuals(loaded, context.obj, settings, Progress(quiet=quiet))
+    lines = found.lines[:sample] if sample else found.lines
+    if as_json:
+        typer.echo(json.dumps(lines, indent=2, ensure_ascii=False))
+    else:
+        show_pairs(Console(), lines, found.labels, found.quality)
+
+
+@app.command()
+def report(run_folder: RunFolderArgument) -> None:
+    """Write a run's table, figures and page again, from its files alone."""
+    from cod_runner.report import write_reports_again
+    from cod_runner.report.terminal import show_report
+
+    show_report(Console(), write_reports_again(run_folder))
+
+
+@app.command()
+def compare(
+    first: RunFolderArgument,
+    second: Annotated[Path | None, typer.Argument(metavar="RUN", help="the run to compare with")] = None,
+    published: Annotated[Path | None, typer.Option(help="a CSV of published numbers to compare with")] = None,
+) -> None:
+    """Set two runs side by side, cell by cell, with a paired test; or one run beside published numbers."""
+    from cod_runner.report import read_run
+    from cod_runner.report.compare import compare_runs, show_comparison
+    from cod_runner.report.published import compare_published, show_published
+
+    if (second is None) == (published is None):
+        raise typer.BadParameter("give a second run, or --published FILE")
+    if second is not None:
+        show_comparison(Console(), compare_runs(read_run(first), read_run(second)))
+    elif published is not None:
+        show_published(Console(), compare_published(read_run(first), published))
+
+
+@new.command("recipe")
+def new_recipe(
+    context: typer.Context,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="a CSV, TSV, JSONL or Parquet file of labelled texts")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="else <name of the data>.yaml")] = None,
+) -> None:
+    """Write a recipe that runs on a data file of your own: columns and labels are guessed, said and checked."""
+    from cod_runner.scaffold import write_recipe
+
+    path, sentences = write_recipe(data, context.obj, out)
+    for sentence in sentences:
+        typer.echo(sentence)
+    typer.echo(f"wrote {path}; run it with: codrun {path}")
+
+
+@new.command("plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="the package's name, a new folder")],
+    kind: Annotated[str, typer.Option("--kind", help="dataset, teacher, student, generator, loss, metric, ...")],
+    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="where the folder is made")] = Path(),
+) -> None:
+    """Write a plugin package of your own, with one working component and its test."""
+    from cod_runner.scaffold import new_plugin as write_plugin
+
+    for path in write_plugin(name, kind, folder):
+        typer.echo(f"wrote {path}")
+
+
+@store.command("list")
+def store_list() -> None:
+    """List what is kept between runs, and its size."""
+    from cod_runner.store import Store
+
+    kept = Store()
+    typer.echo(str(kept.root))
+    for entry in kept.entries():
+        typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {entry.name}")
+
+
+@store.command("prune")
+def store_prune(
+    name: Annotated[str, typer.Argument(help="an entry as `codrun store list` names it")],
+    yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
+) -> None:
+    """Delete one entry of the store; model answers that were paid for go with `answers`."""
+    from cod_runner.store import Store
+
+    kept = Store()
+    if not yes:
+        typer.confirm(f"delete {name} from {kept.root}?", abort=True)
+    typer.echo(f"freed {kept.prune(name) / 1e6:,.1f} MB")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cod_runner.api import BuildContext, Classifier, Dataset, Generator, Spending
-from cod_runner.corpus import Corpus, prepare_corpus
+from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator, Spending
+from cod_runner.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.engine.precision import choose_device
 from cod_runner.engine.training import refuse_misaligned
-from cod_runner.fewshot import check_k
+from cod_runner.fewshot import check_k, check_pool
 from cod_runner.progress import Progress
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -19,7 +19,7 @@ from cod_runner.student import build_loss, build_student
 from cod_runner.teacher import TeacherSource, refuse_untrained
 
 
-@dataclass(frozen=True)
+@dataclass
 class Experiment:
     """Data, models and generators of one recipe, all of them reachable and matched with each other."""
 
@@ -30,6 +30,8 @@ class Experiment:
     teacher_layers: tuple[int, ...]
     """The layers whose hidden states some loss wants."""
     generators: Sequence[tuple[str, Generator]]
+    dev: tuple[Example, ...] = ()
+    """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
 
 
 def load_experiment(
@@ -41,6 +43,12 @@ def load_experiment(
     """
     device = choose_device(settings.device)
     corpus = load_corpus(recipe, registry, settings, progress)
+    dev: tuple[Example, ...] = ()
+    if recipe.evaluate.select == "best_dev":
+        corpus, dev = with_dev(corpus)
+        progress.say(f"best_dev: {len(dev):,} rows of the pool choose the epoch")
+    for k in recipe.k:
+        check_pool(k, corpus.labels, corpus.pool, recipe.arms)
     source = TeacherSource(recipe, corpus.labels, device, settings.offline)
     teacher = source.load(registry, progress)
     refuse_untrained(teacher, recipe)
@@ -53,7 +61,7 @@ def load_experiment(
             layers.update(loss.needs(teacher.shape, student.shape).teacher)
             refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
     generators = _generators(recipe, registry, store, settings, corpus, spending, progress)
-    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators)
+    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, dev)
 
 
 def load_corpus(recipe: Recipe, registry: Registry, settings: RunSettings, progress: Progress) -> Corpus:
@@ -67,6 +75,14 @@ def load_corpus(recipe: Recipe, registry: Registry, settings: RunSettings, progr
         check_k(k, len(corpus.labels), recipe.arms)
     progress.say(f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on")
     return corpus
+
+
+def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
+    """Carve 20% of the pool, at most 500 rows, out of it; the same rows for every k and seed."""
+    ranked = sorted(corpus.pool, key=lambda example: content_rank("dev", 0, example))
+    chosen = {example.id for example in ranked[: min(500, len(ranked) // 5)]}
+    pool = tuple(example for example in corpus.pool if example.id not in chosen)
+    return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)
 
 
 def _generators(
@@ -101,4 +117,3 @@ def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress)
         progress.warn(
             f"the student is as large as its teacher ({sizes[0] / 1e6:.1f}M against {sizes[1] / 1e6:.1f}M parameters)"
         )
-

@@ -47,7 +47,9 @@ def show_plugins(console: Console, registry: Registry, name: str | None = None) 
         table.add_row(component.kind, f"[bold]{escape(component.name)}[/bold]", plugin.name, source, component.summary)
     for plugin, _ in chosen:
         if plugin.fault:
-            table.add_row("[red]broken[/red]", "", plugin.name, plugin.distribution, f"[red]{escape(plugin.fault)}[/red]")
+            table.add_row(
+                "[red]broken[/red]", "", plugin.name, plugin.distribution, f"[red]{escape(plugin.fault)}[/red]"
+            )
     console.print(table)
     if name is not None:
         for component, _ in rows:
@@ -78,6 +80,8 @@ def _show_options(console: Console, component: Component) -> None:
     for option, details in component.options.model_fields.items():
         annotation = details.annotation
         kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-        default = "required" if details.default is PydanticUndefined and details.is_required() else repr(details.default)
+        default = (
+            "required" if details.default is PydanticUndefined and details.is_required() else repr(details.default)
+        )
         table.add_row(f"  {option}", escape(kind), escape(default), escape(details.description or ""))
     console.print(table)

@@ -1,11 +1,11 @@
 """A recipe in, distilled students and a table out: Algorithm 1 of CoD, step by step.
 
-    g_t        the teacher, built, fine-tuned once, kept                  load_experiment, finetuned
-    D_k        few-shot originals, one order for each class and seed      originals_by_seed
-    CFGen      counterfactuals that flip the teacher (lines 2 to 5)       counterfactuals_of
-    D_train    k originals, or k/2 and their k/2 CFEs (line 6)            training_sets
-    g_t(x)     the teacher speaks once about each example                 ask_the_teacher
-    g_s        hard + alpha KD + beta LWD, one student a cell             train_students
+g_t        the teacher, built, fine-tuned once, kept                  load_experiment, finetuned
+D_k        few-shot originals, one order for each class and seed      originals_by_seed
+CFGen      counterfactuals that flip the teacher (lines 2 to 5)       counterfactuals_of
+D_train    k originals, or k/2 and their k/2 CFEs (line 6)            training_sets
+g_t(x)     the teacher speaks once about each example                 ask_the_teacher
+g_s        hard + alpha KD + beta LWD, one student a cell             train_students
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.report import Report, RunRecord, current_rows, read_rows, write_reports
+from cod_runner.report import QualityRow, Report, RunRecord, current_rows, read_rows, write_reports
 from cod_runner.run_folder import RunFolder
 from cod_runner.settings import RunSettings, run_path
 from cod_runner.store import Store
 from cod_runner.student import CellTask, train_cell_in_worker
 from cod_runner.teacher import TeacherSource, finetuned
+from cod_runner.trackers import attach_trackers
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def distil(
         record.calls, record.tokens, record.cost = spent(spending)
         folder.write_record(record)
     folder.write_lines(folder.counterfactuals, found.lines)
-    record.quality = found.quality
+    record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found.quality]
     sets = training_sets(cells, originals, found.pairs, redraw=found.redraw)
     warn_of_unequal_arms(sets, progress)
     ask_the_teacher(teacher, sets, experiment, store, progress)
@@ -104,8 +105,24 @@ def distil(
     record.data = {"pool rows": len(corpus.pool), "evaluation rows": len(corpus.evaluation)}
     folder.write_record(record)
     fingerprint = teacher.fingerprint
-    del teacher, experiment.teacher  # the teacher has spoken: its memory is the students' now
-    train_students(recipe, cells, source, fingerprint, sets, found, experiment, folder, registry, store, settings, progress)
+    del teacher, experiment.teacher  # the teacher has spoken; its memory is the students' now
+    train_students(
+        recipe, cells, source, fingerprint, sets, found, experiment, folder, registry, store, settings, progress
+    )
+
+
+def find_counterfactuals(
+    loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
+) -> FoundPairs:
+    """``codrun cfes``: the counterfactuals of a recipe alone, from the ledger or a new search; trains no student."""
+    recipe, store = loaded.recipe, Store()
+    cells = [cell for cell in cells_of(recipe, registry) if cell.arm == "cod"]
+    with RunFolder(run_path(loaded, settings.out)).opened() as folder:
+        experiment = load_experiment(recipe, registry, store, settings, spending_of(recipe, folder), progress)
+        pool = experiment.corpus.pool
+        _, teacher = finetuned(experiment.source, experiment.teacher, pool, registry, store, progress)
+        originals = originals_by_seed(experiment.corpus, recipe.seeds)
+        return counterfactuals_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
 
 
 def ask_the_teacher(
@@ -217,12 +234,6 @@ def warn_of_unequal_arms(sets: Mapping[Any, TrainingSet], progress: Progress) ->
             progress.warn(f"k={k}, seed {seed}: {chosen.outside} originals of `cod` lie outside what `plain` has")
         if arm == "cod" and chosen.pair_yield < 0.9:
             progress.warn(f"k={k}, seed {seed}: only {chosen.pair_yield:.0%} of the originals gave a counterfactual")
-
-
-def attach_trackers(recipe: Recipe, registry: Registry) -> None:
-    """Let the trackers that the recipe names observe the run."""
-    for use in recipe.trackers:
-        registry.attach(use.use, registry.build("tracker", use.use, use.options, BuildContext()))
 
 
 def default_jobs(device: str) -> int:

@@ -15,9 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import CodrunError
+from cod_runner.recipe import LoadedRecipe
+from cod_runner.report import RunRecord
 from cod_runner.store import lock, write_whole
 
 LOG = logging.getLogger("codrun")
+KEPT_BETWEEN_CALLS = (
+    "started",
+    "finished",
+    "seconds",
+    "calls",
+    "tokens",
+    "cost",
+    "teacher",
+    "data",
+    "notes",
+    "quality",
+)
 
 
 class RunFolder:
@@ -52,12 +66,48 @@ class RunFolder:
                 LOG.removeHandler(handler)
                 handler.close()
 
+    def begin(self, loaded: LoadedRecipe, cell_keys: list[str]) -> RunRecord:
+        """Keep the resolved recipe, and take up the record of an earlier call, if there was one."""
+        write_whole(self.recipe, loaded.to_yaml())
+        earlier = {}
+        if self.record.exists():
+            try:
+                earlier = json.loads(self.record.read_text(encoding="utf-8"))
+            except json.JSONDecodeError:
+                LOG.warning("run.json was not whole and is begun anew")
+        kept = {name: earlier[name] for name in KEPT_BETWEEN_CALLS if name in earlier}
+        counterfactuals = loaded.recipe.counterfactuals
+        return RunRecord.model_validate(
+            {
+                "started": now(),
+                **kept,
+                **provenance(),
+                "recipe": loaded.recipe.name,
+                "profile": loaded.profile,
+                "command": f"codrun {loaded.path}" + (f" --profile {loaded.profile}" if loaded.profile else ""),
+                "cell_keys": cell_keys,
+                "optimistic": loaded.recipe.evaluate.select == "best_reported",
+                "verified": counterfactuals is None
+                or (counterfactuals.verify and counterfactuals.on_failure != "keep_unverified"),
+            }
+        )
+
+    def write_record(self, record: RunRecord) -> None:
+        """Replace ``run.json``."""
+        write_whole(self.record, json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+    def lines(self, path: Path) -> list[dict[str, Any]]:
+        """Read JSON lines that ``write_lines`` wrote; none where the file is missing."""
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
     def finished_rows(self) -> dict[str, dict[str, Any]]:
         """The last whole line of each key in ``cells.jsonl``; a torn line is ignored."""
         rows: dict[str, dict[str, Any]] = {}
         if not self.cells.exists():
             return rows
-        for line in self.cells.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self.cells.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:

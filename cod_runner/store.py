@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,37 @@ class Store:
     @property
     def signals(self) -> Path:
         return self.folder("signals")
+
+    def entries(self) -> list[StoreEntry]:
+        """What is kept, the largest first; each fine-tuned teacher on its own."""
+        found = []
+        for folder in sorted(self.root.iterdir()) if self.root.exists() else []:
+            parts = [path for path in folder.iterdir() if path.is_dir()] if folder.name == "teachers" else [folder]
+            found += [StoreEntry(str(path.relative_to(self.root)), _size(path)) for path in parts]
+        return sorted(found, key=lambda entry: -entry.bytes)
+
+    def prune(self, name: str) -> int:
+        """Delete one entry and return the bytes it took; raises :class:`CodrunError` for a name that is none."""
+        for entry in self.entries():
+            if entry.name == name:
+                path = self.root / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+                return entry.bytes
+        raise CodrunError(f"the store holds nothing named `{name}`; `codrun store list` shows what it holds")
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """One thing that is kept."""
+
+    name: str
+    bytes: int
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -23,6 +23,7 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.store import Store, folder_written_whole
 from cod_runner.teacher import TeacherSource
+from cod_runner.trackers import attach_trackers
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def train_cell_in_worker(task: CellTask) -> dict[str, Any]:
     if _worker_registry is None:
         logging.getLogger("codrun").addHandler(logging.NullHandler())
         _worker_registry = Registry.discover()
-        _worker_registry.attach_trackers(task.recipe)
+        attach_trackers(task.recipe, _worker_registry)
     return train_cell(task, _worker_registry)
 
 
@@ -97,9 +98,7 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
     )
     trained = time.monotonic()
     predictions = _predictions(student, task.evaluation, signals, device, recipe.train.precision)
-    metrics = {
-        use.use: float(_metric(registry, use.use, use.options)(predictions)) for use in recipe.evaluate.metrics
-    }
+    metrics = {use.use: float(_metric(registry, use.use, use.options)(predictions)) for use in recipe.evaluate.metrics}
     with folder_written_whole(task.students / cell.name) as folder:
         student.save(folder)
     return {

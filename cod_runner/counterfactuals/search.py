@@ -57,7 +57,7 @@ class PairSearch:
         places = [0] * len(orders)
         total = wanted * len(orders)
         while True:
-            pending = []
+            pending: list[Example] = []
             for number, order in enumerate(orders):
                 short = wanted - sum(example.id in pairs for example in order[: places[number]])
                 if self.settings.on_failure != "redraw":

@@ -180,3 +180,4 @@ def _fit(
                 f"what a loss fits before training turned infinite or NaN in pass {epoch} at a rate of {lr:g}; "
                 "give that loss a smaller one"
             )
+    optimiser.zero_grad(set_to_none=True)  # what is left would be added to the first step with the student

@@ -15,7 +15,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 def _folder_name(value: str) -> str:
     if not NAME.fullmatch(value) or ".." in value:
-        raise ValueError("becomes the name of a folder: letters, digits, `.`, `_`, `-`, `+`, no `..`, 100 at most")
+        raise ValueError("cannot name a folder; use letters, digits, `.`, `_`, `-` and `+`, no `..`, 100 at most")
     return value
 
 

@@ -1,0 +1,140 @@
+"""Lines 2 to 5 of Algorithm 1 for a whole recipe: the pairs that its cells need, from the ledger or a new search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cod_runner.api import Classifier, Example
+from cod_runner.cells import Cell, counterfactual_identity
+from cod_runner.counterfactuals import Pair, PairLedger, PairOutcome, PairSearch, Quality, quality_table
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_view import CachedTeacher
+from cod_runner.experiment import Experiment
+from cod_runner.fewshot import TrainingSet
+from cod_runner.progress import Progress
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
+from cod_runner.store import Store
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """Every pair of a run, and what was searched on the way."""
+
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
+    """By the original's id."""
+    outcomes: Mapping[str, PairOutcome] = field(default_factory=dict)
+    """By the original's id, failures included, in the order they were searched."""
+    examples: Mapping[str, Example] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    redraw: bool = True
+
+    @property
+    def quality(self) -> list[Quality]:
+        """The field's measures of all outcomes; none where nothing was searched."""
+        return quality_table(list(self.outcomes.values())) if self.outcomes else []
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of ``counterfactuals.jsonl``."""
+        return [self._line(source, outcome) for source, outcome in self.outcomes.items()]
+
+    def facts(self, chosen: TrainingSet) -> dict[str, Any]:
+        """What a cell's row tells of its training set."""
+        originals = [row for row in chosen.rows if not row.is_counterfactual]
+        disagree = sum(
+            outcome.teacher_before.index(max(outcome.teacher_before)) != row.label
+            for row in originals
+            if (outcome := self.outcomes.get(row.id)) is not None
+        )
+        facts: dict[str, Any] = {"redrawn": chosen.redrawn, "yield": round(chosen.pair_yield, 4)}
+        if len(originals) < len(chosen.rows):
+            facts["teacher_disagrees_with_gold"] = disagree
+        return facts
+
+    def _line(self, source: str, outcome: PairOutcome) -> dict[str, Any]:
+        name = self.labels.__getitem__
+        return {
+            "pair_id": f"{source}~cf",
+            "source_id": source,
+            "original": outcome.original,
+            "counterfactual": outcome.counterfactual,
+            "gold": name(self.examples[source].label),
+            "from_label": name(outcome.from_label),
+            "target": name(outcome.target),
+            "label": None if outcome.label is None else name(outcome.label),
+            "teacher_before": _rounded(outcome.teacher_before),
+            "teacher_after": _rounded(outcome.teacher_after),
+            "verified": outcome.verified,
+            "edits": outcome.edits,
+            "minimality": None if outcome.minimality is None else round(outcome.minimality, 6),
+            "generator": outcome.generator,
+            "attempts": [
+                {
+                    "text": attempt.input,
+                    "generator": attempt.generator,
+                    "round": attempt.round,
+                    "reason": attempt.reason,
+                    "teacher": _rounded(attempt.probabilities),
+                    "edits": attempt.edits,
+                    "tier": attempt.tier,
+                    "usd": attempt.usd,
+                }
+                for attempt in outcome.attempts
+            ],
+            "reasons": outcome.reasons,
+        }
+
+
+def counterfactuals_of(
+    recipe: Recipe,
+    cells: Sequence[Cell],
+    originals: Mapping[int, Sequence[Sequence[Example]]],
+    experiment: Experiment,
+    teacher: Classifier,
+    registry: Registry,
+    store: Store,
+    progress: Progress,
+) -> FoundPairs:
+    """Walk the originals of every seed until each class has as many pairs as the largest k wants."""
+    largest = {cell.seed: 0 for cell in cells if cell.arm == "cod"}
+    for cell in cells:
+        if cell.arm == "cod":
+            largest[cell.seed] = max(largest[cell.seed], cell.k)
+    if not largest or recipe.counterfactuals is None:
+        return FoundPairs()
+    settings = recipe.counterfactuals
+    view = CachedTeacher(teacher, SignalStore(store.signals), experiment.source.device)
+    search = PairSearch(
+        experiment.generators,
+        view,
+        teacher.fingerprint,
+        settings,
+        counterfactual_identity(recipe, registry),
+        PairLedger(store.folder("pairs") / "pairs.sqlite"),
+    )
+    pairs: dict[str, Pair] = {}
+    wanted_in_all = sum(k // 2 for k in largest.values())
+    with progress.bar("finding counterfactuals") as step:
+        step(0, wanted_in_all)
+        for seed, k in largest.items():
+            before = len(pairs)
+            pairs.update(
+                search.walk(
+                    originals[seed],
+                    k // 2 // len(experiment.corpus.labels),
+                    lambda done, total, before=before: step(min(before + done, wanted_in_all), wanted_in_all),  # type: ignore[misc]
+                )
+            )
+    flipped = sum(outcome.verified for outcome in search.outcomes.values())
+    progress.say(f"counterfactuals: {flipped} verified flips of {len(search.outcomes)} originals")
+    if not settings.verify:
+        progress.warn("counterfactuals are unverified (`verify: false`): the teacher was not asked whether they flip")
+    examples = {example.id: example for order in originals.values() for rows in order for example in rows}
+    return FoundPairs(pairs, search.outcomes, examples, experiment.corpus.labels, settings.on_failure == "redraw")
+
+
+def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:
+    return None if probabilities is None else [round(value, 6) for value in probabilities]
