@@ -100,7 +100,7 @@ def _parent(extends: Node, visited: list[Path], faults: list[Fault]) -> Path | N
     path = _absolute(extends.mark.source.folder / Path(name).expanduser())
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is not there"
-        others = [each.name for each in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        others = [each.name for each in path.parent.glob("*.y*ml") if each.resolve() not in visited]
         hint = nearest(path.name, others) if not path.is_dir() else ""
         faults.append(extends.mark.fault(f"the parent {quoted(name)} {what}{hint}"))
         return None

@@ -68,7 +68,9 @@ def load_recipe(
     if profile is not None and profile not in profiles:
         hint = nearest(profile, profiles) or "; the recipe has no profiles"
         faults.append(_flag("profile").fault(f"no profile is named {quoted(profile)}{hint}"))
-    running = _with_overrides(profiles.get(profile or "", base), overrides, validator, faults)
+    running = profiles.get(profile or "", base)
+    if overrides:  # an item of a list that is there by default can be addressed too
+        running = _with_overrides(validator.completed(running), overrides, validator, faults)
     running = _with_flags(running, flags, validator, faults)
 
     written = validator.check(base)

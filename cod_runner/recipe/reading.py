@@ -88,12 +88,12 @@ def _decoded(raw: bytes, source: Source) -> str:
     start = Mark(source)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _Unreadable(start.fault("is UTF-16 text; save it as UTF-8"))
+    if b"\0" in raw:
+        raise _Unreadable(start.fault("is a binary file, not YAML"))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8", errors="replace")
-        if b"\0" in raw:
-            raise _Unreadable(start.fault("is a binary file, not YAML")) from error
         mark = _mark_after(before, source)
         raise _Unreadable(mark.fault(f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8")) from error
 
@@ -107,8 +107,6 @@ def read_text(text: str, source: Source, faults: list[Fault]) -> Node | None:
     wrong = _FORBIDDEN.search(text)
     if wrong:
         mark = _mark_after(text[: wrong.start()], source)
-        if wrong.group() == "\0":
-            raise _Unreadable(mark.fault("is a binary file, not YAML"))
         raise _Unreadable(mark.fault(f"the control character U+{ord(wrong.group()):04X} is not allowed in YAML"))
     try:
         return _Composer(yaml.parse(text, Loader=_LOADER), source, faults).document()

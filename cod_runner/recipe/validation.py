@@ -64,14 +64,19 @@ class Validator:
             models = [self._registry.find(kind, use).options]
         return [group for model in models for group in getattr(model, "alternatives", ())]
 
-    def check(self, root: Mapping) -> Checked:
-        """Everything that the grammar and the components' options have to say about a whole recipe."""
+    def completed(self, root: Mapping) -> Mapping:
+        """The tree with the components that a recipe need not name; they stand at the root's position."""
         defaults = {
             "executor": Recipe.model_fields["executor"].default.use,
             "evaluate": {"metrics": [metric.use for metric in Evaluate().metrics]},
         }
         tree = merge(from_plain(defaults, root.mark), _without_blanks(root, ()), (), self.alternatives)
         assert isinstance(tree, Mapping)
+        return tree
+
+    def check(self, root: Mapping) -> Checked:
+        """Everything that the grammar and the components' options have to say about a whole recipe."""
+        tree = self.completed(root)
         checked = Checked(tree)
         data = plain(tree)
         for place, kind, node in _components(tree):

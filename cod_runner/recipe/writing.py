@@ -10,6 +10,10 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.reading import resolve
 
 
+_LINE_ENDS = frozenset("\r\x85\u2028\u2029")
+"""Read back as they are only from double quotes."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes whatever YAML 1.2 would not read back as text, and writes no anchors."""
 
@@ -18,7 +22,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = None if isinstance(resolve(value), str) else '"'
+    style = None if isinstance(resolve(value), str) and not _LINE_ENDS & set(value) else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
