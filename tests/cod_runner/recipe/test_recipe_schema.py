@@ -1,0 +1,126 @@
+"""The JSON Schema for editors says of a recipe what the loader says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import ConfigDict
+
+from cod_runner.api import Component, Options, hookimpl
+from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.schema import json_schema
+from cod_runner.registry import Registry
+
+Faults = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def complaints(registry: Registry) -> Faults:
+    """The places that the schema objects to in a YAML text."""
+    schema = json_schema(registry)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    return lambda text: [error.json_path for error in validator.iter_errors(yaml.safe_load(text))]
+
+
+def test_it_is_json_and_every_reference_leads_somewhere(registry: Registry) -> None:
+    schema = json_schema(registry)
+    text = json.dumps(schema)
+    for reference in _references(schema):
+        assert reference.removeprefix("#/$defs/") in schema["$defs"]
+    assert "the file" in text and "peak learning rate" in text and "the loss kd" in text
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for each in node.values():
+            yield from _references(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _references(each)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "",
+        "train: {steps: 5, betas: [0.9, 0.98]}\nexecutor: processes\ntrackers: [{use: log}]",
+        "evaluate: {metrics: [kl, {use: ece}]}\narms: [plain]",
+        "expect: [{gain: kl, method: kd, k: 8, at_least: 0}]",
+        "profiles: {ci: {k: [8], student: {layers_from_teacher: [1]}, train: {lr: null}, dataset: preset}, no: null}",
+    ],
+)
+def test_valid_recipes_are_valid(
+    added: str, recipe: str, complaints: Faults, load: Callable[..., LoadedRecipe]
+) -> None:
+    text = f"{recipe}{added}\n"
+    load(text)
+    assert complaints(text) == []
+
+
+def test_children_and_fragments_are_partial(complaints: Faults) -> None:
+    assert complaints("extends: _base.yaml\nrecipe: 1\nstudent: {max_length: 9}\nmethods: {lwd: null}") == []
+    assert complaints("dataset: {path: x.csv}\ncounterfactuals: {verify: false}") == []
+    assert complaints("extends: _base.yaml\nstudent: {max_lenght: 9}") == ["$.student"]
+
+
+def test_resolved_recipes_are_valid(recipe: str, complaints: Faults, load: Callable[..., LoadedRecipe]) -> None:
+    text = load(recipe + "train: {steps: 5}\n").to_yaml()
+    assert complaints(text) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("recipe: 1", "recipe: 2", "$.recipe"),
+        ("k: [8, 16]", "k: [1]", "$.k[0]"),
+        ("k: [8, 16]\n", "", "$"),
+        ("use: csv", "use: cvs", "$.dataset"),
+        ("path: data.csv", "paht: data.csv", "$.dataset"),
+        ("weight: 20", "weight: -1", "$.methods.kd[1]"),
+        ("temperature: 2", "temperature: hot", "$.methods.kd[1]"),
+        ("{use: csv, path: data.csv, labels: [negative, positive]}", "csv", "$.dataset"),
+        ("[lexicon]", "[]", "$.counterfactuals"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\ntrian: {}", "$"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\ntrain: {epoch: 1}", "$.train"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nprofiles: {x: {trian: {}}}", "$.profiles.x"),
+    ],
+)
+def test_faults_are_found(old: str, new: str, place: str, recipe: str, complaints: Faults) -> None:
+    assert old in recipe
+    assert complaints(recipe.replace(old, new, 1)) == [place]
+
+
+class Odd:
+    pass
+
+
+class OddOptions(Options):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    needed: int
+    odd: Odd | None = None
+
+
+class OddPlugin:
+    @staticmethod
+    @hookimpl
+    def codrun_components() -> Iterator[Component]:
+        yield Component("loss", "odd", OddOptions, "nowhere:Nothing", "an option that JSON Schema has no word for")
+
+
+def test_a_plugin_without_a_schema_of_its_own_spoils_nothing(registry: Registry) -> None:
+    registry.register("odd", "odd", OddPlugin)
+    schema = json_schema(registry)
+    assert schema["$defs"]["loss.odd"]["required"] == ["use", "needed"]
+    assert "odd" not in schema["$defs"]["loss"]["anyOf"][0]["enum"]
+
+
+def test_a_registry_without_components_has_a_schema_too() -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema(Registry()))
