@@ -24,7 +24,7 @@ def _located(value: str, info: ValidationInfo) -> str:
         return value
     folder = Path((info.context or {}).get("folder") or ".")
     path = folder / Path(value).expanduser()
-    if value.startswith(("./", "../", "~", "/")) or value in (".", "..") or path.is_dir():
+    if value.startswith(("./", "../", "~", "/")) or value in (".", "..") or (value and path.is_dir()):
         return str(path.absolute())
     if not _HUB_NAME.fullmatch(value) or ".." in value:
         raise ValueError(
