@@ -1,0 +1,122 @@
+"""Reads a model's answer as tolerantly as it can be read without guessing.
+
+JSON, fenced JSON, JSON amid prose, tags over several lines, plain text. Whether the result is any good is for the
+pipeline to judge: a refusal, say, is passed on as it stands.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+KEYS = ("counterfactual", "edited_text", "edited", "rewritten", "rewritten_text", "output", "answer", "result", "text")
+THOUGHTS = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n?(.*?)(?:```|\Z)", re.DOTALL)
+TAG = re.compile(r"<(counterfactual|edited|rewritten|new|output|answer|text)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+PREAMBLE = re.compile(
+    r"\A\s*(?:(?:sure|certainly|of course|okay|ok|absolutely)\b[^\n:]{0,80}[:!.,][ \t]*)?"
+    r"(?:(?:here(?:'s|’s| is| are)|below is|this is|the (?:edited|rewritten|modified|revised|new)|"
+    r"(?:edited|rewritten|modified|revised|new|changed) (?:text|sentence|version|review)|"
+    r"counterfactual|output|answer|result|rewrite)\b[^\n:]{0,100}:[ \t]*\n*)?",
+    re.IGNORECASE,
+)
+NOTE = re.compile(
+    r"\n\s*\n\s*[*_(\[]*(?:note|explanation|reasoning|changes?|i (?:changed|replaced|kept)|this (?:changes|version))\b.*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“", "`": "`"}
+LONGEST_JSON = 200_000
+
+
+def read_answer(text: str, original: str) -> str:
+    """The candidate in a model's answer; "" where it holds none."""
+    text = THOUGHTS.sub("", text).strip()
+    if not text:
+        return ""
+    structured = _from_json(text)
+    if structured is None:
+        tagged = TAG.search(text)
+        structured = tagged[2] if tagged else None
+    if structured is not None:
+        return _tidied(structured, original)
+    if _is_broken_json(text):
+        return ""
+    return _tidied(_from_prose(text, original), original)
+
+
+def _from_json(text: str) -> str | None:
+    fences = [found[1].strip() for found in FENCE.finditer(text)]
+    for piece in (text, *fences, *_braced(text)):
+        found = _candidate(_loaded(piece))
+        if found is not None:
+            return found
+    return None
+
+
+def _loaded(piece: str) -> Any:
+    piece = piece.strip()
+    if len(piece) > LONGEST_JSON or piece[:1] not in ("{", "[", '"'):
+        return None
+    try:
+        return json.loads(piece, strict=False)  # models put raw line breaks into strings
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(piece) if piece[0] == "{" else None  # single quotes, trailing commas
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _candidate(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value:
+        return _candidate(value[0])
+    if isinstance(value, dict):
+        named = {str(key).lower(): content for key, content in value.items()}
+        for key in KEYS:
+            if isinstance(named.get(key), str):
+                return str(named[key])
+        strings = [content for content in value.values() if isinstance(content, str)]
+        if len(strings) == 1:
+            return str(strings[0])
+    return None
+
+
+def _braced(text: str) -> list[str]:
+    """From the first brace to the last, for JSON amid prose."""
+    start, end = text.find("{"), text.rfind("}")
+    return [text[start : end + 1]] if 0 <= start < end else []
+
+
+def _is_broken_json(text: str) -> bool:
+    """The answer set out to be our JSON object and never became one: cut off, or malformed."""
+    bare = re.sub(r"\A```[\w-]*\s*", "", text)
+    return bool(re.match(r"[{\[]\s*[\"'“](?:" + "|".join(KEYS) + r")[\"'”]?\s*:", bare, re.IGNORECASE))
+
+
+def _from_prose(text: str, original: str) -> str:
+    fence = FENCE.search(text)
+    if fence and fence[1].strip():
+        text = fence[1].strip()
+    without = PREAMBLE.sub("", text, count=1)
+    # nothing but a preamble is passed on: the pipeline has a name for it
+    text = NOTE.sub("", without).strip() or text
+    if "\n" not in original.strip():
+        text = re.split(r"\n\s*\n", text, maxsplit=1)[0]
+    return text
+
+
+def _tidied(text: str, original: str) -> str:
+    text = text.strip()
+    if "\n" not in original.strip():
+        text = re.sub(r"\s*[\r\n]+\s*", " ", text)
+    for mark in ("**", *QUOTES):
+        closing = QUOTES.get(mark, mark)
+        wrapped = len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(closing)
+        inside = text[len(mark) : -len(closing)]
+        if wrapped and mark not in inside and not original.strip().startswith(mark):
+            text = inside.strip()
+    return text
