@@ -271,7 +271,7 @@ class Classifier(Protocol):
 
     def forward(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs:
         """Logits, and the hidden states of the layers asked for (0 enters block 1; i leaves block i; the last
-        one after the final norm)."""
+        one after the final norm). In eval mode and for logits alone the engine calls it from several threads."""
         ...
 
     def __call__(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs: ...

@@ -6,14 +6,19 @@ Here every batch has 16 rows, and its length is the input's own rounded up to 16
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
 from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.rows import Row, unpadded
-from cod_runner.engine.threads import threads
+from cod_runner.engine.threads import cores, threads
+
+Batch = TypeVar("Batch")
+Answer = TypeVar("Answer")
 
 ROWS = 16
 LENGTH_MULTIPLE = 16
@@ -31,7 +36,6 @@ def fixed_batches(encoded: Sequence[Encoded]) -> Iterator[tuple[list[int], list[
             yield real, rows + [rows[-1]] * (ROWS - len(rows))
 
 
-@torch.no_grad()
 def each_row(
     classifier: Classifier,
     inputs: Sequence[Input],
@@ -41,17 +45,44 @@ def each_row(
 ) -> Iterator[list[tuple[int, Encoded, Row]]]:
     """One list a batch: (position in ``inputs``, encoding, what was said), float32, without dropout or autocast.
 
-    On one CPU thread: more of them would add sums in another order.
+    Each batch is computed by one CPU thread: more of them would add sums in another order. Where only logits are
+    wanted, several batches are under way at once, one on each core.
     """
     encoded = classifier.encode(inputs)
     classifier.eval()
-    done = 0
-    for positions, rows in fixed_batches(encoded):
-        with threads(1):
-            batch = {name: value.to(device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
-            outputs = classifier(batch, hidden=layers)
+
+    def said(batch: tuple[list[int], list[Encoded]]) -> list[tuple[int, Encoded, Row]]:
+        positions, rows = batch
+        torch.set_num_threads(1)  # holds for the thread that calls it
+        with torch.no_grad():
+            padded = {name: value.to(device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
+            outputs = classifier(padded, hidden=layers)
         real = rows[: len(positions)]
-        said = unpadded(outputs, [len(one.ids) for one in real])
-        yield list(zip(positions, real, said, strict=True))
-        done += len(positions)
-        progress(done, len(inputs))
+        return list(zip(positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))
+
+    at_once = cores() if torch.device(device).type == "cpu" and not layers else 1
+    done = 0
+    with threads(1):
+        for answered in _in_order(said, fixed_batches(encoded), at_once):
+            done += len(answered)
+            yield answered
+            progress(done, len(inputs))
+
+
+def _in_order(work: Callable[[Batch], Answer], batches: Iterator[Batch], at_once: int) -> Iterator[Answer]:
+    """``work`` on each batch, results in the order of the batches, few of them waiting in memory."""
+    if at_once == 1:
+        yield from map(work, batches)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[Future[Answer]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > 2 * at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

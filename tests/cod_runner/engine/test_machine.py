@@ -12,7 +12,7 @@ from cod_runner.engine.threads import threads
 
 
 def test_streams_are_apart_and_the_same_everywhere() -> None:
-    names = [("order", 1), ("order", 2), ("bind", "kd"), ("dropout",), ()]
+    names: list[tuple[str | int, ...]] = [("order", 1), ("order", 2), ("bind", "kd"), ("dropout",), ()]
     seeds = {derived_seed(seed, *name) for seed in range(3) for name in names}
     assert len(seeds) == 15 and all(0 <= seed < 2**63 for seed in seeds)
     assert derived_seed(0, "dropout") == 6310576905996076744  # pinned: every stored result hangs on it

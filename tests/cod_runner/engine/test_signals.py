@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cod_runner.api import CodrunError, Outputs
+from cod_runner.engine import fixed_batches
 from cod_runner.engine.rows import laid_out_as, padded, unpadded
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
@@ -55,6 +56,22 @@ def test_signals_are_equal_bit_for_bit_in_any_company_and_order(tmp_path: Path, 
         ours, theirs = first.outputs([text], (0, 2, 3)), second.outputs([text], (0, 2, 3))
         assert torch.equal(ours.logits, theirs.logits)
         assert all(torch.equal(ours.hidden[layer], theirs.hidden[layer]) for layer in (0, 2, 3))
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_logits_come_in_order_and_equal_bits_however_many_threads_compute_them(
+    tmp_path: Path, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixed_batches, "cores", lambda: cores)
+    teacher = a_teacher()
+    alone, together = SignalStore(tmp_path / "alone"), SignalStore(tmp_path / "together")
+    alone.add(teacher, TEXTS, (1,), device="cpu")  # hidden states are computed one batch after the other
+    done: list[tuple[int, int]] = []
+    together.add(teacher, TEXTS, (), device="cpu", progress=lambda *at: done.append(at))
+    assert done == sorted(done) and done[-1] == (len(set(TEXTS)), len(set(TEXTS)))
+    first, second = (store.reader(teacher.fingerprint).logits(TEXTS) for store in (alone, together))
+    assert torch.equal(first, second)
+    assert not teacher.training and torch.is_grad_enabled()
 
 
 @pytest.mark.parametrize("padding", ["right", "left"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, BuildContext, CodrunError, ModelShape, Outputs
+from cod_runner.api import Batch, BuildContext, CodrunError, Loss, ModelShape, Outputs
 from cod_runner.testing.classifiers import TextClassifier
 from cod_runner.testing.losses import PAIRED, check_loss, loss_case
 from codrun_losses.kd import KD
@@ -26,7 +28,7 @@ from codrun_losses.plugin import (
 )
 
 CONTEXT = BuildContext()
-EVERY_LOSS = {
+EVERY_LOSS: dict[str, Callable[[], Loss]] = {
     "hard": lambda: Hard(HardOptions(), CONTEXT),
     "hard smoothed": lambda: Hard(HardOptions(label_smoothing=0.1), CONTEXT),
     "kd": lambda: KD(KDOptions(), CONTEXT),
@@ -160,10 +162,11 @@ def test_lwd_in_float64_over_real_tokens_layers_and_width() -> None:
     case = loss_case(LWD(LWDOptions(layers=[(1, 2), (2, 4)]), CONTEXT))
     loss = case.loss
     assert isinstance(loss, LWD)
+    projections: Any = list(loss.projections)
     for row, example in enumerate(PAIRED):
         tokens = len(str(example.input).split())
         by_layer = []
-        for (ours, theirs), projection in zip(loss.pairs, loss.projections, strict=True):
+        for (ours, theirs), projection in zip(loss.pairs, projections, strict=True):
             weight, bias = projection.weight.detach().double(), projection.bias.detach().double()
             squares = [
                 ((weight @ case.student.hidden[ours][row, at].double() + bias)
@@ -183,7 +186,8 @@ def test_lwd_is_the_same_whichever_side_the_student_pads_on(pool: str, side: str
     student = TextClassifier(texts=texts, width=8, seed=3, padding=side)
     loss = LWD(LWDOptions(pool=pool, layers=[(1, 1), (2, 2)]), CONTEXT)
     case = loss_case(loss, student=student, teacher=teacher)
-    for projection in loss.projections:
+    projections: Any = list(loss.projections)
+    for projection in projections:
         nn.init.eye_(projection.weight)
         nn.init.zeros_(projection.bias)
     alike = pool != "cls" or side == "right"  # a student that pads on the left reads the last token, not the first
@@ -214,7 +218,7 @@ def test_a_layer_that_is_not_there_is_named() -> None:
         lambda: LWDOptions(layers=[]),
         lambda: LWDOptions(layers=[(-1, 2)]),
         lambda: LWDOptions(pool="max"),
-        lambda: KDOptions(temprature=2.0),
+        lambda: KDOptions.model_validate({"temprature": 2.0}),
     ],
 )
 def test_options_out_of_range_are_refused(options: object) -> None:
