@@ -184,7 +184,7 @@ def test_an_observer_of_the_broken_plugin_is_not_called() -> None:
     registry = Registry()
     registry.register("bad", "bad", BrokenObserver)
     assert registry.register("watch", "watch", Observer).fault is None
-    registry.hook.codrun_run_finished(summary={})
+    registry.hook.codrun_run_finished(summary={}, folder=Path())
     assert called == ["working"]
 
 
@@ -283,7 +283,7 @@ def test_observers_get_what_the_hooks_promise() -> None:
     registry.attach("tracker", Tracker())  # attached once, however often it is asked for
     registry.hook.codrun_step(cell={}, step=1, losses={"kd": 0.5})
     registry.hook.codrun_cell_finished(row={})
-    registry.hook.codrun_run_finished(summary={"cells": 4})
+    registry.hook.codrun_run_finished(summary={"cells": 4}, folder=Path())
     assert seen == [("step", (1, {"kd": 0.5})), ("finished", {"cells": 4})]
 
 
