@@ -1,0 +1,86 @@
+"""As much English grammar as an edit needs: closed classes of words, and whether a word is used as a verb or a noun."""
+
+from __future__ import annotations
+
+from codrun_lexicon.opposites import Kind, Opposites
+from codrun_lexicon.text import Sentence
+
+DETERMINERS = frozenset(
+    "a an the this that these those its his her their our your my some any no every each another such both all "
+    "what whose".split()
+)
+POSSESSIVES = frozenset("its his her their our your my".split())
+PREPOSITIONS = frozenset(
+    "of in on with without for from by at as about into through between over under than like toward towards "
+    "against among beyond despite".split()
+)
+SUBJECTS = frozenset("i you he she it we they who that which this there".split())
+PLURAL_SUBJECTS = frozenset("i you we they".split())
+BE = frozenset("is are was were am".split())
+BE_CONTRACTED = frozenset("it's that's there's he's she's they're we're you're i'm".split())
+MODALS = frozenset("can could will would should must may might".split())
+AUXILIARIES = MODALS | {"does", "did", "do"}
+HAVE = frozenset("have has had".split())
+NEGATIONS = frozenset(
+    "not n't never no nothing none nobody nor neither cannot hardly barely scarcely rarely seldom without".split()
+)
+FOCUS = frozenset("only just merely simply alone".split())
+"""After these a ``not`` does not deny: ``not only``."""
+JOINING = frozenset("and or but yet".split())
+PARTICIPLES = frozenset("been made seen done given taken become gone got shown found kept left lost won put".split())
+VERBS = {
+    **{f"{verb}s": verb for verb in (
+        "make keep give take get feel look work play offer deliver capture prove come bring find know show tell let "
+        "leave seem deserve hold pull provide create manage remain stay add earn hit build explore allow run live "
+        "rise grow turn use need want think mean sound become draw lead tap convey create explore understand "
+        "transport combine balance mix blend merit reward generate sustain maintain justify strike raise"
+    ).split()},
+    "goes": "go", "does": "do", "has": "have", "reaches": "reach", "touches": "touch", "carries": "carry",
+    "achieves": "achieve", "manages": "manage", "teaches": "teach", "expresses": "express",
+}  # fmt: skip
+"""The third person of common verbs that are no words of praise or blame, to their base form."""
+NOUNS_TOO = frozenset("looks works plays shows needs turns uses means sounds leads strikes hits runs".split())
+
+
+def denies(word: str) -> bool:
+    """Whether a word is a negation, ``isn't`` included."""
+    return word in NEGATIONS or word.endswith("n't")
+
+
+def is_adverb(word: str) -> bool:
+    """By its ending, unless it is one of the adjectives in -ly, or names a degree."""
+    adjectives = ("lovely", "friendly", "silly", "ugly", "lively", "lonely", "only", "family", "early", "likely", "holy")
+    return (word.endswith("ly") and word not in adjectives) or word in {"very", "quite", "so", "too", "rather", "really"}
+
+
+def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: Opposites) -> bool:
+    """Whether the token is used as this kind, among all the kinds that its spelling may be."""
+    if len({one.part for one in kinds}) == 1 and kind.part != "verb":
+        return True
+    left, right = sentence.lower(place - 1), sentence.lower(place + 1)
+    after_verb_sign = left in MODALS | {"to", "not", "n't", "does", "do", "did", "never"} or left.endswith("n't")
+    nominal_left = left in DETERMINERS or left in PREPOSITIONS or _adjective(left, listed)
+    other_parts = {one.part for one in kinds} - {kind.part}
+    if kind.part == "verb":
+        if kind.form == "base":
+            return after_verb_sign or left in PLURAL_SUBJECTS or (left == "who" and not other_parts)
+        if kind.form == "s":
+            return not nominal_left and left not in MODALS
+        return True
+    if kind.part in {"noun", "mass noun"}:
+        if after_verb_sign or (left in SUBJECTS and left not in DETERMINERS):
+            return False
+        if "adjective" in other_parts:
+            return _ends_phrase(right) and left not in BE | BE_CONTRACTED and not is_adverb(left)
+        return nominal_left or left in JOINING or right == "of" or kind.form == "plural" or not other_parts
+    if kind.part == "adjective" and other_parts & {"noun", "mass noun"}:
+        return not _ends_phrase(right) or left in BE | BE_CONTRACTED or is_adverb(left)
+    return not after_verb_sign or kind.part != "adjective"
+
+
+def _adjective(word: str, listed: Opposites) -> bool:
+    return any(kind.part == "adjective" for kind in listed.kinds(word)) if word else False
+
+
+def _ends_phrase(right: str) -> bool:
+    return not right[:1].isalnum() or right in PREPOSITIONS | JOINING | BE | SUBJECTS | AUXILIARIES | HAVE | {"to"}

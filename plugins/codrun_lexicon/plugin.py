@@ -1,0 +1,20 @@
+"""Declares the generator `lexicon`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cod_runner.api import Component, hookimpl
+from codrun_lexicon.options import LexiconOptions
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        kind="generator",
+        name="lexicon",
+        options=LexiconOptions,
+        build="codrun_lexicon.generator:Lexicon",
+        summary="opposites, denials and swapped words, steered by the teacher; needs no other model and no network",
+        identity="codrun_lexicon.identity:of_lexicon",
+    )

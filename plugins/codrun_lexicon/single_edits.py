@@ -1,0 +1,142 @@
+"""Everything that one edit can do to a text, natural edits in lower tiers than odd ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cod_runner.api import Attribution, Request
+from codrun_lexicon.grammar import DETERMINERS, JOINING, NEGATIONS, fits, is_adverb
+from codrun_lexicon.negation import affirmations, negations, with_and_without
+from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposites
+from codrun_lexicon.substitutes import Substitutes
+from codrun_lexicon.text import Edit, Sentence, delete, insert_before, swap
+from codrun_lexicon.valence import Leaning
+
+OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD = range(5)
+"""Tiers: a listed opposite; a denial or a swap heard before; a swap of one part of speech; words or clauses left out;
+whatever else flips the teacher."""
+TIERS = (OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD)
+FEWEST_WORDS_LEFT = 4
+"""A clause is not cut down to less."""
+UNCOUNTED = frozenset("lot bit few little couple while".split())
+
+
+@dataclass(frozen=True)
+class EditMaker:
+    """Makes the single edits of one request."""
+
+    listed: Opposites
+    leaning: Leaning
+    substitutes: Substitutes
+    words: int
+    """How many of the most telling words are swapped by lexicon words or left out."""
+
+    def edits(self, request: Request, attribution: Sequence[Attribution]) -> dict[int, list[Edit]]:
+        """By tier, the most promising first, none twice."""
+        sentence = Sentence.of(str(request.input))
+        telling = self._telling(sentence, request, attribution)
+        found: dict[int, dict[Edit, None]] = {tier: {} for tier in TIERS}
+        for edit in self._all(sentence, request, telling):
+            found[edit.tier].setdefault(edit)
+        return {tier: list(edits) for tier, edits in found.items()}
+
+    def _all(self, sentence: Sentence, request: Request, telling: Sequence[int]) -> Iterator[Edit]:
+        direction = self.leaning.direction(request.label, request.target)
+        if direction:
+            yield from self._opposites(sentence, -direction)
+            if direction == BLAME:
+                yield from negations(sentence, self.listed, NATURAL)
+            else:
+                yield from affirmations(sentence, NATURAL)
+                yield from self._denied_blame(sentence)
+            yield from with_and_without(sentence, direction == BLAME, NATURAL)
+            yield from self._described(sentence, direction)
+        else:
+            yield from negations(sentence, self.listed, PLAUSIBLE)
+            yield from affirmations(sentence, PLAUSIBLE)
+        yield from self._swaps(sentence, request, telling)
+        yield from self._cuts(sentence, telling)
+
+    def _telling(self, sentence: Sentence, request: Request, attribution: Sequence[Attribution]) -> list[int]:
+        """Places of the words that speak most for the label, by the teacher's attribution."""
+        score = {(part.start, part.end): part.score for part in attribution}
+        places = [
+            place
+            for place, token in enumerate(sentence.tokens)
+            if token.is_word and score.get((token.start, token.end), 0.0) > 0 and len(token.text) > 2
+        ]
+        places.sort(key=lambda place: -score[sentence.tokens[place].start, sentence.tokens[place].end])
+        return places[: self.words]
+
+    def _opposites(self, sentence: Sentence, side: int) -> Iterator[Edit]:
+        """Listed opposites of words on ``side`` of praise and blame, longest phrases first at each place."""
+        for place in range(len(sentence.tokens)):
+            if sentence.lower(place - 1) in {"not", "n't", "never", "no", "nor"} or sentence.lower(place - 1).endswith("n't"):
+                continue  # turning over what is denied would turn the sense the wrong way
+            for length in range(min(self.listed.longest_phrase, len(sentence.tokens) - place), 0, -1):
+                phrase = " ".join(token.lower for token in sentence.tokens[place : place + length])
+                partners = [one for one in self.listed.of(phrase) if one.side == side]
+                if length == 1:
+                    kinds = {one.kind for one in self.listed.of(phrase)}
+                    partners = [one for one in partners if fits(sentence, place, one.kind, kinds, self.listed)]
+                for one in partners:
+                    if one.word != "less" or sentence.lower(place + 1)[:1].isalnum():
+                        yield swap(sentence, place, place + length - 1, one.word, OPPOSITE)
+                if partners and length > 1:
+                    break
+
+    def _denied_blame(self, sentence: Sentence) -> Iterator[Edit]:
+        """``is dull`` to ``is never dull``, ``a dull film`` left alone."""
+        for place in range(1, len(sentence.tokens)):
+            word, left = sentence.lower(place), sentence.lower(place - 1)
+            blamed = self.listed.side(word) == BLAME and any(
+                kind.part in {"adjective", "verb"} and kind.form in {"base", "s"} for kind in self.listed.kinds(word)
+            )
+            if blamed and (left in {"is", "are", "was", "were", "it", "that"} or left.endswith("'s")):
+                yield insert_before(sentence, place, "never", NATURAL)
+
+    def _described(self, sentence: Sentence, direction: int) -> Iterator[Edit]:
+        """``a portrait`` to ``a bland portrait``: an adjective where nothing describes the noun yet."""
+        for place in range(1, len(sentence.tokens)):
+            word, left, right = sentence.lower(place), sentence.lower(place - 1), sentence.lower(place + 1)
+            plain = word.isalpha() and len(word) > 2 and not is_adverb(word) and word not in UNCOUNTED | DETERMINERS
+            if left in {"a", "an", "this"} and plain and not self.listed.kinds(word) and right not in JOINING:
+                for adjective in self.substitutes.adjectives(word, direction):
+                    yield insert_before(sentence, place, adjective.word, PLAUSIBLE if not adjective.heard else NATURAL)
+
+    def _swaps(self, sentence: Sentence, request: Request, telling: Sequence[int]) -> Iterator[Edit]:
+        for place in telling:
+            for one in self.substitutes.of(sentence, place, request.label, request.target):
+                tier = ODD if not one.fits else NATURAL if one.heard else PLAUSIBLE
+                yield swap(sentence, place, place, one.word, tier)
+
+    def _cuts(self, sentence: Sentence, telling: Sequence[int]) -> Iterator[Edit]:
+        yield from _clauses_cut(sentence)
+        for place in telling:
+            word, right = sentence.lower(place), sentence.lower(place + 1)
+            adverb = is_adverb(word) or Kind("adverb") in self.listed.kinds(word)
+            adjective = Kind("adjective") in self.listed.kinds(word)
+            left_out_well = (adverb or adjective) and right[:1].isalnum() and right not in JOINING
+            if word not in NEGATIONS:
+                yield delete(sentence, place, place, CUT if left_out_well else ODD)
+
+
+def _clauses_cut(sentence: Sentence) -> Iterator[Edit]:
+    """``A , but B .`` to ``A .`` or ``B .``."""
+    last = len(sentence.tokens) - 1
+    ends = last if sentence.tokens and not sentence.tokens[last].is_word else last + 1
+    for place in range(1, ends):
+        if sentence.lower(place) not in {"but", "although", "though", "yet"}:
+            continue
+        comma = place - (sentence.lower(place - 1) == ",")
+        if _words(sentence, range(comma)) >= FEWEST_WORDS_LEFT:
+            yield delete(sentence, comma, ends - 1, CUT)
+        if sentence.lower(place) in {"but", "yet"} and _words(sentence, range(place + 1, ends)) >= FEWEST_WORDS_LEFT:
+            yield delete(sentence, 0, place, CUT)
+
+
+def _words(sentence: Sentence, places: Iterable[int]) -> int:
+    return sum(sentence.tokens[place].is_word for place in places)
+
+

@@ -1,0 +1,125 @@
+"""Words that may take another's place: leaning to the target, of the same part of speech, near in meaning, and fit
+for their neighbours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cod_runner.api import TeacherView
+from codrun_lexicon.grammar import fits, is_adverb
+from codrun_lexicon.opposites import Kind, Opposites
+from codrun_lexicon.text import Sentence
+from codrun_lexicon.usage import Usage
+from codrun_lexicon.valence import Leaning
+
+ALIKE = 0.55
+"""Above this :meth:`Usage.alike` takes two words for one part of speech."""
+NEARNESS_WEIGHT = 6.0
+"""How much nearness in meaning (0 to 1) counts against the fluency, a log-probability."""
+FIRST_LOOK = 40
+"""Words compared in meaning, after the most fluent."""
+_NOUN = re.compile(r".+(ness|ment|tion|sion|ity|ism|ance|ence|ship|dom)")
+_ADJECTIVE = re.compile(r".+(ful|ous|ive|less|able|ible|ic|ical|ish|some)")
+
+
+@dataclass(frozen=True)
+class Substitute:
+    """A word for a place. ``heard``: it stands beside one of its new neighbours in the pool, and the other allows
+    it. ``fits``: it is of the part of speech that the place wants."""
+
+    word: str
+    heard: bool
+    fits: bool
+
+
+class Substitutes:
+    """Look-up of substitutes, remembered by the words that decide them."""
+
+    def __init__(self, listed: Opposites, leaning: Leaning, usage: Usage, teacher: TeacherView, most: int) -> None:
+        self._listed, self._leaning, self._usage, self._teacher, self._most = listed, leaning, usage, teacher, most
+        self._typical: dict[tuple[int, int], list[str]] = {}
+        self._vectors: dict[str, tuple[float, ...]] = {}
+        self._adjectives: dict[tuple[str, int], list[Substitute]] = {}
+
+    def of(self, sentence: Sentence, place: int, label: int, target: int) -> list[Substitute]:
+        """At most ``most`` that fit, the best first, and the best two that do not."""
+        word = sentence.lower(place)
+        left, right = sentence.lower(place - 1), sentence.lower(place + 1)
+        kinds = {kind for kind in self._listed.kinds(word)}
+        kinds = {kind for kind in kinds if fits(sentence, place, kind, kinds, self._listed)} or kinds
+        direction = self._leaning.direction(label, target)
+        fitting: dict[str, None] = {}
+        if direction:
+            for kind in sorted(kinds, key=lambda one: (one.part, one.form)):
+                fitting.update(dict.fromkeys(self._listed.words(kind, direction)))
+        typical = self._typical_words(label, target)
+        leans = self._leaning.towards(word, label, target) < 0 or not direction
+        others = [other for other in typical if other != word and other not in fitting]
+        if leans:
+            fitting.update((other, None) for other in others if self._same_part(word, other, kinds))
+        chosen = self._best(word, left, right, [other for other in fitting if self._usage.count(other) > 1])
+        odd = [other for other in others if other not in fitting][:FIRST_LOOK]
+        return [self._judged(left, other, right, True) for other in chosen[: self._most]] + [
+            self._judged(left, other, right, False) for other in self._best(word, left, right, odd)[:2]
+        ]
+
+    def adjectives(self, noun: str, direction: int) -> list[Substitute]:
+        """Listed adjectives that could describe a noun, the likeliest first."""
+        if (noun, direction) not in self._adjectives:
+            listed = [
+                word
+                for word in self._listed.words(Kind("adjective"), direction)
+                if self._usage.count(word) > 2 and not word.endswith(("est", "er")) and word not in {"best", "worst"}
+            ]
+            listed.sort(key=lambda word: (-self._usage.fluency("a", word, noun), word))
+            self._adjectives[noun, direction] = [
+                Substitute(word, self._usage.beside(word, noun) > 0, True) for word in listed[: self._most]
+            ]
+        return self._adjectives[noun, direction]
+
+    def _judged(self, left: str, word: str, right: str, fitting: bool) -> Substitute:
+        before, after = self._usage.beside(left, word), self._usage.beside(word, right)
+        return Substitute(word, heard=before > 0 and after > 0, fits=fitting)
+
+    def _best(self, word: str, left: str, right: str, candidates: Sequence[str]) -> list[str]:
+        """Candidates by fluency between the neighbours and nearness to the word."""
+        fluency = {other: self._usage.fluency(left, other, right) for other in candidates}
+        looked_at = sorted(candidates, key=lambda other: (-fluency[other], other))[:FIRST_LOOK]
+        nearness = self._nearness(word, looked_at)
+        return sorted(looked_at, key=lambda other: (-fluency[other] - NEARNESS_WEIGHT * nearness[other], other))
+
+    def _nearness(self, word: str, others: Sequence[str]) -> dict[str, float]:
+        new = [each for each in (word, *others) if each not in self._vectors]
+        self._vectors.update(zip(new, self._teacher.similarity(new), strict=True))
+        here = self._vectors[word]
+        return {other: sum(a * b for a, b in zip(here, self._vectors[other], strict=False)) for other in others}
+
+    def _typical_words(self, label: int, target: int) -> list[str]:
+        if (label, target) not in self._typical:
+            self._typical[label, target] = self._leaning.typical(label, target)
+        return self._typical[label, target]
+
+    def _same_part(self, word: str, other: str, kinds: set[Kind]) -> bool:
+        """Whether ``other`` is used as ``word`` is, by the list, its ending, and what stands beside both."""
+        listed = self._listed.kinds(other)
+        if listed and kinds:
+            return bool(listed & kinds)
+        parts = [_part_by_ending(each) for each in (word, other)]
+        if None not in parts and parts[0] != parts[1]:
+            return False
+        return _same_ending(word, other) and self._usage.alike(word, other) >= ALIKE
+
+
+def _part_by_ending(word: str) -> str | None:
+    if is_adverb(word):
+        return "adverb"
+    if _NOUN.fullmatch(word):
+        return "noun"
+    return "adjective" if _ADJECTIVE.fullmatch(word) else None
+
+
+def _same_ending(one: str, other: str) -> bool:
+    """Inflections must agree: both in -ing, both in -ed, both in -s, or neither."""
+    return all(one.endswith(ending) == other.endswith(ending) for ending in ("ing", "ed", "s"))
