@@ -21,8 +21,12 @@ OWN_PARAMETERS = {"model", "messages", "temperature", "max_tokens", "seed", "tim
 class LitellmOptions(Options):
     """Options of the generator `litellm`."""
 
-    model: str = Field(min_length=1, description="as litellm names it: `gpt-4o-2024-11-20`, `openai/NAME`, `ollama/NAME`")
-    api_base: str | None = Field(None, description="address of the server, for one of your own: http://127.0.0.1:8000/v1")
+    model: str = Field(
+        min_length=1, description="as litellm names it: `gpt-4o-2024-11-20`, `openai/NAME`, `ollama/NAME`"
+    )
+    api_base: str | None = Field(
+        None, description="address of the server, for one of your own: http://127.0.0.1:8000/v1"
+    )
     api_version: str | None = Field(None, description="for Azure")
     api_key_env: str | None = Field(
         None, description="environment variable that holds the key; absent: the provider's own, OPENAI_API_KEY say"

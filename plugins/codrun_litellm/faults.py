@@ -1,0 +1,145 @@
+"""Names what a provider did wrong, by status rather than class, and keeps keys out of every sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+PASSING = (408, 409, 425, 429)
+"""Client errors that a later try may not meet."""
+LONGEST_DETAIL = 240
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+SHORTEST_SECRET = 8
+SECRET_SHAPES = (
+    re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|pplx|nvapi|hf)[-_][A-Za-z0-9_\-*.]{6,}"),
+    re.compile(r"(?i)\b(bearer)\s+[^\s\"',}]+"),
+    re.compile(r"(?i)([?&](?:api[-_]?key|key|token)=)[^&\s\"']+"),
+)
+UNSENT = {"ConnectError", "ConnectTimeout", "ClientConnectorError", "ConnectionRefusedError", "gaierror"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failed call."""
+
+    status: int | None
+    """The provider's HTTP status; None where there was no HTTP answer to speak of."""
+    detail: str
+    """One line in the provider's words, without secrets."""
+    lasting: bool = False
+    """Another try would fail too."""
+    retry_after: float | None = None
+    """Seconds the provider asks us to wait."""
+    unsettled: bool = False
+    """The call may have been worked on, and may be billed, although no answer came."""
+    filtered: bool = False
+    """The provider refuses to work on this text: a refusal, not a failure."""
+
+
+def fault_of(error: BaseException, api_key: str | None) -> Fault:
+    """What an exception of litellm, or of what lies below it, says."""
+    status = getattr(error, "status_code", None)
+    status = status if isinstance(status, int) else None
+    detail = scrubbed(_one_line(str(error)), api_key)
+    names = {type(each).__name__ for each in _chain(error)}
+    if "Missing credentials" in detail or "api_key client option must be set" in detail:
+        status = 401  # litellm reports a key that is missing on this side as the provider's error 500
+    if status == 400 and ("ContentPolicyViolationError" in names or "content_filter" in detail):
+        return Fault(status, detail, filtered=True)
+    lasting = status is not None and 400 <= status < 500 and status not in PASSING
+    if status == 429 and ("insufficient_quota" in detail or "exceeded your current quota" in detail):
+        lasting = True  # an empty account is no rate limit
+    timed_out = status in (408, 504) or any("Timeout" in name for name in names)
+    lost = "Connection error" in detail or "Disconnected" in detail or names & {"RemoteProtocolError", "ReadError"}
+    return Fault(
+        status=status,
+        detail=detail,
+        lasting=lasting,
+        retry_after=_retry_after(error),
+        unsettled=bool(timed_out or lost) and not names & UNSENT,
+    )
+
+
+def scrubbed(text: str, api_key: str | None = None) -> str:
+    """``text`` without the values of secret-looking environment variables, the key in use, and what looks like one."""
+    secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name)} | {api_key or ""}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET or (secret and secret == api_key):
+            text = text.replace(secret, "[key]")
+    text = SECRET_SHAPES[0].sub("[key]", text)
+    for shape in SECRET_SHAPES[1:]:
+        text = shape.sub(lambda found: f"{found[1]} [key]" if found[1][0] not in "?&" else f"{found[1]}[key]", text)
+    return text
+
+
+def sentence(fault: Fault, model: str, base: str | None, key_variable: str, key_is_set: bool) -> str:
+    """What the user reads when a fault ends the run: model, base, cause, cure."""
+    where = f"`{model}`" + (f" at {base}" if base else "")
+    kept = "every answer so far is kept, run again to go on"
+    match fault.status:
+        case 401 | 403 if not key_is_set:
+            cause, cure = "wants a key", f"set the environment variable {key_variable}"
+        case 401:
+            cause, cure = "refused the key", f"check the environment variable {key_variable}"
+        case 403:
+            cause, cure = "forbids the call", f"check what the key in {key_variable} may use"
+        case 404:
+            cause, cure = "was not found", "check `model` and `api_base`"
+        case 402:
+            cause, cure = "wants to be paid", "check the account"
+        case 429 if fault.lasting:
+            cause, cure = "has no quota left on this account", "check the account"
+        case 429:
+            cause, cure = "still limits the rate after every retry", "lower `concurrency` or wait"
+        case 408:
+            cause, cure = "timed out on every retry", "raise `timeout` or lower `concurrency`"
+        case status if status is not None and status < 500:
+            cause, cure = "rejected the request", "check `model` and its parameters"
+        case _ if base and not fault.unsettled and "onnect" in fault.detail:
+            cause, cure = "cannot be reached", "check `api_base` and that the server runs"
+        case _:
+            cause, cure = "failed on every retry", "check the provider's state"
+    number = f" ({fault.status})" if fault.status else ""
+    return f"{where} {cause}{number}: {cure}; {kept}. The provider's words: {fault.detail or 'none'}"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain
+
+
+def _one_line(text: str) -> str:
+    # scrubbing comes after this cut, so cut where no key can be halved into something unrecognisable: at a space
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL].rpartition(" ")[0] + " ..."
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Seconds, from a header in seconds or as a date (RFC 9110, 10.2.3), or in milliseconds as Azure sends it."""
+    headers: dict[str, str] = {}
+    for source in (getattr(getattr(error, "response", None), "headers", None), _litellm_headers(error)):
+        if isinstance(source, Mapping):
+            headers.update({str(name).lower(): str(value) for name, value in source.items()})
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after")
+        if value is None:
+            return None
+        if value.replace(".", "", 1).isdigit():
+            return float(value)
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _litellm_headers(error: BaseException) -> object:
+    return getattr(error, "litellm_response_headers", None)

@@ -1,0 +1,120 @@
+"""The generator `litellm`: asks a language model for counterfactuals and leaves the judging to the pipeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cod_runner.api import (
+    Answer,
+    BuildContext,
+    CodrunError,
+    Ledger,
+    Proposal,
+    Question,
+    Request,
+    Spending,
+    TeacherView,
+)
+
+from codrun_litellm.answers import read_answer
+from codrun_litellm.client import Client
+from codrun_litellm.plugin import LitellmOptions
+from codrun_litellm.prompts import messages, template_name
+
+LEDGER = "llm.sqlite"
+FILTERED = "I cannot help with that: the provider's content filter refused this text."
+"""Stands for an answer that the provider's filter withheld, so that it is judged as the refusal it is."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    row: int
+    original: str
+    question: Question
+
+
+class LitellmGenerator:
+    """Kind ``generator``. Samples of a round are drawn at once; rounds after the first tell the model what failed."""
+
+    def __init__(self, options: LitellmOptions, context: BuildContext) -> None:
+        if context.store is None:
+            raise CodrunError("the generator `litellm` needs a store to keep what it pays for")
+        self._options = options
+        self._labels = context.labels
+        self._describe = context.describe
+        self._template = template_name(options.prompt)
+        self.rounds = len(options.candidates)
+        spending = context.spending or Spending()
+        self._ledger = Ledger(context.store / LEDGER, spending.run)
+        if spending.run:
+            spent = self._ledger.spent()
+            spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
+        self._client = Client(options, self._ledger, spending, context.offline)
+
+    def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
+        """One candidate a sample, "" where an answer holds none; raises :class:`ProviderError` on any fault."""
+        highlighted = self._highlighted(requests, teacher)
+        samples = [
+            sample for row, request in enumerate(requests) for sample in self._samples(row, request, highlighted[row])
+        ]
+        answers = self._client.ask([sample.question for sample in samples])
+        proposals: list[list[Proposal]] = [[] for _ in requests]
+        for sample in samples:
+            answer = answers[sample.question.key]
+            proposals[sample.row].append(Proposal(_candidate(answer, sample.original), usd=answer.usd))
+        return proposals
+
+    def _samples(self, row: int, request: Request, highlighted: Sequence[str]) -> list[_Sample]:
+        if not isinstance(request.input, str):
+            raise CodrunError("the generator `litellm` edits texts; this data set holds vectors")
+        options = self._options
+        if request.round > self.rounds:
+            return []
+        conversation = messages(request, options, self._labels, self._describe, highlighted)
+        samples = []
+        for index in range(options.candidates[request.round - 1]):
+            first = request.round == 1 and index == 0
+            parameters: dict[str, Any] = {
+                **options.parameters,
+                "temperature": options.temperature if first else options.warm_temperature,
+                "max_tokens": options.max_tokens,
+                "seed": None if options.seed is None else options.seed + index,
+                "response_format": {"type": "json_object"} if options.json_mode else None,
+                "api_version": options.api_version,
+            }
+            question = Question(
+                provider=options.model.partition("/")[0] if "/" in options.model else "",
+                model=options.model,
+                base=options.api_base or "",
+                messages=conversation,
+                parameters={name: value for name, value in parameters.items() if value is not None},
+                sample=index,
+                template=self._template,
+            )
+            samples.append(_Sample(row, request.input, question))
+        return samples
+
+    def _highlighted(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[str]]:
+        """For each request the words that speak most for its present class, the strongest first."""
+        count = self._options.highlight
+        if count == 0:
+            return [[] for _ in requests]
+        attributions = teacher.attribution([request.input for request in requests], [each.label for each in requests])
+        highlighted = []
+        for request, parts in zip(requests, attributions, strict=True):
+            strongest = sorted(parts, key=lambda part: (-part.score, part.start))
+            words = (str(request.input)[part.start : part.end] for part in strongest if part.score > 0)
+            distinct = dict.fromkeys(word for word in words if re.search(r"\w", word))
+            highlighted.append(list(distinct)[:count])
+        return highlighted
+
+
+def _candidate(answer: Answer, original: str) -> str:
+    if answer.finish == "content_filter" and not answer.text:
+        return FILTERED
+    if answer.finish == "length":
+        return ""  # cut off in mid-sentence
+    return read_answer(answer.text, original)
