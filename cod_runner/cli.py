@@ -15,6 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from cod_runner import __version__
+from cod_runner.api import Kind
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
@@ -335,7 +336,7 @@ def new_recipe(
 @new.command("plugin")
 def new_plugin(
     name: Annotated[str, typer.Argument(help="the package's name, a new folder")],
-    kind: Annotated[str, typer.Option("--kind", help="dataset, teacher, student, generator, loss, metric, ...")],
+    kind: Annotated[Kind, typer.Option("--kind", help="what the package brings")],
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="where the folder is made")] = Path(),
 ) -> None:
     """Write a plugin package of your own, with one working component and its test."""

@@ -1,0 +1,40 @@
+"""Declares the generator `precomputed`; importing this reads nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from cod_runner.api import Component, Options, PathOption, hookimpl
+
+
+class PrecomputedOptions(Options):
+    """A CSV or JSONL file of pairs."""
+
+    path: PathOption = Field(description="CSV (with a header line) or JSONL, by its suffix")
+    original: str = Field("original", description="column of the originals")
+    counterfactual: str = Field("counterfactual", description="column of the counterfactuals")
+    target: str | None = Field(None, description="column that names the label each counterfactual is meant for")
+
+
+def identity(options: PrecomputedOptions) -> dict[str, Any]:
+    """The file's content and how it is read; not where it lies."""
+    path = Path(options.path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return {"sha256": digest, **options.model_dump(exclude={"path"})}
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        kind="generator",
+        name="precomputed",
+        options=PrecomputedOptions,
+        build="codrun_precomputed.generator:Precomputed",
+        identity="codrun_precomputed.plugin:identity",
+        summary="pairs from a CSV or JSONL file, written by people or by an earlier run",
+    )
