@@ -212,11 +212,25 @@ class TextClassifier(nn.Module):
         (newer or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def train(self, mode: bool = True) -> TextClassifier:
-        """torch's own; weights may change from here on, so the fingerprint is forgotten."""
+        """torch's own; weights may change from here on, so the fingerprint is forgotten.
+
+        Raises :class:`CodrunError` where the weights cannot be trained: low precision, or partly kept on disk.
+        """
         if mode:
+            self._refuse_untrainable()
             self._fingerprint = None
         super().train(mode)
         return self
+
+    def _refuse_untrainable(self) -> None:
+        if any(parameter.is_meta for parameter in self.parameters()):
+            raise CodrunError("`device_map` keeps part of this model off its devices, so it cannot be trained; drop it")
+        trained = {parameter.dtype for parameter in self.parameters() if parameter.requires_grad}
+        if trained & {torch.bfloat16, torch.float16}:
+            raise CodrunError(
+                "weights below float32 lose small updates and turn non-finite when they are trained; drop `dtype`, and "
+                "set `precision: bf16` instead"
+            )
 
     def to(self, *arguments: Any, **named: Any) -> TextClassifier:
         """torch's own; a model that ``device_map`` has spread over devices stays where it is."""
