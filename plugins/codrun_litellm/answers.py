@@ -23,7 +23,7 @@ PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 NOTE = re.compile(
-    r"\n\s*\n\s*[*_(\[]*(?:note|explanation|reasoning|changes?|i (?:changed|replaced|kept)|this (?:changes|version))\b.*\Z",
+    r"\n\s*\n\s*[*_(\[]*(?:note|explanation|reasoning|changes?|i (?:changed|replaced|kept)|this version)\b.*\Z",
     re.DOTALL | re.IGNORECASE,
 )
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“", "`": "`"}

@@ -16,8 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cod_runner.api import Answer, CodrunError, Ledger, ProviderError, Question, Reservation, Spending
-
-from codrun_litellm.faults import Fault, fault_of, scrubbed, sentence
+from codrun_litellm.faults import PLACEHOLDER_KEY, Fault, fault_of, sentence, without_key
 from codrun_litellm.plugin import LitellmOptions
 from codrun_litellm.pricing import BYTES_A_TOKEN_AT_LEAST, price_of, tokens_at_most
 
@@ -212,7 +211,8 @@ class _Dispatch:
         )
         usd = self._price.of(tokens_in, tokens_out) if self._price else None
         # a server that echoes the request's headers must not bring the key into the ledger
-        return Answer(scrubbed(str(text), self._key), str(choice.finish_reason or ""), tokens_in, tokens_out, usd)
+        text = without_key(str(text), self._key or os.environ.get(self._key_variable))
+        return Answer(text, str(choice.finish_reason or ""), tokens_in, tokens_out, usd)
 
     def _parameters(self, question: Question) -> dict[str, Any]:
         """The question's own, without a seed or a format that the provider does not take."""
@@ -241,7 +241,7 @@ class _Dispatch:
             if base is None or provider != "openai":
                 self._end(ProviderError(self._missing(absent[0])))
             else:
-                self._key = "none"  # servers of one's own ask for no key, but the client below insists on one
+                self._key = PLACEHOLDER_KEY
 
     def _missing(self, variable: str) -> str:
         return sentence(

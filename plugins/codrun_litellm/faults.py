@@ -14,9 +14,12 @@ PASSING = (408, 409, 425, 429)
 LONGEST_DETAIL = 240
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 SHORTEST_SECRET = 8
+"""Anything shorter is a flag rather than a key, and a common word would be struck from every text."""
+PLACEHOLDER_KEY = "not-needed"
+"""Sent to servers of one's own, which ask for no key, because the client below insists on one."""
 SECRET_SHAPES = (
     re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|pplx|nvapi|hf)[-_][A-Za-z0-9_\-*.]{6,}"),
-    re.compile(r"(?i)\b(bearer)\s+[^\s\"',}]+"),
+    re.compile(r"(?i)\bbearer\s+[^\s\"',}]+"),
     re.compile(r"(?i)([?&](?:api[-_]?key|key|token)=)[^&\s\"']+"),
 )
 UNSENT = {"ConnectError", "ConnectTimeout", "ClientConnectorError", "ConnectionRefusedError", "gaierror"}
@@ -44,7 +47,7 @@ def fault_of(error: BaseException, api_key: str | None) -> Fault:
     """What an exception of litellm, or of what lies below it, says."""
     status = getattr(error, "status_code", None)
     status = status if isinstance(status, int) else None
-    detail = scrubbed(_one_line(str(error)), api_key)
+    detail = _one_line(scrubbed(str(error), api_key))
     names = {type(each).__name__ for each in _chain(error)}
     if "Missing credentials" in detail or "api_key client option must be set" in detail:
         status = 401  # litellm reports a key that is missing on this side as the provider's error 500
@@ -65,15 +68,21 @@ def fault_of(error: BaseException, api_key: str | None) -> Fault:
 
 
 def scrubbed(text: str, api_key: str | None = None) -> str:
-    """``text`` without the values of secret-looking environment variables, the key in use, and what looks like one."""
-    secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name)} | {api_key or ""}
+    """An error's ``text`` without the values of secret-looking environment variables, without the key in use, and
+    without anything of a key's shape."""
+    secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name)} - {PLACEHOLDER_KEY}
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET or (secret and secret == api_key):
-            text = text.replace(secret, "[key]")
-    text = SECRET_SHAPES[0].sub("[key]", text)
-    for shape in SECRET_SHAPES[1:]:
-        text = shape.sub(lambda found: f"{found[1]} [key]" if found[1][0] not in "?&" else f"{found[1]}[key]", text)
-    return text
+        text = without_key(text, secret)
+    text = SECRET_SHAPES[0].sub("[key]", without_key(text, api_key))
+    text = SECRET_SHAPES[1].sub("bearer [key]", text)
+    return SECRET_SHAPES[2].sub(lambda found: f"{found[1]}[key]", text)
+
+
+def without_key(text: str, api_key: str | None) -> str:
+    """``text`` without this one key."""
+    if api_key is None or api_key == PLACEHOLDER_KEY or len(api_key) < SHORTEST_SECRET:
+        return text
+    return text.replace(api_key, "[key]")
 
 
 def sentence(fault: Fault, model: str, base: str | None, key_variable: str, key_is_set: bool) -> str:
@@ -117,7 +126,6 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _one_line(text: str) -> str:
-    # scrubbing comes after this cut, so cut where no key can be halved into something unrecognisable: at a space
     line = " ".join(text.split())
     return line if len(line) <= LONGEST_DETAIL else line[:LONGEST_DETAIL].rpartition(" ")[0] + " ..."
 

@@ -18,7 +18,6 @@ from cod_runner.api import (
     Spending,
     TeacherView,
 )
-
 from codrun_litellm.answers import read_answer
 from codrun_litellm.client import Client
 from codrun_litellm.plugin import LitellmOptions

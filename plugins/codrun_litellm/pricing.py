@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.api import CallEstimate, Request
-
 from codrun_litellm.plugin import LitellmOptions
 from codrun_litellm.prompts import messages
 

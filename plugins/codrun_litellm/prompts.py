@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.api import Attempt, DataError, Request
-
 from codrun_litellm.plugin import LitellmOptions
 
 TEMPLATE_VERSION = 1
