@@ -81,6 +81,8 @@ def main() -> None:
 def call(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; every foreseen failure is one sentence, not a traceback."""
     errors = Console(stderr=True, soft_wrap=True)
+    logging.getLogger("codrun").addHandler(logging.NullHandler())
+    logging.getLogger("codrun").propagate = False
     try:
         result = app(list(arguments), standalone_mode=False, prog_name="codrun")
         return int(result) if isinstance(result, int) else 0

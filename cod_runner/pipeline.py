@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from cod_runner.api import BuildContext, Classifier, Executor, Spending
 from cod_runner.cells import Cell, cells_of
 from cod_runner.engine.signals import SignalStore
-from cod_runner.errors import ExpectationMissed
+from cod_runner.errors import CodrunError, ExpectationMissed
 from cod_runner.expectations import ExpectationResult, check_expectations
 from cod_runner.experiment import Experiment, load_experiment
 from cod_runner.fewshot import TrainingSet, originals_by_seed, training_sets
@@ -67,9 +68,12 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
         if waiting:
             plain_recipe = recipe.model_dump(mode="json")
+            spending = spending_of(recipe, folder)
             attach_trackers(recipe, registry)
             registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=folder.path)
-            distil(recipe, waiting, folder, registry, store, settings, record, progress)
+            with offline_hint(loaded):
+                experiment = load_experiment(recipe, registry, store, settings, spending, progress)
+            distil(recipe, waiting, experiment, spending, folder, registry, store, settings, record, progress)
         record.notes = list(dict.fromkeys([*record.notes, *progress.notes]))
         return conclude(loaded, folder, registry, record, time.monotonic() - started, bool(waiting))
 
@@ -77,6 +81,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
 def distil(
     recipe: Recipe,
     cells: Sequence[Cell],
+    experiment: Experiment,
+    spending: Spending,
     folder: RunFolder,
     registry: Registry,
     store: Store,
@@ -84,9 +90,7 @@ def distil(
     record: RunRecord,
     progress: Progress,
 ) -> None:
-    """Algorithm 1 for all cells: everything that may fail for want of a model or a key comes first."""
-    spending = spending_of(recipe, folder)
-    experiment = load_experiment(recipe, registry, store, settings, spending, progress)
+    """Algorithm 1 for all cells. Whatever may fail for want of a model or a key was loaded before."""
     corpus = experiment.corpus
     source, teacher = finetuned(experiment.source, experiment.teacher, corpus.pool, registry, store, progress)
     registry.hook.codrun_teacher_ready(teacher=teacher, pool=corpus.pool)
@@ -118,7 +122,8 @@ def find_counterfactuals(
     recipe, store = loaded.recipe, Store()
     cells = [cell for cell in cells_of(recipe, registry) if cell.arm == "cod"]
     with RunFolder(run_path(loaded, settings.out)).opened() as folder:
-        experiment = load_experiment(recipe, registry, store, settings, spending_of(recipe, folder), progress)
+        with offline_hint(loaded):
+            experiment = load_experiment(recipe, registry, store, settings, spending_of(recipe, folder), progress)
         pool = experiment.corpus.pool
         _, teacher = finetuned(experiment.source, experiment.teacher, pool, registry, store, progress)
         originals = originals_by_seed(experiment.corpus, recipe.seeds)
@@ -198,6 +203,17 @@ def conclude(
     report = write_reports(folder.path, loaded.recipe, record, rows, folder.lines(folder.counterfactuals), others)
     results = check_expectations(loaded.recipe.expect, loaded.not_run, rows)
     return RunResult(folder, record, report, results)
+
+
+@contextmanager
+def offline_hint(loaded: LoadedRecipe) -> Iterator[None]:
+    """Where something cannot be reached and the recipe can do without, say so."""
+    try:
+        yield
+    except CodrunError as error:
+        if loaded.profile is None and "offline" in loaded.profiles and error.exit_code == 1:
+            raise CodrunError(f"{error}; `--profile offline` runs this recipe here, without a hub or a key") from error
+        raise
 
 
 def spending_of(recipe: Recipe, folder: RunFolder) -> Spending:

@@ -38,6 +38,8 @@ class LoadedRecipe:
     """Where the recipe lies; absolute."""
     not_run: list[Expectation]
     """The expectations on cells that the profile or a flag leaves out."""
+    profiles: tuple[str, ...] = ()
+    """Names of the profiles that the recipe offers."""
 
     def to_yaml(self) -> str:
         """The resolved, complete recipe; it runs again from anywhere."""
@@ -95,6 +97,7 @@ def load_recipe(
         profile=profile,
         folder=layers[-1].source.folder,
         not_run=[each for each in expect if not cells.holds(each)],
+        profiles=tuple(profiles),
     )
 
 
