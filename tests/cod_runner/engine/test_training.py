@@ -474,3 +474,24 @@ def test_finetuning_a_teacher_learns_and_leaves_a_record() -> None:
     assert record["rows"] == 40 and record["steps"] == 24 == progress[-1][1] and record["precision"] == "fp32"
     assert record["loss"] < record["mean_loss"] and json.loads(json.dumps(record)) == record
     assert not teacher.training
+
+
+def test_fp16_scales_its_gradients_and_a_skipped_step_decays_nothing(signals: TeacherSignals) -> None:
+    """The first steps overflow at the scaler's initial scale; the cut must not decay rows that AdamW left alone."""
+
+    class Large(GoldLabels):
+        def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+            return 1e3 * super().forward(student, teacher, batch)
+
+    settings: dict[str, Any] = {"precision": "fp16", "weight_decay": 0.1, "lr": 1e-3, "epochs": 4, "clip": 1.0}
+    cut, small = train(signals, (("hard", Large, 1.0),), compact_vocabulary=True, **settings)
+    whole, large = train(signals, (("hard", Large, 1.0),), compact_vocabulary=False, **settings)
+    assert small.precision == "fp16" and small.trained_parameters < large.trained_parameters
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(cut.state_dict()[name], value)
+    unseen, start = cut.vocabulary["w39"], a_student().words.weight
+    every_step = start[unseen].clone()
+    for step in range(small.steps):
+        every_step *= 1 - 1e-3 * (1 - step / small.steps) * 0.1
+    assert not torch.equal(cut.words.weight[unseen], start[unseen])
+    assert not torch.allclose(cut.words.weight[unseen], every_step, rtol=1e-5)  # so some steps were skipped
