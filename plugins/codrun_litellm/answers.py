@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 KEYS = ("counterfactual", "edited_text", "edited", "rewritten", "rewritten_text", "output", "answer", "result", "text")
@@ -28,6 +30,9 @@ NOTE = re.compile(
 )
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“", "`": "`"}
 LONGEST_JSON = 200_000
+BRACES_TRIED = 20
+TOLERANT = json.JSONDecoder(strict=False)
+"""Takes raw line breaks inside strings, which models write."""
 
 
 def read_answer(text: str, original: str) -> str:
@@ -35,7 +40,7 @@ def read_answer(text: str, original: str) -> str:
     text = THOUGHTS.sub("", text).strip()
     if not text:
         return ""
-    structured = _from_json(text)
+    structured = _from_json(text, original)
     if structured is None:
         tagged = TAG.search(text)
         structured = tagged[2] if tagged else None
@@ -46,13 +51,16 @@ def read_answer(text: str, original: str) -> str:
     return _tidied(_from_prose(text, original), original)
 
 
-def _from_json(text: str) -> str | None:
+def _from_json(text: str, original: str) -> str | None:
     fences = [found[1].strip() for found in FENCE.finditer(text)]
-    for piece in (text, *fences, *_braced(text)):
-        found = _candidate(_loaded(piece))
+    for piece in (text, *fences):
+        loaded = _loaded(piece)
+        if isinstance(loaded, str) and original.strip().startswith('"'):
+            return None  # the quotes may be the text's own
+        found = _candidate(loaded)
         if found is not None:
             return found
-    return None
+    return next((found for found in map(_candidate, _amid_prose(text)) if found is not None), None)
 
 
 def _loaded(piece: str) -> Any:
@@ -60,13 +68,22 @@ def _loaded(piece: str) -> Any:
     if len(piece) > LONGEST_JSON or piece[:1] not in ("{", "[", '"'):
         return None
     try:
-        return json.loads(piece, strict=False)  # models put raw line breaks into strings
+        return TOLERANT.decode(piece)
     except (ValueError, RecursionError):
         pass
     try:
         return ast.literal_eval(piece) if piece[0] == "{" else None  # single quotes, trailing commas
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
+
+
+def _amid_prose(text: str) -> Iterator[Any]:
+    """JSON objects that begin at one of the first braces."""
+    for found in islice(re.finditer(r"\{", text), BRACES_TRIED):
+        try:
+            yield TOLERANT.raw_decode(text, found.start())[0]
+        except (ValueError, RecursionError):
+            continue
 
 
 def _candidate(value: Any) -> str | None:
@@ -83,12 +100,6 @@ def _candidate(value: Any) -> str | None:
         if len(strings) == 1:
             return str(strings[0])
     return None
-
-
-def _braced(text: str) -> list[str]:
-    """From the first brace to the last, for JSON amid prose."""
-    start, end = text.find("{"), text.rfind("}")
-    return [text[start : end + 1]] if 0 <= start < end else []
 
 
 def _is_broken_json(text: str) -> bool:

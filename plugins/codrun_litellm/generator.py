@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cod_runner.api import (
@@ -21,11 +21,15 @@ from cod_runner.api import (
 from codrun_litellm.answers import read_answer
 from codrun_litellm.client import Client
 from codrun_litellm.plugin import LitellmOptions
-from codrun_litellm.prompts import messages, template_name
+from codrun_litellm.prompts import Demonstration, drawn_for_demonstrations, messages, template_name
 
 LEDGER = "llm.sqlite"
 FILTERED = "I cannot help with that: the provider's content filter refused this text."
 """Stands for an answer that the provider's filter withheld, so that it is judged as the refusal it is."""
+
+
+LARGEST_DEMONSTRATED_EDIT = 0.5
+"""Share of the words: a demonstration has to show that few were changed."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,17 @@ class LitellmGenerator:
             spent = self._ledger.spent()
             spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
         self._client = Client(options, self._ledger, spending, context.offline)
+        self._pool = context.pool
+        self._shown: tuple[Demonstration, ...] | None = None
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         """One candidate a sample, "" where an answer holds none; raises :class:`ProviderError` on any fault."""
+        if self._options.demonstrations:
+            shown = self._demonstrations(teacher)
+            requests = [replace(request, demonstrations=request.demonstrations or shown) for request in requests]
+        return self._asked(requests, teacher)
+
+    def _asked(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         highlighted = self._highlighted(requests, teacher)
         samples = [
             sample for row, request in enumerate(requests) for sample in self._samples(row, request, highlighted[row])
@@ -95,6 +107,28 @@ class LitellmGenerator:
             )
             samples.append(_Sample(row, request.input, question))
         return samples
+
+    def _demonstrations(self, teacher: TeacherView) -> tuple[Demonstration, ...]:
+        """Pairs to show: texts drawn from the pool by the seed alone, asked for like any other, of which the teacher
+        is seen to flip. So what one text is shown never depends on which others are searched, or in which order."""
+        if self._shown is None:
+            drawn = drawn_for_demonstrations(self._pool, self._options)
+            before = teacher.score([example.input for example in drawn])
+            requests = []
+            for example, probabilities in zip(drawn, before, strict=True):
+                ranked = sorted(range(len(probabilities)), key=lambda label: -probabilities[label])
+                requests.append(Request(f"demonstration {example.id}", example.input, ranked[0], ranked[1]))
+            offered = self._asked(requests, teacher) if requests else []
+            firsts = [proposals[0].input for proposals in offered]
+            after = teacher.score(firsts)
+            self._shown = tuple(
+                (request.input, first, request.label, request.target)
+                for request, first, probabilities in zip(requests, firsts, after, strict=True)
+                if first
+                and probabilities.index(max(probabilities)) == request.target
+                and teacher.distance(request.input, first)[1] <= LARGEST_DEMONSTRATED_EDIT
+            )
+        return self._shown
 
     def _highlighted(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[str]]:
         """For each request the words that speak most for its present class, the strongest first."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from cod_runner.api import CallEstimate, Request
 from codrun_litellm.plugin import LitellmOptions
-from codrun_litellm.prompts import messages
+from codrun_litellm.prompts import DRAWN_A_DEMONSTRATION, messages
 
 PRICES = "model_prices_and_context_window_backup.json"
 BYTES_A_TOKEN = 4
@@ -76,9 +76,10 @@ def estimate(options: LitellmOptions, examples: int, mean_characters: float) -> 
     tokens_in = sum(len(content.encode()) // BYTES_A_TOKEN + 4 for _, content in prompt)
     tokens_out = min(options.max_tokens, len(text) // BYTES_A_TOKEN + ANSWER_OVERHEAD_TOKENS)
     first, every = options.candidates[0], sum(options.candidates)
+    extra = DRAWN_A_DEMONSTRATION * options.demonstrations * first
     # a later round carries the failed candidates
     feedback = 4 * (len(text) // BYTES_A_TOKEN + 25) if len(options.candidates) > 1 else 0
-    calls_low, calls_high = examples * first, examples * every
+    calls_low, calls_high = examples * first + extra, examples * every + extra
     in_low, in_high = calls_low * tokens_in, calls_low * tokens_in + (calls_high - calls_low) * (tokens_in + feedback)
     price = price_of(options.model, options.api_base)
     return CallEstimate(

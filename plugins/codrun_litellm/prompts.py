@@ -9,12 +9,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from cod_runner.api import Attempt, DataError, Request
+from cod_runner.api import Attempt, DataError, Example, Input, Request
 from codrun_litellm.plugin import LitellmOptions
 
+Demonstration: TypeAlias = tuple[Input, Input, int, int]
+"""Original, counterfactual, class before, class after."""
+DRAWN_A_DEMONSTRATION = 2
+"""Texts asked about for each demonstration wanted, since some do not flip."""
 TEMPLATE_VERSION = 1
 """Raise it when a message's wording changes: it is part of every answer's key."""
 SHOWN_ATTEMPTS = 4
@@ -109,15 +114,27 @@ def messages(
     return (*shown, ("user", _data(question)))
 
 
-def _demonstrations(request: Request, options: LitellmOptions) -> list[tuple[Any, Any, int, int]]:
-    """The wanted number of verified pairs, those of the same direction first, in an order drawn from the seed."""
+def drawn_for_demonstrations(pool: Sequence[Example], options: LitellmOptions) -> list[Example]:
+    """Texts of the pool to make demonstrations of, drawn by the seed, as many of each class as of the others."""
+    by_class: dict[int, list[Example]] = {}
+    for example in sorted(pool, key=lambda example: _drawn(options.seed, example.id)):
+        by_class.setdefault(example.label, []).append(example)
+    dealt = [example for row in zip_longest(*(by_class[label] for label in sorted(by_class))) for example in row]
+    return [example for example in dealt if example is not None][: DRAWN_A_DEMONSTRATION * options.demonstrations]
 
-    def order(pair: tuple[Any, Any, int, int]) -> tuple[bool, str]:
-        drawn = json.dumps([options.seed, request.id, pair[0], pair[1]])
-        return pair[2:] != (request.label, request.target), hashlib.sha256(drawn.encode()).hexdigest()
+
+def _demonstrations(request: Request, options: LitellmOptions) -> list[Demonstration]:
+    """The wanted number of pairs, those of the same direction first, in an order drawn from the seed."""
+
+    def order(pair: Demonstration) -> tuple[bool, str]:
+        return pair[2:] != (request.label, request.target), _drawn(options.seed, request.id, pair[0], pair[1])
 
     others = [pair for pair in request.demonstrations if pair[0] != request.input]
     return sorted(others, key=order)[: options.demonstrations]
+
+
+def _drawn(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _tried(history: Sequence[Attempt], labels: Sequence[str]) -> list[dict[str, str]]:
