@@ -33,11 +33,12 @@ class EmbeddingCut:
         kept = set(ids) | (set() if self._padding_id is None else {self._padding_id})
         self._ids = torch.tensor(sorted(kept), dtype=torch.long)
         self._small: nn.Parameter | None = None
-        self._rows = torch.empty(0, dtype=torch.long)
+        self._row_of = torch.empty(0, dtype=torch.long)
         self._hook: Any = None
         self._factors: list[float] = []
 
-    def __len__(self) -> int:
+    @property
+    def rows(self) -> int:
         """Rows that train."""
         return len(self._ids)
 
@@ -46,8 +47,8 @@ class EmbeddingCut:
             raise RuntimeError("the vocabulary cut is in place already")
         self._table = self._embedding.weight
         self._ids = self._ids.to(self._table.device)
-        self._rows = torch.full((len(self._table),), -1, dtype=torch.long, device=self._table.device)
-        self._rows[self._ids] = torch.arange(len(self._ids), device=self._table.device)
+        self._row_of = torch.full((len(self._table),), -1, dtype=torch.long, device=self._table.device)
+        self._row_of[self._ids] = torch.arange(len(self._ids), device=self._table.device)
         self._swap_in()
         return self
 
@@ -79,7 +80,7 @@ class EmbeddingCut:
             self._small.copy_(taken)
         self._embedding.weight = self._small
         if self._padding_id is not None:
-            self._embedding.padding_idx = int(self._rows[self._padding_id])
+            self._embedding.padding_idx = int(self._row_of[self._padding_id])
         self._hook = self._embedding.register_forward_pre_hook(self._to_rows)
 
     def _swap_out(self) -> None:
@@ -101,7 +102,7 @@ class EmbeddingCut:
 
     def _to_rows(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         ids, *others = arguments
-        rows = self._rows[ids]
+        rows = self._row_of[ids]
         # On an accelerator the look-up itself traps a row of -1; asking here would wait for the device each step.
         if rows.device.type == "cpu" and bool((rows < 0).any()):
             unseen = int(ids[rows < 0][0])
@@ -121,4 +122,4 @@ def cut_for(model: nn.Module, embedding: nn.Module, ids: Iterable[int]) -> Embed
         return None
     sharing = [name for name, each in model.named_parameters(remove_duplicate=False) if each is embedding.weight]
     cut = EmbeddingCut(embedding, ids)
-    return cut if len(sharing) == 1 and len(cut) < embedding.num_embeddings else None
+    return cut if len(sharing) == 1 and cut.rows < embedding.num_embeddings else None
