@@ -20,9 +20,11 @@ def _folder_name(value: str) -> str:
 
 
 def _no_repeats(value: list[Any]) -> list[Any]:
-    for index, each in enumerate(value):
-        if each in value[:index]:
+    seen: set[Any] = set()
+    for each in value:
+        if each in seen:
             raise ValueError(f"lists `{each}` twice")
+        seen.add(each)
     return value
 
 

@@ -79,13 +79,14 @@ def load_recipe(
     domain = domain_of(written.tree)
     written_faults = _all_faults(written, domain)
     for name, tree in profiles.items():
-        faults += _new_faults(validator.check(tree), domain, written_faults, layers, name)
-    if running is base:
-        checked = written
-        faults += written_faults
-    else:
-        checked = validator.check(running)
-        faults += _all_faults(checked, domain | domain_of(profiles.get(profile or "", base)))
+        if name != profile:
+            found = _all_faults(validator.check(tree), domain)
+            faults += _with_the_profile([each for each in found if each not in written_faults], layers, name)
+    checked = written if running is base else validator.check(running)
+    found = _all_faults(checked, domain | domain_of(profiles.get(profile or "", base)))
+    faults += [each for each in found if each in written_faults]
+    new = [each for each in found if each not in written_faults]
+    faults += new if profile is None else _with_the_profile(new, layers, profile)
     if faults or checked.recipe is None:
         raise RecipeError.of(faults)
     cells = domain_of(checked.tree)
@@ -119,10 +120,8 @@ def _all_faults(checked: Checked, domain: Domain) -> list[Fault]:
     return checked.faults + check_sense(checked.tree, checked.options, domain | domain_of(checked.tree))
 
 
-def _new_faults(
-    checked: Checked, domain: Domain, known: Sequence[Fault], layers: Sequence[Layer], name: str
-) -> list[Fault]:
-    """The faults that a profile brings. One that shows elsewhere says that it comes with the profile."""
+def _with_the_profile(faults: Sequence[Fault], layers: Sequence[Layer], name: str) -> list[Fault]:
+    """Faults that are there only under a profile: one that shows in another place says so."""
     own = {
         (mark.source.shown, mark.line, mark.column)
         for layer in layers
@@ -131,10 +130,9 @@ def _new_faults(
     }
     return [
         fault
-        if (fault.file, fault.line, fault.column) in own
+        if fault.line is None or (fault.file, fault.line, fault.column) in own
         else replace(fault, sentence=f"{fault.sentence} (with the profile {quoted(name)})")
-        for fault in _all_faults(checked, domain)
-        if fault not in known
+        for fault in faults
     ]
 
 

@@ -34,7 +34,8 @@ class Mark:
     column: int = 1
 
     def fault(self, sentence: str) -> Fault:
-        """This position with what is wrong there."""
+        """This position with what is wrong there, in one line whatever it quotes."""
+        sentence = "".join(each if each.isprintable() else " " for each in sentence)
         if self.source.flag:
             return Fault(self.source.shown, None, None, sentence)
         return Fault(self.source.shown, self.line, self.column, sentence)

@@ -210,10 +210,7 @@ def quoted(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    text = str(value)
-    if isinstance(value, str):
-        text = "".join(each if each.isprintable() else " " for each in text)
-    return f"`{shortened(text, LONGEST_VALUE)}`"
+    return f"`{shortened(str(value), LONGEST_VALUE)}`"
 
 
 def shortened(text: str, length: int) -> str:

@@ -29,7 +29,7 @@ from cod_runner.recipe.nodes import (
 )
 from cod_runner.recipe.overlays import as_component, dotted, merge
 from cod_runner.recipe.reading import resolve
-from cod_runner.recipe.sentences import faults_of, quoted, shortened
+from cod_runner.recipe.sentences import LONGEST_VALUE, faults_of, quoted, shortened
 from cod_runner.registry import Registry
 
 Bent: TypeAlias = dict[Place, tuple[Scalar, str]]
@@ -102,7 +102,7 @@ class Validator:
         if use is None or not name or use.broken or node.broken:
             return None  # the grammar says what is wrong
         try:
-            component = self._registry.find(kind, name)
+            component = self._registry.find(kind, shortened(name, LONGEST_VALUE))
         except PluginError as error:
             faults.append(use.mark.fault(shortened(str(error), 400)))
             return None

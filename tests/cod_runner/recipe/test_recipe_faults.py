@@ -326,6 +326,19 @@ def test_long_values_are_not_echoed(recipe: str, faults: FaultLines) -> None:
         assert len(line) < 600 and "y" * 61 not in line
 
 
+def test_a_fault_is_one_line_whatever_it_quotes(recipe: str, faults: FaultLines) -> None:
+    text = recipe.replace("use: csv", 'use: "a\\nb\\u2028c"').replace("name: small", 'name: "x\\r\\ny"')
+    assert [line[:35] for line in faults(text)] == [
+        "recipe.yaml:2:7: `name`: cannot nam", "recipe.yaml:3:16: no dataset is nam",
+    ]  # fmt: skip
+
+
+def test_long_lists_are_checked_quickly(recipe: str, faults: FaultLines) -> None:
+    started = perf_counter()
+    faults(recipe.replace("k: [8, 16]", f"k: [{', '.join(['4'] * 20_000)}]"))
+    assert perf_counter() - started < 2
+
+
 def test_k_follows_the_arms(recipe: str, load: Load) -> None:
     text = recipe.replace("k: [8, 16]", "k: [6]")
     assert load(text + "arms: [plain]\n").recipe.k == [6]

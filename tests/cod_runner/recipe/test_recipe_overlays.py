@@ -228,10 +228,24 @@ def test_a_profile_repeats_no_fault_of_the_recipe(recipe: str, faults: FaultLine
 
 def test_a_fault_that_a_profile_causes_elsewhere_names_the_profile(recipe: str, faults: FaultLines) -> None:
     text = recipe + "profiles: {three: {dataset: {labels: [a, b, c]}}}\n"
-    assert [line for line in faults(text) if ":4:5:" in line] == [
+    expected = [
         "recipe.yaml:4:5: k=8 cannot be balanced over 3 classes and pairs of an original and its counterfactual: "
-        "it must be a multiple of 6; 6 or 12 would do (with the profile `three`)"
+        "it must be a multiple of 6; 6 or 12 would do (with the profile `three`)",
+        "recipe.yaml:4:8: k=16 cannot be balanced over 3 classes and pairs of an original and its counterfactual: "
+        "it must be a multiple of 6; 12 or 18 would do (with the profile `three`)",
     ]
+    assert faults(text) == expected
+    assert faults(text, profile="three") == expected
+    assert faults(text, profile="three", flags={"seeds": [3]}) == expected
+
+
+def test_set_may_complete_a_profile(recipe: str, load: Load, faults: FaultLines) -> None:
+    text = recipe + "profiles: {p: {student: {use: transformers, model: null}}}\n"
+    assert faults(text, profile="p") == [
+        "recipe.yaml:7:10: `student`: give either `model` or `layers_from_teacher` (with the profile `p`)"
+    ]
+    loaded = load(text, profile="p", overrides=["student.layers_from_teacher=[1]"])
+    assert loaded.recipe.student.options["layers_from_teacher"] == [1]
 
 
 # --- paths ------------------------------------------------------------------------------------------------------
