@@ -16,7 +16,7 @@ from typing import Any
 KEYS = ("counterfactual", "edited_text", "edited", "rewritten", "rewritten_text", "output", "answer", "result", "text")
 THOUGHTS = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 FENCE = re.compile(r"```[\w-]*[ \t]*\r?\n?(.*?)(?:```|\Z)", re.DOTALL)
-TAG = re.compile(r"<(counterfactual|edited|rewritten|new|output|answer|text)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
+OPENING_TAG = re.compile(r"<(counterfactual|edited|rewritten|new|output|answer|text)>", re.IGNORECASE)
 PREAMBLE = re.compile(
     r"\A\s*(?:(?:sure|certainly|of course|okay|ok|absolutely)\b[^\n:]{0,80}[:!.,][ \t]*)?"
     r"(?:(?:here(?:'s|’s| is| are)|below is|this is|the (?:edited|rewritten|modified|revised|new)|"
@@ -25,9 +25,9 @@ PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 NOTE = re.compile(
-    r"\n\s*\n\s*[*_(\[]*(?:note|explanation|reasoning|changes?|i (?:changed|replaced|kept)|this version)\b.*\Z",
-    re.DOTALL | re.IGNORECASE,
+    r"\s*[*_(\[]*(?:note|explanation|reasoning|changes?|i (?:changed|replaced|kept)|this version)\b", re.IGNORECASE
 )
+PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“", "`": "`"}
 LONGEST_JSON = 200_000
 BRACES_TRIED = 20
@@ -42,8 +42,7 @@ def read_answer(text: str, original: str) -> str:
         return ""
     structured = _from_json(text, original)
     if structured is None:
-        tagged = TAG.search(text)
-        structured = tagged[2] if tagged else None
+        structured = _tagged(text)
     if structured is not None:
         return _tidied(structured, original)
     if _is_broken_json(text):
@@ -108,22 +107,36 @@ def _is_broken_json(text: str) -> bool:
     return bool(re.match(r"[{\[]\s*[\"'“](?:" + "|".join(KEYS) + r")[\"'”]?\s*:", bare, re.IGNORECASE))
 
 
+def _tagged(text: str) -> str | None:
+    """What stands between one of the first tags and its end."""
+    lowered = text.lower()
+    for opening in islice(OPENING_TAG.finditer(text), BRACES_TRIED):
+        end = lowered.find(f"</{opening[1].lower()}>", opening.end())
+        if end >= 0:
+            return text[opening.end() : end]
+    return None
+
+
 def _from_prose(text: str, original: str) -> str:
     fence = FENCE.search(text)
     if fence and fence[1].strip():
         text = fence[1].strip()
-    without = PREAMBLE.sub("", text, count=1)
-    # nothing but a preamble is passed on: the pipeline has a name for it
-    text = NOTE.sub("", without).strip() or text
+    preamble = PREAMBLE.match(text)
+    if preamble and not original.casefold().startswith(preamble[0].strip().casefold()):
+        # nothing but a preamble is passed on: the pipeline has a name for it
+        text = text[preamble.end() :].strip() or text
+    paragraphs = [paragraph.strip() for paragraph in PARAGRAPH_END.split(text)]
     if "\n" not in original.strip():
-        text = re.split(r"\n\s*\n", text, maxsplit=1)[0]
-    return text
+        return paragraphs[0]
+    notes = [place for place, paragraph in enumerate(paragraphs) if place and NOTE.match(paragraph)]
+    return "\n\n".join(paragraphs[: notes[0]]) if notes else text
 
 
 def _tidied(text: str, original: str) -> str:
     text = text.strip()
     if "\n" not in original.strip():
-        text = re.sub(r"\s*[\r\n]+\s*", " ", text)
+        lines = (line.strip() for line in re.split(r"[\r\n]+", text))
+        text = " ".join(line for line in lines if line)
     for mark in ("**", *QUOTES):
         closing = QUOTES.get(mark, mark)
         wrapped = len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(closing)

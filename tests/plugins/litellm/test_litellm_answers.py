@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
-from codrun_litellm.answers import read_answer
 
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
+from codrun_litellm.answers import read_answer
 
 ORIGINAL = "a good film"
 EDITED = "a bad film"
@@ -47,7 +48,14 @@ def test_every_form_of_one_answer_is_read_alike(answer: str) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["", "  \n", '{"counterfactual": "a bad', '```json\n{"counterfactual": "a b', "<think>no end", '{"counterfactual": 3}'],
+    [
+        "",
+        "  \n",
+        '{"counterfactual": "a bad',
+        '```json\n{"counterfactual": "a b',
+        "<think>no end",
+        '{"counterfactual": 3}',
+    ],
 )
 def test_an_answer_without_a_candidate_is_empty(answer: str) -> None:
     assert read_answer(answer, ORIGINAL) == ""
@@ -64,6 +72,7 @@ def test_what_belongs_to_the_text_is_kept() -> None:
     assert read_answer('"It was bad"', '"It was good"') == '"It was bad"'
     assert read_answer("the result is a bad film: dull", "the result is a good film: fun").endswith("film: dull")
     assert read_answer("one\n\ntwo bad", "one\n\ntwo good") == "one\n\ntwo bad"
+    assert read_answer("one\n\ntwo bad\n\nNote: changed.", "one\n\ntwo good") == "one\n\ntwo bad"
     assert read_answer("ok film: a bad one", "ok film: a good one") == "ok film: a bad one"
 
 
@@ -72,6 +81,22 @@ def test_untrusted_text_comes_back_unharmed_from_json(text: str) -> None:
     assert read_answer(json.dumps({"counterfactual": text}), text) == text.strip()
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 100_000, "{'a':" * 50_000, "<text>" * 20_000, '{"' + "x" * 300_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "{" * 100_000,
+        "{'a':" * 50_000,
+        "<text>" * 20_000,
+        "a" + " \n" * 100_000 + "b",
+        "here is " * 50_000,
+        "<think>" * 20_000,
+        "```\n" * 50_000,
+        '{"' + "x" * 300_000,
+    ],
+)
 def test_hostile_answers_end_quickly(text: str) -> None:
-    assert isinstance(read_answer(text, ORIGINAL), str)
+    for original in (ORIGINAL, "two\nlines"):
+        started = time.monotonic()
+        assert isinstance(read_answer(text, original), str)
+        assert time.monotonic() - started < 2

@@ -7,10 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from cod_runner.api import Attribution, BuildContext, Input, Request, Spending
 from codrun_litellm.generator import LitellmGenerator
 from codrun_litellm.plugin import LitellmOptions
-
-from cod_runner.api import Attribution, BuildContext, Input, Request, Spending
 
 LABELS = ("negative", "positive")
 GOOD, BAD = {"good", "great", "warm"}, {"bad", "awful", "cold"}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cod_runner.api import Attempt, DataError, Example, Request
+from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
+from codrun_litellm.plugin import PROMPTS, LitellmOptions
+from codrun_litellm.prompts import drawn_for_demonstrations, identity, messages, template_name
+
+LABELS = ("negative", "positive")
+
+
+def options(**given: object) -> LitellmOptions:
+    return LitellmOptions.model_validate({"model": "openai/local", **given})
+
+
+def asked(request: Request, labels: tuple[str, ...] = LABELS, words: tuple[str, ...] = (), **given: object) -> dict:
+    return json.loads(messages(request, options(**given), labels, "Is it praise?", words)[-1][1])
+
+
+@pytest.mark.parametrize("text", UNTRUSTED_TEXTS, ids=lambda text: ascii(text[:20]))
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_text_of_the_data_is_sent_whole_as_a_json_value_and_nowhere_else(text: str, prompt: str) -> None:
+    (_, system), (role, user) = messages(Request("a", text, 1, 0), options(prompt=prompt), LABELS, "Is it praise?")
+    assert role == "user"
+    assert json.loads(user) == {"text": text, "class": "positive", "wanted_class": "negative"}
+    assert text not in system
+    (_, for_another), _ = messages(Request("a", "x", 1, 0), options(prompt=prompt), LABELS, "Is it praise?")
+    assert system == for_another
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_call() -> None:
+    content = messages(Request("a", "half \ud83d pair", 1, 0), options(), LABELS, "")[-1][1]
+    assert "half ? pair" in content
+    content.encode()
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_named_prompts_say_task_and_classes(prompt: str) -> None:
+    system = messages(Request("a", "x", 1, 0), options(prompt=prompt), ("unfit", "fine"), "Is {label} it?")[0][1]
+    assert "Is {label} it?" in system, "what was put in is not read as a template again"
+    assert '"unfit", "fine"' in system
+    assert '"fine"' in system
+    assert "{target}" not in system
+
+
+def test_a_file_is_a_prompt_and_its_content_is_its_version(tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("From {label} to {target}. Keep {braces} and  spaces.")
+    checked = LitellmOptions.model_validate(
+        {"model": "m", "prompt": "file:mine.txt"}, context={"folder": str(tmp_path)}
+    )
+    system = messages(Request("a", "x", 1, 0), checked, LABELS, "")[0][1]
+    assert system.startswith('From "positive" to "negative". Keep {braces} and  spaces.')
+    before = template_name(checked.prompt)
+    file.write_text("Another.")
+    assert template_name(checked.prompt) != before
+    file.unlink()
+    with pytest.raises(DataError, match=r"mine\.txt cannot be read"):
+        identity(checked)
+
+
+def test_feedback_names_what_was_tried_and_how_the_teacher_reads_it() -> None:
+    history = (
+        Attempt("a fine film", "litellm", 1, "not_flipped", (0.09, 0.91)),
+        Attempt("a good film", "litellm", 1, "identical"),
+        Attempt("a fine film", "litellm", 1, "duplicate"),
+        *(Attempt(f"try {i}", "litellm", 2, "not_flipped", (0.2, 0.8)) for i in range(2)),
+    )
+    tried = asked(Request("a", "a good film", 1, 0, round=2, history=history))["tried"]
+    assert [one["text"] for one in tried] == ["a fine film", "a good film", "try 0", "try 1"]
+    assert tried[1]["problem"] == "it is the original, unchanged"
+    assert tried[2]["problem"] == 'the classifier still reads it as "positive" (p = 0.80)'
+    first = Attempt("a fine film", "litellm", 1, "not_flipped", (0.09, 0.91))
+    again = asked(Request("a", "a good film", 1, 0, round=2, history=(first,)))["tried"]
+    assert again == [{"text": "a fine film", "problem": 'the classifier still reads it as "positive" (p = 0.91)'}]
+    assert "tried" not in asked(Request("a", "a good film", 1, 0))
+
+
+def test_the_words_that_weigh_most_are_named() -> None:
+    assert asked(Request("a", "a good film", 1, 0), words=("good",))["words_that_matter"] == ["good"]
+
+
+def test_demonstrations_are_seeded_prefer_the_direction_and_leave_the_text_itself_out() -> None:
+    pairs = (
+        ("a bad day", "a good day", 0, 1),
+        ("a good film", "a bad film", 1, 0),
+        *((f"good {i}", f"bad {i}", 1, 0) for i in range(5)),
+    )
+    request = Request("a", "a good film", 1, 0, demonstrations=pairs)
+    shown = messages(request, options(demonstrations=3), LABELS, "")
+    assert [role for role, _ in shown] == ["system", *["user", "assistant"] * 3, "user"]
+    originals = [json.loads(content)["text"] for role, content in shown[1:-1] if role == "user"]
+    assert all(text.startswith("good ") for text in originals)
+    assert shown == messages(request, options(demonstrations=3), LABELS, "")
+    others = {messages(request, options(demonstrations=3, seed=seed), LABELS, "") for seed in range(6)}
+    assert len(others) > 1
+
+
+def test_texts_for_demonstrations_are_balanced_and_do_not_depend_on_the_pools_order() -> None:
+    pool = [Example(f"e{i}", f"text {i}", label=int(i % 4 == 0)) for i in range(40)]
+    drawn = drawn_for_demonstrations(pool, options(demonstrations=3))
+    assert sorted(example.label for example in drawn) == [0, 0, 0, 1, 1, 1]
+    assert drawn == drawn_for_demonstrations(pool[::-1], options(demonstrations=3))
+
+
+def test_identity_holds_what_decides_the_answers_and_nothing_else() -> None:
+    plain = identity(options())
+    for same in ({"concurrency": 1}, {"timeout": 5}, {"retries": 0}, {"api_key_env": "MY_KEY"}):
+        assert identity(options(**same)) == plain
+    for other in (
+        {"model": "openai/b"}, {"api_base": "http://b/v1"}, {"temperature": 0.5}, {"warm_temperature": 1}, {"seed": 1},
+        {"max_tokens": 9}, {"candidates": [2]}, {"prompt": "topic"}, {"demonstrations": 1}, {"highlight": 1},
+        {"json_mode": True}, {"parameters": {"top_p": 0.5}}, {"api_version": "1"},
+    ):  # fmt: skip
+        assert identity(options(**other)) != plain, other
+    json.dumps(plain)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"prompt": "sentimant"}, "did you mean `sentiment`"),
+        ({"prompt": "file:/no/such/file"}, "no prompt file"),
+        ({"api_base": "localhost:8000"}, "http"),
+        ({"api_base": "http://user:secret@host/v1"}, "no user, password"),
+        ({"api_base": "https://host/v1?key=abc"}, "no user, password or query"),
+        ({"api_key_env": "sk-planted-key"}, "name of an environment variable"),
+        ({"parameters": {"api_key": "x"}}, "credential"),
+        ({"parameters": {"extra_headers": {}}}, "credential"),
+        ({"parameters": {"temperature": 1}}, "option of its own"),
+        ({"candidates": []}, "at least 1"),
+        ({"candidates": [0]}, "greater than or equal to 1"),
+        ({"temperatur": 1}, "Extra inputs"),
+    ],
+)
+def test_wrong_options_are_refused_with_a_cure(given: dict, sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        options(**given)
