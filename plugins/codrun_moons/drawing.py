@@ -28,12 +28,22 @@ class Panel:
     student: Margin
 
 
-def draw(path: Path, panels: Sequence[Panel], teacher: Margin, pool: Sequence[Example], window: Window) -> None:
+def draw(
+    path: Path,
+    panels: Sequence[Panel],
+    teacher: Margin,
+    pool: Sequence[Example],
+    window: Window,
+    labels: Sequence[str],
+) -> None:
     """Above, the first seed with its training points; below, the boundaries of all seeds. One column an arm."""
     from matplotlib.figure import Figure
 
     arms = [arm for arm in ("plain", "cod") if any(panel.measures.arm == arm for panel in panels)]
-    figure = Figure(figsize=(5.2 * len(arms), 8.4), layout="constrained")
+    (left, right), (low, high) = window
+    figure = Figure(
+        figsize=(5.2 * len(arms), 2 * (5 * (high - low) / (right - left) + 0.6) + 0.6), layout="constrained"
+    )
     axes = figure.subplots(2, len(arms), squeeze=False, sharex=True, sharey=True)
     for column, arm in enumerate(arms):
         of_arm = sorted((panel for panel in panels if panel.measures.arm == arm), key=lambda one: one.measures.seed)
@@ -41,7 +51,7 @@ def draw(path: Path, panels: Sequence[Panel], teacher: Margin, pool: Sequence[Ex
         _data(axes[0, column], pool)
         _boundary(axes[0, column], teacher, window, "black", label="teacher's boundary")
         _boundary(axes[0, column], first.student, window, STUDENT_COLOUR, label="student's boundary", linestyles="--")
-        _training_points(axes[0, column], first.training)
+        _training_points(axes[0, column], first.training, labels)
         axes[0, column].set_title(f"{_title(first)}\nseed {first.measures.seed}: {_numbers([first])}", fontsize=10)
         _data(axes[1, column], pool)
         for panel in of_arm:
@@ -87,7 +97,7 @@ def _boundary(axis: Axes, margin: Margin, window: Window, colour: str, label: st
         axis.plot([], [], color=colour, linestyle=style.get("linestyles", "-"), label=label)
 
 
-def _training_points(axis: Axes, training: Sequence[Example]) -> None:
+def _training_points(axis: Axes, training: Sequence[Example], labels: Sequence[str]) -> None:
     by_id = {example.id: example for example in training}
     for example in training:
         if example.is_counterfactual and example.partner in by_id:
@@ -107,7 +117,7 @@ def _training_points(axis: Axes, training: Sequence[Example]) -> None:
                     edgecolors="black",
                     linewidths=0.6,
                     zorder=3,
-                    label=f"{name}, class {label}",
+                    label=f"{name}, {labels[label]}",
                 )
 
 

@@ -55,7 +55,6 @@ class Boundaries:
     @hookimpl
     def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
         assert self._teacher is not None
-        torch.set_num_threads(1)
         teacher = margin_of(self._teacher)
         window = self.options.window or bounding_box(self._pool)
         teacher_boundary = boundary_points(teacher, window, self.options.grid)
@@ -78,7 +77,8 @@ class Boundaries:
         (folder / "theory.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         (folder / "theory.md").write_text(summary_text(measured, window, spacing), encoding="utf-8")
         for (method, k), of_pair in panels.items():
-            draw(folder / "figures" / f"boundaries-{method}-k{k}.png", of_pair, teacher, self._pool, window)
+            figure = folder / "figures" / f"boundaries-{method}-k{k}.png"
+            draw(figure, of_pair, teacher, self._pool, window, self._teacher.labels)
 
 
 def margin_of(classifier: MLP) -> Margin:

@@ -1,0 +1,1 @@
+"""Theorem 1 in numbers: logistic regression with and without counterfactuals."""

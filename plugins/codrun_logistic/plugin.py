@@ -1,0 +1,49 @@
+"""Declares gaussian and theorem1; importing this costs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from cod_runner.api import Component, Options, hookimpl
+
+
+class GaussianOptions(Options):
+    """Standard normal vectors whose labels are drawn from a logistic model."""
+
+    n: int = Field(2000, ge=4, description="vectors of the split `train`")
+    validation: int = Field(2000, ge=2, description="vectors of the split `validation`")
+    weights: list[float] = Field(min_length=1, description="w: class 1 has probability sigmoid(w.x)")
+    seed: int = Field(0, ge=0)
+
+
+class Theorem1Options(Options):
+    """The grid over which the estimation errors are simulated."""
+
+    norms: list[float] = Field(default=[1, 2, 4, 8], min_length=1, description="|w|: how sure the teacher is")
+    dimensions: list[int] = Field(default=[2, 5, 20], min_length=1)
+    overshoots: list[float] = Field(
+        default=[0, 0.1, 0.3], min_length=1, description="distance of a CFE past the boundary"
+    )
+    k: int = Field(200, ge=4, multiple_of=2, description="training points of either arm")
+    repeats: int = Field(200, ge=10, description="training sets drawn at each point of the grid")
+    seed: int = Field(0, ge=0)
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        "dataset",
+        "gaussian",
+        GaussianOptions,
+        "codrun_logistic.data:Gaussian",
+        "normal vectors, labels from a logistic model",
+    )
+    yield Component(
+        "tracker",
+        "theorem1",
+        Theorem1Options,
+        "codrun_logistic.tracker:Theorem1",
+        "estimation error of logistic students, of the run and over a grid (theorem 1)",
+    )
