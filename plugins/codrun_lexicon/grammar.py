@@ -14,6 +14,7 @@ PREPOSITIONS = frozenset(
     "of in on with without for from by at as about into through between over under than like toward towards "
     "against among beyond despite".split()
 )
+OBJECTS = frozenset("me you him her it us them".split())
 SUBJECTS = frozenset("i you he she it we they who that which this there".split())
 PLURAL_SUBJECTS = frozenset("i you we they".split())
 BE = frozenset("is are was were am".split())
@@ -39,6 +40,13 @@ VERBS = {
     "achieves": "achieve", "manages": "manage", "teaches": "teach", "expresses": "express",
 }  # fmt: skip
 """The third person of common verbs that are no words of praise or blame, to their base form."""
+CLOSED = (
+    DETERMINERS | PREPOSITIONS | SUBJECTS | OBJECTS | BE | BE_CONTRACTED | AUXILIARIES | HAVE | NEGATIONS | FOCUS | JOINING
+    | frozenset("been being be if so too very more most less least much many few then when while where why how because "
+                "even still also there here up down off out one two own else ever".split())
+)  # fmt: skip
+"""Words that hold a sentence together; none is swapped for a word of the lexicon."""
+PARTICLES = frozenset("up out off down over away back".split())
 NOUNS_TOO = frozenset("looks works plays shows needs turns uses means sounds leads strikes hits runs".split())
 
 
@@ -49,23 +57,56 @@ def denies(word: str) -> bool:
 
 def is_adverb(word: str) -> bool:
     """By its ending, unless it is one of the adjectives in -ly, or names a degree."""
-    adjectives = ("lovely", "friendly", "silly", "ugly", "lively", "lonely", "only", "family", "early", "likely", "holy")
-    return (word.endswith("ly") and word not in adjectives) or word in {"very", "quite", "so", "too", "rather", "really"}
+    adjectives = (
+        "lovely",
+        "friendly",
+        "silly",
+        "ugly",
+        "lively",
+        "lonely",
+        "only",
+        "family",
+        "early",
+        "likely",
+        "holy",
+    )
+    return (word.endswith("ly") and word not in adjectives) or word in {
+        "very",
+        "quite",
+        "so",
+        "too",
+        "rather",
+        "really",
+    }
 
 
 def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: Opposites) -> bool:
     """Whether the token is used as this kind, among all the kinds that its spelling may be."""
+    word, right = sentence.lower(place), sentence.lower(place + 1)
+    if word in HAVE:  # not the auxiliary: "has a heart", never "has been"
+        return right in DETERMINERS | {"few", "plenty", "many", "enough"} or _adjective(right, listed)
+    if kind.part == "verb" and right in PARTICLES:
+        return False  # "works up" is another verb than "works"
+    if kind.part == "adjective" and right == "of" and sentence.lower(place - 1) in DETERMINERS:
+        return False  # "the kind of"
+    if denies(word) and right in BE | AUXILIARIES | HAVE:
+        return False  # "never has it been so"
     if len({one.part for one in kinds}) == 1 and kind.part != "verb":
         return True
-    left, right = sentence.lower(place - 1), sentence.lower(place + 1)
+    left = sentence.lower(place - 1)
     after_verb_sign = left in MODALS | {"to", "not", "n't", "does", "do", "did", "never"} or left.endswith("n't")
     nominal_left = left in DETERMINERS or left in PREPOSITIONS or _adjective(left, listed)
     other_parts = {one.part for one in kinds} - {kind.part}
+    if word.endswith("ing") and "adjective" in {one.part for one in kinds}:
+        described = left in DETERMINERS | BE | BE_CONTRACTED or is_adverb(left)
+        takes_object = right in DETERMINERS or right in OBJECTS
+        if takes_object or described:
+            return (kind.part == "verb") == takes_object
     if kind.part == "verb":
         if kind.form == "base":
             return after_verb_sign or left in PLURAL_SUBJECTS or (left == "who" and not other_parts)
         if kind.form == "s":
-            return not nominal_left and left not in MODALS
+            return not nominal_left and left not in MODALS | HAVE | BE
         return True
     if kind.part in {"noun", "mass noun"}:
         if after_verb_sign or (left in SUBJECTS and left not in DETERMINERS):

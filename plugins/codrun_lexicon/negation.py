@@ -26,6 +26,7 @@ from codrun_lexicon.opposites import Kind, Opposites
 from codrun_lexicon.text import Edit, Sentence, delete, insert_after, insert_before, swap
 
 QUESTION_WORDS = frozenset("what how why where when".split())
+DEGREES = frozenset("much far all just way a".split())
 WHOLE_FORMS = {"won't": "will", "can't": "can", "shan't": "shall", "ain't": "is", "cannot": "can"}
 CUT_FORMS = {"wo": "will", "ca": "can", "sha": "shall"}
 NO_IDIOMS = frozenset("one longer matter doubt less more wonder way means such".split())
@@ -39,7 +40,7 @@ def negations(sentence: Sentence, listed: Opposites, tier: int) -> Iterator[Edit
             continue
         if word in BE | BE_CONTRACTED:
             if not sentence.opens(place) or word in BE_CONTRACTED:
-                if left not in QUESTION_WORDS and not denies(sentence.lower(place + 2)):
+                if left not in QUESTION_WORDS and not denies(sentence.lower(place + 2)) and right != "far":
                     yield insert_after(sentence, place, "not", tier)
                 both = _joined_adjectives(sentence, place + 1, listed)
                 if both:
@@ -82,7 +83,7 @@ def affirmations(sentence: Sentence, tier: int) -> Iterator[Edit]:
             if nor is not None:
                 yield _together(swap(sentence, place, place, "both", tier), swap(sentence, nor, nor, "and", tier))
         elif word == "too" and right[:1].isalnum() and right not in PREPOSITIONS | DETERMINERS and place:
-            if not denies(sentence.lower(place - 1)):
+            if not denies(sentence.lower(place - 1)) and sentence.lower(place - 1) not in DEGREES:
                 yield insert_before(sentence, place, "never", tier)
 
 
@@ -127,9 +128,7 @@ def _denied_opening(sentence: Sentence, listed: Opposites, tier: int) -> Iterato
         return
     first = sentence.lower(0)
     adjective = any(kind.part == "adjective" for kind in listed.kinds(first))
-    leads_to_adjective = is_adverb(first) and any(
-        kind.part == "adjective" for kind in listed.kinds(sentence.lower(1))
-    )
+    leads_to_adjective = is_adverb(first) and any(kind.part == "adjective" for kind in listed.kinds(sentence.lower(1)))
     if first in {"a", "an"} and _is_fragment(sentence):
         yield insert_before(sentence, 0, "hardly", tier)
         yield insert_before(sentence, 0, "not", tier)
@@ -201,5 +200,3 @@ def _third_person(verb: str) -> str:
 
 def _together(one: Edit, other: Edit) -> Edit:
     return Edit((*one.changes, *other.changes), max(one.tier, other.tier))
-
-

@@ -11,6 +11,8 @@ from codrun_lexicon.inflection import comparative_base, plural, verb_forms
 from codrun_lexicon.text import Sentence
 
 PRAISE, BLAME = 1, -1
+TURNS = {"|": (PRAISE, BLAME), "<": (BLAME,), ">": (PRAISE,)}
+"""The sign between the two sides of a line, to the sides whose words it turns over."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Line:
     part: str
     praise: tuple[str, ...]
     blame: tuple[str, ...]
-    both_ways: bool = True
+    turns: tuple[int, ...] = (PRAISE, BLAME)
+    """The sides whose words may be replaced."""
 
 
 class Opposites:
@@ -50,9 +53,10 @@ class Opposites:
         self._base: dict[str, str] = {}
         self.longest_phrase = 1
         for line in lines:
-            if line.both_ways:
+            if PRAISE in line.turns:
                 self._enter(line.part, line.praise, line.blame, PRAISE)
-            self._enter(line.part, line.blame, line.praise, BLAME)
+            if BLAME in line.turns:
+                self._enter(line.part, line.blame, line.praise, BLAME)
 
     @classmethod
     def packaged(cls, own: Iterable[tuple[str, str]] = ()) -> Opposites:
@@ -118,9 +122,9 @@ def _lines(text: str) -> Iterator[Line]:
         if content.startswith("["):
             part = content.strip("[]")
         elif content:
-            both_ways = "|" in content
-            praise, blame = content.split("|" if both_ways else "<")
-            yield Line(part, _words(praise), _words(blame), both_ways)
+            sign = next(sign for sign in TURNS if sign in content)
+            praise, blame = content.split(sign)
+            yield Line(part, _words(praise), _words(blame), TURNS[sign])
 
 
 def _words(listed: str) -> tuple[str, ...]:

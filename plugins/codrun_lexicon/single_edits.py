@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cod_runner.api import Attribution, Request
-from codrun_lexicon.grammar import DETERMINERS, JOINING, NEGATIONS, fits, is_adverb
+from codrun_lexicon.grammar import CLOSED, DETERMINERS, JOINING, NEGATIONS, fits, is_adverb
 from codrun_lexicon.negation import affirmations, negations, with_and_without
-from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposites
+from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposite, Opposites
 from codrun_lexicon.substitutes import Substitutes
-from codrun_lexicon.text import Edit, Sentence, delete, insert_before, swap
+from codrun_lexicon.text import Change, Edit, Sentence, delete, insert_before, swap
 from codrun_lexicon.valence import Leaning
 
 OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD = range(5)
-"""Tiers: a listed opposite; a denial or a swap heard before; a swap of one part of speech; words or clauses left out;
-whatever else flips the teacher."""
+"""Tiers: a listed opposite; a denial, or a swap heard before; another swap of one part of speech; words or clauses left
+out or added; whatever else flips the teacher."""
 TIERS = (OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD)
 FEWEST_WORDS_LEFT = 4
 """A clause is not cut down to less."""
+CLAUSES = {
+    PRAISE: ("but it works", "but it works beautifully", "but it is wonderful"),
+    BLAME: ("but it never works", "but it is dull", "but it is a disappointment"),
+}
+"""Said of anything; the teacher picks."""
 UNCOUNTED = frozenset("lot bit few little couple while".split())
 
 
@@ -52,6 +58,8 @@ class EditMaker:
                 yield from self._denied_blame(sentence)
             yield from with_and_without(sentence, direction == BLAME, NATURAL)
             yield from self._described(sentence, direction)
+            yield from self._prefixes(sentence, request)
+            yield from _clauses_added(sentence, direction)
         else:
             yield from negations(sentence, self.listed, PLAUSIBLE)
             yield from affirmations(sentence, PLAUSIBLE)
@@ -70,21 +78,30 @@ class EditMaker:
         return places[: self.words]
 
     def _opposites(self, sentence: Sentence, side: int) -> Iterator[Edit]:
-        """Listed opposites of words on ``side`` of praise and blame, longest phrases first at each place."""
-        for place in range(len(sentence.tokens)):
-            if sentence.lower(place - 1) in {"not", "n't", "never", "no", "nor"} or sentence.lower(place - 1).endswith("n't"):
-                continue  # turning over what is denied would turn the sense the wrong way
-            for length in range(min(self.listed.longest_phrase, len(sentence.tokens) - place), 0, -1):
-                phrase = " ".join(token.lower for token in sentence.tokens[place : place + length])
-                partners = [one for one in self.listed.of(phrase) if one.side == side]
-                if length == 1:
-                    kinds = {one.kind for one in self.listed.of(phrase)}
-                    partners = [one for one in partners if fits(sentence, place, one.kind, kinds, self.listed)]
+        """Listed opposites of words on ``side`` of praise and blame; of two phrases at one place the longer."""
+        place = 0
+        while place < len(sentence.tokens):
+            length, partners = self._partners(sentence, place)
+            left = sentence.lower(place - 1)
+            # Turning over what is denied would turn the sense the wrong way.
+            if left not in {"not", "n't", "never", "no", "nor"} and not left.endswith("n't"):
                 for one in partners:
-                    if one.word != "less" or sentence.lower(place + 1)[:1].isalnum():
+                    if one.side == side and (one.word != "less" or sentence.lower(place + 1)[:1].isalnum()):
                         yield swap(sentence, place, place + length - 1, one.word, OPPOSITE)
-                if partners and length > 1:
-                    break
+            place += length
+
+    def _partners(self, sentence: Sentence, place: int) -> tuple[int, list[Opposite]]:
+        """(tokens, opposites) of the longest listed phrase that begins here, if it is used as the list means it."""
+        for length in range(min(self.listed.longest_phrase, len(sentence.tokens) - place), 0, -1):
+            last = place + length - 1
+            partners = self.listed.of(" ".join(token.lower for token in sentence.tokens[place : last + 1]))
+            if not partners or (sentence.glued(place, last) and sentence.lower(place) != "well"):
+                continue
+            if length == 1:
+                kinds = {one.kind for one in partners}
+                partners = [one for one in partners if fits(sentence, place, one.kind, kinds, self.listed)]
+            return length, partners
+        return 1, []
 
     def _denied_blame(self, sentence: Sentence) -> Iterator[Edit]:
         """``is dull`` to ``is never dull``, ``a dull film`` left alone."""
@@ -101,9 +118,17 @@ class EditMaker:
         for place in range(1, len(sentence.tokens)):
             word, left, right = sentence.lower(place), sentence.lower(place - 1), sentence.lower(place + 1)
             plain = word.isalpha() and len(word) > 2 and not is_adverb(word) and word not in UNCOUNTED | DETERMINERS
-            if left in {"a", "an", "this"} and plain and not self.listed.kinds(word) and right not in JOINING:
+            if left in {"a", "an"} and plain and not self.listed.kinds(word) and right not in JOINING:
                 for adjective in self.substitutes.adjectives(word, direction):
                     yield insert_before(sentence, place, adjective.word, PLAUSIBLE if not adjective.heard else NATURAL)
+
+    def _prefixes(self, sentence: Sentence, request: Request) -> Iterator[Edit]:
+        """``unclear`` to ``clear``, and back, where the pool holds both words."""
+        for place, token in enumerate(sentence.tokens):
+            known = token.lower in CLOSED or bool(self.listed.of(token.lower))
+            if len(token.text) > 3 and not known and not sentence.glued(place, place):
+                for word in self.substitutes.by_prefix(token.lower, request.label, request.target):
+                    yield swap(sentence, place, place, word, OPPOSITE)
 
     def _swaps(self, sentence: Sentence, request: Request, telling: Sequence[int]) -> Iterator[Edit]:
         for place in telling:
@@ -118,7 +143,7 @@ class EditMaker:
             adverb = is_adverb(word) or Kind("adverb") in self.listed.kinds(word)
             adjective = Kind("adjective") in self.listed.kinds(word)
             left_out_well = (adverb or adjective) and right[:1].isalnum() and right not in JOINING
-            if word not in NEGATIONS:
+            if word not in NEGATIONS and not sentence.glued(place, place):
                 yield delete(sentence, place, place, CUT if left_out_well else ODD)
 
 
@@ -136,7 +161,16 @@ def _clauses_cut(sentence: Sentence) -> Iterator[Edit]:
             yield delete(sentence, 0, place, CUT)
 
 
+def _clauses_added(sentence: Sentence, direction: int) -> Iterator[Edit]:
+    """``A .`` to ``A , but it never works .``: more words than a swap, and still English."""
+    closing = re.search(r"[\s.!…]*$", sentence.text)
+    end = closing.start() if closing else len(sentence.text)
+    if not sentence.tokens or sentence.text[end - 1 : end] in "?:;,-":
+        return
+    comma = " , " if re.search(r"\s[.,;!]", sentence.text) else ", "
+    for clause in CLAUSES[direction]:
+        yield Edit((Change(end, end, f"{comma}{clause}"),), CUT)
+
+
 def _words(sentence: Sentence, places: Iterable[int]) -> int:
     return sum(sentence.tokens[place].is_word for place in places)
-
-

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cod_runner.api import TeacherView
-from codrun_lexicon.grammar import fits, is_adverb
+from codrun_lexicon.grammar import CLOSED, fits, is_adverb
 from codrun_lexicon.opposites import Kind, Opposites
 from codrun_lexicon.text import Sentence
 from codrun_lexicon.usage import Usage
@@ -20,6 +20,7 @@ NEARNESS_WEIGHT = 6.0
 """How much nearness in meaning (0 to 1) counts against the fluency, a log-probability."""
 FIRST_LOOK = 40
 """Words compared in meaning, after the most fluent."""
+PREFIXES = ("un", "in", "im", "dis")
 _NOUN = re.compile(r".+(ness|ment|tion|sion|ity|ism|ance|ence|ship|dom)")
 _ADJECTIVE = re.compile(r".+(ful|ous|ive|less|able|ible|ic|ical|ish|some)")
 
@@ -47,15 +48,18 @@ class Substitutes:
         """At most ``most`` that fit, the best first, and the best two that do not."""
         word = sentence.lower(place)
         left, right = sentence.lower(place - 1), sentence.lower(place + 1)
-        kinds = {kind for kind in self._listed.kinds(word)}
-        kinds = {kind for kind in kinds if fits(sentence, place, kind, kinds, self._listed)} or kinds
+        spelled = self._listed.kinds(word)
+        kinds = {kind for kind in spelled if fits(sentence, place, kind, spelled, self._listed)}
+        leaning = self._leaning.towards(word, label, target)
+        if word in CLOSED or leaning > 0 or (spelled and not kinds) or sentence.glued(place, place):
+            return []
         direction = self._leaning.direction(label, target)
         fitting: dict[str, None] = {}
         if direction:
             for kind in sorted(kinds, key=lambda one: (one.part, one.form)):
                 fitting.update(dict.fromkeys(self._listed.words(kind, direction)))
         typical = self._typical_words(label, target)
-        leans = self._leaning.towards(word, label, target) < 0 or not direction
+        leans = leaning < 0 or not direction
         others = [other for other in typical if other != word and other not in fitting]
         if leans:
             fitting.update((other, None) for other in others if self._same_part(word, other, kinds))
@@ -78,6 +82,23 @@ class Substitutes:
                 Substitute(word, self._usage.beside(word, noun) > 0, True) for word in listed[: self._most]
             ]
         return self._adjectives[noun, direction]
+
+    def by_prefix(self, word: str, label: int, target: int) -> list[str]:
+        """``unclear`` for ``clear`` or the other way, where both are in the pool and the change leads to ``target``."""
+        direction = self._leaning.direction(label, target)
+        if direction > 0:
+            others = [word.removeprefix(prefix) for prefix in PREFIXES if word.startswith(prefix)]
+        else:
+            others = [f"{prefix}{word}" for prefix in PREFIXES]
+        return [
+            other
+            for other in others
+            if len(other) > 3
+            and self._usage.alike(word, other) >= ALIKE
+            and self._usage.count(other) > 1
+            and self._leaning.towards(other, label, target) >= 0
+            and self._leaning.learned(other, label, target) >= self._leaning.learned(word, label, target)
+        ]
 
     def _judged(self, left: str, word: str, right: str, fitting: bool) -> Substitute:
         before, after = self._usage.beside(left, word), self._usage.beside(word, right)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
+HYPHENS = tuple("-‐‑")
 _SILENT_H = re.compile(r"(honest|honou?r|hour|heir)", re.IGNORECASE)
 _SPOKEN_CONSONANT = re.compile(r"(uni([^n]|$)|use|usu|util|euro?|ew|on[ce]|ubi)", re.IGNORECASE)
 
@@ -44,6 +45,12 @@ class Sentence:
         """The token at ``place`` in lower case; ``""`` outside the text."""
         return self.tokens[place].lower if 0 <= place < len(self.tokens) else ""
 
+    def glued(self, first: int, last: int) -> bool:
+        """Whether the tokens are a part of a longer word, such as ``clean`` in ``clean-cut``."""
+        start, end = self.tokens[first].start, self.tokens[last].end
+        before, after = self.text[max(0, start - 2) : start], self.text[end : end + 2]
+        return (before[-1:] in HYPHENS and before[:1].isalnum()) or (after[:1] in HYPHENS and after[1:].isalnum())
+
     def opens(self, place: int) -> bool:
         """Whether the token begins the text or a sentence."""
         return place == 0 or self.lower(place - 1) in {".", "!", "?", ";", ":"}
@@ -67,9 +74,7 @@ class Edit:
 
     def clashes(self, other: Edit) -> bool:
         """Whether both touch one place."""
-        return any(
-            one.start <= two.end and two.start <= one.end for one in self.changes for two in other.changes
-        )
+        return any(one.start <= two.end and two.start <= one.end for one in self.changes for two in other.changes)
 
 
 def applied(text: str, edits: Iterable[Edit]) -> str:

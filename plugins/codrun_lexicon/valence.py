@@ -15,7 +15,9 @@ from codrun_lexicon.opposites import Opposites
 from codrun_lexicon.text import Sentence
 
 _PRAISE = re.compile(r"(pos|positive|good|favou?rable|happy|recommended|praise|thumbs.?up|yes|like[ds]?|love[ds]?)")
-_BLAME = re.compile(r"(neg|negative|bad|unfavou?rable|sad|not.recommended|blame|thumbs.?down|no|dislike[ds]?|hate[ds]?)")
+_BLAME = re.compile(
+    r"(neg|negative|bad|unfavou?rable|sad|not.recommended|blame|thumbs.?down|no|dislike[ds]?|hate[ds]?)"
+)
 _NEUTRAL = re.compile(r"(neu|neutral|mixed|ok|okay|average)")
 _STARS = re.compile(r"(?:rating[ _-]?)?(\d)(?:\.0)?(?:[ _-]?(?:stars?|points?))?|(one|two|three|four|five)[ _-]?stars?")
 _NUMBERS = ("one", "two", "three", "four", "five")
