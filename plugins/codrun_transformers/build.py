@@ -107,12 +107,13 @@ def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: Build
 
 
 def _prepare(tokenizer: Any, model: Any, name: str, options: ModelOptions, context: BuildContext) -> int:
-    """Settle padding, in tokenizer and configuration, so that the saved model keeps it; return the maximal length."""
+    """Settle padding, in tokenizer and configuration, as the saved model will have it; return the maximal length."""
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise CodrunError(f"the tokenizer of `{name}` has neither a padding nor an end-of-text token")
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.use_cache = False  # there is nothing to generate, and gradient checkpointing warns of it
     tokenizer.truncation_side = "right"
     if not reads_last_token(model):
         if options.padding_side == "left":

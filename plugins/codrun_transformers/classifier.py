@@ -62,7 +62,6 @@ class TextClassifier(nn.Module):
             for name in tokenizer.model_input_names
             if name not in ("input_ids", "attention_mask") and name in accepted
         ]
-        self._passes_cache = self._reads_last and "use_cache" in accepted
         self._passes_positions = self._reads_last and "position_ids" in accepted
         self.shape = ModelShape(
             layers=model.config.num_hidden_layers, width=model.config.hidden_size, classes=len(self.labels)
@@ -133,7 +132,7 @@ class TextClassifier(nn.Module):
         """Logits, and the hidden states asked for: only these are kept while the model runs."""
         kept: dict[int, Tensor] = {}
         hooks = [self._keeper(layer, kept) for layer in sorted(set(hidden))]
-        extra: dict[str, Any] = {"use_cache": False} if self._passes_cache else {}
+        extra: dict[str, Tensor] = {}
         mask = batch["attention_mask"]
         if self._passes_positions and self.tokenizer.padding_side == "left":
             extra["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)

@@ -366,11 +366,14 @@ def test_distance_counts_words_over_the_originals(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "deberta", "qwen2"])
-def test_gradient_checkpointing_gives_the_same_gradients_and_hidden_states(folder: Folder, kind: str) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients_and_hidden_states(
+    folder: Folder, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     plain = teacher(folder(kind))
     saving = copy.deepcopy(plain)
     saving.gradient_checkpointing_enable()
     states = []
+    capfd.readouterr()
     for model in (plain, saving):
         model.train()
         torch.manual_seed(3)
@@ -378,6 +381,7 @@ def test_gradient_checkpointing_gives_the_same_gradients_and_hidden_states(folde
         (outputs.logits.square().mean() + outputs.hidden[1].mean() + outputs.hidden[3].square().mean()).backward()
         states.append(outputs.hidden[1].detach())
     assert torch.equal(*states)
+    assert capfd.readouterr() == ("", "")
     for (name, one), other in zip(plain.named_parameters(), saving.parameters(), strict=True):
         assert (one.grad is None) == (other.grad is None), name
         if one.grad is not None and other.grad is not None:
