@@ -45,8 +45,9 @@ class Precomputed:
     def _field(self, line: dict[str, Any], column: str, row: int) -> str:
         value = line.get(column)
         if not isinstance(value, str):
+            columns = ", ".join(map(str, line))
             raise DataError(
-                f"{self._options.path}:{row}: no text in the column `{column}`; there are: {', '.join(map(str, line))}. "
+                f"{self._options.path}:{row}: no text in the column `{column}`; there are: {columns}. "
                 "Name the right one with `original:`, `counterfactual:` or `target:`"
             )
         return value

@@ -1,0 +1,71 @@
+"""The first proof of the registry: a separate package, built and installed beside codrun, used by a recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "stranger"
+RECIPE = """
+recipe: 1
+name: strange
+dataset: {use: moons}
+k: [8]
+seeds: [0]
+teacher: {use: mlp, hidden: [16], finetune: {rows: 200, steps: 60, lr: 0.01, batch_size: 32}}
+student: {use: mlp, hidden: [8]}
+counterfactuals: {generators: [{use: mirror, reach: 2.5}], max_edits: 1000}
+methods: {strange: [hard, {use: margin, weight: 0.5, scale: 2}]}
+train: {steps: 10, lr: 0.01}
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine where the stranger's package is installed."""
+    source = shutil.copytree(PACKAGE, tmp_path / "source")
+    target = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    return {**os.environ, "PYTHONPATH": str(target), "CODRUN_HOME": str(tmp_path / "store")}
+
+
+def codrun(arguments: list[str], environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from cod_runner.cli import call; sys.exit(call(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_strangers_loss_and_generator_run(beside: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "strange.yaml").write_text(RECIPE)
+    listed = codrun(["plugins", "stranger", "--json"], beside, tmp_path)
+    assert json.loads(listed.stdout)[0]["distribution"] == "stranger-distillation"
+    done = codrun(["strange.yaml", "--quiet", "--jobs", "1"], beside, tmp_path)
+    assert done.returncode == 0, done.stderr
+    pairs = [json.loads(line) for line in (tmp_path / "runs/strange/counterfactuals.jsonl").read_text().splitlines()]
+    assert {pair["generator"] for pair in pairs if pair["verified"]} == {"mirror"}
+    rows = [json.loads(line) for line in (tmp_path / "runs/strange/cells.jsonl").read_text().splitlines()]
+    assert {(row["method"], row["arm"]) for row in rows} == {("strange", "plain"), ("strange", "cod")}
+    assert all("margin" in row["losses"] for row in rows)
+
+
+def test_its_options_are_checked_like_ours(beside: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "strange.yaml").write_text(RECIPE.replace("scale: 2", "scael: 2"))
+    done = codrun(["validate", "strange.yaml"], beside, tmp_path)
+    assert done.returncode == 2
+    assert "strange.yaml:10:" in done.stderr
+    assert "scale" in done.stderr
+
+
+def test_without_it_the_recipe_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "strange.yaml").write_text(RECIPE)
+    done = codrun(["validate", "strange.yaml"], dict(os.environ), tmp_path)
+    assert done.returncode == 2
+    assert "no loss is named `margin`" in done.stderr
+    assert "no generator is named `mirror`" in done.stderr
