@@ -127,7 +127,7 @@ class Lexicon:
 def _at_different_places(edits: Sequence[Edit]) -> list[Edit]:
     """The first edit at each place, then the second, so that partners are not all one word's."""
     seen: dict[int, int] = {}
-    order = []
+    order: list[tuple[int, int, Edit]] = []
     for edit in edits:
         start = edit.changes[-1].start
         order.append((seen.get(start, 0), len(order), edit))

@@ -40,12 +40,14 @@ VERBS = {
     "achieves": "achieve", "manages": "manage", "teaches": "teach", "expresses": "express",
 }  # fmt: skip
 """The third person of common verbs that are no words of praise or blame, to their base form."""
-CLOSED = (
-    DETERMINERS | PREPOSITIONS | SUBJECTS | OBJECTS | BE | BE_CONTRACTED | AUXILIARIES | HAVE | NEGATIONS | FOCUS | JOINING
-    | frozenset("been being be if so too very more most less least much many few then when while where why how because "
-                "even still also there here up down off out one two own else ever".split())
+CLOSED = frozenset().union(
+    DETERMINERS, PREPOSITIONS, SUBJECTS, OBJECTS, BE, BE_CONTRACTED, AUXILIARIES, HAVE, NEGATIONS, FOCUS, JOINING,
+    "been being be if so too very more most less least much many few then when while where why how because".split(),
+    "even still also there here up down off out one two own else ever".split(),
 )  # fmt: skip
 """Words that hold a sentence together; none is swapped for a word of the lexicon."""
+ADJECTIVES_IN_LY = frozenset("lovely friendly silly ugly lively lonely only family early likely holy deadly".split())
+DEGREES = frozenset("very quite so too rather really".split())
 PARTICLES = frozenset("up out off down over away back".split())
 NOUNS_TOO = frozenset("looks works plays shows needs turns uses means sounds leads strikes hits runs".split())
 
@@ -57,27 +59,7 @@ def denies(word: str) -> bool:
 
 def is_adverb(word: str) -> bool:
     """By its ending, unless it is one of the adjectives in -ly, or names a degree."""
-    adjectives = (
-        "lovely",
-        "friendly",
-        "silly",
-        "ugly",
-        "lively",
-        "lonely",
-        "only",
-        "family",
-        "early",
-        "likely",
-        "holy",
-    )
-    return (word.endswith("ly") and word not in adjectives) or word in {
-        "very",
-        "quite",
-        "so",
-        "too",
-        "rather",
-        "really",
-    }
+    return (word.endswith("ly") and word not in ADJECTIVES_IN_LY) or word in DEGREES
 
 
 def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: Opposites) -> bool:

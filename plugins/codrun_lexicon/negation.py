@@ -26,7 +26,7 @@ from codrun_lexicon.opposites import Kind, Opposites
 from codrun_lexicon.text import Edit, Sentence, delete, insert_after, insert_before, swap
 
 QUESTION_WORDS = frozenset("what how why where when".split())
-DEGREES = frozenset("much far all just way a".split())
+BEFORE_TOO = frozenset("much far all just way a".split())
 WHOLE_FORMS = {"won't": "will", "can't": "can", "shan't": "shall", "ain't": "is", "cannot": "can"}
 CUT_FORMS = {"wo": "will", "ca": "can", "sha": "shall"}
 NO_IDIOMS = frozenset("one longer matter doubt less more wonder way means such".split())
@@ -59,10 +59,9 @@ def negations(sentence: Sentence, listed: Opposites, tier: int) -> Iterator[Edit
 def affirmations(sentence: Sentence, tier: int) -> Iterator[Edit]:
     """Every denial that can be taken back."""
     for place, token in enumerate(sentence.tokens):
-        word, right = token.lower, sentence.lower(place + 1)
-        if word == "not" and right not in FOCUS | {"to", "even"} and sentence.lower(place - 1) not in {"or", "whether"}:
-            yield from _without_not(sentence, place, place, tier)
-        elif word == "n't" and place:
+        word, left, right = token.lower, sentence.lower(place - 1), sentence.lower(place + 1)
+        denied = word == "not" and right not in FOCUS | {"to", "even"} and left not in {"or", "whether"}
+        if denied or (word == "n't" and place):
             yield from _without_not(sentence, place, place, tier)
         elif word in WHOLE_FORMS:
             yield swap(sentence, place, place, WHOLE_FORMS[word], tier)
@@ -82,9 +81,14 @@ def affirmations(sentence: Sentence, tier: int) -> Iterator[Edit]:
             nor = next((at for at in range(place + 2, len(sentence.tokens)) if sentence.lower(at) == "nor"), None)
             if nor is not None:
                 yield _together(swap(sentence, place, place, "both", tier), swap(sentence, nor, nor, "and", tier))
-        elif word == "too" and right[:1].isalnum() and right not in PREPOSITIONS | DETERMINERS and place:
-            if not denies(sentence.lower(place - 1)) and sentence.lower(place - 1) not in DEGREES:
-                yield insert_before(sentence, place, "never", tier)
+        elif word == "too" and place and right[:1].isalnum() and right not in PREPOSITIONS | DETERMINERS:
+            yield from _never_too(sentence, place, tier)
+
+
+def _never_too(sentence: Sentence, place: int, tier: int) -> Iterator[Edit]:
+    left = sentence.lower(place - 1)
+    if left not in BEFORE_TOO and not denies(left):
+        yield insert_before(sentence, place, "never", tier)
 
 
 def with_and_without(sentence: Sentence, praise_to_blame: bool, tier: int) -> Iterator[Edit]:

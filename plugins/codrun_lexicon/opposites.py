@@ -65,7 +65,7 @@ class Opposites:
         return cls([*(Line("fixed", (praise,), (blame,)) for praise, blame in own), *_lines(text)])
 
     def of(self, phrase: str) -> list[Opposite]:
-        """The partners of a word or phrase, its tokens joined by blanks, best first; ``funnier`` gives ``less funny``."""
+        """The partners of a phrase, its tokens joined by blanks, best first; ``funnier`` gives ``less funny``."""
         found = self._partners.get(phrase, [])
         if found or " " in phrase:
             return found

@@ -49,7 +49,8 @@ class Usage:
         return (self._log(left or EDGE, word) + self._log(word, right or EDGE)) / 2
 
     def alike(self, one: str, other: str) -> float:
-        """Cosine of what two words stand beside: near 1 for words of one part of speech, 0 for unseen words."""
+        """Bhattacharyya coefficient of what two words stand beside: near 1 for words of one part of speech, 0 for
+        unseen words."""
         first, second = self._frames.get(one), self._frames.get(other)
         if not first or not second:
             return 0.0
