@@ -62,13 +62,19 @@ class Client:
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
     """``asyncio.run``, from a thread of its own where this one already runs a loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _a_loop_runs_here():
         asyncio.run(coroutine)
         return
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, coroutine).result()
+
+
+def _a_loop_runs_here() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Dispatch:

@@ -23,6 +23,9 @@ SECRET_SHAPES = (
     re.compile(r"(?i)([?&](?:api[-_]?key|key|token)=)[^&\s\"']+"),
 )
 UNSENT = {"ConnectError", "ConnectTimeout", "ClientConnectorError", "ConnectionRefusedError", "gaierror"}
+LOST = {"APIConnectionError", "RemoteProtocolError", "ReadError", "ServerDisconnectedError", "ConnectionResetError"}
+WRAPPING = re.compile(r"\A(?:(?:[\w.]+(?:Error|Exception|Timeout): )|(?:\w+(?:Exception|Error) - ))+")
+"""The names of classes that litellm puts before a provider's own words."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Fault:
     """Seconds the provider asks us to wait."""
     unsettled: bool = False
     """The call may have been worked on, and may be billed, although no answer came."""
+    unreachable: bool = False
+    """No connection was made, so nothing was asked."""
     filtered: bool = False
     """The provider refuses to work on this text: a refusal, not a failure."""
 
@@ -47,7 +52,7 @@ def fault_of(error: BaseException, api_key: str | None) -> Fault:
     """What an exception of litellm, or of what lies below it, says."""
     status = getattr(error, "status_code", None)
     status = status if isinstance(status, int) else None
-    detail = _one_line(scrubbed(str(error), api_key))
+    detail = WRAPPING.sub("", _one_line(scrubbed(str(error), api_key)))
     names = {type(each).__name__ for each in _chain(error)}
     if "Missing credentials" in detail or "api_key client option must be set" in detail:
         status = 401  # litellm reports a key that is missing on this side as the provider's error 500
@@ -57,13 +62,16 @@ def fault_of(error: BaseException, api_key: str | None) -> Fault:
     if status == 429 and ("insufficient_quota" in detail or "exceeded your current quota" in detail):
         lasting = True  # an empty account is no rate limit
     timed_out = status in (408, 504) or any("Timeout" in name for name in names)
-    lost = "Connection error" in detail or "Disconnected" in detail or names & {"RemoteProtocolError", "ReadError"}
+    lost = not timed_out and bool(names & LOST)
+    unreachable = bool(names & UNSENT)
     return Fault(
-        status=status,
+        # litellm reports a connection that failed as the provider's error 500
+        status=None if lost or unreachable else status,
         detail=detail,
         lasting=lasting,
         retry_after=_retry_after(error),
-        unsettled=bool(timed_out or lost) and not names & UNSENT,
+        unsettled=(timed_out or lost) and not unreachable,
+        unreachable=unreachable,
     )
 
 
@@ -108,12 +116,12 @@ def sentence(fault: Fault, model: str, base: str | None, key_variable: str, key_
             cause, cure = "timed out on every retry", "raise `timeout` or lower `concurrency`"
         case status if status is not None and status < 500:
             cause, cure = "rejected the request", "check `model` and its parameters"
-        case _ if base and not fault.unsettled and "onnect" in fault.detail:
-            cause, cure = "cannot be reached", "check `api_base` and that the server runs"
+        case _ if fault.unreachable:
+            cause, cure = "cannot be reached", "check `api_base`, the network, and that the server runs"
         case _:
             cause, cure = "failed on every retry", "check the provider's state"
     number = f" ({fault.status})" if fault.status else ""
-    return f"{where} {cause}{number}: {cure}; {kept}. The provider's words: {fault.detail or 'none'}"
+    return f"{where} {cause}{number}: {cure}; {kept}; the provider's words: {fault.detail or 'none'}"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
