@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
 """How long a statement waits for another process's transaction; each takes milliseconds."""
 KEYS_A_QUERY = 500
+SWEPT_AFTER_SECONDS = 3600.0
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -129,8 +131,7 @@ class Ledger:
             if self._owner_lock is not None:
                 with self._transaction() as connection:
                     connection.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
-                self._owner_lock.release()
-                self._owner_file(self._owner).unlink(missing_ok=True)
+                _leave(self._owner_lock, self._owner_file(self._owner))
                 self._owner_lock = None
             self._connection.close()
 
@@ -301,8 +302,21 @@ class Ledger:
         """Show that this owner is alive, before its first claim."""
         if self._owner_lock is None:
             self._owners.mkdir(exist_ok=True)
-            self._owner_lock = filelock.FileLock(self._owner_file(self._owner))
+            self._sweep()
+            file = self._owner_file(self._owner)
+            self._owner_lock = filelock.FileLock(file)
             self._owner_lock.acquire()
+            weakref.finalize(self, _leave, self._owner_lock, file)
+
+    def _sweep(self) -> None:
+        """Remove what killed owners without claims left behind."""
+        for file in self._owners.glob("*.lock"):
+            try:
+                old = time.time() - file.stat().st_mtime > SWEPT_AFTER_SECONDS  # never one that is just being made
+            except FileNotFoundError:
+                continue
+            if old and not self._is_alive(file.stem):
+                file.unlink(missing_ok=True)
 
     def _owner_file(self, owner: str) -> Path:
         return self._owners / f"{owner}.lock"
@@ -328,6 +342,11 @@ class Ledger:
         )
         connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
         self._owner_file(owner).unlink(missing_ok=True)
+
+
+def _leave(lock: filelock.BaseFileLock, file: Path) -> None:
+    lock.release()
+    file.unlink(missing_ok=True)
 
 
 def _now() -> str:
