@@ -23,11 +23,6 @@ class Row:
     pooled_at: int
     """The token that the classification head reads, counted among the real ones."""
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the hidden states."""
-        return sum(states.nbytes for states in self.hidden.values())
-
 
 def unpadded(outputs: Outputs, tokens: Sequence[int]) -> list[Row]:
     """The first rows of a batch, as many as ``tokens`` has entries, copied to the CPU without their padding.
