@@ -1,10 +1,6 @@
-"""Every test on one thread, without a hub."""
+"""Every test on one thread."""
 
 from __future__ import annotations
-
-import os
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
