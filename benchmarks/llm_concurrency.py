@@ -1,0 +1,63 @@
+"""How close the generator `litellm` comes to the ideal of a slow server: 96 calls of 300 ms, 32 at once.
+
+    python benchmarks/llm_concurrency.py [--calls 96] [--concurrency 32] [--milliseconds 300] [--limit 1.6]
+
+The ideal is calls / concurrency x milliseconds. What comes once (importing litellm, the first connection) is timed
+apart, as the fixed start. Ends with exit code 1 where measured / ideal is above the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cod_runner.api import BuildContext, Request, Spending
+from cod_runner.testing.llm_server import LLMServer, Reply
+from codrun_litellm.generator import LitellmGenerator
+from codrun_litellm.plugin import LitellmOptions
+
+
+class NoTeacher:
+    """Nothing here asks the teacher."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=96)
+    parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--milliseconds", type=int, default=300)
+    parser.add_argument("--limit", type=float, default=1.6)
+    asked = parser.parse_args()
+    os.environ.pop("OPENAI_API_KEY", None)
+
+    def requests(count: int, name: str) -> list[Request]:
+        return [Request(f"{name}{i}", f"a good film, {name} {i}", 1, 0) for i in range(count)]
+
+    reply = Reply('{"counterfactual": "a bad film"}', delay=asked.milliseconds / 1000)
+    with tempfile.TemporaryDirectory() as store, LLMServer(lambda call: reply) as server:
+        options = LitellmOptions(model="openai/local", api_base=server.api_base, concurrency=asked.concurrency)
+        context = BuildContext(labels=("negative", "positive"), store=Path(store), spending=Spending())
+        generator = LitellmGenerator(options, context)
+        started = time.perf_counter()
+        generator.propose(requests(1, "start"), NoTeacher())  # type: ignore[arg-type]
+        fixed = time.perf_counter() - started - asked.milliseconds / 1000
+        started = time.perf_counter()
+        generator.propose(requests(asked.calls, "text"), NoTeacher())  # type: ignore[arg-type]
+        measured = time.perf_counter() - started
+        started = time.perf_counter()
+        generator.propose(requests(asked.calls, "text"), NoTeacher())  # type: ignore[arg-type]
+        kept = time.perf_counter() - started
+    ideal = math.ceil(asked.calls / asked.concurrency) * asked.milliseconds / 1000
+    print(f"{asked.calls} calls of {asked.milliseconds} ms, {asked.concurrency} at once")
+    print(f"ideal {ideal:.2f} s, measured {measured:.2f} s, ratio {measured / ideal:.2f}")
+    print(f"fixed start {fixed:.2f} s, the same answers from the ledger {kept:.3f} s")
+    return 0 if measured / ideal <= asked.limit else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
