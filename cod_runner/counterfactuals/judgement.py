@@ -26,14 +26,19 @@ class Reason(StrEnum):
 
 
 _REFUSAL = re.compile(
-    r"\b(i('m| am) (sorry|unable|not able)|i (can('t|not)|won't) (help|assist|do|provide|rewrite|comply|fulfil)"
-    r"|as an ai( language)? model|cannot (assist|comply|fulfil))",
-    re.IGNORECASE,
+    r"\bi('m| am) (sorry\b.{0,40}\b(can('t|not)|unable|won't|not able)|unable to|not able to)"
+    r"|\bi (can('t|not)|won't) (help(?! but)|assist|do that|provide|rewrite|comply|fulfil|generate|create|change)"
+    r"|\bas an? (ai|(large )?language model)\b|\bcannot (assist|comply|fulfil)|\bi('m| am) sorry[,.!]?$",
+    re.IGNORECASE | re.DOTALL,
 )
+_AGREED = r"(sure|certainly|of course|okay|ok|absolutely)[,.!:]*"
 _PREAMBLE = re.compile(
-    r"(sure|certainly|of course|okay|ok|here('s| is| are)|the (rewritten|modified|new|edited))\b[^.!?]{0,80}[:!.]?",
+    rf"{_AGREED}|({_AGREED}\s*)?((here|this|below|the|a|your)\b[^.!?:]{{0,80}}:"
+    r"|(here('s| is| are)|this is|below is)\b[^.!?:]{0,40}"
+    r"\b(rewritten|modified|revised|edited|counterfactual|rephrased)\b[^.!?:]{0,40})",
     re.IGNORECASE,
 )
+"""What a model says before its answer, where no answer follows."""
 
 
 def refused_unasked(
@@ -46,26 +51,28 @@ def refused_unasked(
 ) -> Reason | None:
     """What is wrong with a candidate before the teacher is asked; None where nothing is."""
     original = request.input
+    edits, share = teacher.distance(original, candidate)
     if not isinstance(candidate, str) or not isinstance(original, str):
-        if candidate == original:
+        if edits == 0:
             return Reason.IDENTICAL
         return Reason.DUPLICATE if candidate in tried else None
     if not re.search(r"\w", candidate):
         return Reason.EMPTY
-    if folded(candidate) == folded(original):
+    if edits == 0 or folded(candidate) == folded(original):
         return Reason.IDENTICAL
-    if candidate in tried:
+    if folded(candidate) in {folded(str(one)) for one in tried}:
         return Reason.DUPLICATE
-    if _REFUSAL.search(candidate) and not _REFUSAL.search(original):
+    plain, plain_original = candidate.replace("’", "'"), original.replace("’", "'")
+    if _REFUSAL.search(plain) and not _REFUSAL.search(plain_original):
         return Reason.REFUSAL
-    if _PREAMBLE.fullmatch(candidate.strip()) and not _PREAMBLE.fullmatch(original.strip()):
+    if _PREAMBLE.fullmatch(plain.strip()) and not _PREAMBLE.fullmatch(plain_original.strip()):
         return Reason.PREAMBLE_ONLY
     if any(_leaks(label, candidate, original) for label in labels):
         return Reason.LABEL_WORD
     lowest, highest = settings.length_ratio
     if not lowest <= len(candidate) / max(1, len(original)) <= highest:
         return Reason.LENGTH_RATIO
-    if teacher.distance(original, candidate)[1] > settings.max_edits:
+    if share > settings.max_edits:
         return Reason.TOO_MANY_EDITS
     return None
 

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import Input
+from cod_runner.api import Attempt, Input
+from cod_runner.errors import CodrunError
 from cod_runner.store import content_key
 
+VERSION = 2
+"""Of the search and of what is kept; raised when an older outcome would not be found again, or not be read."""
+
 SCHEMA = "create table if not exists outcomes (key text primary key, line text not null)"
-
-
-@dataclass(frozen=True)
-class JudgedAttempt:
-    """One candidate and why it was refused; ``reason`` is None for a flip."""
-
-    input: Input
-    generator: str
-    round: int
-    reason: str | None
-    probabilities: tuple[float, ...] | None
-    edits: float | None
-    tier: int
-    usd: float | None = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +39,8 @@ class PairOutcome:
     minimality: float | None
     """Edits over the original's words."""
     generator: str | None
-    attempts: tuple[JudgedAttempt, ...] = field(default=())
+    attempts: tuple[Attempt, ...] = ()
+    """Every candidate, in the order of the search; ``reason`` is None for a flip."""
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -64,9 +55,7 @@ class PairOutcome:
     def from_json(cls, line: dict[str, Any]) -> PairOutcome:
         """Read what ``asdict`` wrote; lists become tuples again."""
         attempts = tuple(
-            JudgedAttempt(
-                **{**attempt, "input": _input(attempt["input"]), "probabilities": _tuple(attempt["probabilities"])}
-            )
+            Attempt(**{**attempt, "input": _input(attempt["input"]), "probabilities": _tuple(attempt["probabilities"])})
             for attempt in line["attempts"]
         )
         return cls(
@@ -89,7 +78,7 @@ class PairLedger:
         with self._connected() as connection:
             connection.execute(SCHEMA)
 
-    def find(self, keys: Sequence[str]) -> dict[str, PairOutcome]:
+    def find(self, keys: Iterable[str]) -> dict[str, PairOutcome]:
         """The outcomes that are here, by key."""
         found = {}
         with self._connected() as connection:
@@ -99,26 +88,42 @@ class PairLedger:
                     found[key] = PairOutcome.from_json(json.loads(row[0]))
         return found
 
-    def keep(self, outcomes: dict[str, PairOutcome]) -> None:
-        """Write outcomes; the first one of a key stays."""
+    def keep(self, outcomes: Mapping[str, PairOutcome]) -> None:
+        """Write outcomes, all or none of them; the first one of a key stays."""
+        if not outcomes:
+            return
         with self._connected() as connection:
             connection.executemany(
                 "insert or ignore into outcomes values (?, ?)",
-                [(key, json.dumps(asdict(outcome), ensure_ascii=False)) for key, outcome in outcomes.items()],
+                [(key, json.dumps(asdict(outcome))) for key, outcome in outcomes.items()],
             )
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=60)) as connection:
-            connection.execute("pragma journal_mode = wal")
-            yield connection
-            connection.commit()
+        try:
+            with closing(sqlite3.connect(self._path, timeout=60)) as connection, connection:
+                connection.execute("pragma journal_mode = wal")
+                yield connection
+        except sqlite3.Error as error:
+            raise CodrunError(
+                f"the kept counterfactuals in {self._path} cannot be used ({error}); free its disk or lock, or delete "
+                "the file: they are then searched again"
+            ) from error
 
 
 def outcome_key(fingerprint: str, search: Any, value: Input, label: int, target: int) -> str:
     """What decides an outcome: the teacher, the search's settings, the original, the two classes. Nothing else."""
     spelled = value if isinstance(value, str) else list(map(float, value))
-    return content_key({"teacher": fingerprint, "search": search, "input": spelled, "label": label, "target": target})
+    return content_key(
+        {
+            "version": VERSION,
+            "teacher": fingerprint,
+            "search": search,
+            "input": spelled,
+            "label": label,
+            "target": target,
+        }
+    )
 
 
 def _tuple(value: list[float] | None) -> tuple[float, ...] | None:

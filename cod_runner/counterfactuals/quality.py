@@ -4,66 +4,139 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean
 
+from cod_runner.api import Attempt, Example
+from cod_runner.counterfactuals.judgement import Reason, folded
 from cod_runner.counterfactuals.ledger import PairOutcome
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One measure. None: nothing to measure."""
+    """One measure, over everything and over what flipped the teacher. None: nothing to measure."""
 
     name: str
     all: float | None
     flipped: float | None
 
 
-def quality_table(outcomes: Sequence[PairOutcome]) -> list[Quality]:
-    """Every measure, over all outcomes that have a candidate, and over the verified flips."""
-    kept = [one for one in outcomes if one.counterfactual is not None]
-    flipped = [one for one in kept if one.verified]
-    attempts = [attempt for one in outcomes for attempt in one.attempts]
-    read = [attempt for attempt in attempts if attempt.probabilities is not None]
+def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ()) -> list[Quality]:
+    """Every measure. ``all``: each original's best candidate, flipped or not; ``flipped``: the verified flips alone.
 
-    def both(name: str, measure: Callable[[PairOutcome], float | None]) -> Quality:
-        return Quality(name, _mean(kept, measure), _mean(flipped, measure))
-
-    return [
-        Quality("originals searched", float(len(outcomes)), float(len(flipped))),
-        Quality("yield (originals with a verified flip)", _share(len(flipped), len(outcomes)), None),
-        Quality(
-            "flip rate of candidates the teacher read",
-            _share(sum(attempt.reason is None for attempt in read), len(read)),
-            None,
-        ),
-        Quality("identical answers", _share(sum(one.reason == "identical" for one in attempts), len(attempts)), None),
-        Quality("refused unread", _share(len(attempts) - len(read), len(attempts)), None),
-        both("edits (words)", lambda one: one.edits),
-        both("minimality (edits / words)", lambda one: one.minimality),
-        both("probability change", probability_change),
-        both("boundary margin |p1 - p2|", boundary_margin),
+    ``gold``, the originals in the order of the outcomes, adds how often the teacher agrees with their labels.
+    """
+    kept = [outcome for outcome in outcomes if outcome.verified]
+    best = [candidate for outcome in outcomes if (candidate := _best_candidate(outcome)) is not None]
+    flipped = [candidate for outcome in kept if (candidate := _best_candidate(outcome)) is not None]
+    attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
+    read = [
+        Candidate(outcome, attempt)
+        for outcome in outcomes
+        for attempt in outcome.attempts
+        if attempt.probabilities is not None
     ]
 
+    def both(name: str, measure: Callable[[Candidate], float | None]) -> Quality:
+        return Quality(name, _mean(best, measure), _mean(flipped, measure))
 
-def probability_change(outcome: PairOutcome) -> float | None:
-    """How much the probability of the flipped class fell."""
-    if outcome.teacher_after is None:
-        return None
-    return outcome.teacher_before[outcome.from_label] - outcome.teacher_after[outcome.from_label]
+    def share(name: str, part: int, whole: int) -> Quality:
+        return Quality(name, part / whole if whole else None, None)
+
+    rows = [
+        Quality("originals searched", float(len(outcomes)), float(len(kept))),
+        share("yield (originals with a verified flip)", len(kept), len(outcomes)),
+        share("flip rate of candidates the teacher read", sum(_flips(one) for one in read), len(read)),
+        share("candidates refused unread", len(attempts) - len(read), len(attempts)),
+        share("identical answers", sum(one.reason == Reason.IDENTICAL for one in attempts), len(attempts)),
+        both("edits", lambda one: one.attempt.edits),
+        both("minimality (edits / words)", minimality),
+        both("probability change", probability_change),
+        both("boundary margin |p1 - p2|", boundary_margin),
+        Quality("diversity of candidates", diversity(outcomes), diversity(kept)),
+    ]
+    if gold:
+        agreed = [
+            outcome.teacher_before.index(max(outcome.teacher_before)) == example.label
+            for outcome, example in zip(outcomes, gold, strict=True)
+        ]
+        of_flipped = [same for same, outcome in zip(agreed, outcomes, strict=True) if outcome.verified]
+        rows.append(Quality("teacher agrees with gold", _share(agreed), _share(of_flipped)))
+    return rows
 
 
-def boundary_margin(outcome: PairOutcome) -> float | None:
+@dataclass(frozen=True)
+class Candidate:
+    """An outcome seen through one of its attempts."""
+
+    outcome: PairOutcome
+    attempt: Attempt
+
+
+def minimality(candidate: Candidate) -> float | None:
+    """Edits over the original's words; of the kept counterfactual as it was measured, else by the same ratio."""
+    outcome, edits = candidate.outcome, candidate.attempt.edits
+    if candidate.attempt.input == outcome.counterfactual:
+        return outcome.minimality
+    words = len(outcome.original.split()) if isinstance(outcome.original, str) else None
+    return edits / words if edits is not None and words else None
+
+
+def probability_change(candidate: Candidate) -> float | None:
+    """How much the probability of the class to be flipped fell."""
+    after, label = candidate.attempt.probabilities, candidate.outcome.from_label
+    return None if after is None else candidate.outcome.teacher_before[label] - after[label]
+
+
+def boundary_margin(candidate: Candidate) -> float | None:
     """How far the teacher is from doubt: the gap between its two likeliest classes."""
-    if outcome.teacher_after is None:
+    if candidate.attempt.probabilities is None:
         return None
-    first, second = sorted(outcome.teacher_after, reverse=True)[:2]
+    first, second = sorted(candidate.attempt.probabilities, reverse=True)[:2]
     return first - second
 
 
-def _mean(outcomes: Sequence[PairOutcome], measure: Callable[[PairOutcome], float | None]) -> float | None:
-    values = [value for one in outcomes if (value := measure(one)) is not None]
+def diversity(outcomes: Sequence[PairOutcome]) -> float | None:
+    """Mean share of words in which two candidates of one original differ: 1 less the Jaccard index of their words.
+
+    Over originals with at least two candidates that the teacher read; None where there are none, or for vectors.
+    """
+    values = []
+    for outcome in outcomes:
+        texts = [one.input for one in outcome.attempts if one.probabilities is not None and isinstance(one.input, str)]
+        words = [set(folded(text).split()) for text in texts]
+        apart = [1 - len(one & other) / len(one | other) for one, other in combinations(words, 2) if one | other]
+        if apart:
+            values.append(fmean(apart))
     return fmean(values) if values else None
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _best_candidate(outcome: PairOutcome) -> Candidate | None:
+    """The kept counterfactual; for a failure the candidate that came nearest."""
+    read = [one for one in outcome.attempts if one.probabilities is not None]
+    for attempt in read:
+        if attempt.input == outcome.counterfactual:
+            return Candidate(outcome, attempt)
+    if not read:
+        return None
+    label = outcome.from_label
+    return Candidate(outcome, min(read, key=lambda one: one.probabilities[label] if one.probabilities else 1.0))
+
+
+def _flips(candidate: Candidate) -> bool:
+    """Whether the teacher read it as was asked; without verification nothing else said so."""
+    after = candidate.attempt.probabilities
+    return (
+        candidate.attempt.reason is None
+        and after is not None
+        and after.index(max(after)) != candidate.outcome.from_label
+    )
+
+
+def _mean(candidates: Sequence[Candidate], measure: Callable[[Candidate], float | None]) -> float | None:
+    values = [value for one in candidates if (value := measure(one)) is not None]
+    return fmean(values) if values else None
+
+
+def _share(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -12,12 +12,12 @@ from typing import Any
 
 from cod_runner.api import Attempt, Example, Generator, Proposal, Request, TeacherView
 from cod_runner.counterfactuals.judgement import refused_by_teacher, refused_unasked
-from cod_runner.counterfactuals.ledger import JudgedAttempt, PairLedger, PairOutcome, outcome_key
+from cod_runner.counterfactuals.ledger import PairLedger, PairOutcome, outcome_key
 from cod_runner.errors import CodrunError
 from cod_runner.recipe.grammar import Counterfactuals
 
-SEARCHED_TOGETHER = 64
-"""Originals whose outcomes are kept at once: what a kill can lose, and enough for full teacher batches."""
+SEARCHED_TOGETHER = 32
+"""Originals searched side by side: enough for full teacher batches, few enough that a bar moves."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,24 @@ class Pair:
 
     original: Example
     counterfactual: Example
+
+
+@dataclass
+class Hunt:
+    """One original on its way to an outcome."""
+
+    key: str
+    requests: tuple[Request, ...]
+    """One, or with ``target: all`` one for each other class, the likeliest first."""
+    attempts: list[Attempt] = field(default_factory=list)
+    history: dict[str, list[Attempt]] = field(default_factory=dict)
+    """The attempts of each request, by its id."""
+    flips: list[tuple[Attempt, Request]] = field(default_factory=list)
+
+    @property
+    def best(self) -> tuple[Attempt, Request] | None:
+        """The flip that is kept: the first by :func:`preference`."""
+        return min(self.flips, key=lambda flip: preference(*flip), default=None)
 
 
 @dataclass
@@ -52,20 +70,12 @@ class PairSearch:
 
         ``orders`` are walked side by side; where an original fails, its order goes on (``on_failure: redraw``),
         stays one short (``drop``), keeps the nearest miss (``keep_unverified``), or the run ends (``fail``).
+        Raises :class:`CodrunError` there, and what a generator raises; every outcome found until then is kept.
         """
         pairs: dict[str, Pair] = {}
         places = [0] * len(orders)
         total = wanted * len(orders)
-        while True:
-            pending: list[Example] = []
-            for number, order in enumerate(orders):
-                short = wanted - sum(example.id in pairs for example in order[: places[number]])
-                if self.settings.on_failure != "redraw":
-                    short = wanted - places[number]
-                pending += order[places[number] : places[number] + max(0, short)]
-                places[number] += max(0, short)
-            if not pending:
-                return pairs
+        while pending := self._next(orders, wanted, places, pairs):
             for start in range(0, len(pending), SEARCHED_TOGETHER):
                 part = pending[start : start + SEARCHED_TOGETHER]
                 for example, outcome in zip(part, self.search(part), strict=True):
@@ -73,159 +83,180 @@ class PairSearch:
                     if pair is not None:
                         pairs[example.id] = pair
                 progress(min(len(pairs), total), total)
+        return pairs
 
     def search(self, examples: Sequence[Example]) -> list[PairOutcome]:
         """One outcome an original: what the ledger holds, or what a new search finds, kept before it is returned."""
-        before = self.teacher.score([example.input for example in examples])
-        requests = {
-            example.id: self._request(example, probabilities)
-            for example, probabilities in zip(examples, before, strict=True)
+        new = {example.id: example for example in examples if example.id not in self.outcomes}
+        before = self.teacher.score([example.input for example in new.values()])
+        hunts = {
+            name: self._hunt(example, probabilities)
+            for (name, example), probabilities in zip(new.items(), before, strict=True)
         }
-        keys = {
-            name: outcome_key(self.fingerprint, self.identity, request.input, request.label, request.target)
-            for name, request in requests.items()
-        }
-        known = self.ledger.find(list(keys.values()))
-        new = [request for name, request in requests.items() if keys[name] not in known]
-        found = self._found(new)
-        self.ledger.keep({keys[name]: outcome for name, outcome in found.items()})
-        for name in requests:
-            self.outcomes[name] = found[name] if name in found else known[keys[name]]
+        known = self.ledger.find([hunt.key for hunt in hunts.values()])
+        # Two originals with one input are one search: they share a key.
+        self._pursue(list({hunt.key: hunt for hunt in hunts.values() if hunt.key not in known}.values()), known)
+        self.outcomes.update((name, known[hunt.key]) for name, hunt in hunts.items())
         return [self.outcomes[example.id] for example in examples]
 
-    def _found(self, requests: Sequence[Request]) -> dict[str, PairOutcome]:
-        """Search anew: generators in order, rounds in order, every pending request in each round."""
-        attempts: dict[str, list[JudgedAttempt]] = {request.id: [] for request in requests}
-        flips: dict[str, JudgedAttempt] = {}
-        for name, generator in self.generators:
-            for number in range(1, generator.rounds + 1):
-                pending = [request for request in requests if request.id not in flips]
-                if not pending:
-                    break
-                asked = [
-                    replace(request, round=number, history=tuple(_attempt(one) for one in attempts[request.id]))
-                    for request in pending
-                ]
-                proposals = generator.propose(asked, self.teacher)
-                if not any(proposals):
-                    break
-                for request, judged in zip(asked, self._judged(asked, proposals, name, attempts), strict=True):
-                    attempts[request.id] += judged
-                    flipped = [attempt for attempt in judged if attempt.reason is None]
-                    if flipped:
-                        flips[request.id] = min(flipped, key=lambda attempt: preference(attempt, request))
-        return {request.id: self._outcome(request, flips.get(request.id), attempts[request.id]) for request in requests}
+    def _next(
+        self, orders: Sequence[Sequence[Example]], wanted: int, places: list[int], pairs: Mapping[str, Pair]
+    ) -> list[Example]:
+        """The originals to look at now, and ``places`` moved past them."""
+        pending: dict[str, Example] = {}
+        for number, order in enumerate(orders):
+            place = places[number]
+            have = sum(one.id in pairs for one in order[:place]) if self.settings.on_failure == "redraw" else place
+            places[number] = min(len(order), place + max(0, wanted - have))
+            pending.update((one.id, one) for one in order[place : places[number]])
+        return list(pending.values())
 
-    def _judged(
-        self,
-        requests: Sequence[Request],
-        proposals: Sequence[Sequence[Proposal]],
-        generator: str,
-        attempts: Mapping[str, Sequence[JudgedAttempt]],
-    ) -> list[list[JudgedAttempt]]:
-        """Refuse what needs no teacher, then ask the teacher about everything that is left, in one call."""
-        judged: list[list[JudgedAttempt]] = []
-        for request, offered in zip(requests, proposals, strict=True):
-            tried = {attempt.input for attempt in attempts[request.id]}
-            of_request = []
+    def _pursue(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
+        """Search anew: generators in order, rounds in order, every open request in each round.
+
+        An outcome is kept as soon as it is sure, so that what a later round raises costs nothing that was found.
+        """
+        for name, generator in self.generators:
+            silent: set[str] = set()  # requests that this generator has nothing to offer for
+            for number in range(1, generator.rounds + 1):
+                asked = [
+                    (hunt, replace(request, round=number, history=tuple(hunt.history.get(request.id, ()))))
+                    for hunt in hunts
+                    for request in hunt.requests
+                    if not hunt.flips and request.id not in silent
+                ]
+                if not asked:
+                    break
+                requests = [request for _, request in asked]
+                proposals = generator.propose(requests, self.teacher)
+                if len(proposals) != len(requests):
+                    raise CodrunError(
+                        f"the generator `{name}` answered {len(proposals)} of {len(requests)} requests: a fault of its "
+                        "plugin, which must give a list, empty or not, for each"
+                    )
+                silent |= {request.id for request, offered in zip(requests, proposals, strict=True) if not offered}
+                self._judge(asked, proposals, name)
+                self._keep([hunt for hunt in hunts if hunt.flips and hunt.key not in found], found)
+        self._keep([hunt for hunt in hunts if hunt.key not in found], found)
+
+    def _keep(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
+        self.ledger.keep({hunt.key: self._outcome(hunt) for hunt in hunts})
+        # Read back: where another run was quicker, its outcome is the one that both use.
+        found.update(self.ledger.find(hunt.key for hunt in hunts))
+
+    def _judge(
+        self, asked: Sequence[tuple[Hunt, Request]], proposals: Sequence[Sequence[Proposal]], generator: str
+    ) -> None:
+        """Refuse what needs no teacher, then have the teacher read all that is left in one call; note both."""
+        judged: list[tuple[Hunt, Request, Attempt]] = []
+        tried = {hunt.key: {attempt.input for attempt in hunt.attempts} for hunt, _ in asked}
+        for (hunt, request), offered in zip(asked, proposals, strict=True):
             for proposal in offered:
                 reason = refused_unasked(
-                    proposal.input, request, tried, self.teacher.labels, self.settings, self.teacher
+                    proposal.input, request, tried[hunt.key], self.teacher.labels, self.settings, self.teacher
                 )
-                tried.add(proposal.input)
+                tried[hunt.key].add(proposal.input)
                 edits = None if reason else self.teacher.distance(request.input, proposal.input)[0]
-                of_request.append(
-                    JudgedAttempt(
-                        proposal.input, generator, request.round, reason, None, edits, proposal.tier, proposal.usd
-                    )
+                attempt = Attempt(
+                    proposal.input, generator, request.round, reason, None, edits, proposal.tier, proposal.usd
                 )
-            judged.append(of_request)
-        asked = [attempt.input for of_request in judged for attempt in of_request if attempt.reason is None]
-        answers = dict(zip(asked, self.teacher.score(asked), strict=True))
-        return [
-            [
-                replace(
-                    attempt, probabilities=answers[attempt.input], reason=self._verdict(answers[attempt.input], request)
-                )
-                if attempt.reason is None
-                else attempt
-                for attempt in of_request
-            ]
-            for request, of_request in zip(requests, judged, strict=True)
-        ]
+                judged.append((hunt, request, attempt))
+        unread = [attempt.input for _, _, attempt in judged if attempt.reason is None]
+        answers = dict(zip(unread, self.teacher.score(unread), strict=True))
+        for hunt, request, attempt in judged:
+            if attempt.reason is None:
+                probabilities = answers[attempt.input]
+                attempt = replace(attempt, probabilities=probabilities, reason=self._verdict(probabilities, request))
+                if attempt.reason is None:
+                    hunt.flips.append((attempt, request))
+            hunt.attempts.append(attempt)
+            hunt.history.setdefault(request.id, []).append(attempt)
+        if not self.settings.verify:
+            for hunt, _ in asked:
+                hunt.flips[1:] = []  # the published protocol takes the first answer that is one
 
     def _verdict(self, probabilities: tuple[float, ...], request: Request) -> str | None:
         if not self.settings.verify:
             return None
         return refused_by_teacher(probabilities, request, any_other=self.settings.target == "all")
 
-    def _request(self, example: Example, probabilities: tuple[float, ...]) -> Request:
+    def _hunt(self, example: Example, probabilities: tuple[float, ...]) -> Hunt:
         """Which class is to be flipped, and to which."""
         read_as = probabilities.index(max(probabilities))
         label = read_as if self.settings.base_label == "teacher" else example.label
-        others = sorted((one for one in range(len(probabilities)) if one != label), key=lambda one: -probabilities[one])
-        target = others[0]
+        targets = sorted(
+            (one for one in range(len(probabilities)) if one != label), key=lambda one: (-probabilities[one], one)
+        )
         if self.settings.target == "fixed":
-            names = self.teacher.labels
-            try:
-                target = names.index(self.settings.targets[names[label]])
-            except (KeyError, ValueError):
-                raise CodrunError(
-                    f"`target: fixed` needs a target for every label, and `targets` has none for `{names[label]}`"
-                ) from None
-        return Request(id=example.id, input=example.input, label=label, target=target)
+            targets = [self._fixed_target(label)]
+        elif self.settings.target == "runner_up":
+            targets = targets[:1]
+        key = outcome_key(self.fingerprint, self.identity, example.input, label, targets[0])
+        single = len(targets) == 1
+        return Hunt(
+            key,
+            tuple(
+                Request(example.id if single else f"{example.id}>{target}", example.input, label, target)
+                for target in targets
+            ),
+        )
 
-    def _outcome(self, request: Request, flip: JudgedAttempt | None, attempts: Sequence[JudgedAttempt]) -> PairOutcome:
-        kept = flip
-        if flip is None and self.settings.on_failure == "keep_unverified":
-            read = [attempt for attempt in attempts if attempt.probabilities is not None]
-            kept = max(read, key=lambda attempt: _margin(attempt, request), default=None)
+    def _fixed_target(self, label: int) -> int:
+        names = self.teacher.labels
+        try:
+            return names.index(self.settings.targets[names[label]])
+        except (KeyError, ValueError):
+            raise CodrunError(
+                f"`target: fixed` needs a target for every label, and `targets` has none for `{names[label]}`"
+            ) from None
+
+    def _outcome(self, hunt: Hunt) -> PairOutcome:
+        kept, request = hunt.best or (None, hunt.requests[0])
+        if kept is None and self.settings.on_failure == "keep_unverified":
+            read = [attempt for attempt in hunt.attempts if attempt.probabilities is not None]
+            kept = max(read, key=lambda attempt: (_margin(attempt, request), -(attempt.edits or 0.0)), default=None)
+        flipped = bool(hunt.flips) and self.settings.verify
         edits, minimality = (None, None) if kept is None else self.teacher.distance(request.input, kept.input)
         after = None if kept is None else kept.probabilities
+        read_as = None if after is None else after.index(max(after))
         return PairOutcome(
             original=request.input,
             counterfactual=None if kept is None else kept.input,
             from_label=request.label,
-            target=request.target,
-            label=None if after is None else after.index(max(after)),
+            target=read_as if flipped and read_as is not None else request.target,
+            # Without verification the published protocol labels an answer as it was asked for.
+            label=read_as if self.settings.verify or kept is None else request.target,
             teacher_before=self.teacher.score([request.input])[0],
             teacher_after=after,
-            verified=flip is not None and self.settings.verify,
+            verified=flipped,
             edits=edits,
             minimality=minimality,
             generator=None if kept is None else kept.generator,
-            attempts=tuple(attempts),
+            attempts=tuple(hunt.attempts),
         )
 
     def _pair(self, example: Example, outcome: PairOutcome) -> Pair | None:
-        if outcome.counterfactual is None:
+        if outcome.counterfactual is None or outcome.label is None:
             if self.settings.on_failure == "fail":
                 shown = str(example.input)[:80]
+                reasons = ", ".join(f"{count} {reason}" for reason, count in outcome.reasons.items()) or "none proposed"
                 raise CodrunError(
-                    f"no counterfactual was found for `{example.id}` (`{shown}`) and `on_failure` is `fail`; "
-                    "`redraw` takes the next original instead"
+                    f"no counterfactual was found for `{example.id}` (`{shown}`; candidates: {reasons}) and "
+                    "`on_failure` is `fail`; `redraw` takes the next original instead"
                 )
             return None
-        # Without verification the published protocol labels the answer as it was asked for.
-        label = outcome.target if not self.settings.verify or outcome.label is None else outcome.label
         name = f"{example.id}~cf"
-        changed = Example(name, outcome.counterfactual, label, partner=example.id, is_counterfactual=True)
+        changed = Example(name, outcome.counterfactual, outcome.label, partner=example.id, is_counterfactual=True)
         return Pair(replace(example, partner=name), changed)
 
 
-def preference(attempt: JudgedAttempt, request: Request) -> tuple[int, float, float, str]:
+def preference(attempt: Attempt, request: Request) -> tuple[int, float, float, str]:
     """The order among flips: natural before odd, fewest edits, larger margin past the boundary, text."""
     return attempt.tier, attempt.edits or 0.0, -_margin(attempt, request), str(attempt.input)
 
 
-def _margin(attempt: JudgedAttempt, request: Request) -> float:
+def _margin(attempt: Attempt, request: Request) -> float:
     """How far the teacher went past the boundary: p(best other class) - p(class to be flipped)."""
     assert attempt.probabilities is not None
     others = [p for label, p in enumerate(attempt.probabilities) if label != request.label]
     return max(others) - attempt.probabilities[request.label]
-
-
-def _attempt(judged: JudgedAttempt) -> Attempt:
-    return Attempt(
-        judged.input, judged.generator, judged.round, judged.reason, judged.probabilities, judged.edits, judged.tier
-    )

@@ -13,13 +13,21 @@ from rich.text import Text
 
 from cod_runner.counterfactuals.quality import Quality
 
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_WORD = re.compile(r"\s*(?:\w+(?:['’]\w+)*|[^\w\s])|\s+$")
+LONGEST_SHOWN = 2_000
+"""Characters of one text; what is longer is cut, with a sign."""
 
 
 def show_pairs(
     console: Console, lines: Sequence[Mapping[str, Any]], labels: Sequence[str], quality: Sequence[Quality]
 ) -> None:
-    """Print each line of ``counterfactuals.jsonl`` as a diff, then the quality table."""
+    """Print each line of ``counterfactuals.jsonl`` as a diff, then the quality table.
+
+    Texts of the data set and of models are never read as markup, and their control characters are shown.
+    """
     for line in lines:
         console.print(_pair(line, labels))
         console.print()
@@ -32,16 +40,18 @@ def show_pairs(
 def word_diff(original: str, changed: str) -> Text:
     """Removed words struck through in red, added ones in green; the brackets say it without colour."""
     ours, theirs = _words(original), _words(changed)
+    bare = [[word.strip() for word in words] for words in (ours, theirs)]
     text = Text()
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, *bare, autojunk=False).get_opcodes():
+        removed, added = "".join(ours[a:b]), "".join(theirs[c:d])
         if kind == "equal":
-            text.append(safe("".join(ours[a:b])))
+            text.append(safe(added))
             continue
-        if removed := "".join(ours[a:b]).strip():
-            text.append(f"[-{safe(removed)}-]", style="red strike")
-        if added := "".join(theirs[c:d]).strip():
-            text.append(f"{{+{safe(added)}+}}", style="green")
-        text.append(" ")
+        text.append(_space_before(removed or added))
+        if removed.strip():
+            text.append(f"[-{safe(removed.strip())}-]", style="red strike")
+        if added.strip():
+            text.append(f"{{+{safe(added.strip())}+}}", style="green")
     return text
 
 
@@ -51,18 +61,35 @@ def safe(text: str) -> str:
 
 
 def _pair(line: Mapping[str, Any], labels: Sequence[str]) -> Text:
-    head = Text(f"{line['source_id']}  ", style="dim")
+    shown = Text(f"{safe(str(line['source_id']))}  ", style="dim")
     if line["counterfactual"] is None:
-        reasons = ", ".join(f"{reason} x {count}" for reason, count in line["reasons"].items()) or "nothing proposed"
-        head.append(safe(str(line["original"])))
-        return head.append(f"\n  no counterfactual: {reasons}", style="yellow")
+        shown.append(safe(_cut(line["original"])), style="not dim")
+        return shown.append(f"\n  no counterfactual: {_reasons(line) or 'nothing proposed'}", style="not dim yellow")
     if isinstance(line["original"], str):
-        head.append(word_diff(line["original"], line["counterfactual"]))
+        body = word_diff(_cut(line["original"]), _cut(line["counterfactual"]))
     else:
-        head.append(f"{line['original']} -> {line['counterfactual']}")
+        body = Text(f"{_vector(line['original'])} -> {_vector(line['counterfactual'])}")
+    return Text.assemble(shown, body, "\n  ", Text(_facts(line, labels), style="cyan"))
+
+
+def _facts(line: Mapping[str, Any], labels: Sequence[str]) -> str:
     before, after = _reading(line["teacher_before"], labels), _reading(line["teacher_after"], labels)
-    verified = "" if line["verified"] else ", not verified"
-    return head.append(f"\n  {before} -> {after}, {line['generator']}, {line['edits']:g} edits{verified}", style="cyan")
+    facts = [f"{before} -> {after}", str(line["generator"]), _counted(line["edits"], "edit")]
+    attempts = line.get("attempts") or []
+    rounds = max((attempt["round"] for attempt in attempts), default=1)
+    facts.append(f"{len(attempts)} tried" + (f" in {rounds} rounds" if rounds > 1 else ""))
+    costs = [attempt.get("usd", 0.0) for attempt in attempts]
+    if None in costs:
+        facts.append("cost unknown")
+    elif any(costs):
+        facts.append(f"${sum(costs):.4f}")
+    if not line["verified"]:
+        facts.append(f"NOT VERIFIED{f' ({_reasons(line)})' if line['reasons'] else ''}")
+    return safe(", ".join(facts))
+
+
+def _reasons(line: Mapping[str, Any]) -> str:
+    return ", ".join(f"{reason} x {count}" for reason, count in line["reasons"].items())
 
 
 def _reading(probabilities: Sequence[float] | None, labels: Sequence[str]) -> str:
@@ -73,7 +100,24 @@ def _reading(probabilities: Sequence[float] | None, labels: Sequence[str]) -> st
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\s*\S+|\s+$", text)
+    return _WORD.findall(text)
+
+
+def _space_before(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
+
+
+def _cut(value: Any) -> str:
+    text = _vector(value) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} …"
+
+
+def _vector(numbers: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{number:.3g}" for number in numbers) + ")"
+
+
+def _counted(number: float | None, noun: str) -> str:
+    return f"? {noun}s" if number is None else f"{number:.3g} {noun}{'' if number == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ class Theorem1:
             of_parts = {part: getattr(errors, part).item() for part in ("along", "orthogonal", "total")}
             students.append(StudentErrors(row["method"], row["arm"], row["k"], row["seed"], **of_parts))
         grid = self.options
-        points = simulate(grid.norms, grid.dimensions, grid.overshoots, grid.k, grid.repeats, grid.seed)
+        with _one_thread():
+            points = simulate(grid.norms, grid.dimensions, grid.overshoots, grid.k, grid.repeats, grid.seed)
         text = summary_text(students, self._truth.norm().item(), len(self._truth), points, grid.k, grid.repeats)
         (folder / "theory.md").write_text(text, encoding="utf-8")
         told = {"students": [asdict(one) for one in students], "grid": [asdict(point) for point in points]}
@@ -65,6 +67,17 @@ def student_weights(folder: Path) -> Tensor:
         raise CodrunError("the tracker `theorem1` needs a logistic student: `use: mlp` with `hidden: []`")
     below, above = weights["head.weight"].double()
     return above - below
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Thousands of tiny products cost more to share among threads than to compute; and the last bits stay put."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _rows(path: Path, keys: set[str]) -> list[dict[str, Any]]:
