@@ -17,11 +17,13 @@ from typer.core import TyperGroup
 from cod_runner import __version__
 from cod_runner.api import Kind
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
+from cod_runner.ledger import Ledger
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.schema import json_schema
 from cod_runner.registry import Registry
 from cod_runner.settings import RunSettings
+from cod_runner.store import Store
 
 INTERRUPTED = 130
 # typer carries a click of its own: its faults are found through the class that it exports
@@ -52,7 +54,9 @@ app = typer.Typer(
 )
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
 store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
+ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
 app.add_typer(new, name="new")
+app.add_typer(ledger, name="ledger")
 app.add_typer(store, name="store")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, YAML", show_default=False)]
@@ -351,8 +355,6 @@ def new_plugin(
 @store.command("list")
 def store_list() -> None:
     """List what is kept between runs, and its size."""
-    from cod_runner.store import Store
-
     kept = Store()
     typer.echo(str(kept.root))
     for entry in kept.entries():
@@ -365,9 +367,37 @@ def store_prune(
     yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
 ) -> None:
     """Delete one entry of the store; model answers that were paid for go with `answers`."""
-    from cod_runner.store import Store
-
     kept = Store()
     if not yes:
         typer.confirm(f"delete {name} from {kept.root}?", abort=True)
     typer.echo(f"freed {kept.prune(name) / 1e6:,.1f} MB")
+
+
+def _ledger() -> Ledger:
+    return Ledger(Store().folder("answers") / "llm.sqlite", run="")
+
+
+@ledger.command("list")
+def ledger_list(as_json: JsonOption = False) -> None:
+    """List every kept answer: when, which model, what it cost."""
+    for row in _ledger().rows():
+        typer.echo(json.dumps(row, ensure_ascii=False) if as_json else _one_line(row))
+
+
+@ledger.command("export")
+def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; must not exist yet")]) -> None:
+    """Write every kept answer to a file, so that a team or a paper can share its counterfactuals."""
+    if path.exists():
+        raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
+    typer.echo(f"wrote {_ledger().export(path)} answers to {path}")
+
+
+@ledger.command("import")
+def ledger_import(path: Annotated[Path, typer.Argument(metavar="FILE", help="what `export` wrote")]) -> None:
+    """Take answers from a file; those that are here already stay as they are."""
+    new_answers, known = _ledger().import_(path)
+    typer.echo(f"{new_answers} answers are new, {known} were here already")
+
+
+def _one_line(row: dict[str, Any]) -> str:
+    return "  ".join(f"{name}={str(value)[:60]!r}" for name, value in row.items() if value not in (None, ""))

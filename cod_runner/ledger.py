@@ -173,10 +173,15 @@ class Ledger:
     def record(self, question: Question, answer: Answer) -> None:
         """Write an answer, what it cost this run, and the end of the claim, all or nothing."""
         now = _now()
-        with self._transaction() as connection:
-            self._insert(connection, question, answer, now, self.run)
-            self._note(connection, question.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
-            connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (question.key, self._owner))
+        with self._guard:
+            self._connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with self._transaction() as connection:
+                    self._insert(connection, question, answer, now, self.run)
+                    self._note(connection, question.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
+                    connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (question.key, self._owner))
+            finally:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def unanswered(self, key: str, tokens: int, usd: float | None) -> None:
         """A call was sent and no answer came (a time-out, say): the provider may bill it, so the run counts it."""
@@ -255,7 +260,8 @@ class Ledger:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        self._connection.execute("PRAGMA synchronous = FULL")
+        # enough for what a kill may not lose; what a power cut may not lose either asks for more, see `record`
+        self._connection.execute("PRAGMA synchronous = NORMAL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise CodrunError(f"the ledger {self.path} was written by a newer codrun; upgrade this one")

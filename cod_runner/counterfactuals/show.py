@@ -40,9 +40,9 @@ def show_pairs(
 def word_diff(original: str, changed: str) -> Text:
     """Removed words struck through in red, added ones in green; the brackets say it without colour."""
     ours, theirs = _words(original), _words(changed)
-    bare = [[word.strip() for word in words] for words in (ours, theirs)]
+    bare_ours, bare_theirs = [word.strip() for word in ours], [word.strip() for word in theirs]
     text = Text()
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, *bare, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, bare_ours, bare_theirs, autojunk=False).get_opcodes():
         removed, added = "".join(ours[a:b]), "".join(theirs[c:d])
         if kind == "equal":
             text.append(safe(added))
