@@ -57,8 +57,9 @@ def _of_students(students: Sequence[StudentErrors], norm: float, dimension: int)
     lines = [
         f"## This run's students: |w_t| = {norm:g}, d = {dimension}",
         "",
-        "Trained by the engine, on sets balanced by class, with an intercept that is left out here. Where the teacher's "
-        "probabilities are the labels (`kd`) they determine w_t, and neither arm has anything to estimate: `both exact`.",
+        "Trained by the engine, on sets balanced by class, with an intercept that is left out here. Where the "
+        "teacher's probabilities are the labels (`kd`) they determine w_t, and neither arm has anything to estimate: "
+        "`both exact`.",
         "",
         "| method | k | seeds | part | plain | cod | cod - plain | |",
         "|---|---|---|---|---|---|---|---|",
