@@ -34,7 +34,9 @@ class FoundPairs:
     @property
     def quality(self) -> list[Quality]:
         """The field's measures of all outcomes; none where nothing was searched."""
-        return quality_table(list(self.outcomes.values())) if self.outcomes else []
+        if not self.outcomes:
+            return []
+        return quality_table(list(self.outcomes.values()), [self.examples[name] for name in self.outcomes])
 
     @property
     def lines(self) -> list[dict[str, Any]]:
