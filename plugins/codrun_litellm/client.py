@@ -96,6 +96,7 @@ class _Dispatch:
     async def ask_all(self, questions: Sequence[Question]) -> None:
         """Fill ``answers``; what ended the dispatch early stands in ``ended``."""
         self._litellm = _litellm()
+        self._taken = self._litellm.get_supported_openai_params(model=self._options.model) or ()
         self._find_the_key()
         if self.ended is None:
             self._last_success = time.monotonic()
@@ -223,9 +224,8 @@ class _Dispatch:
     def _parameters(self, question: Question) -> dict[str, Any]:
         """The question's own, without a seed or a format that the provider does not take."""
         parameters = {name: value for name, value in question.parameters.items() if value is not None}
-        taken = self._litellm.get_supported_openai_params(model=self._options.model) or []
         for name in ("seed", "response_format"):
-            if name not in taken:
+            if name not in self._taken:
                 parameters.pop(name, None)
         parameters.pop("api_version", None)
         return parameters
