@@ -33,6 +33,8 @@ class Hunt:
     """One original on its way to an outcome."""
 
     key: str
+    before: tuple[float, ...]
+    """The teacher's probabilities of the original."""
     requests: tuple[Request, ...]
     """One, or with ``target: all`` one for each other class, the likeliest first."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -195,6 +197,7 @@ class PairSearch:
         single = len(targets) == 1
         return Hunt(
             key,
+            probabilities,
             tuple(
                 Request(example.id if single else f"{example.id}>{target}", example.input, label, target)
                 for target in targets
@@ -226,7 +229,7 @@ class PairSearch:
             target=read_as if flipped and read_as is not None else request.target,
             # Without verification the published protocol labels an answer as it was asked for.
             label=read_as if self.settings.verify or kept is None else request.target,
-            teacher_before=self.teacher.score([request.input])[0],
+            teacher_before=hunt.before,
             teacher_after=after,
             verified=flipped,
             edits=edits,

@@ -61,7 +61,7 @@ class Lexicon:
         texts = [_text(request) for request in requests]
         attributions = teacher.attribution(texts, [request.label for request in requests])
         substitutes = Substitutes(self._listed, self._leaning, self._usage, teacher, self._options.substitutes)
-        maker = EditMaker(self._listed, self._leaning, substitutes, self._options.telling_words)
+        maker = EditMaker(self._listed, self._leaning, substitutes, self._options.telling_words, teacher.labels)
         searches = [
             self._search(request, maker, attribution)
             for request, attribution in zip(requests, attributions, strict=True)

@@ -37,14 +37,19 @@ class EditMaker:
     substitutes: Substitutes
     words: int
     """How many of the most telling words are swapped by lexicon words or left out."""
+    label_names: tuple[str, ...] = ()
+    """Never put into a text: an answer that names its class is refused."""
 
     def edits(self, request: Request, attribution: Sequence[Attribution]) -> dict[int, list[Edit]]:
         """By tier, the most promising first, none twice."""
         sentence = Sentence.of(str(request.input))
         telling = self._telling(sentence, request, attribution)
         found: dict[int, dict[Edit, None]] = {tier: {} for tier in TIERS}
+        leaks = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE) for name in self.label_names]
+        leaks = [leak for leak in leaks if not leak.search(sentence.text)]
         for edit in self._all(sentence, request, telling):
-            found[edit.tier].setdefault(edit)
+            if not any(leak.search(change.new) for leak in leaks for change in edit.changes):
+                found[edit.tier].setdefault(edit)
         return {tier: list(edits) for tier, edits in found.items()}
 
     def _all(self, sentence: Sentence, request: Request, telling: Sequence[int]) -> Iterator[Edit]:

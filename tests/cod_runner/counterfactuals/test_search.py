@@ -87,9 +87,8 @@ def test_all_candidates_of_a_round_are_read_in_one_call(tmp_path: Path) -> None:
     texts = [f"a good film number {number}" for number in range(20)]
     generator = Scripted({text: [[text.replace("good", "bad"), text.replace("good", "warm")]] for text in texts})
     search(tmp_path, ("g", generator), teacher=teacher).search([example(text) for text in texts])
-    before_and_candidates = [texts, [candidate for text in texts for candidate in (
-        text.replace("good", "bad"), text.replace("good", "warm"))]]  # fmt: skip
-    assert teacher.read[:60] == sum(before_and_candidates, [])
+    assert teacher.calls == 2
+    assert len(teacher.read) == 20 + 40
 
 
 def test_a_verdict_owes_nothing_to_its_company(tmp_path: Path) -> None:
@@ -119,14 +118,14 @@ def test_the_second_time_nobody_is_asked(tmp_path: Path) -> None:
     assert teacher.read == ["a good film", "a warm day"]
 
 
-@pytest.mark.parametrize("change", ["fingerprint", "identity"])
-def test_another_teacher_or_other_settings_are_another_search(tmp_path: Path, change: str) -> None:
+def test_another_teacher_or_other_settings_are_another_search(tmp_path: Path) -> None:
     script = {"a good film": [["a bad film"]]}
     search(tmp_path, ("g", Scripted(script))).search([example("a good film")])
     generator = Scripted(script)
-    other = replace(search(tmp_path, ("g", generator)), **{change: "another"})
-    other.search([example("a good film")])
-    assert len(generator.asked) == 1
+    same = search(tmp_path, ("g", generator))
+    for other in (replace(same, fingerprint="another", outcomes={}), replace(same, identity="another", outcomes={})):
+        other.search([example("a good film")])
+    assert len(generator.asked) == 2
 
 
 class Failing:
@@ -224,7 +223,7 @@ def test_without_verification_the_first_answer_is_taken_and_labelled_as_asked(tm
     assert pairs["a good film"].counterfactual.label == 0
 
 
-# --- the walk -----------------------------------------------------------------------------------------------------------
+# --- the walk --------------------------------------------------------------------------------------------------------
 
 
 SCRIPT = {f"a good film {n}": [[f"a bad film {n}"]] for n in range(10) if n not in (1, 2)}

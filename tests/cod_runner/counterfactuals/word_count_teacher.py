@@ -58,7 +58,7 @@ class WordCountTeacher:
     def distance(self, original: Input, changed: Input) -> tuple[float, float]:
         if not isinstance(original, str) or not isinstance(changed, str):
             moved = math.dist(original, changed)  # type: ignore[arg-type]
-            return moved, moved / math.hypot(*original)  # type: ignore[misc]
+            return moved, moved / math.hypot(*original)
         old, new = re.findall(r"\w+|[^\w\s]", original), re.findall(r"\w+|[^\w\s]", changed)
         codes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
         edits = sum(max(b - a, d - c) for kind, a, b, c, d in codes if kind != "equal")
