@@ -50,7 +50,7 @@ class EditMaker:
         for edit in self._all(sentence, request, telling):
             if not any(leak.search(change.new) for leak in leaks for change in edit.changes):
                 found[edit.tier].setdefault(edit)
-        return {tier: list(edits) for tier, edits in found.items()}
+        return {tier: sorted(edits, key=lambda edit: -_told(edit, attribution)) for tier, edits in found.items()}
 
     def _all(self, sentence: Sentence, request: Request, telling: Sequence[int]) -> Iterator[Edit]:
         direction = self.leaning.direction(request.label, request.target)
@@ -150,6 +150,19 @@ class EditMaker:
             left_out_well = (adverb or adjective) and right[:1].isalnum() and right not in JOINING
             if word not in NEGATIONS and not sentence.glued(place, place):
                 yield delete(sentence, place, place, CUT if left_out_well else ODD)
+
+
+def _told(edit: Edit, attribution: Sequence[Attribution]) -> float:
+    """How much the words that an edit touches, or stands beside, speak for the label."""
+    return max(
+        (
+            part.score
+            for part in attribution
+            for change in edit.changes
+            if part.start <= change.end + 1 and change.start <= part.end + 1
+        ),
+        default=0.0,
+    )
 
 
 def _clauses_cut(sentence: Sentence) -> Iterator[Edit]:

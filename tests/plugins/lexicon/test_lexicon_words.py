@@ -1,6 +1,5 @@
 """The pieces of `lexicon`: texts, inflection, opposites, negation, leaning."""
 
-# ruff: noqa: E501 - sentences stay on one line
 from __future__ import annotations
 
 import pytest
