@@ -1,0 +1,190 @@
+"""The generator `masked_lm`: binary search over how much is masked, a beam over what is put in.
+
+After MiCE (Ross et al., 2021, arXiv 2012.13985): words are ranked by the teacher's gradient, the first of them are
+masked together and infilled; where the teacher turns, less is masked, else more. MiCE fine-tunes its editor on the
+task and conditions it on the wanted label; here the editor is any masked language model as it is, and the teacher's
+probability of the wanted label, with the model's own, decides which infillings the beam keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cod_runner.api import BuildContext, CodrunError, Proposal, Request, TeacherView
+from codrun_masked_lm.infiller import WORD, Filling, Infiller
+from codrun_masked_lm.plugin import MaskedLmOptions
+
+SMALLEST_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True)
+class _Infilling:
+    """One way to fill some gaps of a text: gap number to word, which may be the word that stood there."""
+
+    words: tuple[tuple[int, str], ...] = ()
+    log_probability: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What is known of one full text."""
+
+    edits: int
+    objective: float
+    flips: bool
+
+
+@dataclass
+class _Search:
+    """The search for one request."""
+
+    request: Request
+    text: str
+    ranked: list[tuple[int, int]]
+    """(start, end) of the text's words, what speaks most for the present class first."""
+    low: float
+    high: float
+    """The masked share lies between."""
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """The masked words, in the order of the text."""
+    beam: list[_Infilling] = field(default_factory=list)
+    tried: dict[str, _Tried] = field(default_factory=dict)
+
+    def shown(self, infilling: _Infilling, mask: str, gap: int) -> tuple[str, int]:
+        """The text as the model sees it, masks in open gaps, and which of its masks ``gap`` is."""
+        filled = dict(infilling.words)
+        pieces, last = [], 0
+        for place, (start, end) in enumerate(self.gaps):
+            # a mask token that stands in the data itself is no gap
+            pieces += [self.text[last:start].replace(mask, " "), filled.get(place, mask)]
+            last = end
+        number = sum(place not in filled for place in range(gap))
+        return "".join([*pieces, self.text[last:].replace(mask, " ")]), number
+
+    def written(self, infilling: _Infilling) -> str:
+        """The text with what is filled in, and its own words in open gaps."""
+        filled = dict(infilling.words)
+        pieces, last = [], 0
+        for place, (start, end) in enumerate(self.gaps):
+            pieces += [self.text[last:start], filled.get(place, self.text[start:end])]
+            last = end
+        return "".join([*pieces, self.text[last:]])
+
+    def own_word(self, gap: int) -> str:
+        start, end = self.gaps[gap]
+        return self.text[start:end]
+
+
+class MaskedLmGenerator:
+    """Kind ``generator``. One round; it proposes what turns the teacher in its own search, fewest edits first."""
+
+    rounds = 1
+
+    def __init__(self, options: MaskedLmOptions, context: BuildContext) -> None:
+        self._options = options
+        self._infiller = Infiller(options, context)
+
+    def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
+        """Up to ``candidates`` texts each; the nearest misses where nothing turned the teacher."""
+        searches = self._searches(requests, teacher)
+        for _ in range(self._options.search_steps):
+            moving = [search for search in searches if self._mask(search)]
+            deepest = max((len(search.gaps) for search in moving), default=0)
+            for depth in range(deepest):
+                self._fill_one_gap([search for search in moving if depth < len(search.gaps)], depth, teacher)
+            for search in searches:
+                self._halve(search)
+        return [self._proposals(search) for search in searches]
+
+    def _searches(self, requests: Sequence[Request], teacher: TeacherView) -> list[_Search]:
+        attributions = teacher.attribution([request.input for request in requests], [each.label for each in requests])
+        searches = []
+        for request, parts in zip(requests, attributions, strict=True):
+            if not isinstance(request.input, str):
+                raise CodrunError("the generator `masked_lm` edits texts; this data set holds vectors")
+            text = request.input
+            words = [part for part in parts if WORD.fullmatch(text[part.start : part.end])]
+            words.sort(key=lambda part: (-part.score, part.start))
+            ranked = [(part.start, part.end) for part in words]
+            searches.append(_Search(request, text, ranked, 0.0, self._options.max_fraction))
+        return searches
+
+    def _mask(self, search: _Search) -> bool:
+        """Mask the share in the middle of what is still open; False where that is what is masked already."""
+        wanted = math.ceil((search.low + search.high) / 2 * len(search.ranked))
+        if wanted == len(search.gaps):
+            return False
+        search.gaps, search.beam = sorted(search.ranked[:wanted]), [_Infilling()]
+        return True
+
+    def _fill_one_gap(self, searches: Sequence[_Search], depth: int, teacher: TeacherView) -> None:
+        """Extend every beam by one gap, the ``depth``-th by weight: the model's likeliest words, and its own."""
+        asked = [
+            (row, infilling, search.gaps.index(search.ranked[depth]))
+            for row, search in enumerate(searches)
+            for infilling in search.beam
+        ]
+        shown = [searches[row].shown(infilling, self._infiller.mask, gap) for row, infilling, gap in asked]
+        filled = self._infiller.fill([text for text, _ in shown], [number for _, number in shown])
+        extended = [
+            (row, further)
+            for (row, infilling, gap), fillings in zip(asked, filled, strict=True)
+            for further in _extended(infilling, gap, searches[row].own_word(gap), fillings)
+        ]
+        texts = [searches[row].written(infilling) for row, infilling in extended]
+        kept: list[list[tuple[float, str, _Infilling]]] = [[] for _ in searches]
+        for (row, infilling), text, probabilities in zip(extended, texts, teacher.score(texts), strict=True):
+            tried = self._judged(searches[row], infilling, probabilities)
+            searches[row].tried[text] = tried
+            kept[row].append((-tried.objective, text, infilling))
+        for search, of_search in zip(searches, kept, strict=True):
+            best = sorted(of_search, key=lambda one: one[:2])[: self._options.beam]
+            search.beam = [infilling for _, _, infilling in best]
+
+    def _judged(self, search: _Search, infilling: _Infilling, probabilities: tuple[float, ...]) -> _Tried:
+        target = search.request.target
+        wanted = math.log(max(probabilities[target], SMALLEST_PROBABILITY))
+        return _Tried(
+            edits=sum(word != search.own_word(gap) for gap, word in infilling.words),
+            objective=wanted + self._options.fluency * infilling.log_probability,
+            flips=probabilities.index(max(probabilities)) == target,
+        )
+
+    def _halve(self, search: _Search) -> None:
+        middle = (search.low + search.high) / 2
+        if any(tried.flips for tried in search.tried.values()):
+            search.high = middle
+        else:
+            search.low = middle
+
+    def _proposals(self, search: _Search) -> list[Proposal]:
+        def order(one: tuple[str, _Tried]) -> tuple[bool, int, float, str]:
+            text, tried = one
+            return not tried.flips, tried.edits if tried.flips else 0, -tried.objective, text
+
+        changed = [(text, tried) for text, tried in search.tried.items() if text != search.text]
+        return [Proposal(text) for text, _ in sorted(changed, key=order)[: self._options.candidates]]
+
+
+def _extended(infilling: _Infilling, gap: int, own: str, fillings: Sequence[Filling]) -> list[_Infilling]:
+    """The word that stood in the gap, free of charge, and every other word, each at its price."""
+    others = [filling for filling in fillings if filling.word.casefold() != own.casefold()]
+    return [
+        _Infilling((*infilling.words, (gap, own)), infilling.log_probability),
+        *(
+            _Infilling(
+                (*infilling.words, (gap, _cased(filling.word, own))),
+                infilling.log_probability + filling.log_probability,
+            )
+            for filling in others
+        ),
+    ]
+
+
+def _cased(word: str, own: str) -> str:
+    """``word`` in capitals as the word that stood there."""
+    if own.isupper() and len(own) > 1:
+        return word.upper()
+    return word[:1].upper() + word[1:] if own[:1].isupper() else word

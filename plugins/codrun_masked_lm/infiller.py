@@ -1,0 +1,154 @@
+"""A masked language model as something that puts words into gaps."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from cod_runner.api import BuildContext, CodrunError
+from codrun_masked_lm.plugin import MaskedLmOptions
+
+ROWS, LENGTH_STEP = 16, 16
+"""Every forward pass has so many rows of one length, a multiple of the step: results never depend on the company."""
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+SPACE_MARKS = ("Ġ", "▁")
+"""How byte-level and Unigram vocabularies mark the beginning of a word."""
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A word for a gap and its log probability, in nats."""
+
+    word: str
+    log_probability: float
+
+
+class Infiller:
+    """Any ``AutoModelForMaskedLM`` with its tokenizer, in float32 on one thread."""
+
+    def __init__(self, options: MaskedLmOptions, context: BuildContext) -> None:
+        self._samples = options.samples
+        self._device = context.device
+        with _quiet():
+            self._model, self._tokenizer = _read(options, context.offline)
+        self._model.eval().to(self._device)
+        self._longest = _longest(self._model.config, options.max_length)
+        self.mask = str(self._tokenizer.mask_token)
+        self._words = self._whole_words({label.casefold() for label in context.labels})
+        if not self._words:
+            raise CodrunError(f"the vocabulary of `{options.model}` holds no whole words to put into a gap")
+        self._allowed = torch.full((int(self._model.get_output_embeddings().weight.shape[0]),), float("-inf"))
+        self._allowed[list(self._words)] = 0.0
+
+    def fill(self, texts: Sequence[str], gaps: Sequence[int]) -> list[list[Filling]]:
+        """The likeliest words for gap number ``gaps[i]`` (from 0) of ``texts[i]``, likeliest first; gaps are mask
+        tokens. Empty where the gap lies beyond what the model is shown."""
+        encoded = [
+            list(self._tokenizer(text, truncation=True, max_length=self._longest)["input_ids"]) for text in texts
+        ]
+        buckets: dict[int, list[int]] = defaultdict(list)
+        places: dict[int, int] = {}
+        for row, ids in enumerate(encoded):
+            masks = [place for place, token in enumerate(ids) if token == self._tokenizer.mask_token_id]
+            if gaps[row] < len(masks):
+                places[row] = masks[gaps[row]]
+                buckets[-(-len(ids) // LENGTH_STEP) * LENGTH_STEP].append(row)
+        filled: list[list[Filling]] = [[] for _ in texts]
+        for length, rows in sorted(buckets.items()):
+            for start in range(0, len(rows), ROWS):
+                part = rows[start : start + ROWS]
+                likeliest = self._likeliest([encoded[row] for row in part], [places[row] for row in part], length)
+                for row, fillings in zip(part, likeliest, strict=True):
+                    filled[row] = fillings
+        return filled
+
+    def _likeliest(self, encoded: Sequence[list[int]], places: Sequence[int], length: int) -> list[list[Filling]]:
+        """``encoded`` are at most ``ROWS`` rows of at most ``length`` ids; dummy rows fill the batch."""
+        padding = self._tokenizer.pad_token_id
+        rows = [ids + [padding] * (length - len(ids)) for ids in encoded]
+        real = [[1] * len(ids) + [0] * (length - len(ids)) for ids in encoded]
+        dummies = ROWS - len(rows)
+        input_ids = torch.tensor(rows + rows[-1:] * dummies, device=self._device)
+        mask = torch.tensor(real + real[-1:] * dummies, device=self._device)
+        with torch.no_grad(), _one_thread():
+            logits = self._model(input_ids=input_ids, attention_mask=mask).logits.float().cpu()
+            at_gaps = logits[torch.arange(len(places)), torch.tensor(places)].log_softmax(-1) + self._allowed
+            values, tokens = torch.topk(at_gaps, min(self._samples, len(self._words)))
+        return [
+            [Filling(self._words[token], value) for value, token in zip(row_values, row_tokens, strict=True)]
+            for row_values, row_tokens in zip(values.tolist(), tokens.tolist(), strict=True)
+        ]
+
+    def _whole_words(self, without: set[str]) -> dict[int, str]:
+        """Tokens that are words by themselves, by id; never a class's name."""
+        vocabulary = self._tokenizer.get_vocab()
+        special = set(self._tokenizer.all_special_ids)
+        marked = any(token.startswith(SPACE_MARKS) for token in vocabulary)
+        words = {}
+        for token, number in vocabulary.items():
+            bare = token[1:] if token.startswith(SPACE_MARKS) else token
+            begins = not marked or token != bare
+            if begins and number not in special and WORD.fullmatch(bare) and bare.casefold() not in without:
+                words[number] = bare
+        return words
+
+
+def _read(options: MaskedLmOptions, offline: bool) -> tuple[Any, Any]:
+    name = options.model
+    if name.startswith(("/", "./", "../")) and not Path(name, "config.json").is_file():
+        raise CodrunError(f"{name} holds no config.json; name a folder that `save_pretrained` wrote")
+    where: dict[str, Any] = {"revision": options.revision, "local_files_only": offline}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            name, output_loading_info=True, use_safetensors=True, dtype=torch.float32, **where
+        )
+    except (OSError, ValueError, ImportError) as error:
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        hint = "the run is offline and it is not on this machine" if offline else first
+        raise CodrunError(f"the masked language model `{name}` cannot be loaded: {hint}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CodrunError(f"`{name}` has no head of a masked language model (it lacks {missing[0]}); name one that has")
+    if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
+        raise CodrunError(f"the tokenizer of `{name}` has no mask or padding token; name a masked language model")
+    return model, tokenizer
+
+
+def _longest(config: Any, wanted: int) -> int:
+    """Most ids that a padded row may have; RoBERTa's positions begin two behind the first."""
+    positions = getattr(config, "max_position_embeddings", None) or wanted + 2
+    return min(wanted, max(LENGTH_STEP, (positions - 2) // LENGTH_STEP * LENGTH_STEP))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, whatever the machine's number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

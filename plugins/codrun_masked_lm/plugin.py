@@ -1,0 +1,67 @@
+"""Declares the generator `masked_lm`: words that the teacher leans on, infilled by a masked language model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from cod_runner.api import Component, Options, hookimpl
+
+DECIDING_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+"""Configuration, weights and tokenizer of a folder."""
+
+
+class MaskedLmOptions(Options):
+    """Options of the generator `masked_lm`."""
+
+    model: str = Field(min_length=1, description="hub name, or folder (./, ../, ~ or /), of any AutoModelForMaskedLM")
+    revision: str | None = Field(None, description="of the hub's model: branch, tag or commit")
+    max_fraction: float = Field(0.55, gt=0, le=1, description="largest share of the words that may be masked")
+    search_steps: int = Field(4, ge=1, le=10, description="halvings of the masked share, from half of the largest")
+    beam: int = Field(3, ge=1, le=32, description="partial infillings kept at each mask")
+    samples: int = Field(8, ge=1, le=128, description="words tried at each mask, the model's likeliest")
+    fluency: float = Field(0.2, ge=0, le=10, description="what a nat of the model's log probability weighs")
+    candidates: int = Field(4, ge=1, le=64, description="proposals for each text")
+    max_length: int = Field(256, ge=8, description="as much of a text as the model is shown, in its tokens")
+
+    @field_validator("model")
+    @classmethod
+    def _beside_the_recipe(cls, value: str, info: ValidationInfo) -> str:
+        folder = (info.context or {}).get("folder")
+        if not value.startswith(("./", "../", "~", "/")):
+            return value
+        path = Path(value).expanduser()
+        return str(path if path.is_absolute() or folder is None else Path(folder, path))
+
+
+def identity(options: MaskedLmOptions) -> dict[str, Any]:
+    """Every option; a folder counts by its files' content."""
+    decides = options.model_dump(mode="json")
+    folder = Path(options.model)
+    if folder.is_absolute() and folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.suffix in DECIDING_SUFFIXES)
+        decides["model"] = {path.name: _digest(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+    return decides
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        kind="generator",
+        name="masked_lm",
+        options=MaskedLmOptions,
+        build="codrun_masked_lm.generator:MaskedLmGenerator",
+        identity="codrun_masked_lm.plugin:identity",
+        summary="masks the words the teacher leans on and infills them with any masked language model, as MiCE does",
+    )
