@@ -1,0 +1,199 @@
+"""The generator `masked_lm` with a tiny masked language model that is trained here, in seconds."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
+
+from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Request
+from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
+from codrun_masked_lm.generator import MaskedLmGenerator
+from codrun_masked_lm.infiller import Infiller
+from codrun_masked_lm.plugin import MaskedLmOptions, identity
+
+GOOD, BAD = ("good", "great", "warm"), ("bad", "dull", "cold")
+NOUNS, VERBS = ("film", "story", "cast", "song"), ("saw", "heard", "loved", "left")
+LABELS = ("negative", "positive")
+SENTENCES = [
+    f"we {verb} a {adjective} {noun} with a {other} end"
+    for verb, adjective, noun, other in itertools.product(VERBS, GOOD + BAD, NOUNS, GOOD + BAD)
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked language model that has learned where adjectives, nouns and verbs stand."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    words = sorted({word for sentence in SENTENCES for word in sentence.split()} | {"positive", "negative"})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, "##s", ",", "."]
+    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(vocabulary)})
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    model = BertForMaskedLM(config)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    ids = tokenizer(SENTENCES, return_tensors="pt")["input_ids"]
+    drawn = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        batch = ids[torch.randint(len(ids), (32,), generator=drawn)]
+        hidden = (torch.rand(batch.shape, generator=drawn) < 0.3) & (batch > 4)
+        masked = batch.masked_fill(hidden, tokenizer.mask_token_id)
+        loss = model(input_ids=masked, labels=batch.masked_fill(~hidden, -100)).loss
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    place = tmp_path_factory.mktemp("mlm")
+    model.save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    return place
+
+
+class WordTeacher:
+    """Class 1 where good words outnumber bad ones; counts what it is asked."""
+
+    labels = LABELS
+
+    def __init__(self) -> None:
+        self.asked: list[list[Input]] = []
+
+    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+        self.asked.append(list(inputs))
+        scores = []
+        for text in inputs:
+            words = re.findall(r"\w+", str(text).lower())
+            margin = sum(word in GOOD for word in words) - sum(word in BAD for word in words)
+            positive = 1 / (1 + 2.718281828 ** -(2 * margin - 0.1))
+            scores.append((1 - positive, positive))
+        return scores
+
+    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+        return [
+            [
+                Attribution(found.start(), found.end(), float(found[0].lower() in (BAD, GOOD)[target]))
+                for found in re.finditer(r"\w+|[^\w\s]", str(text))
+            ]
+            for text, target in zip(inputs, targets, strict=True)
+        ]
+
+    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
+        raise AssertionError("not asked")
+
+    def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
+        raise AssertionError("not asked")
+
+
+def made(folder: Path, **options: object) -> MaskedLmGenerator:
+    settings = MaskedLmOptions.model_validate({"model": str(folder), **options})
+    return MaskedLmGenerator(settings, BuildContext(labels=LABELS, offline=True))
+
+
+def proposals(generator: MaskedLmGenerator, texts: Sequence[str], label: int = 1) -> list[list[str]]:
+    requests = [Request(f"r{i}", text, label, 1 - label) for i, text in enumerate(texts)]
+    return [[str(one.input) for one in of] for of in generator.propose(requests, WordTeacher())]
+
+
+def test_the_model_fills_a_gap_with_words_that_fit_there(folder: Path) -> None:
+    infiller = Infiller(MaskedLmOptions(model=str(folder), samples=4), BuildContext(labels=LABELS, offline=True))
+    texts = ["we saw a [MASK] film with a good end", "we saw a [MASK] [MASK] with a good end", "we saw"]
+    adjective, noun, none = infiller.fill(texts, [0, 1, 0])
+    assert {filling.word for filling in adjective} <= {*GOOD, *BAD}
+    assert {filling.word for filling in noun} == set(NOUNS)
+    assert none == []
+    values = [filling.log_probability for filling in adjective]
+    assert values == sorted(values, reverse=True) and values[0] < 0
+
+
+def test_one_word_is_exchanged_where_one_is_enough(folder: Path) -> None:
+    first = proposals(made(folder), ["we saw a good film with a good end"])[0]
+    assert first, "something is proposed"
+    changed = first[0].split()
+    assert changed[:3] == ["we", "saw", "a"]
+    edits = sum(old != new for old, new in zip("we saw a good film with a good end".split(), changed, strict=True))
+    assert edits == 1
+    scores = WordTeacher().score(first)
+    assert scores[0][0] > 0.5
+    assert len(first) == len(set(first)) == 4
+
+
+def test_more_is_masked_where_one_word_is_not_enough_and_the_reverse_direction_works(folder: Path) -> None:
+    text = "we saw a good film with a great end, we heard a warm song"
+    found = proposals(made(folder, search_steps=5), [text])[0]
+    assert WordTeacher().score(found)[0][0] > 0.5
+    back = proposals(made(folder), ["We heard a dull song with a cold end"], label=0)[0]
+    assert WordTeacher().score(back)[0][1] > 0.5
+    assert all(one.startswith(("We", "A")) or one[0].isupper() for one in back)
+
+
+def test_capitals_follow_the_word_that_stood_there(folder: Path) -> None:
+    found = proposals(made(folder, candidates=1), ["Good film", "GREAT cast"])
+    assert found[0][0].split()[0].istitle()
+    assert found[1][0].split()[0].isupper()
+
+
+def test_a_proposal_depends_on_its_text_alone(folder: Path) -> None:
+    texts = [SENTENCES[i] for i in (0, 5, 17, 30, 44, 60, 72)] + ["a great film", "we loved a warm cast, " * 5]
+    together = proposals(made(folder), texts)
+    assert proposals(made(folder), texts[::-1]) == together[::-1]
+    assert [proposals(made(folder), [text])[0] for text in texts[::4]] == together[::4]
+
+
+def test_the_teacher_reads_all_texts_in_one_batch_a_step(folder: Path) -> None:
+    teacher = WordTeacher()
+    requests = [Request(f"r{i}", text, 1, 0) for i, text in enumerate(SENTENCES[:6])]
+    made(folder, search_steps=1, max_fraction=0.4).propose(requests, teacher)
+    assert len(teacher.asked) == 2, "a fifth of nine words is two words: two gaps, one question each"
+    assert len(teacher.asked[0]) >= 6 * 8
+
+
+def test_class_names_and_pieces_of_words_are_never_put_in(folder: Path) -> None:
+    infiller = Infiller(MaskedLmOptions(model=str(folder), samples=128), BuildContext(labels=LABELS, offline=True))
+    words = {filling.word for filling in infiller.fill(["we saw a [MASK] film"], [0])[0]}
+    assert {"good", "bad"} <= words
+    assert not words & {"positive", "negative", "s", "##s", ",", ".", "[MASK]", "[UNK]"}
+
+
+@pytest.mark.parametrize("text", [*UNTRUSTED_TEXTS, "", "123 !!", "we [MASK] a good [MASK] film [SEP]", "\U0001f600"])
+def test_untrusted_texts_are_edited_or_left_alone(folder: Path, text: str) -> None:
+    generator = made(folder, search_steps=1, max_fraction=0.1, beam=1, samples=2, candidates=2)
+    for found in proposals(generator, [text])[0]:
+        assert found != text
+
+
+def test_what_is_no_masked_language_model_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CodrunError, match=r"nowhere holds no config\.json"):
+        made(tmp_path / "nowhere")
+    with pytest.raises(CodrunError, match="`some/model` cannot be loaded: the run is offline"):
+        MaskedLmGenerator(MaskedLmOptions(model="some/model"), BuildContext(offline=True))
+    bare = tmp_path / "bare"
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    BertModel(BertForMaskedLM.from_pretrained(folder).config).save_pretrained(bare)
+    tokenizer.save_pretrained(bare)
+    with pytest.raises(CodrunError, match="has no head of a masked language model"):
+        made(bare)
+    with pytest.raises(CodrunError, match="edits texts"):
+        made(folder).propose([Request("v", (0.5,), 0, 1)], VectorTeacher())
+
+
+class VectorTeacher(WordTeacher):
+    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+        return [[Attribution(0, 0, 1.0)] for _ in inputs]
+
+
+def test_identity_is_the_folders_content(folder: Path, tmp_path: Path) -> None:
+    here = identity(MaskedLmOptions(model=str(folder)))
+    copied = tmp_path / "copy"
+    copied.mkdir()
+    for file in folder.iterdir():
+        (copied / file.name).write_bytes(file.read_bytes())
+    assert identity(MaskedLmOptions(model=str(copied))) == here
+    (copied / "config.json").write_text("{}")
+    assert identity(MaskedLmOptions(model=str(copied))) != here
+    assert identity(MaskedLmOptions(model="a/b", revision="c"))["model"] == "a/b"
