@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codrun_lexicon.inflection import verb_forms
 from codrun_lexicon.opposites import Kind, Opposites
 from codrun_lexicon.text import Sentence
 
@@ -46,6 +47,15 @@ CLOSED = frozenset().union(
     "even still also there here up down off out one two own else ever".split(),
 )  # fmt: skip
 """Words that hold a sentence together; none is swapped for a word of the lexicon."""
+INTRANSITIVE = frozenset(
+    form
+    for verb in (
+        "succeed excel triumph work fail flop plod drag sink fade fizzle lurch flounder founder falter stumble shine "
+        "sparkle glow soar glide thrive suffer wither collapse pall stagnate clash backfire yawn groan frown smile"
+    ).split()
+    for form in verb_forms(verb).values()
+)
+"""Verbs that take no object: none replaces a verb that has one."""
 ADJECTIVES_IN_LY = frozenset("lovely friendly silly ugly lively lonely only family early likely holy deadly".split())
 DEGREES = frozenset("very quite so too rather really".split())
 PARTICLES = frozenset("up out off down over away back".split())
@@ -69,6 +79,8 @@ def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: O
         return right in DETERMINERS | {"few", "plenty", "many", "enough"} or _adjective(right, listed)
     if kind.part == "verb" and right in PARTICLES:
         return False  # "works up" is another verb than "works"
+    if word == "well" and right != "as" and (sentence.lower(place - 1) == "as" or right == ","):
+        return False  # "as well", "well, ..."
     if kind.part == "adjective" and right == "of" and sentence.lower(place - 1) in DETERMINERS:
         return False  # "the kind of"
     if denies(word) and right in BE | AUXILIARIES | HAVE:
@@ -81,7 +93,7 @@ def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: O
     other_parts = {one.part for one in kinds} - {kind.part}
     if word.endswith("ing") and "adjective" in {one.part for one in kinds}:
         described = left in DETERMINERS | BE | BE_CONTRACTED or is_adverb(left)
-        takes_object = right in DETERMINERS or right in OBJECTS
+        takes_object = right in (DETERMINERS | OBJECTS) - {"that"}
         if takes_object or described:
             return (kind.part == "verb") == takes_object
     if kind.part == "verb":

@@ -41,7 +41,8 @@ def negations(sentence: Sentence, listed: Opposites, tier: int) -> Iterator[Edit
         if word in BE | BE_CONTRACTED:
             if not sentence.opens(place) or word in BE_CONTRACTED:
                 if left not in QUESTION_WORDS and not denies(sentence.lower(place + 2)) and right != "far":
-                    yield insert_after(sentence, place, "not", tier)
+                    late = right in {"still", "also"}  # "are still not", as in "are not"
+                    yield insert_after(sentence, place + late, "not", tier)
                 both = _joined_adjectives(sentence, place + 1, listed)
                 if both:
                     yield _neither(sentence, place + 1, both, tier)

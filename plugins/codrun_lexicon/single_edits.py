@@ -7,7 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cod_runner.api import Attribution, Request
-from codrun_lexicon.grammar import CLOSED, DETERMINERS, JOINING, NEGATIONS, fits, is_adverb
+from codrun_lexicon.grammar import (
+    BE,
+    BE_CONTRACTED,
+    CLOSED,
+    DETERMINERS,
+    INTRANSITIVE,
+    JOINING,
+    NEGATIONS,
+    OBJECTS,
+    fits,
+    is_adverb,
+)
 from codrun_lexicon.negation import affirmations, negations, with_and_without
 from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposite, Opposites
 from codrun_lexicon.substitutes import Substitutes
@@ -21,8 +32,8 @@ TIERS = (OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD)
 FEWEST_WORDS_LEFT = 4
 """A clause is not cut down to less."""
 CLAUSES = {
-    PRAISE: ("but it works", "but it works beautifully", "but it is wonderful"),
-    BLAME: ("but it never works", "but it is dull", "but it is a disappointment"),
+    PRAISE: ("it works", "it works beautifully", "it is wonderful"),
+    BLAME: ("it never works", "it is dull", "it is a disappointment"),
 }
 """Said of anything; the teacher picks."""
 UNCOUNTED = frozenset("lot bit few little couple while".split())
@@ -91,7 +102,11 @@ class EditMaker:
             # Turning over what is denied would turn the sense the wrong way.
             if left not in {"not", "n't", "never", "no", "nor"} and not left.endswith("n't"):
                 for one in partners:
-                    if one.side == side and (one.word != "less" or sentence.lower(place + 1)[:1].isalnum()):
+                    right = sentence.lower(place + length)
+                    if one.word == "less" and not right[:1].isalnum():
+                        continue
+                    takes_object = one.kind.part == "verb" and right in OBJECTS | DETERMINERS
+                    if one.side == side and not (takes_object and one.word in INTRANSITIVE):
                         yield swap(sentence, place, place + length - 1, one.word, OPPOSITE)
             place += length
 
@@ -115,7 +130,7 @@ class EditMaker:
             blamed = self.listed.side(word) == BLAME and any(
                 kind.part in {"adjective", "verb"} and kind.form in {"base", "s"} for kind in self.listed.kinds(word)
             )
-            if blamed and (left in {"is", "are", "was", "were", "it", "that"} or left.endswith("'s")):
+            if blamed and left in BE | BE_CONTRACTED | {"it", "that"}:
                 yield insert_before(sentence, place, "never", NATURAL)
 
     def _described(self, sentence: Sentence, direction: int) -> Iterator[Edit]:
@@ -186,8 +201,9 @@ def _clauses_added(sentence: Sentence, direction: int) -> Iterator[Edit]:
     if not sentence.tokens or sentence.text[end - 1 : end] in "?:;,-":
         return
     comma = " , " if re.search(r"\s[.,;!]", sentence.text) else ", "
+    joining = "and" if any(token.lower == "but" for token in sentence.tokens) else "but"
     for clause in CLAUSES[direction]:
-        yield Edit((Change(end, end, f"{comma}{clause}"),), CUT)
+        yield Edit((Change(end, end, f"{comma}{joining} {clause}"),), CUT)
 
 
 def _words(sentence: Sentence, places: Iterable[int]) -> int:

@@ -75,7 +75,9 @@ class Substitutes:
             listed = [
                 word
                 for word in self._listed.words(Kind("adjective"), direction)
-                if self._usage.count(word) > 2 and not word.endswith(("est", "er")) and word not in {"best", "worst"}
+                if self._usage.count(word) > 2
+                and not word.endswith(("est", "er"))
+                and word not in {"best", "worst", "pretty"}
             ]
             listed.sort(key=lambda word: (-self._usage.fluency("a", word, noun), word))
             self._adjectives[noun, direction] = [

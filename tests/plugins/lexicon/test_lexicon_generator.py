@@ -110,6 +110,26 @@ def test_the_best_flip_is_a_listed_opposite(text: str, label: int, wanted: str) 
     assert wanted in {one.input for one in best}
 
 
+def test_a_verb_with_an_object_gets_one_that_takes_it() -> None:
+    found = {str(one.input) for one in propose("the story fails him", 0, candidates=50)}
+    assert "the story triumphs him" not in found
+    assert "the story succeeds ." in {str(one.input) for one in propose("the story fails .", 0, candidates=50)}
+
+
+@pytest.mark.parametrize("text", ["the cast is good as well .", "well , it is good", "it works up a good scare"])
+def test_idioms_are_left_alone(text: str) -> None:
+    for one in flips(propose(text, 1, candidates=50), 0):
+        assert one.tier != OPPOSITE or not {"poorly", "badly", "fails"} & set(str(one.input).split())
+
+
+def test_a_clause_is_added_where_nothing_else_serves() -> None:
+    teacher = SumTeacher({"dull": -3.0}, bias=1.0)
+    assert "he walks about , but it is dull ." in {one.input for one in propose("he walks about .", 1, teacher)}
+    assert "He walks, but slowly, and it is dull." in {
+        one.input for one in propose("He walks, but slowly.", 1, teacher)
+    }
+
+
 def test_a_denial_serves_where_no_word_has_an_opposite() -> None:
     teacher = SumTeacher({"zippadee": 3.0})
     proposals = propose("the film is zippadee .", 1, teacher)

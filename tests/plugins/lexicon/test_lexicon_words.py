@@ -144,6 +144,7 @@ def test_own_pairs_come_first() -> None:
         ("the film is good .", "the film is not good ."),
         ("it's a film with heart", "it's not a film with heart"),
         ("you can see it", "you cannot see it"),
+        ("they are still good", "they are still not good"),
         ("the story makes sense", "the story does not make sense"),
         ("the story makes sense", "the story never makes sense"),
         ("it has been made well", "it has not been made well"),
