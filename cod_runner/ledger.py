@@ -150,6 +150,12 @@ class Ledger:
                 found.update({key: Answer(*rest) for key, *rest in rows})
         return found
 
+    def knows(self, model: str) -> bool:
+        """Whether any answer of this model is there."""
+        with self._guard:
+            found = self._connection.execute("SELECT 1 FROM answers WHERE model = ? LIMIT 1", (model,)).fetchone()
+        return found is not None
+
     def claim(self, key: str, tokens: int, usd: float | None) -> Answer | bool:
         """The answer if it is there; else True if the call is now ours to make (of at most ``tokens`` and ``usd``),
         False if another live process is making it."""

@@ -22,6 +22,7 @@ from codrun_litellm.answers import read_answer
 from codrun_litellm.client import Client
 from codrun_litellm.plugin import LitellmOptions
 from codrun_litellm.prompts import Demonstration, drawn_for_demonstrations, messages, template_name
+from codrun_litellm.readiness import check_readiness
 
 LEDGER = "llm.sqlite"
 FILTERED = "I cannot help with that: the provider's content filter refused this text."
@@ -55,6 +56,8 @@ class LitellmGenerator:
         if spending.run:
             spent = self._ledger.spent()
             spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
+        if not context.offline and not self._ledger.knows(options.model):
+            check_readiness(options)
         self._client = Client(options, self._ledger, spending, context.offline)
         self._pool = context.pool
         self._shown: tuple[Demonstration, ...] | None = None

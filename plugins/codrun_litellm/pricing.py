@@ -52,6 +52,12 @@ def price_of(model: str, api_base: str | None = None) -> Price | None:
     return Price(float(entry["input_cost_per_token"]), float(entry["output_cost_per_token"]))
 
 
+def provider_of(model: str) -> str:
+    """The provider in a model's name, or the one that the table has for a bare name; "" where it is in neither."""
+    provider, slash, _ = model.partition("/")
+    return provider if slash else str(_table().get(model, {}).get("litellm_provider", ""))
+
+
 @cache
 def _table() -> dict[str, dict[str, Any]]:
     package = importlib.util.find_spec("litellm")

@@ -183,7 +183,7 @@ def test_propose_works_inside_a_running_event_loop(tmp_path: Path) -> None:
 
 def test_vectors_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match="edits texts; this data set holds vectors"):
-        generator(tmp_path, "http://127.0.0.1:9/v1").propose([Request("v", (0.1, 0.2), 0, 1)], TEACHER)
+        generator(tmp_path, None, offline=True).propose([Request("v", (0.1, 0.2), 0, 1)], TEACHER)
 
 
 # --- budgets --------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_usd_are_counted_for_priced_models_and_shared_by_all_generators(
 
 def test_a_usd_budget_alone_is_refused_before_any_call(tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match="price of `openai/local` is unknown"):
-        generator(tmp_path, "http://127.0.0.1:9/v1", spending=Spending(usd=1.0))
+        generator(tmp_path, "http://127.0.0.1:9/v1", spending=Spending(usd=1.0), offline=True)
 
 
 def test_labels_of_every_kind_are_data(tmp_path: Path) -> None:
