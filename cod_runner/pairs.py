@@ -16,7 +16,7 @@ from cod_runner.fewshot import TrainingSet
 from cod_runner.progress import Progress
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.store import Store
+from cod_runner.store import Store, content_key
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,11 @@ def counterfactuals_of(
         view,
         teacher.fingerprint,
         settings,
-        counterfactual_identity(recipe, registry),
+        # A generator may learn from the pool, so the pool decides what it proposes.
+        [
+            counterfactual_identity(recipe, registry),
+            content_key([[row.input, row.label] for row in experiment.corpus.pool]),
+        ],
         PairLedger(store.folder("pairs") / "pairs.sqlite"),
     )
     pairs: dict[str, Pair] = {}

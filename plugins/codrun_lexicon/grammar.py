@@ -56,6 +56,15 @@ INTRANSITIVE = frozenset(
     for form in verb_forms(verb).values()
 )
 """Verbs that take no object: none replaces a verb that has one."""
+IDIOMS = frozenset(
+    tuple(idiom.split())
+    for idiom in (
+        "loved ones", "right now", "right away", "right here", "good deal", "great deal", "fair share", "fine line",
+        "clear cut", "fresh out", "hard core", "strong suit", "real life", "real time", "real estate", "true story",
+        "free time", "sweet spot", "well known", "bright side", "open mind", "dead end", "fun house", "hit man",
+    )
+)  # fmt: skip
+"""Pairs of words whose first is no praise or blame by itself."""
 ADJECTIVES_IN_LY = frozenset("lovely friendly silly ugly lively lonely only family early likely holy deadly".split())
 DEGREES = frozenset("very quite so too rather really".split())
 PARTICLES = frozenset("up out off down over away back".split())
@@ -79,6 +88,8 @@ def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: O
         return right in DETERMINERS | {"few", "plenty", "many", "enough"} or _adjective(right, listed)
     if kind.part == "verb" and right in PARTICLES:
         return False  # "works up" is another verb than "works"
+    if (word, right) in IDIOMS:
+        return False
     if word == "well" and right != "as" and (sentence.lower(place - 1) == "as" or right == ","):
         return False  # "as well", "well, ..."
     if kind.part == "adjective" and right == "of" and sentence.lower(place - 1) in DETERMINERS:

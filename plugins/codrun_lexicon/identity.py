@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,14 @@ from codrun_lexicon.options import LexiconOptions
 
 
 def of_lexicon(options: LexiconOptions) -> dict[str, Any]:
-    """The options, the word list by its content."""
+    """The options, and every word list by its content or version."""
     identity = options.model_dump(mode="json")
+    packaged = resources.files("codrun_lexicon").joinpath("opposites.txt").read_bytes()
+    identity["opposites"] = hashlib.sha256(packaged).hexdigest()
+    try:
+        identity["vader"] = metadata.version("vaderSentiment")
+    except metadata.PackageNotFoundError:
+        identity["vader"] = None  # the generator says so when it is built
     if options.words is not None:
         try:
             identity["words"] = hashlib.sha256(Path(options.words).read_bytes()).hexdigest()
