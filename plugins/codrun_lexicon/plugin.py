@@ -17,5 +17,5 @@ def codrun_components() -> Iterator[Component]:
         build="codrun_lexicon.generator:Lexicon",
         summary="opposites, denials and swapped words, steered by the teacher; needs no other model and no network",
         identity="codrun_lexicon.identity:of_lexicon",
-        version=2,
+        version=3,
     )
