@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 from cod_runner.api import Kind
+from cod_runner.engine.cores import cores
 from cod_runner.recipe.grammar import Arm, Recipe, Use
 from cod_runner.registry import Registry
 from cod_runner.store import content_key
@@ -78,7 +78,7 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
     identity: dict[str, Any] = {"component": _identity(registry, "teacher", recipe.teacher)}
     if recipe.teacher.finetune is not None:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
-        identity["threads"] = finetune_threads()
+        identity["threads"] = cores()
         identity["data"] = [_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split]
     return identity
 
@@ -91,11 +91,6 @@ def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any
     identity["generators"] = [_identity(registry, "generator", use) for use in recipe.counterfactuals.generators]
     identity["describe"] = recipe.describe
     return identity
-
-
-def finetune_threads() -> int:
-    """Threads a teacher is fine-tuned with: every core this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _identity(registry: Registry, kind: Kind, use: Use) -> dict[str, Any]:

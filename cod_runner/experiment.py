@@ -52,7 +52,7 @@ def load_experiment(
     source = TeacherSource(recipe, corpus.labels, device, settings.offline)
     teacher = source.load(registry, progress)
     refuse_untrained(teacher, recipe)
-    student = build_student(source, registry, recipe.seeds[0])
+    student = build_student(source, registry, recipe.seeds[0], teacher)
     _warn_if_large(student, teacher, progress)
     layers: set[int] = set()
     for terms in recipe.methods.values():

@@ -10,7 +10,6 @@ g_s        hard + alpha KD + beta LWD, one student a cell             train_stud
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import torch
 
 from cod_runner.api import BuildContext, Classifier, Executor, Spending
 from cod_runner.cells import Cell, cells_of
+from cod_runner.engine.cores import cores
 from cod_runner.engine.signals import SignalStore
 from cod_runner.errors import CodrunError, ExpectationMissed
 from cod_runner.expectations import ExpectationResult, check_expectations
@@ -31,7 +31,7 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.report import QualityRow, Report, RunRecord, current_rows, read_rows, write_reports
+from cod_runner.report import QualityRow, Report, RunRecord, current_rows, json_lines, read_rows, write_reports
 from cod_runner.run_folder import RunFolder
 from cod_runner.settings import RunSettings, run_path
 from cod_runner.store import Store
@@ -200,7 +200,7 @@ def conclude(
     if ran:
         registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
     rows, others = current_rows(read_rows(folder.cells), record.cell_keys)
-    report = write_reports(folder.path, loaded.recipe, record, rows, folder.lines(folder.counterfactuals), others)
+    report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
     results = check_expectations(loaded.recipe.expect, loaded.not_run, rows)
     return RunResult(folder, record, report, results)
 
@@ -256,4 +256,4 @@ def default_jobs(device: str) -> int:
     """One cell for each core, since a student trains on one thread; one at a time on a GPU."""
     if torch.device(device).type != "cpu":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()

@@ -31,9 +31,7 @@ class Plan:
     done: int
     training_texts: int
     """At most so many texts need the teacher's hidden states: originals of every seed and their CFEs."""
-    signal_bytes: int | None
     calls: list[CallEstimate]
-    methods: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -53,8 +51,7 @@ class Plan:
             )
         yield table
         yield f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run"
-        size = "" if self.signal_bytes is None else f", at most {self.signal_bytes / 1e6:,.1f} MB of signals"
-        yield f"teacher: at most {self.training_texts} training texts{size}"
+        yield f"teacher: at most {self.training_texts} training texts"
         yield from self._calls()
 
     def _calls(self) -> Iterator[str]:
@@ -80,21 +77,17 @@ def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
     rows = RunFolder(folder).finished_rows()
-    with_counterfactuals = "cod" in recipe.arms and recipe.counterfactuals is not None
+    search = recipe.counterfactuals if "cod" in recipe.arms else None
     originals = len(recipe.seeds) * max(recipe.k) // 2
-    calls = []
-    if with_counterfactuals and recipe.counterfactuals is not None:
-        for use in recipe.counterfactuals.generators:
-            estimate = registry.estimate("generator", use.use, use.options, originals, CHARACTERS_A_TEXT)
-            if estimate is not None:
-                calls.append(estimate)
+    estimates = [
+        registry.estimate("generator", use.use, use.options, originals, CHARACTERS_A_TEXT)
+        for use in (search.generators if search else ())
+    ]
     return Plan(
         name=recipe.name,
         folder=str(folder),
         cells=cells,
         done=sum(cell.key in rows for cell in cells),
-        training_texts=len(recipe.seeds) * max(recipe.k) + (originals if with_counterfactuals else 0),
-        signal_bytes=None,
-        calls=calls,
-        methods=list(recipe.methods),
+        training_texts=len(recipe.seeds) * max(recipe.k) + (originals if search else 0),
+        calls=[estimate for estimate in estimates if estimate is not None],
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from cod_runner.errors import CodrunError
 from cod_runner.recipe import LoadedRecipe
-from cod_runner.report import RunRecord
+from cod_runner.report import RunRecord, json_lines
 from cod_runner.store import lock, write_whole
 
 LOG = logging.getLogger("codrun")
@@ -96,25 +96,9 @@ class RunFolder:
         """Replace ``run.json``."""
         write_whole(self.record, json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
 
-    def lines(self, path: Path) -> list[dict[str, Any]]:
-        """Read JSON lines that ``write_lines`` wrote; none where the file is missing."""
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
     def finished_rows(self) -> dict[str, dict[str, Any]]:
         """The last whole line of each key in ``cells.jsonl``; a torn line is ignored."""
-        rows: dict[str, dict[str, Any]] = {}
-        if not self.cells.exists():
-            return rows
-        for line in self.cells.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(row, dict) and isinstance(row.get("key"), str):
-                rows[row["key"]] = row
-        return rows
+        return {line["key"]: line for line in json_lines(self.cells) if isinstance(line.get("key"), str)}
 
     def append_row(self, row: Mapping[str, Any]) -> None:
         """Add a finished cell and wait until it is on disk; a torn line before it is closed first."""

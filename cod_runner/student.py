@@ -120,15 +120,20 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
     }
 
 
-def build_student(source: TeacherSource, registry: Registry, seed: int) -> Classifier:
-    """An untrained student; its initialisation draws from a stream of its own."""
+def build_student(
+    source: TeacherSource, registry: Registry, seed: int, teacher: Classifier | None = None
+) -> Classifier:
+    """An untrained student; its initialisation draws from a stream of its own.
+
+    ``teacher`` is one that is at hand, for students that are cut from it; without it, it is loaded when asked for.
+    """
     context = BuildContext(
         labels=source.labels,
         describe=source.recipe.describe,
         device=source.device,
         seed=derived_seed(seed, "student"),
         offline=source.offline,
-        teacher=lambda: source.load(registry),
+        teacher=lambda: source.load(registry) if teacher is None else teacher,
     )
     student: Classifier = registry.build("student", source.recipe.student.use, source.recipe.student.options, context)
     student.to(source.device)

@@ -6,11 +6,12 @@ import json
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cod_runner.api import BuildContext, Classifier, Example
-from cod_runner.cells import finetune_threads, teacher_identity
+from cod_runner.cells import teacher_identity
+from cod_runner.engine.cores import cores
 from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.precision import resolve_precision
 from cod_runner.engine.seeds import derived_seed
@@ -84,7 +85,7 @@ def finetuned(
         if not (weights / "teacher.json").exists():
             rows = _rows(pool, settings.rows, settings.seed, progress)
             progress.say(f"fine-tuning the teacher on {len(rows)} rows (once; it is kept in the store)")
-            with progress.bar("fine-tuning the teacher") as step, threads(finetune_threads()):
+            with progress.bar("fine-tuning the teacher") as step, threads(cores()):
                 record = finetune_teacher(untrained, rows, settings, device=source.device, progress=step)
             if weights.exists():
                 shutil.rmtree(weights)
@@ -93,7 +94,7 @@ def finetuned(
                 write_whole(folder / "teacher.json", json.dumps({"key": key, "training": record}, indent=2))
         else:
             progress.say("the fine-tuned teacher is in the store")
-    kept = TeacherSource(source.recipe, source.labels, source.device, source.offline, weights)
+    kept = replace(source, weights=weights)
     # The teacher that goes on is always the one read back, so that a first run and a later one use the same.
     untrained.load(weights)
     untrained.to(source.device)

@@ -14,8 +14,9 @@ from typing import TypeVar
 import torch
 
 from cod_runner.api import Classifier, Encoded, Input
+from cod_runner.engine.cores import cores
 from cod_runner.engine.rows import Row, unpadded
-from cod_runner.engine.threads import cores, threads
+from cod_runner.engine.threads import threads
 
 Batch = TypeVar("Batch")
 Answer = TypeVar("Answer")

@@ -1,7 +1,16 @@
 """Tables, figures and the page of a run; comparison of two runs. Nothing here trains or asks a model."""
 
 from cod_runner.report.contents import Report, build_report
-from cod_runner.report.rows import CellRow, QualityRow, RunFiles, RunRecord, current_rows, read_rows, read_run
+from cod_runner.report.rows import (
+    CellRow,
+    QualityRow,
+    RunFiles,
+    RunRecord,
+    current_rows,
+    json_lines,
+    read_rows,
+    read_run,
+)
 from cod_runner.report.write import write_reports, write_reports_again
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "RunRecord",
     "build_report",
     "current_rows",
+    "json_lines",
     "read_rows",
     "read_run",
     "write_reports",

@@ -161,7 +161,7 @@ class RunFiles:
 def read_rows(path: Path) -> list[CellRow]:
     """The last line of each key of ``cells.jsonl``; a line torn by a kill is passed over, a missing file is empty."""
     rows: dict[str, CellRow] = {}
-    for line in _json_lines(path):
+    for line in json_lines(path):
         if isinstance(line.get("key"), str):
             rows.pop(line["key"], None)
             rows[line["key"]] = CellRow.from_json(line)
@@ -182,7 +182,7 @@ def read_run(folder: Path) -> RunFiles:
     recipe = _read_recipe(folder / "recipe.yaml")
     record = _read_record(folder / "run.json", recipe)
     rows, others = current_rows(read_rows(folder / "cells.jsonl"), record.cell_keys)
-    outcomes = tuple(_json_lines(folder / "counterfactuals.jsonl"))
+    outcomes = tuple(json_lines(folder / "counterfactuals.jsonl"))
     return RunFiles(folder, recipe, record, tuple(rows), others, outcomes)
 
 
@@ -210,7 +210,8 @@ def _read_record(path: Path, recipe: Recipe) -> RunRecord:
         raise CodrunError(f"{path} is not a run's record: {where}: {first['msg']}") from error
 
 
-def _json_lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """Every whole line; a missing file has none."""
     if not path.exists():
         return []
     lines = []
