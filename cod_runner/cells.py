@@ -80,6 +80,8 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
         identity["threads"] = cores()
         identity["data"] = [_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split]
+        if recipe.evaluate.select == "best_dev":
+            identity["data"].append("less the rows that choose the epoch")
     return identity
 
 

@@ -98,3 +98,14 @@ def test_an_arm_alone_is_what_it_is_beside_the_other(recipe: Path, tmp_path: Pat
     run(recipe, tmp_path / "both")
     run(recipe, tmp_path / "alone", arms=["plain"], overrides=("expect=[]",))
     assert [row for row in rows(tmp_path / "both") if row["arm"] == "plain"] == rows(tmp_path / "alone")
+
+
+def test_a_teacher_never_trains_on_the_rows_that_choose_the_epoch(recipe: Path, tmp_path: Path) -> None:
+    """Whatever the store holds: a teacher fine-tuned on the whole pool is another one."""
+    all_rows = ("teacher.finetune.rows=100000",)
+    run(recipe, tmp_path / "last", overrides=all_rows, arms=["plain"], seeds=[0])
+    shared = (*all_rows, "evaluate.select=best_dev", "expect=[]")
+    chosen = run(recipe, tmp_path / "dev", overrides=shared, arms=["plain"], seeds=[0])
+    whole = json.loads((tmp_path / "last" / "run.json").read_text())["teacher"]["fingerprint"]
+    assert chosen.record.teacher["fingerprint"] != whole
+    assert rows(tmp_path / "dev")[0]["select"] == "best_dev"
