@@ -133,7 +133,8 @@ class BuildContext:
     pool: Sequence[Example] = ()
     """For generators: the training pool, never the evaluation split."""
     store: Path | None = None
-    """A folder of the component's own in the store, for what is worth keeping between runs."""
+    """For generators: the store's root, for what is worth keeping between runs; paid answers go into
+    ``Ledger.of_store(store)``."""
     say: Callable[[str], None] = lambda sentence: None
     """Tells the user one sentence (a warning or a note)."""
     spending: Spending | None = None
@@ -435,8 +436,6 @@ class Request:
     round: int = 1
     """1 at first; a failed round goes back with ``history``."""
     history: tuple[Attempt, ...] = ()
-    demonstrations: tuple[tuple[Input, Input, int, int], ...] = ()
-    """Verified pairs of the same run: (original, counterfactual, label, target)."""
 
 
 @dataclass(frozen=True)

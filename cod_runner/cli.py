@@ -366,7 +366,7 @@ def store_prune(
     name: Annotated[str, typer.Argument(help="an entry as `codrun store list` names it")],
     yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
 ) -> None:
-    """Delete one entry of the store; model answers that were paid for go with `answers`."""
+    """Delete one entry of the store; model answers that were paid for go with `llm.sqlite`."""
     kept = Store()
     if not yes:
         typer.confirm(f"delete {name} from {kept.root}?", abort=True)
@@ -374,14 +374,18 @@ def store_prune(
 
 
 def _ledger() -> Ledger:
-    return Ledger(Store().folder("answers") / "llm.sqlite", run="")
+    return Ledger.of_store(Store().root)
 
 
 @ledger.command("list")
 def ledger_list(as_json: JsonOption = False) -> None:
-    """List every kept answer: when, which model, what it cost."""
-    for row in _ledger().rows():
-        typer.echo(json.dumps(row, ensure_ascii=False) if as_json else _one_line(row))
+    """List every kept answer: when, which model, what it cost, about which text; `--json` shows all of each."""
+    from cod_runner.ledger_listing import show_answers
+
+    if as_json:
+        typer.echo(json.dumps(list(_ledger().rows()), indent=2, ensure_ascii=False))
+    else:
+        show_answers(Console(), _ledger().rows())
 
 
 @ledger.command("export")
@@ -397,7 +401,3 @@ def ledger_import(path: Annotated[Path, typer.Argument(metavar="FILE", help="wha
     """Take answers from a file; those that are here already stay as they are."""
     new_answers, known = _ledger().import_(path)
     typer.echo(f"{new_answers} answers are new, {known} were here already")
-
-
-def _one_line(row: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={str(value)[:60]!r}" for name, value in row.items() if value not in (None, ""))

@@ -15,7 +15,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
 """How long a statement waits for another process's transaction; each takes milliseconds."""
 KEYS_A_QUERY = 500
+FILE = "llm.sqlite"
+FORMER_FILE = "answers/llm.sqlite"
+"""Where a store's ledger lay at first."""
 SWEPT_AFTER_SECONDS = 3600.0
 
 TABLES = """
@@ -106,6 +109,16 @@ class Spent:
 
 class Ledger:
     """One ledger file. Safe to use from several threads of a process and several processes of a machine."""
+
+    @classmethod
+    def of_store(cls, root: Path, run: str = "") -> Ledger:
+        """The one ledger of a store; what an earlier version kept elsewhere in the store is moved, never lost."""
+        path, former = root / FILE, root / FORMER_FILE
+        if former.exists():
+            with filelock.FileLock(root / f"{FILE}.move.lock"):
+                if former.exists() and not path.exists():
+                    _move(former, path)
+        return cls(path, run)
 
     def __init__(self, path: Path, run: str = "") -> None:
         self.path = path
@@ -354,6 +367,22 @@ class Ledger:
         )
         connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
         self._owner_file(owner).unlink(missing_ok=True)
+
+
+def _move(former: Path, path: Path) -> None:
+    """Move a ledger that nobody has open, with what stands in its write-ahead log."""
+    try:
+        with closing(sqlite3.connect(former, timeout=1.0)) as connection:
+            # leaving WAL mode writes the log into the file, and is refused while another process has it open
+            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+        if mode != "delete":
+            raise sqlite3.OperationalError("database is locked")
+        former.replace(path)
+    except (OSError, sqlite3.Error) as error:
+        raise CodrunError(
+            f"the paid answers in {former} belong in {path} and cannot be moved there ({error}); wait until every "
+            "other codrun has ended and run again"
+        ) from error
 
 
 def _leave(lock: filelock.BaseFileLock, file: Path) -> None:

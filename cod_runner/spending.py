@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from cod_runner.errors import CodrunError, ProviderError
+from cod_runner.errors import ProviderError, RecipeError
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Spending:
         self._resumed: set[str] = set()
 
     def require_a_bound(self, model: str, priced: bool) -> None:
-        """Raise :class:`CodrunError` if only USD are bounded and nobody knows what ``model`` costs."""
+        """Raise :class:`RecipeError` if only USD are bounded and nobody knows what ``model`` costs."""
         if self._limit_usd is not None and not priced and self._limit_calls is None and self._limit_tokens is None:
-            raise CodrunError(
+            raise RecipeError(
                 f"counterfactuals.budget bounds USD alone, but the price of `{model}` is unknown; "
                 "bound `calls` or `tokens` too"
             )

@@ -109,22 +109,26 @@ class Store:
         return self.folder("signals")
 
     def entries(self) -> list[StoreEntry]:
-        """What is kept, the largest first; each fine-tuned teacher on its own."""
+        """What is kept, the largest first; each fine-tuned teacher on its own, a database with its logs and locks."""
         found = []
-        for folder in sorted(self.root.iterdir()) if self.root.exists() else []:
-            parts = [path for path in folder.iterdir() if path.is_dir()] if folder.name == "teachers" else [folder]
-            found += [StoreEntry(str(path.relative_to(self.root)), _size(path)) for path in parts]
+        kept = sorted(self.root.iterdir()) if self.root.exists() else []
+        databases = tuple(path.name for path in kept if path.suffix == ".sqlite")
+        for path in kept:
+            if path.name.startswith(databases) and path.suffix != ".sqlite":
+                continue
+            parts = [part for part in path.iterdir() if part.is_dir()] if path.name == "teachers" else [path]
+            found += [StoreEntry(str(part.relative_to(self.root)), sum(map(_size, _whole(part)))) for part in parts]
         return sorted(found, key=lambda entry: -entry.bytes)
 
     def prune(self, name: str) -> int:
         """Delete one entry and return the bytes it took; raises :class:`CodrunError` for a name that is none."""
         for entry in self.entries():
             if entry.name == name:
-                path = self.root / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+                for path in _whole(self.root / name):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink()
                 return entry.bytes
         raise CodrunError(f"the store holds nothing named `{name}`; `codrun store list` shows what it holds")
 
@@ -135,6 +139,11 @@ class StoreEntry:
 
     name: str
     bytes: int
+
+
+def _whole(path: Path) -> list[Path]:
+    """A folder or file, and with a database what lies beside it."""
+    return sorted(path.parent.glob(f"{path.name}*")) if path.suffix == ".sqlite" else [path]
 
 
 def _size(path: Path) -> int:

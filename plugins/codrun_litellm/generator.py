@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from cod_runner.api import (
@@ -24,11 +24,8 @@ from codrun_litellm.plugin import LitellmOptions
 from codrun_litellm.prompts import Demonstration, drawn_for_demonstrations, messages, template_name
 from codrun_litellm.readiness import check_readiness
 
-LEDGER = "llm.sqlite"
 FILTERED = "I cannot help with that: the provider's content filter refused this text."
 """Stands for an answer that the provider's filter withheld, so that it is judged as the refusal it is."""
-
-
 LARGEST_DEMONSTRATED_EDIT = 0.5
 """Share of the words: a demonstration has to show that few were changed."""
 
@@ -52,7 +49,7 @@ class LitellmGenerator:
         self._template = template_name(options.prompt)
         self.rounds = len(options.candidates)
         spending = context.spending or Spending()
-        self._ledger = Ledger(context.store / LEDGER, spending.run)
+        self._ledger = Ledger.of_store(context.store, spending.run)
         if spending.run:
             spent = self._ledger.spent()
             spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
@@ -64,15 +61,17 @@ class LitellmGenerator:
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         """One candidate a sample, "" where an answer holds none; raises :class:`ProviderError` on any fault."""
-        if self._options.demonstrations:
-            shown = self._demonstrations(teacher)
-            requests = [replace(request, demonstrations=request.demonstrations or shown) for request in requests]
-        return self._asked(requests, teacher)
+        shown = self._demonstrations(teacher) if self._options.demonstrations else ()
+        return self._asked(requests, teacher, shown)
 
-    def _asked(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
+    def _asked(
+        self, requests: Sequence[Request], teacher: TeacherView, shown: Sequence[Demonstration]
+    ) -> list[list[Proposal]]:
         highlighted = self._highlighted(requests, teacher)
         samples = [
-            sample for row, request in enumerate(requests) for sample in self._samples(row, request, highlighted[row])
+            sample
+            for row, request in enumerate(requests)
+            for sample in self._samples(row, request, highlighted[row], shown)
         ]
         answers = self._client.ask([sample.question for sample in samples])
         proposals: list[list[Proposal]] = [[] for _ in requests]
@@ -81,13 +80,15 @@ class LitellmGenerator:
             proposals[sample.row].append(Proposal(_candidate(answer, sample.original), usd=answer.usd))
         return proposals
 
-    def _samples(self, row: int, request: Request, highlighted: Sequence[str]) -> list[_Sample]:
+    def _samples(
+        self, row: int, request: Request, highlighted: Sequence[str], shown: Sequence[Demonstration]
+    ) -> list[_Sample]:
         if not isinstance(request.input, str):
             raise CodrunError("the generator `litellm` edits texts; this data set holds vectors")
         options = self._options
         if request.round > self.rounds:
             return []
-        conversation = messages(request, options, self._labels, self._describe, highlighted)
+        conversation = messages(request, options, self._labels, self._describe, highlighted, shown)
         samples = []
         for index in range(options.candidates[request.round - 1]):
             first = request.round == 1 and index == 0
@@ -121,7 +122,7 @@ class LitellmGenerator:
             for example, probabilities in zip(drawn, before, strict=True):
                 ranked = sorted(range(len(probabilities)), key=lambda label: -probabilities[label])
                 requests.append(Request(f"demonstration {example.id}", example.input, ranked[0], ranked[1]))
-            offered = self._asked(requests, teacher) if requests else []
+            offered = self._asked(requests, teacher, ()) if requests else []
             firsts = [proposals[0].input for proposals in offered]
             after = teacher.score(firsts)
             self._shown = tuple(

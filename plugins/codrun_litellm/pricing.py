@@ -77,8 +77,9 @@ def tokens_at_most(conversation: Sequence[tuple[str, str]]) -> int:
 def estimate(options: LitellmOptions, examples: int, mean_characters: float) -> CallEstimate:
     """For ``codrun plan``: at least one call a text (each flips at once), at most every sample of every round."""
     text = "x" * max(1, round(mean_characters))
-    request = Request("plan", text, 0, 1, demonstrations=((text, text[1:], 0, 1),) * options.demonstrations)
-    prompt = messages(request, options, ("class one", "class two"), "x" * 80, ("word",) * options.highlight)
+    shown = ((text, text[1:], 0, 1),) * options.demonstrations
+    labels, describe, highlighted = ("class one", "class two"), "x" * 80, ("word",) * options.highlight
+    prompt = messages(Request("plan", f"{text}.", 0, 1), options, labels, describe, highlighted, shown)
     tokens_in = sum(len(content.encode()) // BYTES_A_TOKEN + 4 for _, content in prompt)
     tokens_out = min(options.max_tokens, len(text) // BYTES_A_TOKEN + ANSWER_OVERHEAD_TOKENS)
     first, every = options.candidates[0], sum(options.candidates)

@@ -84,9 +84,14 @@ def template_name(prompt: str) -> str:
 
 
 def messages(
-    request: Request, options: LitellmOptions, labels: Sequence[str], describe: str, highlighted: Sequence[str] = ()
+    request: Request,
+    options: LitellmOptions,
+    labels: Sequence[str],
+    describe: str,
+    highlighted: Sequence[str] = (),
+    demonstrations: Sequence[Demonstration] = (),
 ) -> tuple[tuple[str, str], ...]:
-    """(role, content) of every message of one request: instructions, demonstrations, the text."""
+    """(role, content) of every message of one request: instructions, some of the demonstrations, the text."""
     label, target = labels[request.label], labels[request.target]
     tried = _tried(request.history, labels)
     extra = ""
@@ -103,7 +108,7 @@ def messages(
     }
     system = _filled(task, named) + "\n" + PROTOCOL.replace("{extra}", extra)
     shown = [("system", _valid(system))]
-    for original, counterfactual, old, new in _demonstrations(request, options):
+    for original, counterfactual, old, new in _chosen(demonstrations, request, options):
         shown.append(("user", _data({"text": original, "class": labels[old], "wanted_class": labels[new]})))
         shown.append(("assistant", _data({"counterfactual": counterfactual})))
     question: dict[str, Any] = {"text": request.input, "class": label, "wanted_class": target}
@@ -123,13 +128,13 @@ def drawn_for_demonstrations(pool: Sequence[Example], options: LitellmOptions) -
     return [example for example in dealt if example is not None][: DRAWN_A_DEMONSTRATION * options.demonstrations]
 
 
-def _demonstrations(request: Request, options: LitellmOptions) -> list[Demonstration]:
+def _chosen(demonstrations: Sequence[Demonstration], request: Request, options: LitellmOptions) -> list[Demonstration]:
     """The wanted number of pairs, those of the same direction first, in an order drawn from the seed."""
 
     def order(pair: Demonstration) -> tuple[bool, str]:
         return pair[2:] != (request.label, request.target), _drawn(options.seed, request.id, pair[0], pair[1])
 
-    others = [pair for pair in request.demonstrations if pair[0] != request.input]
+    others = [pair for pair in demonstrations if pair[0] != request.input]
     return sorted(others, key=order)[: options.demonstrations]
 
 

@@ -137,3 +137,19 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(b"this is no database" * 100)
     with pytest.raises(CodrunError, match=r"cannot be opened .* move it away"):
         Ledger(tmp_path / "l")
+
+
+def test_what_lay_in_another_place_of_the_store_is_moved_and_paid_for_by_nobody(tmp_path: Path) -> None:
+    former = Ledger(tmp_path / "answers" / "llm.sqlite", "run")
+    assert former.claim(QUESTION.key, 100, 1.0) is True
+    former.record(QUESTION, ANSWER)
+    with pytest.raises(CodrunError, match="wait until every other codrun has ended"):
+        Ledger.of_store(tmp_path)
+    assert former.answers([QUESTION.key]) == {QUESTION.key: ANSWER}, "an open ledger stays where it is"
+    former.close()
+    moved = Ledger.of_store(tmp_path, "run")
+    assert moved.path == tmp_path / "llm.sqlite"
+    assert moved.answers([QUESTION.key]) == {QUESTION.key: ANSWER}
+    assert moved.spent().calls == 1
+    assert not (tmp_path / "answers" / "llm.sqlite").exists()
+    assert Ledger.of_store(tmp_path / "new").answers([QUESTION.key]) == {}

@@ -58,3 +58,13 @@ def test_prune_names_what_it_takes(tmp_path: Path) -> None:
         store.prune("../elsewhere")
     assert store.prune("teachers/abc") == 5
     assert store.entries() == []
+
+
+def test_a_database_goes_with_its_logs_and_locks(tmp_path: Path) -> None:
+    for name, size in (("llm.sqlite", 7), ("llm.sqlite-wal", 3), ("llm.sqlite.owners/a.lock", 0)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x" * size)
+    store = Store(tmp_path)
+    assert [(entry.name, entry.bytes) for entry in store.entries()] == [("llm.sqlite", 10)]
+    assert store.prune("llm.sqlite") == 10
+    assert list(tmp_path.iterdir()) == []

@@ -91,13 +91,13 @@ def test_demonstrations_are_seeded_prefer_the_direction_and_leave_the_text_itsel
         ("a good film", "a bad film", 1, 0),
         *((f"good {i}", f"bad {i}", 1, 0) for i in range(5)),
     )
-    request = Request("a", "a good film", 1, 0, demonstrations=pairs)
-    shown = messages(request, options(demonstrations=3), LABELS, "")
+    request = Request("a", "a good film", 1, 0)
+    shown = messages(request, options(demonstrations=3), LABELS, "", (), pairs)
     assert [role for role, _ in shown] == ["system", *["user", "assistant"] * 3, "user"]
     originals = [json.loads(content)["text"] for role, content in shown[1:-1] if role == "user"]
     assert all(text.startswith("good ") for text in originals)
-    assert shown == messages(request, options(demonstrations=3), LABELS, "")
-    others = {messages(request, options(demonstrations=3, seed=seed), LABELS, "") for seed in range(6)}
+    assert shown == messages(request, options(demonstrations=3), LABELS, "", (), pairs)
+    others = {messages(request, options(demonstrations=3, seed=seed), LABELS, "", (), pairs) for seed in range(6)}
     assert len(others) > 1
 
 

@@ -1,0 +1,55 @@
+"""What ``codrun ledger list`` shows: one line an answer, cut to the width of the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cod_runner.counterfactuals.show import safe
+
+
+def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print :meth:`Ledger.rows` as a table; texts are shown as they are, never obeyed as markup or control codes."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("when (UTC)", "model", "sample", "tokens", "USD"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("sample", "tokens", "USD") else "left")
+    table.add_column("asked about", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=1)
+    calls, tokens, usd, unpriced = 0, 0, 0.0, 0
+    for row in rows:
+        calls += 1
+        tokens += row["tokens_in"] + row["tokens_out"]
+        usd += row["usd"] or 0.0
+        unpriced += row["usd"] is None
+        table.add_row(
+            datetime.fromisoformat(row["created"]).strftime("%Y-%m-%d %H:%M"),
+            Text(safe(row["model"])),
+            str(row["sample"]),
+            str(row["tokens_in"] + row["tokens_out"]),
+            "unknown" if row["usd"] is None else f"{row['usd']:.4f}",
+            Text(safe(_one_line(_asked_about(row)))),
+            Text(safe(_one_line(row["text"] or f"({row['finish'] or 'nothing'})"))),
+        )
+    if calls:
+        console.print(table)
+    price = f"${usd:,.4f}" + (f" and {unpriced:,} of unknown price" if unpriced else "")
+    console.print(f"{calls:,} answers, {tokens:,} tokens, {price if calls else 'nothing spent'}", highlight=False)
+
+
+def _asked_about(row: Mapping[str, Any]) -> str:
+    """The text of the data set in the last message, or the message itself where it holds none."""
+    content = row["messages"][-1]["content"] if row["messages"] else ""
+    try:
+        return str(json.loads(content)["text"])
+    except (ValueError, TypeError, KeyError):
+        return str(content)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
