@@ -50,7 +50,7 @@ def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
         method: [[_identity(registry, "loss", loss), loss.weight] for loss in terms]
         for method, terms in recipe.methods.items()
     }
-    search = counterfactual_identity(recipe, registry)
+    search, copies = counterfactual_identity(recipe, registry), control_identity(recipe, registry)
 
     def key(method: str, arm: str, k: int, seed: int) -> str:
         return content_key(
@@ -61,6 +61,7 @@ def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
                 "k": k,
                 "seed": seed,
                 "counterfactuals": search if arm == "cod" else None,
+                **({"control": copies} if arm == "control" else {}),
             }
         )
 
@@ -93,6 +94,11 @@ def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any
     identity["generators"] = [_identity(registry, "generator", use) for use in recipe.counterfactuals.generators]
     identity["describe"] = recipe.describe
     return identity
+
+
+def control_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
+    """What decides the copies of the arm ``control``, apart from the teacher."""
+    return {"generator": _identity(registry, "generator", recipe.control)}
 
 
 def _identity(registry: Registry, kind: Kind, use: Use) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator
 from cod_runner.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.engine.precision import choose_device
 from cod_runner.engine.training import refuse_misaligned
+from cod_runner.errors import standing_at
 from cod_runner.fewshot import check_k, check_pool
 from cod_runner.progress import Progress
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Recipe, Use
 from cod_runner.registry import Registry
 from cod_runner.settings import RunSettings
 from cod_runner.store import Store
@@ -30,6 +31,8 @@ class Experiment:
     teacher_layers: tuple[int, ...]
     """The layers whose hidden states some loss wants."""
     generators: Sequence[tuple[str, Generator]]
+    control: Sequence[tuple[str, Generator]] = ()
+    """What makes the copies of the arm ``control``."""
     dev: tuple[Example, ...] = ()
     """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
 
@@ -47,32 +50,43 @@ def load_experiment(
     if recipe.evaluate.select == "best_dev":
         corpus, dev = with_dev(corpus)
         progress.say(f"best_dev: {len(dev):,} rows of the pool choose the epoch")
-    for k in recipe.k:
-        check_pool(k, corpus.labels, corpus.pool, recipe.arms)
+    for index, k in enumerate(recipe.k):
+        with standing_at("k", index):
+            check_pool(k, corpus.labels, corpus.pool, recipe.arms)
     source = TeacherSource(recipe, corpus.labels, device, settings.offline)
     teacher = source.load(registry, progress)
-    refuse_untrained(teacher, recipe)
+    with standing_at("teacher"):
+        refuse_untrained(teacher, recipe)
     student = build_student(source, registry, recipe.seeds[0], teacher)
     _warn_if_large(student, teacher, progress)
     layers: set[int] = set()
-    for terms in recipe.methods.values():
-        for term in terms:
-            loss = build_loss(registry, source, term.use, term.options, recipe.seeds[0])
-            layers.update(loss.needs(teacher.shape, student.shape).teacher)
-            refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
-    generators = _generators(recipe, registry, store, settings, corpus, spending, progress)
-    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, dev)
+    for method, terms in recipe.methods.items():
+        for index, term in enumerate(terms):
+            with standing_at("methods", method, index):
+                loss = build_loss(registry, source, term.use, term.options, recipe.seeds[0])
+                layers.update(loss.needs(teacher.shape, student.shape).teacher)
+                refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
+    makers = recipe.counterfactuals.generators if "cod" in recipe.arms and recipe.counterfactuals else []
+    copiers = [recipe.control] if "control" in recipe.arms else []
+    generators, control = (
+        _generators(uses, recipe, registry, store, settings, corpus, spending, progress) for uses in (makers, copiers)
+    )
+    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, control, dev)
 
 
 def load_corpus(recipe: Recipe, registry: Registry, settings: RunSettings, progress: Progress) -> Corpus:
     """Read the data set, clean it, and set the evaluation split apart."""
     context = BuildContext(offline=settings.offline, say=progress.warn)
     dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, context)
-    corpus = prepare_corpus(dataset.load(), recipe.evaluate.split)
+    with standing_at("dataset"):
+        data = dataset.load()
+    with standing_at():
+        corpus = prepare_corpus(data, recipe.evaluate.split)
     for note in corpus.notes:
         progress.say(note)
-    for k in recipe.k:
-        check_k(k, len(corpus.labels), recipe.arms)
+    for index, k in enumerate(recipe.k):
+        with standing_at("k", index):
+            check_k(k, len(corpus.labels), recipe.arms)
     progress.say(f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on")
     return corpus
 
@@ -86,6 +100,7 @@ def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
 
 
 def _generators(
+    uses: Sequence[Use],
     recipe: Recipe,
     registry: Registry,
     store: Store,
@@ -94,21 +109,16 @@ def _generators(
     spending: Spending,
     progress: Progress,
 ) -> list[tuple[str, Generator]]:
-    if "cod" not in recipe.arms or recipe.counterfactuals is None:
-        return []
     context = BuildContext(
         labels=corpus.labels,
         describe=recipe.describe,
         offline=settings.offline,
         pool=corpus.pool,
-        store=store.folder("answers"),
+        store=store.root,
         say=progress.warn,
         spending=spending,
     )
-    return [
-        (use.use, registry.build("generator", use.use, use.options, context))
-        for use in recipe.counterfactuals.generators
-    ]
+    return [(use.use, registry.build("generator", use.use, use.options, context)) for use in uses]
 
 
 def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress) -> None:

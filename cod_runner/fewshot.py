@@ -10,21 +10,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Literal, Protocol
+from typing import Protocol
 
 from cod_runner.api import DataError, Example
 from cod_runner.corpus import Corpus, content_rank
-
-Arm = Literal["plain", "cod"]
+from cod_runner.recipe.grammar import PAIRED, Arm
 
 
 class Pair(Protocol):
-    """An original and its counterfactual, as the search for counterfactuals returns them."""
+    """An original and its counterfactual, or in the arm ``control`` its copy, as the search returns them."""
 
     @property
     def original(self) -> Example: ...
     @property
-    def counterfactual(self) -> Example: ...
+    def changed(self) -> Example: ...
 
 
 class CellLike(Protocol):
@@ -57,14 +56,14 @@ class TrainingSet:
     redrawn: int = 0
     """Originals passed over because they have no counterfactual."""
     outside: int = 0
-    """Originals of ``cod`` that lie outside what ``plain`` has at the same k and seed."""
+    """Originals of pairs that lie outside what ``plain`` has at the same k and seed."""
     missing: int = 0
     """Pairs wanted and not had; 0 unless failures are dropped instead of redrawn."""
 
     @property
     def pair_yield(self) -> float:
         """Share of the originals looked at that gave a pair; 1.0 for ``plain``."""
-        pairs = sum(row.is_counterfactual for row in self.rows)
+        pairs = sum(row.partner is not None for row in self.rows) // 2
         looked_at = pairs + self.redrawn + self.missing
         return pairs / looked_at if looked_at else 1.0
 
@@ -88,13 +87,13 @@ def originals_by_seed(corpus: Corpus, seeds: Iterable[int]) -> dict[int, list[li
 
 
 def check_k(k: int, labels: int, arms: Collection[str]) -> None:
-    """Refuse a k that the classes do not divide, and say which would do. ``cod`` needs whole pairs of each class."""
-    step = 2 * labels if "cod" in arms else labels
+    """Refuse a k that the classes do not divide, and say which would do. Pairs must be whole in each class."""
+    step = 2 * labels if PAIRED & set(arms) else labels
     if k % step == 0:
         return
     below, above = k // step * step, (k // step + 1) * step
     would = f"{below} or {above}" if below else f"{above}"
-    why = f"{labels} classes" + (" and pairs of an original and its counterfactual" if "cod" in arms else "")
+    why = f"{labels} classes" + (" and pairs of an original and its counterfactual" if PAIRED & set(arms) else "")
     raise DataError(f"k={k} cannot be balanced over {why}: it must be a multiple of {step}; {would} would do")
 
 
@@ -107,7 +106,7 @@ def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Col
     fewest = min(range(len(labels)), key=lambda label: counts[label])
     if counts[fewest] >= each:
         return
-    step = 2 * len(labels) if "cod" in arms else len(labels)
+    step = 2 * len(labels) if PAIRED & set(arms) else len(labels)
     largest = counts[fewest] * len(labels) * (1 if "plain" in arms else 2) // step * step
     would = f"; the largest k that would do is {largest}" if largest else ""
     raise DataError(
@@ -147,10 +146,10 @@ def first_with_pair(order: Sequence[Example], count: int, pairs: Mapping[str, Pa
     return Walk(tuple(taken), redrawn=passed if redraw else 0, missing=count - len(taken))
 
 
-def cod_set(
+def paired_set(
     order: Sequence[Sequence[Example]], k: int, pairs: Mapping[str, Pair], *, redraw: bool = True
 ) -> TrainingSet:
-    """The first k/2/classes originals of each class that have a counterfactual, each followed by it.
+    """The first k/2/classes originals of each class that have a counterfactual (or a copy), each followed by it.
 
     ``pairs`` maps an original's id to its pair; an id that is not there has none. Raises :class:`DataError` where
     a class runs out of originals and ``redraw`` is asked for.
@@ -160,8 +159,9 @@ def cod_set(
     for label, (walk, rows) in enumerate(zip(walks, order, strict=True)):
         if walk.missing and redraw:
             raise DataError(
-                f"k={k} needs {each:,} originals with a counterfactual of class {label}; {len(walk.pairs):,} of its "
-                f"{len(rows):,} rows have one. Take a smaller k, another generator, or `on_failure: drop`"
+                f"k={k} needs {each:,} originals of class {label} with a counterfactual or a copy; "
+                f"{len(walk.pairs):,} of its {len(rows):,} rows have one. Take a smaller k, another generator, or "
+                "`on_failure: drop`"
             )
     plain_count = originals_per_class(k, len(order), "plain")
     plain = {example.id for rows in order for example in rows[:plain_count]}
@@ -176,23 +176,26 @@ def cod_set(
 
 
 def training_rows(pairs: Iterable[Pair]) -> list[Example]:
-    """Each original followed by its counterfactual, the two naming each other as partners."""
+    """Each original followed by its counterfactual or copy, the two naming each other as partners."""
     rows = []
     for pair in pairs:
-        original, counterfactual = pair.original, pair.counterfactual
-        rows.append(replace(original, partner=counterfactual.id))
-        rows.append(replace(counterfactual, partner=original.id, is_counterfactual=True))
+        rows.append(replace(pair.original, partner=pair.changed.id))
+        rows.append(replace(pair.changed, partner=pair.original.id))
     return rows
 
 
 def training_sets(
     cells: Iterable[CellLike],
     originals: Mapping[int, Sequence[Sequence[Example]]],
-    pairs: Mapping[str, Pair],
+    pairs: Mapping[Arm, Mapping[str, Pair]],
     *,
     redraw: bool = True,
 ) -> dict[tuple[Arm, int, int], TrainingSet]:
-    """The training set of every (arm, k, seed) that some cell wants; methods share it."""
+    """The training set of every (arm, k, seed) that some cell wants; methods share it.
+
+    ``pairs`` holds, for each arm that has them, the pairs by the original's id. ``redraw`` is about ``cod``: a copy
+    of ``control`` that cannot be made is always redrawn.
+    """
     sets: dict[tuple[Arm, int, int], TrainingSet] = {}
     for cell in cells:
         place = (cell.arm, cell.k, cell.seed)
@@ -201,6 +204,6 @@ def training_sets(
             sets[place] = (
                 TrainingSet(tuple(plain_set(order, cell.k)))
                 if cell.arm == "plain"
-                else cod_set(order, cell.k, pairs, redraw=redraw)
+                else paired_set(order, cell.k, pairs[cell.arm], redraw=redraw or cell.arm == "control")
             )
     return sets

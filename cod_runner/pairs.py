@@ -1,4 +1,7 @@
-"""Lines 2 to 5 of Algorithm 1 for a whole recipe: the pairs that its cells need, from the ledger or a new search."""
+"""Lines 2 to 5 of Algorithm 1 for a whole recipe: the pairs that its cells need, from the ledger or a new search.
+
+The copies of the arm `control` are found by the same search, turned round: the teacher must read them as before.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cod_runner.api import Classifier, Example
-from cod_runner.cells import Cell, counterfactual_identity
+from cod_runner.api import Classifier, Example, Generator
+from cod_runner.cells import Cell, control_identity, counterfactual_identity
 from cod_runner.counterfactuals import Pair, PairLedger, PairOutcome, PairSearch, Quality, quality_table
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.experiment import Experiment
 from cod_runner.fewshot import TrainingSet
 from cod_runner.progress import Progress
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Arm, Counterfactuals, Recipe
 from cod_runner.registry import Registry
 from cod_runner.store import Store, content_key
 
@@ -30,6 +33,8 @@ class FoundPairs:
     examples: Mapping[str, Example] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     redraw: bool = True
+    kind: str = "cf"
+    """`cf`, or `copy` in the arm `control`."""
 
     @property
     def quality(self) -> list[Quality]:
@@ -45,21 +50,19 @@ class FoundPairs:
 
     def facts(self, chosen: TrainingSet) -> dict[str, Any]:
         """What a cell's row tells of its training set."""
-        originals = [row for row in chosen.rows if not row.is_counterfactual]
+        originals = [row for row in chosen.rows if row.id in self.outcomes]
         disagree = sum(
-            outcome.teacher_before.index(max(outcome.teacher_before)) != row.label
-            for row in originals
-            if (outcome := self.outcomes.get(row.id)) is not None
+            (before := self.outcomes[row.id].teacher_before).index(max(before)) != row.label for row in originals
         )
         facts: dict[str, Any] = {"redrawn": chosen.redrawn, "yield": round(chosen.pair_yield, 4)}
-        if len(originals) < len(chosen.rows):
+        if originals:
             facts["teacher_disagrees_with_gold"] = disagree
         return facts
 
     def _line(self, source: str, outcome: PairOutcome) -> dict[str, Any]:
         name = self.labels.__getitem__
         return {
-            "pair_id": f"{source}~cf",
+            "pair_id": f"{source}~{self.kind}",
             "source_id": source,
             "original": outcome.original,
             "counterfactual": outcome.counterfactual,
@@ -100,46 +103,98 @@ def counterfactuals_of(
     store: Store,
     progress: Progress,
 ) -> FoundPairs:
-    """Walk the originals of every seed until each class has as many pairs as the largest k wants."""
-    largest = {cell.seed: 0 for cell in cells if cell.arm == "cod"}
-    for cell in cells:
-        if cell.arm == "cod":
-            largest[cell.seed] = max(largest[cell.seed], cell.k)
-    if not largest or recipe.counterfactuals is None:
-        return FoundPairs()
+    """Counterfactuals for the cells of the arm ``cod``; empty where there are none."""
     settings = recipe.counterfactuals
-    view = CachedTeacher(teacher, SignalStore(store.signals), experiment.source.device)
-    search = PairSearch(
-        experiment.generators,
-        view,
-        teacher.fingerprint,
-        settings,
-        # A generator may learn from the pool, so the pool decides what it proposes.
-        [
-            counterfactual_identity(recipe, registry),
-            content_key([[row.input, row.label] for row in experiment.corpus.pool]),
-        ],
-        PairLedger(store.folder("pairs") / "pairs.sqlite"),
+    largest = _largest_k(cells, "cod")
+    if not largest or settings is None:
+        return FoundPairs()
+    search = _search(
+        experiment, teacher, store, settings, experiment.generators, counterfactual_identity(recipe, registry)
     )
+    pairs = _walk(search, originals, largest, "finding counterfactuals", progress)
+    flipped = sum(outcome.verified for outcome in search.outcomes.values())
+    progress.say(f"counterfactuals: {flipped} verified flips of {len(search.outcomes)} originals")
+    if not settings.verify:
+        progress.warn("counterfactuals are unverified (`verify: false`): the teacher was not asked whether they flip")
+    return FoundPairs(
+        pairs, search.outcomes, _by_id(originals), experiment.corpus.labels, settings.on_failure == "redraw"
+    )
+
+
+def copies_of(
+    recipe: Recipe,
+    cells: Sequence[Cell],
+    originals: Mapping[int, Sequence[Sequence[Example]]],
+    experiment: Experiment,
+    teacher: Classifier,
+    registry: Registry,
+    store: Store,
+    progress: Progress,
+) -> FoundPairs:
+    """Perturbed copies that the teacher reads as their originals, for the cells of the arm ``control``."""
+    largest = _largest_k(cells, "control")
+    if not largest:
+        return FoundPairs()
+    settings = Counterfactuals(generators=[recipe.control])
+    search = _search(
+        experiment, teacher, store, settings, experiment.control, control_identity(recipe, registry), flip=False
+    )
+    pairs = _walk(search, originals, largest, "making unflipped copies", progress)
+    progress.say(f"control: {len(pairs)} copies that do not flip, of {len(search.outcomes)} originals")
+    return FoundPairs(pairs, search.outcomes, _by_id(originals), experiment.corpus.labels, kind="copy")
+
+
+def _largest_k(cells: Sequence[Cell], arm: Arm) -> dict[int, int]:
+    """The largest k of each seed among the cells of an arm: the pairs of a smaller k are among its pairs."""
+    largest: dict[int, int] = {}
+    for cell in cells:
+        if cell.arm == arm:
+            largest[cell.seed] = max(largest.get(cell.seed, 0), cell.k)
+    return largest
+
+
+def _search(
+    experiment: Experiment,
+    teacher: Classifier,
+    store: Store,
+    settings: Counterfactuals,
+    generators: Sequence[tuple[str, Generator]],
+    identity: Any,
+    flip: bool = True,
+) -> PairSearch:
+    # A generator may learn from the pool, so the pool decides what it proposes.
+    pool = content_key([[row.input, row.label] for row in experiment.corpus.pool])
+    view = CachedTeacher(teacher, SignalStore(store.signals), experiment.source.device)
+    ledger = PairLedger(store.folder("pairs") / "pairs.sqlite")
+    return PairSearch(generators, view, teacher.fingerprint, settings, [identity, pool], ledger, flip)
+
+
+def _walk(
+    search: PairSearch,
+    originals: Mapping[int, Sequence[Sequence[Example]]],
+    largest: Mapping[int, int],
+    what: str,
+    progress: Progress,
+) -> dict[str, Pair]:
+    """Walk the originals of every seed until each class has as many pairs as the largest k wants."""
     pairs: dict[str, Pair] = {}
     wanted_in_all = sum(k // 2 for k in largest.values())
-    with progress.bar("finding counterfactuals") as step:
+    with progress.bar(what) as step:
         step(0, wanted_in_all)
         for seed, k in largest.items():
             before = len(pairs)
             pairs.update(
                 search.walk(
                     originals[seed],
-                    k // 2 // len(experiment.corpus.labels),
+                    k // 2 // len(originals[seed]),
                     lambda done, total, before=before: step(min(before + done, wanted_in_all), wanted_in_all),  # type: ignore[misc]
                 )
             )
-    flipped = sum(outcome.verified for outcome in search.outcomes.values())
-    progress.say(f"counterfactuals: {flipped} verified flips of {len(search.outcomes)} originals")
-    if not settings.verify:
-        progress.warn("counterfactuals are unverified (`verify: false`): the teacher was not asked whether they flip")
-    examples = {example.id: example for order in originals.values() for rows in order for example in rows}
-    return FoundPairs(pairs, search.outcomes, examples, experiment.corpus.labels, settings.on_failure == "redraw")
+    return pairs
+
+
+def _by_id(originals: Mapping[int, Sequence[Sequence[Example]]]) -> dict[str, Example]:
+    return {example.id: example for order in originals.values() for rows in order for example in rows}
 
 
 def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:

@@ -2,7 +2,7 @@
 
 g_t        the teacher, built, fine-tuned once, kept                  load_experiment, finetuned
 D_k        few-shot originals, one order for each class and seed      originals_by_seed
-CFGen      counterfactuals that flip the teacher (lines 2 to 5)       counterfactuals_of
+CFGen      counterfactuals that flip the teacher (lines 2 to 5)       counterfactuals_of, copies_of for `control`
 D_train    k originals, or k/2 and their k/2 CFEs (line 6)            training_sets
 g_t(x)     the teacher speaks once about each example                 ask_the_teacher
 g_s        hard + alpha KD + beta LWD, one student a cell             train_students
@@ -26,10 +26,10 @@ from cod_runner.errors import CodrunError, ExpectationMissed
 from cod_runner.expectations import ExpectationResult, check_expectations
 from cod_runner.experiment import Experiment, load_experiment
 from cod_runner.fewshot import TrainingSet, originals_by_seed, training_sets
-from cod_runner.pairs import FoundPairs, counterfactuals_of
+from cod_runner.pairs import FoundPairs, copies_of, counterfactuals_of
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import PAIRED, Arm, Recipe
 from cod_runner.registry import Registry
 from cod_runner.report import QualityRow, Report, RunRecord, current_rows, json_lines, read_rows, write_reports
 from cod_runner.run_folder import RunFolder
@@ -100,9 +100,14 @@ def distil(
     finally:
         record.calls, record.tokens, record.cost = spent(spending)
         folder.write_record(record)
+    copies = copies_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
     folder.write_lines(folder.counterfactuals, found.lines)
+    if copies.pairs:
+        folder.write_lines(folder.control, copies.lines)
     record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found.quality]
-    sets = training_sets(cells, originals, found.pairs, redraw=found.redraw)
+    by_arm: dict[Arm, FoundPairs] = {"plain": FoundPairs(), "cod": found, "control": copies}
+    pairs = {arm: of_arm.pairs for arm, of_arm in by_arm.items()}
+    sets = training_sets(cells, originals, pairs, redraw=found.redraw)
     warn_of_unequal_arms(sets, progress)
     ask_the_teacher(teacher, sets, experiment, store, progress)
     record.teacher = teacher_facts(recipe, teacher, experiment, store)
@@ -111,7 +116,7 @@ def distil(
     fingerprint = teacher.fingerprint
     del teacher, experiment.teacher  # the teacher has spoken; its memory is the students' now
     train_students(
-        recipe, cells, source, fingerprint, sets, found, experiment, folder, registry, store, settings, progress
+        recipe, cells, source, fingerprint, sets, by_arm, experiment, folder, registry, store, settings, progress
     )
 
 
@@ -154,7 +159,7 @@ def train_students(
     source: TeacherSource,
     fingerprint: str,
     sets: Mapping[Any, TrainingSet],
-    found: FoundPairs,
+    found: Mapping[Arm, FoundPairs],
     experiment: Experiment,
     folder: RunFolder,
     registry: Registry,
@@ -169,7 +174,7 @@ def train_students(
             teacher=source,
             fingerprint=fingerprint,
             training=sets[cell.arm, cell.k, cell.seed].rows,
-            facts=found.facts(sets[cell.arm, cell.k, cell.seed]),
+            facts=found[cell.arm].facts(sets[cell.arm, cell.k, cell.seed]),
             evaluation=experiment.corpus.evaluation,
             dev=experiment.dev,
             students=folder.students,
@@ -246,10 +251,11 @@ def teacher_facts(recipe: Recipe, teacher: Classifier, experiment: Experiment, s
 def warn_of_unequal_arms(sets: Mapping[Any, TrainingSet], progress: Progress) -> None:
     """Say where the arms of a comparison are less alike than they look."""
     for (arm, k, seed), chosen in sets.items():
-        if arm == "cod" and chosen.outside:
-            progress.warn(f"k={k}, seed {seed}: {chosen.outside} originals of `cod` lie outside what `plain` has")
-        if arm == "cod" and chosen.pair_yield < 0.9:
-            progress.warn(f"k={k}, seed {seed}: only {chosen.pair_yield:.0%} of the originals gave a counterfactual")
+        if arm in PAIRED and chosen.outside:
+            progress.warn(f"k={k}, seed {seed}: {chosen.outside} originals of `{arm}` lie outside what `plain` has")
+        if arm in PAIRED and chosen.pair_yield < 0.9:
+            what = "a counterfactual" if arm == "cod" else "a copy"
+            progress.warn(f"k={k}, seed {seed}: only {chosen.pair_yield:.0%} of the originals gave {what}")
 
 
 def default_jobs(device: str) -> int:

@@ -41,6 +41,7 @@ class RunFolder:
         self.path = path
         self.cells = path / "cells.jsonl"
         self.counterfactuals = path / "counterfactuals.jsonl"
+        self.control = path / "control.jsonl"
         self.recipe = path / "recipe.yaml"
         self.record = path / "run.json"
         self.log = path / "run.log"

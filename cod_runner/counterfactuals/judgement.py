@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TOO_MANY_EDITS = "too_many_edits"
     NOT_FLIPPED = "not_flipped"
     WRONG_CLASS = "wrong_class"
+    FLIPPED = "flipped"
 
 
 _REFUSAL = re.compile(

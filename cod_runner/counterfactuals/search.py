@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cod_runner.api import Attempt, Example, Generator, Proposal, Request, TeacherView
-from cod_runner.counterfactuals.judgement import refused_by_teacher, refused_unasked
+from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
 from cod_runner.counterfactuals.ledger import PairLedger, PairOutcome, outcome_key
 from cod_runner.errors import CodrunError
 from cod_runner.recipe.grammar import Counterfactuals
@@ -22,10 +22,10 @@ SEARCHED_TOGETHER = 32
 
 @dataclass(frozen=True)
 class Pair:
-    """An original and its counterfactual."""
+    """An original and its counterfactual, or in the arm ``control`` its copy."""
 
     original: Example
-    counterfactual: Example
+    changed: Example
 
 
 @dataclass
@@ -59,6 +59,8 @@ class PairSearch:
     identity: Any
     """JSON-able data that decides what the generators propose and how they are judged."""
     ledger: PairLedger
+    flip: bool = True
+    """False looks for the opposite: copies that the teacher reads as it reads the original (the arm ``control``)."""
     outcomes: dict[str, PairOutcome] = field(default_factory=dict)
     """By the original's id: every original that was searched, in order."""
 
@@ -178,6 +180,8 @@ class PairSearch:
                 hunt.flips[1:] = []  # the published protocol takes the first answer that is one
 
     def _verdict(self, probabilities: tuple[float, ...], request: Request) -> str | None:
+        if not self.flip:
+            return None if probabilities.index(max(probabilities)) == request.label else Reason.FLIPPED
         if not self.settings.verify:
             return None
         return refused_by_teacher(probabilities, request, any_other=self.settings.target == "all")
@@ -189,7 +193,9 @@ class PairSearch:
         targets = sorted(
             (one for one in range(len(probabilities)) if one != label), key=lambda one: (-probabilities[one], one)
         )
-        if self.settings.target == "fixed":
+        if not self.flip:
+            targets = [label]
+        elif self.settings.target == "fixed":
             targets = [self._fixed_target(label)]
         elif self.settings.target == "runner_up":
             targets = targets[:1]
@@ -248,9 +254,9 @@ class PairSearch:
                     "`on_failure` is `fail`; `redraw` takes the next original instead"
                 )
             return None
-        name = f"{example.id}~cf"
-        changed = Example(name, outcome.counterfactual, outcome.label, partner=example.id, is_counterfactual=True)
-        return Pair(replace(example, partner=name), changed)
+        if not self.flip:  # a copy is an augmentation: it keeps the label that its original was given
+            return Pair(example, Example(f"{example.id}~copy", outcome.counterfactual, example.label))
+        return Pair(example, Example(f"{example.id}~cf", outcome.counterfactual, outcome.label, is_counterfactual=True))
 
 
 def preference(attempt: Attempt, request: Request) -> tuple[int, float, float, str]:

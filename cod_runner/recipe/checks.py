@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from cod_runner.errors import Fault
-from cod_runner.recipe.grammar import Arm, Expectation, Recipe
+from cod_runner.recipe.grammar import PAIRED, Arm, Expectation, Recipe
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
 from cod_runner.recipe.overlays import as_component
 from cod_runner.recipe.sentences import nearest, quoted
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
+DEFAULT_ARMS: tuple[Arm, ...] = ("plain", "cod")
+"""Those of a recipe that names none, and those that a gain compares."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Domain:
 
     def holds(self, expectation: Expectation) -> bool:
         """Whether all cells of an expectation are among these."""
-        arms = {expectation.arm} if expectation.arm else set(ARMS)
+        arms = {expectation.arm} if expectation.arm else set(DEFAULT_ARMS)
         return (
             expectation.method in self.methods
             and expectation.k in self.ks
@@ -80,7 +82,7 @@ def _whole_number(node: Node | None) -> int | None:
 
 def _arms(tree: Mapping) -> list[str]:
     if tree.get("arms") is None:
-        return list(ARMS)
+        return list(DEFAULT_ARMS)
     return [name for item in _items(tree, "arms") if (name := text_of(item)) is not None]
 
 
@@ -93,11 +95,12 @@ def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
 
 
 def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
-    """k must divide into classes, and for the arm ``cod`` into pairs of each class."""
+    """k must divide into classes, and for the arms ``cod`` and ``control`` into pairs of each class."""
     classes = len(labels) or 1
-    step = classes * (2 if "cod" in _arms(tree) else 1)
+    paired = not PAIRED.isdisjoint(_arms(tree))
+    step = classes * (2 if paired else 1)
     needed = f"{classes} classes" if labels else ""
-    if "cod" in _arms(tree):
+    if paired:
         needed += " and pairs of an original and its counterfactual" if needed else "pairs"
     for item in _items(tree, "k"):
         k = _whole_number(item)
@@ -110,18 +113,23 @@ def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
 
 
 def _pairs(tree: Mapping) -> Iterator[Fault]:
-    """The arm ``cod`` needs counterfactuals, and batches that hold whole pairs."""
-    if "cod" not in _arms(tree):
+    """The arm ``cod`` needs counterfactuals; it and ``control`` need batches that hold whole pairs."""
+    paired = [name for name in _arms(tree) if name in PAIRED]
+    if not paired:
         return
     unknown = set(tree.entries) - set(Recipe.model_fields)
-    if tree.get("counterfactuals") is None and not difflib.get_close_matches("counterfactuals", unknown, 1):
+    if (
+        "cod" in paired
+        and tree.get("counterfactuals") is None
+        and not difflib.get_close_matches("counterfactuals", unknown, 1)
+    ):
         node = next((item for item in _items(tree, "arms") if text_of(item) == "cod"), tree)
         yield node.mark.fault("the arm `cod` needs `counterfactuals`; write them, or `arms: [plain]`")
     batch = at(tree, ("train", "batch_size"))
     size = _whole_number(batch)
     if batch is not None and size is not None and size > 0 and size % 2:
         yield batch.mark.fault(
-            f"`train.batch_size` must be even, so that the arm `cod` keeps pairs together, not {size}"
+            f"`train.batch_size` must be even, so that the arm `{paired[0]}` keeps pairs together, not {size}"
         )
 
 
@@ -188,5 +196,5 @@ def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
             there = ", ".join(map(str, sorted(domain.ks))) or "none"
             yield node.mark.fault(f"the recipe has no k of {k}; there are: {there}")
         gain = item.get("gain")
-        if gain is not None and text_of(gain) is not None and not set(ARMS) <= domain.arms:
+        if gain is not None and text_of(gain) is not None and not set(DEFAULT_ARMS) <= domain.arms:
             yield gain.mark.fault("`gain` compares the arms `cod` and `plain`, and the recipe has not both")

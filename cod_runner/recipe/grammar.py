@@ -9,7 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeIn
 
 from cod_runner.api import FinetuneSettings, Kind, TrainSettings
 
-Arm = Literal["plain", "cod"]
+Arm = Literal["plain", "cod", "control"]
+PAIRED: frozenset[Arm] = frozenset({"cod", "control"})
+"""Arms whose training sets are k/2 originals and one more text for each."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -161,12 +163,16 @@ class Recipe(Section):
     arms: Annotated[list[Arm], NoRepeats] = Field(
         default=["plain", "cod"],
         min_length=1,
-        description="`plain`: k originals; `cod`: k/2 originals and their k/2 counterfactuals",
+        description="`plain`: k originals; `cod`: k/2 originals and their k/2 counterfactuals; `control`: k/2 "
+        "originals and a perturbed copy of each that the teacher reads as before",
     )
     train: TrainSettings = TrainSettings()
     evaluate: Evaluate = Evaluate()
     expect: list[Expectation] = Field(
         default_factory=list, description="what a regression run must show; a miss ends with exit code 3"
+    )
+    control: Use = Field(
+        Use(use="word_dropout"), description="the generator that makes the copies of the arm `control`"
     )
     executor: Use = Field(Use(use="processes"), description="where cells run")
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
@@ -179,6 +185,7 @@ COMPONENTS: dict[Pattern, Kind] = {
     ("teacher",): "teacher",
     ("student",): "student",
     ("counterfactuals", "generators", "*"): "generator",
+    ("control",): "generator",
     ("methods", "*", "*"): "loss",
     ("evaluate", "metrics", "*"): "metric",
     ("executor",): "executor",

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Arm, Recipe
 from cod_runner.report.protocol import Setting, floor_methods, protocol
 from cod_runner.report.rows import CellRow, RunRecord
-from cod_runner.report.table import OPTIMISTIC, UNVERIFIED, Gain, Table, gains_in_words, paired_gains, result_table
+from cod_runner.report.table import (
+    ARM_NAMES,
+    OPTIMISTIC,
+    UNVERIFIED,
+    Gain,
+    Table,
+    gains_in_words,
+    paired_gains,
+    result_table,
+)
 
 HEADLINES = ("accuracy", "agreement")
 TITLES = {
@@ -42,6 +51,8 @@ class Report:
     further_tables: tuple[Table, ...]
     gains: tuple[tuple[Gain, ...], ...]
     """For each of ``tables``, what CoD changed."""
+    gains_over_control: tuple[tuple[Gain, ...], ...]
+    """The same against the arm ``control``; empty where the recipe has none."""
     notes: tuple[str, ...]
     """Sentences the reader must know beside the numbers."""
 
@@ -79,6 +90,13 @@ def build_report(
     headlines = [metric for metric in HEADLINES if metric in measured] or measured
     order = {method: place for place, method in enumerate(recipe.methods)}
     ordered = sorted(rows, key=lambda row: (order.get(row.method, len(order)), row.k, row.arm, row.seed))
+
+    def gains_over(arm: Arm) -> tuple[tuple[Gain, ...], ...]:
+        return tuple(
+            tuple(sorted(paired_gains(ordered, metric, arm), key=lambda gain: gain.method in floor))
+            for metric in headlines
+        )
+
     return Report(
         recipe=recipe,
         record=record,
@@ -88,9 +106,8 @@ def build_report(
         floor=tuple(floor),
         tables=tuple(table(metric) for metric in headlines),
         further_tables=tuple(table(metric) for metric in measured if metric not in headlines),
-        gains=tuple(
-            tuple(sorted(paired_gains(ordered, metric), key=lambda gain: gain.method in floor)) for metric in headlines
-        ),
+        gains=gains_over("plain"),
+        gains_over_control=gains_over("control"),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
     )
 
@@ -140,8 +157,18 @@ def smallest_p_in_words(gains: Sequence[Gain]) -> str:
 
 
 def gain_summary(report: Report) -> str:
-    """The headline's sentence; methods without a teacher count only where there are no others."""
-    if not report.gains or len(report.recipe.arms) < 2:
+    """The headline's sentence or two; methods without a teacher count only where there are no others."""
+    if not report.gains or not {"plain", "cod"} <= set(report.recipe.arms):
         return ""
-    distilled = [gain for gain in report.gains[0] if gain.method not in report.floor]
-    return gains_in_words(distilled or report.gains[0])
+    sentences: list[str] = []
+    for gains in (report.gains[0], report.gains_over_control[0]):
+        if gains or not sentences:
+            distilled = [gain for gain in gains if gain.method not in report.floor]
+            sentences.append(gains_in_words(distilled or gains))
+    return " ".join(sentences)
+
+
+def what_cod_changes(gains: Sequence[Gain]) -> str:
+    """The heading of a table of gains."""
+    over = "" if gains[0].over == "plain" else f" against {ARM_NAMES[gains[0].over]}"
+    return f"What +CoD changes{over}: {gains[0].metric}"

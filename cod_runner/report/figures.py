@@ -13,16 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from cod_runner.recipe.grammar import Arm
 from cod_runner.report.contents import Report, title_of
 from cod_runner.report.rows import CellRow
 from cod_runner.report.statistics import summarise
-from cod_runner.report.table import Table, TableRow
+from cod_runner.report.table import ARM_NAMES, Table, TableRow
 
-ARM_COLOURS = {"plain": "#0072B2", "cod": "#D55E00"}
+ARM_COLOURS: dict[Arm, str] = {"plain": "#0072B2", "control": "#CC79A7", "cod": "#D55E00"}
+ARM_LINES: dict[Arm, Literal["-", "--", "-."]] = {"plain": "--", "control": "-.", "cod": "-"}
+ARM_MARKERS: dict[Arm, str] = {"plain": "s", "control": "^", "cod": "o"}
 FLOOR_COLOUR, TEACHER_COLOUR = "#009E73", "#555555"
 DOTS_PER_INCH = 144
-DODGE = {"plain": -0.06, "cod": 0.06}
-"""Shift along the axis, in doublings of k, that keeps the error bars of the two arms apart."""
+DODGE: dict[Arm, float] = {"plain": -0.06, "control": 0.0, "cod": 0.06}
+"""Shift along the axis, in doublings of k, that keeps the error bars of the arms apart."""
 
 
 def draw_figures(report: Report) -> dict[str, bytes]:
@@ -60,10 +63,10 @@ def _over_k(report: Report, table: Table) -> Figure:
             if row.kind == "teacher" and row.cells and row.cells[0].summary is not None:
                 axes.axhline(row.cells[0].summary.mean, color=TEACHER_COLOUR, linestyle=":", linewidth=1.4)
                 legend["teacher"] = Line2D([], [], color=TEACHER_COLOUR, linestyle=":", linewidth=1.4)
-            elif row.method == method:
-                legend["+CoD" if row.kind == "cod" else "plain"] = _curve(axes, table, row, report.rows)
+            elif row.method == method and row.kind != "teacher":
+                legend[ARM_NAMES[row.kind]] = _curve(axes, table, row, row.kind, report.rows)
             elif row.method in report.floor and row.kind == "plain" and distilled:
-                legend[f"{row.method}, no teacher"] = _curve(axes, table, row, report.rows, FLOOR_COLOUR)
+                legend[f"{row.method}, no teacher"] = _curve(axes, table, row, "plain", report.rows, FLOOR_COLOUR)
         axes.set_title(method, fontsize=11, fontweight="bold", loc="left")
         _over_doublings(axes, table.k)
         if place % columns == 0:
@@ -76,9 +79,10 @@ def _over_k(report: Report, table: Table) -> Figure:
     return figure
 
 
-def _curve(axes: Axes, table: Table, row: TableRow, rows: Sequence[CellRow], colour: str | None = None) -> Line2D:
+def _curve(
+    axes: Axes, table: Table, row: TableRow, arm: Arm, rows: Sequence[CellRow], colour: str | None = None
+) -> Line2D:
     """One arm: every seed as a dot, mean and sample standard deviation as a line with bars."""
-    arm = "cod" if row.kind == "cod" else "plain"
     dodge = DODGE[arm] if colour is None else 0.0
     colour = colour or ARM_COLOURS[arm]
     places, means, deviations = [], [], []
@@ -94,8 +98,7 @@ def _curve(axes: Axes, table: Table, row: TableRow, rows: Sequence[CellRow], col
             if (each.method, each.arm, each.k) == (row.method, arm, k) and table.metric in each.metrics
         ]
         axes.scatter([k * 2 ** (2.2 * dodge)] * len(seeds), seeds, s=12, color=colour, alpha=0.4, linewidths=0)
-    line: Literal["-", "--"] = "-" if arm == "cod" else "--"
-    marker = "o" if arm == "cod" else "s"
+    line, marker = ARM_LINES[arm], ARM_MARKERS[arm]
     axes.errorbar(
         places, means, yerr=deviations, color=colour, linestyle=line, marker=marker, markersize=5, capsize=3,
         linewidth=1.8, elinewidth=1.1,

@@ -13,8 +13,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
-from cod_runner.report.table import MISSING
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
+from cod_runner.report.table import ARM_NAMES, ARM_ORDER, MISSING
 from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
 from cod_runner.report.word_diff import Piece, shown_input, word_diff
 
@@ -39,6 +39,7 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         gain_columns=GAIN_COLUMNS,
         gain_words=gain_words,
         gain_summary=gain_summary(report),
+        what_cod_changes=what_cod_changes,
         smallest_p_in_words=smallest_p_in_words,
         figures={name: base64.b64encode(png).decode("ascii") for name, png in figures.items()},
         figure_captions=_captions(report, figures),
@@ -114,11 +115,17 @@ def _reading(label: Any, probabilities: Any) -> str:
 def _captions(report: Report, figures: Mapping[str, bytes]) -> dict[str, str]:
     captions = {
         table.metric: f"{title_of(table.metric)} over k. Dots are seeds, bars sample standard deviations; "
-        "plain dashed, +CoD solid."
+        f"{_lines_in_words(report)}."
         for table in report.tables
     }
     captions["minimality"] = "How much of each original a verified counterfactual changed."
     return {name: captions.get(name, name.replace("_", " ").replace("-", " ")) for name in figures}
+
+
+def _lines_in_words(report: Report) -> str:
+    """``plain dashed, +CoD solid``"""
+    words = {"plain": "dashed", "control": "dash-dotted", "cod": "solid"}
+    return ", ".join(f"{ARM_NAMES[arm]} {words[arm]}" for arm in ARM_ORDER if arm in report.recipe.arms)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class TrainingSet:
 
 
 def _training_sets(report: Report) -> list[TrainingSet]:
-    places = sorted({(row.arm, row.k) for row in report.rows}, key=lambda place: (place[0] == "cod", place[1]))
+    places = sorted({(row.arm, row.k) for row in report.rows}, key=lambda place: (ARM_ORDER.index(place[0]), place[1]))
     sets = []
     for arm, k in places:
         rows = [row for row in report.rows if (row.arm, row.k) == (arm, k)]

@@ -44,6 +44,9 @@ def protocol(recipe: Recipe) -> list[Setting]:
                 f"{makers}; {verdict}; flipped from the {made.base_label}'s label; on failure {made.on_failure}",
             )
         )
+    if "control" in recipe.arms:
+        copier = component_in_words(recipe.control)
+        settings.append(Setting("control", f"{copier}; each copy verified not to flip the teacher"))
     select = {
         "last": "last step",
         "best_dev": "best epoch on a split carved from the pool",

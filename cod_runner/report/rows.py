@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cod_runner.errors import CodrunError, RecipeError
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Arm, Recipe
 
 LOWER_IS_BETTER = frozenset({"kl", "ece"})
 """Metrics whose smaller value is the better one; of every other metric the larger one is."""
+
+_ARM: TypeAdapter[Arm] = TypeAdapter(Arm)
 
 
 def higher_is_better(metric: str) -> bool:
@@ -30,7 +32,7 @@ class CellRow:
 
     key: str
     method: str
-    arm: str
+    arm: Arm
     k: int
     seed: int
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -53,7 +55,7 @@ class CellRow:
     def from_json(cls, line: Mapping[str, Any]) -> CellRow:
         """Read a line; raise :class:`CodrunError` where it lacks what names a cell."""
         try:
-            key, method, arm = str(line["key"]), str(line["method"]), str(line["arm"])
+            key, method, arm = str(line["key"]), str(line["method"]), _ARM.validate_python(line["arm"])
             k, seed = int(line["k"]), int(line["seed"])
         except (KeyError, TypeError, ValueError) as error:
             raise CodrunError(f"a line of cells.jsonl names no cell (key, method, arm, k, seed): {error}") from error

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cod_runner.recipe.grammar import Arm
 from cod_runner.report.rows import CellRow, higher_is_better
 from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
 
@@ -15,6 +16,10 @@ DECIMALS = 3
 """Digits shown; what is equal to this many digits is a tie."""
 OPTIMISTIC, UNVERIFIED = "†", "‡"
 MISSING = "–"
+ARM_ORDER: tuple[Arm, ...] = ("plain", "control", "cod")
+ARM_NAMES: dict[Arm, str] = {"plain": "plain", "control": "+control", "cod": "+CoD"}
+RIVALS: dict[Arm, Arm] = {"plain": "cod", "cod": "plain"}
+"""The two arms of which the better one is set in bold."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class TableRow:
     """The teacher, or one method's one arm."""
 
     label: str
-    kind: Literal["teacher", "plain", "cod"]
+    kind: Literal["teacher", "plain", "cod", "control"]
     method: str
     cells: tuple[TableCell, ...]
     """One for each k of the table."""
@@ -78,6 +83,8 @@ class Table:
             notes.append("(n = …): fewer seeds than the recipe asks for are finished.")
         if any(cell.better for cell in cells):
             notes.append("Bold: the better one of a method and its +CoD, where both have the same seeds.")
+        if any(row.kind == "control" for row in self.rows):
+            notes.append("+control: half of the examples are copies of the others that do not flip the teacher.")
         if any(cell.summary is None for row in self.rows if row.kind != "teacher" for cell in row.cells):
             notes.append(f"{MISSING}: no finished cell.")
         if any(cell.optimistic for cell in cells):
@@ -94,7 +101,7 @@ def result_table(
     *,
     methods: Sequence[str] | None = None,
     k: Sequence[int] | None = None,
-    arms: Sequence[str] | None = None,
+    arms: Sequence[Arm] | None = None,
     seeds: Sequence[int] | None = None,
     floor: Collection[str] = (),
     optimistic: bool = False,
@@ -115,13 +122,13 @@ def result_table(
         if metric in row.metrics:
             found.setdefault((row.method, row.arm, row.k), {})[row.seed] = row
 
-    def cell(method: str, arm: str, column: int) -> TableCell:
+    def cell(method: str, arm: Arm, column: int) -> TableCell:
         mine = found.get((method, arm, column), {})
-        other = found.get((method, "plain" if arm == "cod" else "cod", column), {})
+        other = found.get((method, RIVALS[arm], column), {}) if arm in RIVALS else {}
         summary = _summary(mine, metric)
         return TableCell(
             summary=summary,
-            better=set(mine) == set(other) and _is_better(summary, _summary(other, metric), metric),
+            better=bool(other) and set(mine) == set(other) and _is_better(summary, _summary(other, metric), metric),
             optimistic=bool(mine) and (optimistic or any(row.select == "best_reported" for row in mine.values())),
             unverified=bool(mine) and arm == "cod" and not verified,
             seeds_expected=expected,
@@ -132,12 +139,11 @@ def result_table(
         ceiling = TableCell(summarise([teacher_accuracy]))
         table_rows.append(TableRow("teacher (ceiling)", "teacher", "", tuple(ceiling for _ in columns)))
     for method in sorted(methods, key=lambda name: name in floor):
-        for arm in sorted(arms, key=lambda name: name == "cod"):
-            kind: Literal["plain", "cod"] = "cod" if arm == "cod" else "plain"
+        for arm in sorted(arms, key=ARM_ORDER.index):
             label = method + (" (no teacher, floor)" if method in floor else "")
-            if kind == "cod":
-                label = "+CoD" if "plain" in arms else f"{method} +CoD"
-            table_rows.append(TableRow(label, kind, method, tuple(cell(method, arm, column) for column in columns)))
+            if arm != "plain":
+                label = ARM_NAMES[arm] if "plain" in arms else f"{method} {ARM_NAMES[arm]}"
+            table_rows.append(TableRow(label, arm, method, tuple(cell(method, arm, column) for column in columns)))
     seen = sorted({seed for place in found.values() for seed in place})
     return Table(metric, columns, tuple(table_rows), tuple(seen))
 
@@ -155,7 +161,7 @@ def _is_better(mine: Summary | None, other: Summary | None, metric: str) -> bool
 
 @dataclass(frozen=True)
 class Gain:
-    """What CoD changed for one method at one k: cod minus plain, seed by seed."""
+    """What CoD changed for one method at one k: cod minus plain (or control), seed by seed."""
 
     metric: str
     method: str
@@ -163,6 +169,8 @@ class Gain:
     pairs: PairedComparison
     seeds: tuple[int, ...]
     """Those that both arms have."""
+    over: Arm = "plain"
+    """The arm that CoD is compared with."""
 
     @property
     def outcome(self) -> Literal["better", "equal", "worse"]:
@@ -171,8 +179,8 @@ class Gain:
         return "better" if mean > 0 else "worse" if mean < 0 else "equal"
 
 
-def paired_gains(rows: Sequence[CellRow], metric: str) -> list[Gain]:
-    """The gain of every method and k that has both arms of some seed; methods in the rows' order, k ascending."""
+def paired_gains(rows: Sequence[CellRow], metric: str, over: Arm = "plain") -> list[Gain]:
+    """CoD's gain over another arm for every method and k that has both of some seed, in the rows' order."""
     values: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
     for row in rows:
         if metric in row.metrics:
@@ -181,13 +189,13 @@ def paired_gains(rows: Sequence[CellRow], metric: str) -> list[Gain]:
     gains = []
     for method, k in sorted(values, key=lambda place: (order.index(place[0]), place[1])):
         arms = values[method, k]
-        plain, cod = arms.get("plain", {}), arms.get("cod", {})
+        other, cod = arms.get(over, {}), arms.get("cod", {})
         common = sorted(
-            seed for seed in set(plain) & set(cod) if math.isfinite(plain[seed]) and math.isfinite(cod[seed])
+            seed for seed in set(other) & set(cod) if math.isfinite(other[seed]) and math.isfinite(cod[seed])
         )
-        pairs = compare_pairs([cod[seed] - plain[seed] for seed in common], higher_is_better(metric))
+        pairs = compare_pairs([cod[seed] - other[seed] for seed in common], higher_is_better(metric))
         if pairs is not None:
-            gains.append(Gain(metric, method, k, pairs, tuple(common)))
+            gains.append(Gain(metric, method, k, pairs, tuple(common), over))
     return gains
 
 
@@ -196,7 +204,8 @@ def gains_in_words(gains: Sequence[Gain]) -> str:
     if not gains:
         return "No method has both arms of one seed yet, so there is no gain to report."
     outcomes = Counter(gain.outcome for gain in gains)
+    over = "" if gains[0].over == "plain" else f" than {ARM_NAMES[gains[0].over]}"
     return (
-        f"By mean {gains[0].metric} +CoD is better in {outcomes['better']}, equal in {outcomes['equal']} and worse in "
-        f"{outcomes['worse']} of {len(gains)} settings (method x k)."
+        f"By mean {gains[0].metric} +CoD is better{over} in {outcomes['better']}, equal in {outcomes['equal']} and "
+        f"worse in {outcomes['worse']} of {len(gains)} settings (method x k)."
     )

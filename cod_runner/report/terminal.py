@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
 from cod_runner.report.rows import higher_is_better
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
@@ -16,15 +16,15 @@ from cod_runner.report.word_diff import shown_input
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Print the headline tables, what CoD changed in the first of them, and the notes."""
+    """Print the headline tables, what CoD changed in the first of them (against plain and control), and the notes."""
     for table in report.tables:
         console.print(rich_table(table))
     for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
         console.print(Text(note, style="dim"))
-    if report.gains and report.gains[0]:
+    for gains in filter(None, (*report.gains[:1], *report.gains_over_control[:1])):
         console.print()
-        console.print(rich_gains(report.gains[0]))
-        console.print(Text(smallest_p_in_words(report.gains[0]), style="dim"))
+        console.print(rich_gains(gains))
+        console.print(Text(smallest_p_in_words(gains), style="dim"))
     if summary := gain_summary(report):
         console.print(Text(summary))
     for note in report.notes:
@@ -40,7 +40,7 @@ def rich_table(table: Table) -> RichTable:
     for place, row in enumerate(table.rows):
         following = table.rows[place + 1 : place + 2]
         ends = not following or following[0].method != row.method
-        words = [Text(row.label if row.kind != "cod" else f"  {row.label}")]
+        words = [Text(row.label if row.kind in ("teacher", "plain") else f"  {row.label}")]
         for cell in row.cells:
             mean, after = cell_parts(cell)
             words.append(Text.assemble((mean, "bold green" if cell.better else ""), (after, "dim")))
@@ -52,7 +52,7 @@ def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
     """Gains, losses in red."""
     body = [gain_words(gain) for gain in gains]
     better_up = higher_is_better(gains[0].metric)
-    return rich_grid(f"What +CoD changes: {gains[0].metric}", GAIN_COLUMNS, body, signed_column=2, better_up=better_up)
+    return rich_grid(what_cod_changes(gains), GAIN_COLUMNS, body, signed_column=2, better_up=better_up)
 
 
 def rich_grid(

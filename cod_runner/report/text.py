@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import DECIMALS, MISSING, Gain, Table, TableCell, TableRow
 from cod_runner.report.word_diff import shown_input
@@ -22,11 +22,11 @@ def markdown(report: Report) -> str:
     if report.recipe.describe:
         lines += [_line(report.recipe.describe), ""]
     lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
-    for table, gains in zip(report.tables, report.gains, strict=True):
+    for table, *compared in zip(report.tables, report.gains, report.gains_over_control, strict=True):
         lines += ["", f"## {_line(title_of(table.metric))}", "", *table_lines(table), ""]
         lines += [f"- {note}" for note in table.footnotes]
-        if gains:
-            lines += ["", f"### What +CoD changes: {_line(table.metric)}", "", *gain_lines(gains), ""]
+        for gains in filter(None, compared):
+            lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
             lines += [f"- {smallest_p_in_words(gains)}"]
     if summary := gain_summary(report):
         lines += ["", summary]

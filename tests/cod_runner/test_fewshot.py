@@ -13,9 +13,9 @@ from cod_runner.fewshot import (
     Arm,
     check_k,
     check_pool,
-    cod_set,
     first_with_pair,
     originals_in_order,
+    paired_set,
     plain_set,
     training_rows,
     training_sets,
@@ -25,7 +25,7 @@ from cod_runner.fewshot import (
 @dataclass(frozen=True)
 class MadePair:
     original: Example
-    counterfactual: Example
+    changed: Example
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ def pool(count: int = 90, classes: int = 3) -> list[Example]:
 
 
 def pair(original: Example) -> MadePair:
-    return MadePair(original, Example(f"{original.id}~cf", f"not {original.input}", (original.label + 1) % 3))
+    return MadePair(
+        original,
+        Example(f"{original.id}~cf", f"not {original.input}", (original.label + 1) % 3, is_counterfactual=True),
+    )
 
 
 def pairs(examples: list[Example], rate: float = 1.0, seed: int = 0) -> dict[str, MadePair]:
@@ -70,7 +73,7 @@ def test_cod_nests_and_holds_whole_pairs(rate: float, seed: int) -> None:
     examples = pool(300)
     order = originals_in_order(examples, 3, seed)
     found = pairs(examples, rate, seed)
-    smaller, larger = (cod_set(order, k, found) for k in (12, 48))
+    smaller, larger = (paired_set(order, k, found) for k in (12, 48))
     assert larger.rows[: len(smaller.rows)] == smaller.rows
     assert len(larger.rows) == 48
     by_id = {row.id: row for row in larger.rows}
@@ -85,7 +88,7 @@ def test_cod_nests_and_holds_whole_pairs(rate: float, seed: int) -> None:
 def test_cod_originals_lie_inside_plain_when_nothing_fails() -> None:
     examples = pool()
     order = originals_in_order(examples, 3, 0)
-    made = cod_set(order, 12, pairs(examples))
+    made = paired_set(order, 12, pairs(examples))
     assert {row.id for row in made.rows if not row.is_counterfactual} <= set(ids(plain_set(order, 12)))
     assert (made.redrawn, made.outside, made.missing, made.pair_yield) == (0, 0, 0, 1.0)
 
@@ -96,7 +99,7 @@ def test_redrawn_and_outside_are_counted() -> None:
     found = pairs(examples)
     for row in order[1][:5]:
         del found[row.id]
-    made = cod_set(order, 12, found)
+    made = paired_set(order, 12, found)
     assert made.redrawn == 5
     assert made.outside == 2, "plain has four of the class, all of which failed"
     assert made.pair_yield == pytest.approx(6 / 11)
@@ -108,7 +111,7 @@ def test_dropping_leaves_gaps_instead() -> None:
     order = originals_in_order(examples, 3, 0)
     found = pairs(examples)
     del found[order[0][0].id]
-    made = cod_set(order, 12, found, redraw=False)
+    made = paired_set(order, 12, found, redraw=False)
     assert (len(made.rows), made.missing, made.redrawn) == (10, 1, 0)
     assert order[0][2].id not in ids(made.rows)
     assert made.pair_yield == pytest.approx(5 / 6)
@@ -118,9 +121,9 @@ def test_a_verdict_about_one_class_moves_no_other() -> None:
     examples = pool()
     order = originals_in_order(examples, 3, 0)
     found = pairs(examples)
-    before = [row for row in cod_set(order, 24, found).rows if row.id.split("~")[0] in ids(order[2])]
+    before = [row for row in paired_set(order, 24, found).rows if row.id.split("~")[0] in ids(order[2])]
     del found[order[0][0].id]
-    after = [row for row in cod_set(order, 24, found).rows if row.id.split("~")[0] in ids(order[2])]
+    after = [row for row in paired_set(order, 24, found).rows if row.id.split("~")[0] in ids(order[2])]
     assert before == after
 
 
@@ -143,8 +146,10 @@ def test_running_out_of_originals_says_the_numbers() -> None:
     examples = pool(30)
     order = originals_in_order(examples, 3, 0)
     found = pairs([row for row in examples if row.label != 2]) | pairs(order[2][:3])
-    with pytest.raises(DataError, match="k=24 needs 4 originals with a counterfactual of class 2; 3 of its 10 rows"):
-        cod_set(order, 24, found)
+    with pytest.raises(
+        DataError, match="needs 4 originals of class 2 with a counterfactual or a copy; 3 of its 10 rows"
+    ):
+        paired_set(order, 24, found)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +193,7 @@ def test_walk_stops_at_the_last_one_wanted() -> None:
 
 def test_training_rows_name_their_partners() -> None:
     original = Example("train:1", "good", 1)
-    first, second = training_rows([MadePair(original, Example("train:1~cf", "bad", 0))])
+    first, second = training_rows([MadePair(original, Example("train:1~cf", "bad", 0, is_counterfactual=True))])
     assert (first.id, first.partner, first.is_counterfactual, first.label) == ("train:1", "train:1~cf", False, 1)
     assert (second.id, second.partner, second.is_counterfactual, second.label) == ("train:1~cf", "train:1", True, 0)
 
@@ -197,7 +202,7 @@ def test_methods_share_a_training_set() -> None:
     examples = pool(60)
     originals = {seed: originals_in_order(examples, 3, seed) for seed in (0, 1)}
     cells = [MadeCell(arm, 6, seed, method) for arm in ("plain", "cod") for seed in (0, 1) for method in ("kd", "lwd")]
-    sets = training_sets(cells, originals, pairs(examples))
+    sets = training_sets(cells, originals, {"cod": pairs(examples)})
     assert set(sets) == {("plain", 6, 0), ("plain", 6, 1), ("cod", 6, 0), ("cod", 6, 1)}
     assert all(len(each.rows) == 6 for each in sets.values())
     assert sets["plain", 6, 0].pair_yield == 1.0

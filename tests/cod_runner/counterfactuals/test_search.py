@@ -220,7 +220,7 @@ def test_without_verification_the_first_answer_is_taken_and_labelled_as_asked(tm
     outcome = finder.outcomes["a good film"]
     assert outcome.counterfactual == "a warm film"
     assert (outcome.verified, outcome.label, outcome.attempts[0].reason) == (False, 0, "identical")
-    assert pairs["a good film"].counterfactual.label == 0
+    assert pairs["a good film"].changed.label == 0
 
 
 # --- the walk --------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_keep_unverified_takes_the_nearest_miss_with_the_teachers_label(tmp_path
     assert numbers(pairs) == [0, 1]
     kept = finder.outcomes["a good film 1"]
     assert (kept.counterfactual, kept.verified, kept.label) == ("a warm film 1", False, 1)
-    assert pairs["a good film 1"].counterfactual.label == 1
+    assert pairs["a good film 1"].changed.label == 1
 
 
 def test_a_smaller_walk_lies_inside_a_larger_one(tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_an_exhausted_order_gives_what_it_has(tmp_path: Path) -> None:
 def test_a_pair_names_its_partner_and_the_teachers_class(tmp_path: Path) -> None:
     gold_differs = example("a good film 0", label=0, name="row 7")
     (pair,) = search(tmp_path, ("g", Scripted(SCRIPT))).walk([[gold_differs]], 1).values()
-    assert pair.original == Example("row 7", "a good film 0", 0, partner="row 7~cf")
-    assert pair.counterfactual == Example("row 7~cf", "a bad film 0", 0, partner="row 7", is_counterfactual=True)
+    assert pair.original == Example("row 7", "a good film 0", 0)
+    assert pair.changed == Example("row 7~cf", "a bad film 0", 0, is_counterfactual=True)
 
 
 def test_progress_counts_pairs(tmp_path: Path) -> None:
@@ -302,6 +302,6 @@ def test_vectors_are_searched_as_texts_are(tmp_path: Path) -> None:
     row = Example("v", (2.0, 1.0), 1)
     finder = search(tmp_path, ("g", Mirror()))
     (pair,) = finder.walk([[row]], 1).values()
-    assert pair.counterfactual.input == (-2.0, -1.0)
+    assert pair.changed.input == (-2.0, -1.0)
     again = search(tmp_path, ("g", Mirror())).search([row])
     assert again == [finder.outcomes["v"]]

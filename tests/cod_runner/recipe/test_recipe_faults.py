@@ -195,7 +195,7 @@ ADDED = [
     ("evaluate: {metric: [kl]}", "12:12: unknown key `evaluate.metric`; did you mean `metrics`?"),
     ("executor: procesess", "12:11: no executor is named `procesess`; did you mean `processes`?"),
     ("trackers: [{use: lg}]", "12:18: no tracker is named `lg`; did you mean `log`?"),
-    ("arms: [plain, codd]", "12:15: `arms.1` wants `plain` or `cod`, not `codd`; did you mean `cod`?"),
+    ("arms: [plain, codd]", "12:15: `arms.1` wants `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
     ("arms: []", "12:7: `arms` is empty"),
     ("expect: 3", "12:9: `expect` wants a list, not `3`"),
     ("expect: [3]", "12:10: `expect.0` wants a mapping, not `3`"),
@@ -213,7 +213,7 @@ ADDED = [
     ),
     (
         "expect: [{metric: accuracy, method: kd, arm: cdo, k: 8, at_least: 1}]",
-        "12:46: `expect.0.arm` wants `plain` or `cod`, not `cdo`; did you mean `cod`?",
+        "12:46: `expect.0.arm` wants `plain`, `cod` or `control`, not `cdo`; did you mean `cod`?",
     ),
     (
         "expect: [{metric: accuracy, method: kd, k: 8, at_least: 1}]",

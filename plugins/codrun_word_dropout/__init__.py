@@ -1,0 +1,1 @@
+"""Copies of a text with some words left out: what the arm `control` sets against counterfactuals."""

@@ -1,0 +1,27 @@
+"""Declares the generator `word_dropout`; importing this reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from cod_runner.api import Component, Options, hookimpl
+
+
+class WordDropoutOptions(Options):
+    """Leaves words out at random."""
+
+    share: float = Field(0.15, gt=0, lt=1, description="share of the words that go; one at least, and one stays")
+    rounds: int = Field(8, ge=1, description="further draws for a text whose copy was refused")
+
+
+@hookimpl
+def codrun_components() -> Iterator[Component]:
+    yield Component(
+        kind="generator",
+        name="word_dropout",
+        options=WordDropoutOptions,
+        build="codrun_word_dropout.generator:WordDropout",
+        summary="the text with a random share of its words left out; the copies of the arm `control`",
+    )
