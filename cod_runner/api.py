@@ -33,7 +33,7 @@ from pydantic import (
     model_validator,
 )
 
-from cod_runner.errors import CodrunError, DataError, ProviderError
+from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.ledger import Answer, Ledger, Question
 from cod_runner.spending import Reservation, Spending
 
@@ -45,7 +45,9 @@ __all__ = [
     "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
     "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape",
     "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request",
-    "Reservation", "Spending", "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "hookimpl", "hookspec",
+    "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut",
+    "WordVectors",
+    "hookimpl", "hookspec",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -100,7 +102,27 @@ class Component:
     """For components that call paid models: ``"module:function"``, called by ``codrun plan`` as
     ``estimate(options, examples, mean_characters) -> CallEstimate``; it must import nothing heavy."""
     version: int = 1
-    """Raise it when the component's results change: it is part of every key."""
+    """Raise it when the component's results change with equal options: keys are made of its name, version and
+    ``identity``, never of its code, so without a higher number finished cells, kept pairs, fitted losses and teachers
+    of the old code are taken for those of the new one."""
+    shape: str | None = None
+    """For teachers and students: ``"module:function"``, called by ``codrun plan`` as
+    ``shape(options, teacher) -> ShapeEstimate | None``; ``teacher`` is the teacher's, for a student that is cut from
+    it, or None. It must import nothing heavy. Without it the plan says that the signals' size is unknown."""
+    needs: str | None = None
+    """For losses: ``"module:function"``, called by ``codrun plan`` as ``needs(options, teacher, student) -> Needs``,
+    which is what :meth:`Loss.needs` returns; it must import nothing heavy. Without it the plan reckons with every
+    layer of the teacher."""
+
+
+@dataclass(frozen=True)
+class ShapeEstimate:
+    """What can be said of a classifier before it is loaded."""
+
+    shape: ModelShape
+    """``classes`` is 0 where only the data will tell."""
+    longest: int
+    """Positions of the longest input it reads."""
 
 
 @dataclass(frozen=True)

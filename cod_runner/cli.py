@@ -192,7 +192,8 @@ def run(
 
     loaded = _load(context, recipe, profile, overrides, k, seeds, methods, arms)
     settings = RunSettings(out=out, jobs=jobs, executor=executor, device=device, offline=offline, fresh=fresh)
-    result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
+    with loaded.pointing():
+        result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
     if as_json:
         typer.echo(json.dumps(result.record.model_dump(mode="json"), indent=2, ensure_ascii=False))
     else:
@@ -239,7 +240,9 @@ def plan(
     """Show the cells, what is done, the signals' size, the model calls and their price, before anything is spent."""
     from cod_runner.plan import plan_of
 
-    planned = plan_of(_load(context, recipe, profile, overrides, k, seeds, methods, arms), context.obj, out)
+    loaded = _load(context, recipe, profile, overrides, k, seeds, methods, arms)
+    with loaded.pointing():
+        planned = plan_of(loaded, context.obj, out)
     if as_json:
         typer.echo(json.dumps(planned.as_json(), indent=2, ensure_ascii=False))
     else:
@@ -288,7 +291,8 @@ def cfes(
 
     loaded = _load(context, recipe, profile, overrides, k, seeds)
     settings = RunSettings(out=out, device=device, offline=offline)
-    found = find_counterfactuals(loaded, context.obj, settings, Progress(quiet=quiet))
+    with loaded.pointing():
+        found = find_counterfactuals(loaded, context.obj, settings, Progress(quiet=quiet))
     lines = found.lines[:sample] if sample else found.lines
     if as_json:
         typer.echo(json.dumps(lines, indent=2, ensure_ascii=False))

@@ -16,6 +16,10 @@ EVALUATION_SHARE = 0.2
 EVALUATION_ROWS = 2_000
 """Without splits of its own, a data set gives this share of its rows, at most so many, to the evaluation."""
 
+EVALUATION_SPLIT = ("evaluate", "split")
+LABELS = ("dataset", "labels")
+"""Settings of a recipe that cure what is wrong with the data."""
+
 UNLABELLED = -1
 """A label that is not public, as in GLUE's test sets."""
 
@@ -66,7 +70,8 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
 
     Texts count as equal when they are equal after Unicode NFC and folding of white space; case counts. Data in a
     single split gives :data:`EVALUATION_SHARE` of its rows, stratified; which ones depends on ``seed`` and on the
-    texts themselves, not on the order of the rows. Raises :class:`DataError`.
+    texts themselves, not on the order of the rows. Raises :class:`DataError` whose setting leads from the recipe's
+    root to what would cure it.
     """
     notes = list(data.notes)
     if split in data.splits:
@@ -91,7 +96,9 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
         notes.append(dropped.sentence())
     _check_classes(data.labels, pool, f"the training pool (split `{pool_name}`)", least=1, dropped=dropped)
     if not evaluation:
-        raise DataError(f"the evaluation split `{split}` has no rows; {dropped.sentence() or 'it is empty'}")
+        raise DataError(
+            f"the evaluation split `{split}` has no rows; {dropped.sentence() or 'it is empty'}", *EVALUATION_SPLIT
+        )
     absent = [name for name, rows in zip(data.labels, _by_class(evaluation, len(data.labels)), strict=True) if not rows]
     if absent:
         notes.append(f"the evaluation split `{split}` has no row of {', '.join(f'`{name}`' for name in absent)}")
@@ -123,20 +130,24 @@ def _pool_split(data: LoadedData, evaluation: str) -> str:
     if not others:
         raise DataError(
             f"the only split of the data is `{evaluation}`, which cannot be trained on and evaluated on at once; "
-            "with another name in `evaluate.split` some of its rows are set apart"
+            "with another name in `evaluate.split` some of its rows are set apart",
+            *EVALUATION_SPLIT,
         )
     raise DataError(
         f"which split is the training pool? none is named `train`: there are {_listed(data.splits)}; "
-        "name it `train` in the data set's `splits`"
+        "name it `train` in the data set's `splits`",
+        "dataset",
+        "splits",
     )
 
 
 def _only_split(data: LoadedData, wanted: str) -> str:
     if not data.splits:
-        raise DataError("the data set has no rows")
+        raise DataError("the data set has no rows", "dataset")
     if len(data.splits) > 1:
         raise DataError(
-            f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}"
+            f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}",
+            *EVALUATION_SPLIT,
         )
     return next(iter(data.splits))
 
@@ -151,7 +162,8 @@ def _refuse_unlabelled(data: LoadedData, split: str) -> None:
         labelled = [name for name, each in data.splits.items() if any(row.label != UNLABELLED for row in each)]
         raise DataError(
             f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets), so nothing can be "
-            f"measured on it; splits with labels: {_listed(labelled) or 'none'}"
+            f"measured on it; splits with labels: {_listed(labelled) or 'none'}",
+            *EVALUATION_SPLIT,
         )
 
 
@@ -205,20 +217,22 @@ def _check_classes(labels: Sequence[str], rows: Sequence[Example], where: str, *
     """At least two classes, each of them with at least ``least`` rows."""
     aside = f" ({dropped.sentence()})" if dropped.sentence() else ""
     if not rows:
-        raise DataError(f"{where} has no rows{aside}")
+        raise DataError(f"{where} has no rows{aside}", "dataset")
     counts = [len(each) for each in _by_class(rows, len(labels))]
     there = [name for name, count in zip(labels, counts, strict=True) if count]
     if len(there) == 1:
         raise DataError(
             f"{where} holds rows of one class only, `{there[0]}`, so there is nothing to tell apart{aside}; "
-            "check the label column and `labels:`"
+            "check the label column and `labels:`",
+            *LABELS,
         )
     for name, count in zip(labels, counts, strict=True):
         if count < least:
             have = f"only {count:,}" if count else "none"
             raise DataError(
                 f"{where} needs at least {least} rows of the class `{name}` and has {have}{aside}; "
-                "add rows, or take the label out of `labels:`"
+                "add rows, or take the label out of `labels:`",
+                *LABELS,
             )
 
 

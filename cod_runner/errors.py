@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -47,10 +48,38 @@ class RecipeError(CodrunError):
         return cls("\n".join(map(str, ordered)), ordered)
 
 
-class DataError(CodrunError):
-    """A data set cannot be used; the sentence names file, row and cure."""
+class SettingError(CodrunError):
+    """What a recipe says does not fit what is there, which shows only once data or models are at hand.
+
+    ``setting`` leads from the component that raises this to the option whose change is the cure, as in
+    ``SettingError("...", "splits", "test")``; without it the component as a whole is meant. The command line shows
+    the sentence as ``file:line:column: sentence``.
+    """
 
     exit_code = 2
+
+    def __init__(self, sentence: str, *setting: str | int) -> None:
+        super().__init__(sentence)
+        self.setting = setting
+        self.component: tuple[str, str] | None = None
+        """Kind and name of the component that ``setting`` is below; None where it is below :attr:`place`."""
+        self.place: tuple[str | int, ...] | None = None
+        """Where in the recipe the component stands; None as long as nobody has said so."""
+
+
+@contextmanager
+def standing_at(*place: str | int) -> Iterator[None]:
+    """Say of every :class:`SettingError` raised inside that what raised it stands at ``place`` of the recipe."""
+    try:
+        yield
+    except SettingError as error:
+        if error.place is None:
+            error.place = place
+        raise
+
+
+class DataError(SettingError):
+    """A data set cannot be used; the sentence names file, row and cure."""
 
 
 class ExpectationMissed(CodrunError):

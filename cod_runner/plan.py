@@ -16,6 +16,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
 from cod_runner.run_folder import RunFolder
 from cod_runner.settings import run_path
+from cod_runner.signal_size import SignalSize, signal_size
 
 CHARACTERS_A_TEXT = 200.0
 """Assumed where the data has not been read: calls are priced before anything is downloaded."""
@@ -29,8 +30,7 @@ class Plan:
     folder: str
     cells: list[Cell]
     done: int
-    training_texts: int
-    """At most so many texts need the teacher's hidden states: originals of every seed and their CFEs."""
+    signals: SignalSize
     calls: list[CallEstimate]
 
     def as_json(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Plan:
             )
         yield table
         yield f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run"
-        yield f"teacher: at most {self.training_texts} training texts"
+        yield f"signals: {self.signals}"
         yield from self._calls()
 
     def _calls(self) -> Iterator[str]:
@@ -88,6 +88,6 @@ def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
         folder=str(folder),
         cells=cells,
         done=sum(cell.key in rows for cell in cells),
-        training_texts=len(recipe.seeds) * max(recipe.k) + (originals if search else 0),
+        signals=signal_size(recipe, registry),
         calls=[estimate for estimate in estimates if estimate is not None],
     )

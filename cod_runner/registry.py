@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -12,8 +13,20 @@ from typing import Any
 
 import pluggy
 
-from cod_runner.api import KINDS, BuildContext, CallEstimate, Classifier, Component, Example, Kind, hookspec
-from cod_runner.errors import PluginError
+from cod_runner.api import (
+    KINDS,
+    BuildContext,
+    CallEstimate,
+    Classifier,
+    Component,
+    Example,
+    Kind,
+    ModelShape,
+    Needs,
+    ShapeEstimate,
+    hookspec,
+)
+from cod_runner.errors import PluginError, SettingError
 
 ENTRY_POINT_GROUP = "codrun"
 
@@ -186,7 +199,8 @@ class Registry:
         """Import the component's class and build it from validated options."""
         component = self.find(kind, name)
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
-        return _attribute(component.build)(checked, context)
+        with _raised_by(component):
+            return _attribute(component.build)(checked, context)
 
     def attach(self, name: str, tracker: object) -> None:
         """Let a tracker that a recipe names observe the run."""
@@ -197,7 +211,8 @@ class Registry:
         """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
         component = self.find(kind, name)
         checked = component.options.model_validate(dict(options))
-        decides = _attribute(component.identity)(checked) if component.identity else checked.model_dump(mode="json")
+        with _raised_by(component):
+            decides = _attribute(component.identity)(checked) if component.identity else checked.model_dump(mode="json")
         return {"use": name, "version": component.version, "options": decides}
 
     def estimate(
@@ -210,6 +225,39 @@ class Registry:
         checked = component.options.model_validate(dict(options))
         estimate: CallEstimate = _attribute(component.estimate)(checked, examples, mean_characters)
         return estimate
+
+    def shape(
+        self, kind: Kind, name: str, options: Mapping[str, Any], teacher: ShapeEstimate | None = None
+    ) -> ShapeEstimate | None:
+        """What is known of a teacher's or student's size before it is loaded; None where nothing is."""
+        component = self.find(kind, name)
+        if component.shape is None:
+            return None
+        checked = component.options.model_validate(dict(options))
+        with _raised_by(component):
+            shape: ShapeEstimate | None = _attribute(component.shape)(checked, teacher)
+        return shape
+
+    def needs(self, name: str, options: Mapping[str, Any], teacher: ModelShape, student: ModelShape) -> Needs | None:
+        """The layers that a loss will want of models of these shapes; None where its plugin does not say so."""
+        component = self.find("loss", name)
+        if component.needs is None:
+            return None
+        checked = component.options.model_validate(dict(options))
+        with _raised_by(component):
+            needs: Needs = _attribute(component.needs)(checked, teacher, student)
+        return needs
+
+
+@contextmanager
+def _raised_by(component: Component) -> Iterator[None]:
+    """Note on a :class:`SettingError` whose options it speaks of."""
+    try:
+        yield
+    except SettingError as error:
+        if error.component is None:
+            error.component = (component.kind, component.name)
+        raise
 
 
 def _attribute(path: str) -> Any:

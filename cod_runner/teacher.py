@@ -16,7 +16,7 @@ from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.precision import resolve_precision
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.threads import threads
-from cod_runner.errors import CodrunError
+from cod_runner.errors import SettingError
 from cod_runner.progress import Progress
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -56,7 +56,7 @@ class TeacherSource:
 def refuse_untrained(teacher: Classifier, recipe: Recipe) -> None:
     """A checkpoint without a head would be a random teacher."""
     if recipe.teacher.finetune is None and teacher.untrained_head:
-        raise CodrunError(
+        raise SettingError(
             "the teacher's checkpoint has no trained classification head for these labels, so its answers would be "
             "random; add `finetune: {rows: ..., epochs: ...}` to `teacher`, or name a fine-tuned checkpoint"
         )

@@ -31,7 +31,7 @@ from cod_runner.engine.precision import resolve_precision
 from cod_runner.engine.seeds import random_stream
 from cod_runner.engine.signals import TeacherSignals
 from cod_runner.engine.training_log import TrainingLog
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, SettingError
 
 __all__ = ["TrainingResult", "WeightedTerm", "planned_steps", "refuse_misaligned", "train_student"]
 
@@ -300,12 +300,12 @@ class _BestPass:
 def refuse_misaligned(
     name: str, loss: Loss, teacher: Classifier, student: Classifier, examples: Sequence[Example]
 ) -> None:
-    """Raise :class:`CodrunError` if ``loss`` compares positions and the two classifiers tokenise unlike."""
+    """Raise :class:`SettingError` if ``loss`` compares positions and the two classifiers tokenise unlike."""
     if getattr(loss, "aligned", False):
         inputs = [example.input for example in examples]
         for example, ours, theirs in zip(examples, student.encode(inputs), teacher.encode(inputs), strict=True):
             if ours.ids != theirs.ids:
-                raise CodrunError(_misaligned(name, example))
+                raise SettingError(_misaligned(name, example))
 
 
 def _positions_match(terms: Sequence[WeightedTerm], batches: TrainingBatches, signals: TeacherSignals | None) -> bool:

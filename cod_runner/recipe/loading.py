@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dict
-from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from cod_runner.errors import Fault, RecipeError
+from cod_runner.errors import Fault, RecipeError, SettingError
 from cod_runner.recipe.chain import OWN_KEYS, Layer, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
-from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_plain, marks
+from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
 from cod_runner.recipe.overlays import merge, set_at
 from cod_runner.recipe.reading import read_value
 from cod_runner.recipe.sentences import nearest, quoted, shortened
-from cod_runner.recipe.validation import Checked, Validator
+from cod_runner.recipe.validation import Checked, Validator, components_of
 from cod_runner.recipe.writing import recipe_yaml
 from cod_runner.registry import Registry
 
@@ -38,8 +39,23 @@ class LoadedRecipe:
     """Where the recipe lies; absolute."""
     not_run: list[Expectation]
     """The expectations on cells that the profile or a flag leaves out."""
+    tree: Mapping
+    """What runs, as it is written: every key and value with its position."""
     profiles: tuple[str, ...] = ()
     """Names of the profiles that the recipe offers."""
+
+    @contextmanager
+    def pointing(self) -> Iterator[None]:
+        """Raise a :class:`SettingError` from inside as a :class:`RecipeError` at the line that is to be changed."""
+        try:
+            yield
+        except SettingError as error:
+            place = error.place
+            if place is None:
+                places = ((kind, text_of(node.get("use")), place) for place, kind, node in components_of(self.tree))
+                place = next((place for kind, use, place in places if (kind, use) == error.component), ())
+            mark = mark_at(self.tree, (*place, *error.setting))
+            raise RecipeError.of([mark.fault(str(error))]) from error
 
     def to_yaml(self) -> str:
         """The resolved, complete recipe; it runs again from anywhere."""
@@ -98,6 +114,7 @@ def load_recipe(
         profile=profile,
         folder=layers[-1].source.folder,
         not_run=[each for each in expect if not cells.holds(each)],
+        tree=checked.tree,
         profiles=tuple(profiles),
     )
 

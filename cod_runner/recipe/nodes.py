@@ -108,6 +108,16 @@ def at(node: Node | None, place: Place) -> Node | None:
     return node
 
 
+def mark_at(node: Node, place: Place) -> Mark:
+    """The position of what stands at ``place``, or of the deepest mapping or list on the way that is written."""
+    for step in place:
+        below = child(node, step)
+        if below is None:
+            break
+        node = below
+    return node.mark
+
+
 def plain(node: Node) -> Any:
     """The node as plain Python data."""
     if isinstance(node, Mapping):

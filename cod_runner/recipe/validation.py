@@ -79,7 +79,7 @@ class Validator:
         tree = self.completed(root)
         checked = Checked(tree)
         data = plain(tree)
-        for place, kind, node in _components(tree):
+        for place, kind, node in components_of(tree):
             options = self._options(place, kind, node, checked.faults)
             if options is not None:
                 checked.options[place] = options
@@ -139,7 +139,7 @@ def _option_keys(component: Component, start: Place) -> Callable[[Place], set[st
     return known
 
 
-def _components(tree: Mapping) -> Iterator[tuple[Place, Kind, Mapping]]:
+def components_of(tree: Mapping) -> Iterator[tuple[Place, Kind, Mapping]]:
     """Every component that the tree names, wherever the grammar has one."""
 
     def walk(node: Node | None, pattern: tuple[str, ...], place: Place) -> Iterator[tuple[Place, Mapping]]:

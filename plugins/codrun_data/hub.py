@@ -32,7 +32,9 @@ class Hub:
             if theirs not in fetched:
                 raise DataError(
                     f"{self.options.path}: `splits` takes `{ours}` from the split `{theirs}`, which is not there: "
-                    f"{', '.join(fetched)} are"
+                    f"{', '.join(fetched)} are",
+                    "splits",
+                    ours,
                 )
         tables = {ours: self._table(ours, fetched[theirs]) for ours, theirs in wanted.items()}
         return load_tables(self.options, tables, self._own_labels(fetched[next(iter(wanted.values()))]))
@@ -60,7 +62,7 @@ class Hub:
         unreachable: str | None = None
         if is_local(options.path):
             if not Path(options.path).is_dir():
-                raise DataError(f"{options.path}: there is no such folder")
+                raise DataError(f"{options.path}: there is no such folder", "path")
         elif self._offline or huggingface_hub.constants.HF_HUB_OFFLINE:
             unreachable = "this run is offline"
         else:
@@ -81,7 +83,7 @@ class Hub:
                         f"the data set `{options.path}` cannot be had: {unreachable}, and it is not in the hub's "
                         "cache on this machine"
                     ) from error
-                raise DataError(f"{options.path}: {_sentence(error)}") from error
+                raise DataError(f"{options.path}: {_sentence(error)}", "path") from error
 
     def _why_unreachable(self) -> str | None:
         """Ask the hub once, briefly, about the data set. None: it is there. A repository or revision that is not
@@ -94,15 +96,18 @@ class Hub:
             HfApi().dataset_info(self.options.path, revision=self.options.revision, timeout=SECONDS_TO_ANSWER)
         except hub_errors.GatedRepoError as error:
             raise DataError(
-                f"the data set `{self.options.path}` is gated: ask for access on its hub page, then set HF_TOKEN"
+                f"the data set `{self.options.path}` is gated: ask for access on its hub page, then set HF_TOKEN",
+                "path",
             ) from error
         except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as error:
             raise DataError(
-                f"the hub has no data set `{self.options.path}`, or it is private: check the name, or set HF_TOKEN"
+                f"the hub has no data set `{self.options.path}`, or it is private: check the name, or set HF_TOKEN",
+                "path",
             ) from error
         except hub_errors.RevisionNotFoundError as error:
             raise DataError(
-                f"the hub's data set `{self.options.path}` has no revision `{self.options.revision}`"
+                f"the hub's data set `{self.options.path}` has no revision `{self.options.revision}`",
+                "revision",
             ) from error
         except (httpx.HTTPError, hub_errors.HfHubHTTPError, OSError) as error:
             return f"the hub cannot be reached ({type(error).__name__}: {error})".replace("\n", " ")

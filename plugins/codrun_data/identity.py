@@ -41,21 +41,21 @@ def of_hub(options: HubOptions) -> dict[str, Any]:
 def files_by_split(options: FileOptions) -> dict[str, Path]:
     """Every file of the data set; all are there, or :class:`DataError`."""
     files = {"train": Path(options.path)} | {split: Path(path) for split, path in options.splits.items()}
-    for path in files.values():
-        check_file(path)
+    for split, path in files.items():
+        check_file(path, *(("splits", split) if split in options.splits else ("path",)))
     return files
 
 
-def check_file(path: Path) -> None:
-    """Raise :class:`DataError`, with the nearest name in the folder, unless ``path`` is a file."""
+def check_file(path: Path, *setting: str) -> None:
+    """Raise :class:`DataError` about ``setting``, with the nearest name in the folder, unless ``path`` is a file."""
     if path.is_file():
         return
     if path.is_dir():
-        raise DataError(f"{path} is a folder; name the file in it that holds the data")
+        raise DataError(f"{path} is a folder; name the file in it that holds the data", *setting)
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, 1)
     hint = f"did you mean `{near[0]}`?" if near else "paths are relative to the recipe that names them"
-    raise DataError(f"{path}: there is no such file; {hint}")
+    raise DataError(f"{path}: there is no such file; {hint}", *setting)
 
 
 def packaged_file(options: PackageOptions) -> Path:
@@ -67,12 +67,12 @@ def packaged_file(options: PackageOptions) -> Path:
             if options.distribution
             else "install the distribution that carries it"
         )
-        raise DataError(f"the package `{options.package}` is not installed here; {cure}")
+        raise DataError(f"the package `{options.package}` is not installed here; {cure}", "package")
     for folder in spec.submodule_search_locations:
         path = Path(folder, options.file)
         if path.is_file():
             return path
-    check_file(Path(spec.submodule_search_locations[0], options.file))
+    check_file(Path(spec.submodule_search_locations[0], options.file), "file")
     raise AssertionError("check_file raises for a missing file")
 
 

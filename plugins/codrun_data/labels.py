@@ -26,6 +26,11 @@ class Labels:
         self._ids = {name: index for index, name in enumerate(names)}
         self._known: dict[tuple[type, Any], int | None] = {}
 
+    @property
+    def mapped(self) -> bool:
+        """Whether ``values`` decides."""
+        return bool(self._values)
+
     def resolve(self, raw: Any) -> int | None:
         """Class id, :data:`UNLABELLED`, or None where ``values`` leaves the row out; ``LookupError`` for the rest."""
         key = (type(raw), raw)
@@ -74,7 +79,8 @@ def label_names(options: TableOptions, raw: Iterable[Any], source: str, own: Seq
     if len(found) > MOST_GUESSED:
         raise DataError(
             f"{source}: column `{options.label}` has {len(found):,} distinct values, too many for labels; "
-            "set `label:` to the column of the labels, or list `labels:`"
+            "set `label:` to the column of the labels, or list `labels:`",
+            "label",
         )
     if all(name.lstrip("-").isdecimal() for name in found):
         found.sort(key=int)

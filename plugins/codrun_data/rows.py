@@ -37,16 +37,26 @@ class Table:
         return f"{self.name}, row {row.number}" if row.line is None else f"{self.name}:{row.line} (row {row.number})"
 
 
+class ColumnError(DataError):
+    """A column that is not there, or there twice."""
+
+    def __init__(self, sentence: str, column: str) -> None:
+        super().__init__(sentence)
+        self.column = column
+
+
 def column_positions(name: str, present: Sequence[str], wanted: Sequence[str], cure: str = "") -> list[int]:
-    """Index of each wanted column; :class:`DataError` names the nearest column for one that is not there."""
+    """Index of each wanted column; :class:`ColumnError` names the nearest column for one that is not there."""
     positions = []
     for column in wanted:
         if present.count(column) > 1:
-            raise DataError(f"{name}: the column `{column}` is there {present.count(column)} times; rename all but one")
+            times = f"{present.count(column)} times"
+            raise ColumnError(f"{name}: the column `{column}` is there {times}; rename all but one", column)
         if column not in present:
             near = difflib.get_close_matches(column, present, 1, cutoff=0.5)
             hint = f"did you mean `{near[0]}`? " if near else ""
-            raise DataError(f"{name}: there is no column `{column}`; {hint}there are: {', '.join(present)}{cure}")
+            there = f"{hint}there are: {', '.join(present)}{cure}"
+            raise ColumnError(f"{name}: there is no column `{column}`; {there}", column)
         positions.append(list(present).index(column))
     return positions
 
@@ -85,7 +95,8 @@ def delimited(path: Path, delimiter: str, quote: str | None, encoding: str) -> T
         except csv.Error as error:
             raise DataError(
                 f"{path}:{start}: the quotes do not match ({error}); double a quote inside a quoted text, or set "
-                "`quote: null` if quotes are ordinary characters in this file"
+                "`quote: null` if quotes are ordinary characters in this file",
+                "quote",
             ) from error
 
     return Table(str(path), read)
@@ -165,5 +176,6 @@ def _decoded(path: Path, encoding: str) -> str:
         else:
             cure = "if it comes from a spreadsheet, set `encoding: cp1252`"
         raise DataError(
-            f"{path}:{line}: byte {start} (0x{data[start]:02x}) is not {encoding}; {cure}, or save the file as UTF-8"
+            f"{path}:{line}: byte {start} (0x{data[start]:02x}) is not {encoding}; {cure}, or save the file as UTF-8",
+            "encoding",
         ) from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cod_runner.api import DataError, Example, LoadedData
 from codrun_data.labels import Labels, label_names
 from codrun_data.options import TableOptions, as_name
-from codrun_data.rows import Row, Table
+from codrun_data.rows import ColumnError, Row, Table
 
 
 @dataclass
@@ -50,7 +50,7 @@ def _filtered(options: TableOptions, table: Table) -> _Kept:
     kept = _Kept()
     allowed = [frozenset(values) for values in options.where.values()]
     longest = options.max_characters
-    for row in table.read([options.text, options.label, *options.where]):
+    for row in _rows(options, table):
         kept.read += 1
         text, label, *filtered = row.cells
         if any(as_name(cell) not in values for cell, values in zip(filtered, allowed, strict=True)):
@@ -61,13 +61,23 @@ def _filtered(options: TableOptions, table: Table) -> _Kept:
         if not isinstance(text, str):
             raise DataError(
                 f"{table.place(row)}: column `{options.text}` holds {text!r:.40}, which is not text; "
-                "set `text:` to the column of the texts"
+                "set `text:` to the column of the texts",
+                "text",
             )
         if longest is not None and len(text) > longest:
             kept.too_long += 1
             continue
         kept.rows.append(Row(row.number, row.line, (text, label)))
     return kept
+
+
+def _rows(options: TableOptions, table: Table) -> Iterator[Row]:
+    """The table's rows of (text, label, columns of ``where``); a column that is not there points at its option."""
+    columns = {options.label: ("label",), options.text: ("text",)}
+    try:
+        yield from table.read([options.text, options.label, *options.where])
+    except ColumnError as error:
+        raise DataError(str(error), *columns.get(error.column, ("where", error.column))) from error
 
 
 def _examples(split: str, kept: _Kept, table: Table, labels: Labels) -> tuple[list[Example], int]:
@@ -79,7 +89,7 @@ def _examples(split: str, kept: _Kept, table: Table, labels: Labels) -> tuple[li
         try:
             label = labels.resolve(raw)
         except LookupError as error:
-            raise DataError(f"{table.place(row)}: {error.args[0]}") from error
+            raise DataError(f"{table.place(row)}: {error.args[0]}", "values" if labels.mapped else "labels") from error
         if label is None:
             left_out += 1
         else:
@@ -90,11 +100,17 @@ def _examples(split: str, kept: _Kept, table: Table, labels: Labels) -> tuple[li
 def _hold_out(splits: dict[str, list[Example]], new: str, of: str, count: int) -> None:
     """Move ``count`` rows, those whose ids hash lowest, so that no seed and no order of reading decides."""
     if new in splits:
-        raise DataError(f"`hold_out` would make the split `{new}`, which the data has already")
+        raise DataError(f"`hold_out` would make the split `{new}`, which the data has already", "hold_out", new)
     if of not in splits:
-        raise DataError(f"`hold_out` takes `{new}` from the split `{of}`, which is not there: {', '.join(splits)} are")
+        there = ", ".join(splits)
+        raise DataError(
+            f"`hold_out` takes `{new}` from the split `{of}`, which is not there: {there} are", "hold_out", new, "of"
+        )
     if count >= len(splits[of]):
-        raise DataError(f"`hold_out` asks for {count:,} rows of the split `{of}`, which has only {len(splits[of]):,}")
+        have = f"{len(splits[of]):,}"
+        raise DataError(
+            f"`hold_out` asks for {count:,} rows of the split `{of}`, which has only {have}", "hold_out", new, "rows"
+        )
     ranked = sorted(splits[of], key=lambda example: hashlib.sha256(example.id.encode()).digest())
     chosen = {example.id for example in ranked[:count]}
     splits[new] = [example for example in splits[of] if example.id in chosen]

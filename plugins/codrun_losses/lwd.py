@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Needs, Outputs
+from codrun_losses.layers import mapped_layers, of_lwd
 from codrun_losses.plugin import LWDOptions
 
 
@@ -18,18 +19,17 @@ class LWD(nn.Module):
 
     def __init__(self, options: LWDOptions, context: BuildContext) -> None:
         super().__init__()
-        self.layers, self.pool = options.layers, options.pool
+        self.options, self.pool = options, options.pool
         self.aligned = options.pool == "none"
         self.learning_rate = options.learning_rate
         self.pairs: list[tuple[int, int]] = []
         self.projections = nn.ModuleList()
 
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        pairs = mapped_layers(self.layers, teacher, student)
-        return Needs(teacher=tuple(theirs for _, theirs in pairs), student=tuple(ours for ours, _ in pairs))
+        return of_lwd(self.options, teacher, student)
 
     def bind(self, binding: Binding) -> None:
-        self.pairs = mapped_layers(self.layers, binding.teacher, binding.student)
+        self.pairs = mapped_layers(self.options.layers, binding.teacher, binding.student)
         width, wanted = binding.student.width, binding.teacher.width
         self.projections = nn.ModuleList(nn.Linear(width, wanted) for _ in self.pairs)
 
@@ -48,23 +48,6 @@ class LWD(nn.Module):
                 difference = projection(pooled(student, ours, self.pool)) - pooled(teacher, theirs, self.pool)
                 values.append(difference.square().mean(-1))
         return torch.stack(values).mean(0)
-
-
-def mapped_layers(
-    layers: str | list[tuple[int, int]], teacher: ModelShape, student: ModelShape
-) -> list[tuple[int, int]]:
-    """(student layer, teacher layer) pairs. ``uniform`` spreads the teacher's layers evenly over the student's:
-    student layer i goes with teacher layer round(i x teacher layers / student layers), so 6 and 12 give i and 2i."""
-    if isinstance(layers, str):
-        ratio = teacher.layers / student.layers
-        return [(layer, max(1, round(layer * ratio))) for layer in range(1, student.layers + 1)]
-    for ours, theirs in layers:
-        if not (0 <= ours <= student.layers and 0 <= theirs <= teacher.layers):
-            raise CodrunError(
-                f"`layers` names the pair [{ours}, {theirs}] (student, teacher), but the student has layers 0 to "
-                f"{student.layers} and the teacher 0 to {teacher.layers}"
-            )
-    return [(ours, theirs) for ours, theirs in layers]
 
 
 def mean_of_real(values: Tensor, mask: Tensor | None) -> Tensor:

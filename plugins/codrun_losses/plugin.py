@@ -56,21 +56,19 @@ class PairOptions(Options):
     temperature: float = Field(1.0, gt=0)
 
 
+LOGITS, LWD = "codrun_losses.layers:of_logits", "codrun_losses.layers:of_lwd"
+
+LOSSES: tuple[tuple[str, type[Options], str, str, str], ...] = (
+    ("hard", HardOptions, "labels:Hard", LOGITS, "cross-entropy on hard labels; alone: no teacher"),
+    ("kd", KDOptions, "kd:KD", LOGITS, "KL to the teacher's tempered logits, times T squared"),
+    ("lwd", LWDOptions, "lwd:LWD", LWD, "layer-wise distillation of hidden states"),
+    ("soft", SoftOptions, "labels:Soft", LOGITS, "the teacher's soft labels only (ablation)"),
+    ("random_soft", RandomSoftOptions, "labels:RandomSoft", LOGITS, "random soft labels (ablation)"),
+    ("pair", PairOptions, "pair:Pair", LOGITS, "matches how the teacher's word moves inside a pair"),
+)
+
+
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    yield Component(
-        "loss", "hard", HardOptions, "codrun_losses.labels:Hard", "cross-entropy on hard labels; alone: no teacher"
-    )
-    yield Component(
-        "loss", "kd", KDOptions, "codrun_losses.kd:KD", "KL to the teacher's tempered logits, times T squared"
-    )
-    yield Component("loss", "lwd", LWDOptions, "codrun_losses.lwd:LWD", "layer-wise distillation of hidden states")
-    yield Component(
-        "loss", "soft", SoftOptions, "codrun_losses.labels:Soft", "the teacher's soft labels only (ablation)"
-    )
-    yield Component(
-        "loss", "random_soft", RandomSoftOptions, "codrun_losses.labels:RandomSoft", "random soft labels (ablation)"
-    )
-    yield Component(
-        "loss", "pair", PairOptions, "codrun_losses.pair:Pair", "matches how the teacher's word moves inside a pair"
-    )
+    for name, options, build, needs, summary in LOSSES:
+        yield Component("loss", name, options, f"codrun_losses.{build}", summary, needs=needs)

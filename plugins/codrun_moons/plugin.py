@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cod_runner.api import Component, Options, hookimpl
+from cod_runner.api import Component, ModelShape, Options, ShapeEstimate, hookimpl
 
 
 class MoonsOptions(Options):
@@ -60,12 +60,23 @@ class BoundariesOptions(Options):
     )
 
 
+def mlp_shape(options: MLPOptions, teacher: ShapeEstimate | None) -> ShapeEstimate:
+    """A vector is one position."""
+    width = options.hidden[-1] if options.hidden else options.inputs
+    return ShapeEstimate(ModelShape(len(options.hidden), width, classes=0), longest=1)
+
+
 @hookimpl
 def codrun_components() -> Iterator[Component]:
     yield Component("dataset", "moons", MoonsOptions, "codrun_moons.data:Moons", "two half circles in the plane")
     for kind in ("teacher", "student"):
         yield Component(
-            kind, "mlp", MLPOptions, "codrun_moons.classifier:build", "a multi-layer perceptron over vectors"
+            kind=kind,
+            name="mlp",
+            options=MLPOptions,
+            build="codrun_moons.classifier:build",
+            summary="a multi-layer perceptron over vectors",
+            shape="codrun_moons.plugin:mlp_shape",
         )
     yield Component(
         "generator", "gradient", GradientOptions, "codrun_moons.gradient:Gradient", "steps along the teacher's margin"

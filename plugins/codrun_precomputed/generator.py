@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cod_runner.api import BuildContext, DataError, Proposal, Request, TeacherView
 from codrun_precomputed.plugin import PrecomputedOptions
@@ -22,14 +22,14 @@ class Precomputed:
         self._options = options
         self._pairs: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
         for row, line in _rows(Path(options.path)):
-            self._pairs[_folded(self._field(line, options.original, row))].append(
+            self._pairs[_folded(self._field(line, "original", row))].append(
                 (
-                    self._field(line, options.counterfactual, row),
-                    None if options.target is None else self._field(line, options.target, row),
+                    self._field(line, "counterfactual", row),
+                    None if options.target is None else self._field(line, "target", row),
                 )
             )
         if not self._pairs:
-            raise DataError(f"{options.path} holds no pairs")
+            raise DataError(f"{options.path} holds no pairs", "path")
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         """The file's counterfactuals of each original that are meant for its target; none where it has none."""
@@ -42,13 +42,15 @@ class Precomputed:
             for request in requests
         ]
 
-    def _field(self, line: dict[str, Any], column: str, row: int) -> str:
+    def _field(self, line: dict[str, Any], option: Literal["original", "counterfactual", "target"], row: int) -> str:
+        column = getattr(self._options, option)
         value = line.get(column)
         if not isinstance(value, str):
             columns = ", ".join(map(str, line))
             raise DataError(
                 f"{self._options.path}:{row}: no text in the column `{column}`; there are: {columns}. "
-                "Name the right one with `original:`, `counterfactual:` or `target:`"
+                "Name the right one with `original:`, `counterfactual:` or `target:`",
+                option,
             )
         return value
 
@@ -58,7 +60,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file of pairs") from None
+        raise DataError(f"{path}: there is no such file of pairs", "path") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     if path.suffix.lower() in (".jsonl", ".ndjson"):

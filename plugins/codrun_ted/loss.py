@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Needs, Outputs
 from codrun_ted.filters import Filters, TaskHeads, task_loss
+from codrun_ted.layers import mapped_layers, of_ted
 from codrun_ted.plugin import TEDOptions
 
 
@@ -31,8 +32,7 @@ class TED(nn.Module):
         self.pairs: list[tuple[int, int]] = []
 
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        pairs = mapped_layers(self.options, teacher, student)
-        return Needs(teacher=tuple(theirs for _, theirs in pairs), student=tuple(ours for ours, _ in pairs))
+        return of_ted(self.options, teacher, student)
 
     def bind(self, binding: Binding) -> None:
         """Stage 1. What it learns belongs to this cell's data set, k, arm and seed, and is kept under its key."""
@@ -94,26 +94,6 @@ class TED(nn.Module):
         if ours.shape != theirs.shape:
             raise CodrunError("ted met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`")
         return _mean_by_row((ours - theirs).square().mean((0, 2)), rows, len(batch.ids))
-
-
-def mapped_layers(options: TEDOptions, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
-    """(student layer, teacher layer) pairs. ``uniform`` gives student layer i the teacher layer
-    round(i x teacher layers / student layers)."""
-    if options.layers == "uniform":
-        ratio = teacher.layers / student.layers
-        chosen = range(student.layers, 0, -options.interval)
-        return [(layer, max(1, round(layer * ratio))) for layer in sorted(chosen)]
-    if not options.layers:
-        raise CodrunError(
-            "ted's `layers` is empty; name at least one pair [student layer, teacher layer], or `uniform`"
-        )
-    for ours, theirs in options.layers:
-        if not (0 <= ours <= student.layers and 0 <= theirs <= teacher.layers):
-            raise CodrunError(
-                f"ted's `layers` names the pair [{ours}, {theirs}] (student, teacher), but the student has layers 0 to "
-                f"{student.layers} and the teacher 0 to {teacher.layers}"
-            )
-    return list(options.layers)
 
 
 def _at_head(outputs: Outputs, layers: list[int]) -> Tensor:

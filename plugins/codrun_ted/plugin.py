@@ -34,5 +34,10 @@ class TEDOptions(Options):
 @hookimpl
 def codrun_components() -> Iterator[Component]:
     yield Component(
-        "loss", "ted", TEDOptions, "codrun_ted.loss:TED", "task-aware layer-wise distillation through trained filters"
+        kind="loss",
+        name="ted",
+        options=TEDOptions,
+        build="codrun_ted.loss:TED",
+        summary="task-aware layer-wise distillation through trained filters",
+        needs="codrun_ted.layers:of_ted",
     )

@@ -12,7 +12,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import CodrunError
+from cod_runner.api import CodrunError, SettingError
 from codrun_transformers.options import PACKAGE, StudentOptions, TeacherOptions
 
 DECIDING_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".tiktoken", ".jinja"})
@@ -31,7 +31,7 @@ def of_model(options: TeacherOptions | StudentOptions) -> dict[str, Any]:
 def local_folder(model: str) -> Path | None:
     """The folder of a checkpoint on this machine, None for a hub name. Packages are found without importing them.
 
-    Raises :class:`CodrunError` where there is no such folder or no checkpoint in it.
+    Raises :class:`SettingError` where there is no such folder or no checkpoint in it.
     """
     if model.startswith(PACKAGE):
         folder = _packaged_folder(model)
@@ -40,9 +40,9 @@ def local_folder(model: str) -> Path | None:
     else:
         return None
     if not folder.is_dir():
-        raise CodrunError(f"there is no model folder {folder}{_nearest(folder)}")
+        raise SettingError(f"there is no model folder {folder}{_nearest(folder)}", "model")
     if not (folder / "config.json").is_file():
-        raise CodrunError(f"{folder} holds no config.json; name a folder that `save_pretrained` wrote")
+        raise SettingError(f"{folder} holds no config.json; name a folder that `save_pretrained` wrote", "model")
     return folder
 
 
@@ -58,8 +58,9 @@ def _packaged_folder(model: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         distribution = name.replace("_", "-")
-        raise CodrunError(
-            f"the package `{name}` of the model `{model}` is not installed here; try `pip install {distribution}`"
+        raise SettingError(
+            f"the package `{name}` of the model `{model}` is not installed here; try `pip install {distribution}`",
+            "model",
         )
     return Path(next(iter(spec.submodule_search_locations)), inside)
 

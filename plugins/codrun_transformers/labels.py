@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from cod_runner.api import CodrunError
+from cod_runner.api import SettingError
 
 _GENERIC = re.compile(r"label_?\d+", re.IGNORECASE)
 
@@ -20,15 +20,19 @@ def head_order(
     """For each label of the data set, the row of the checkpoint's head that stands for it.
 
     Names match without regard to case, spaces, ``_`` and ``-``. A head that numbers its classes (``LABEL_0``) is
-    taken in order, and this is said. Raises :class:`CodrunError` where the names do not match one to one.
+    taken in order, and this is said. Raises :class:`SettingError` where the names do not match one to one.
     """
     unknown = sorted(set(label_map) - set(wanted))
     if unknown:
-        raise CodrunError(f"`label_map` speaks of `{unknown[0]}`, but the data set's labels are {_listed(wanted)}")
+        there = _listed(wanted)
+        raise SettingError(
+            f"`label_map` speaks of `{unknown[0]}`, but the data set's labels are {there}", "label_map", unknown[0]
+        )
     if len(own) != len(wanted):
-        raise CodrunError(
+        raise SettingError(
             f"`{model}` was trained for {len(own)} classes ({_listed(own)}) and the data set has {len(wanted)} "
-            f"({_listed(wanted)}); name another checkpoint, or set `new_head: true` and train it"
+            f"({_listed(wanted)}); name another checkpoint, or set `new_head: true` and train it",
+            "model",
         )
     if not label_map and all(_GENERIC.fullmatch(name) for name in own):
         say(f"`{model}` numbers its classes without naming them; they are taken in the order {_listed(wanted)}")
@@ -36,9 +40,10 @@ def head_order(
     rows = {_plain(name): row for row, name in enumerate(own)}
     order = [rows.get(_plain(label_map.get(label, label)), -1) for label in wanted]
     if sorted(order) != list(range(len(own))):
-        raise CodrunError(
+        raise SettingError(
             f"`{model}` names its classes {_listed(own)} and the data set {_listed(wanted)}; say which is which with "
-            f"`label_map: {{{wanted[0]}: ..., ...}}`, or set `new_head: true` and train it"
+            f"`label_map: {{{wanted[0]}: ..., ...}}`, or set `new_head: true` and train it",
+            "label_map",
         )
     return order
 

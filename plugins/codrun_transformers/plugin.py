@@ -17,6 +17,7 @@ def codrun_components() -> Iterator[Component]:
         build="codrun_transformers.build:build_teacher",
         summary="a sequence classifier from the hub, a folder or a package",
         identity="codrun_transformers.identity:of_model",
+        shape="codrun_transformers.shape:of_model",
     )
     yield Component(
         kind="student",
@@ -25,4 +26,5 @@ def codrun_components() -> Iterator[Component]:
         build="codrun_transformers.build:build_student",
         summary="a sequence classifier from a checkpoint, or cut from chosen blocks of the teacher",
         identity="codrun_transformers.identity:of_model",
+        shape="codrun_transformers.shape:of_model",
     )

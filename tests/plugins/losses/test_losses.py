@@ -16,7 +16,8 @@ from cod_runner.testing.classifiers import TextClassifier
 from cod_runner.testing.losses import PAIRED, check_loss, loss_case
 from codrun_losses.kd import KD
 from codrun_losses.labels import Hard, RandomSoft, Soft
-from codrun_losses.lwd import LWD, mapped_layers
+from codrun_losses.layers import mapped_layers
+from codrun_losses.lwd import LWD
 from codrun_losses.pair import Pair
 from codrun_losses.plugin import (
     HardOptions,

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Outputs
 from codrun_ted.filters import Filters, TaskHeads
-from codrun_ted.loss import TED, mapped_layers
+from codrun_ted.layers import mapped_layers
+from codrun_ted.loss import TED
 from codrun_ted.plugin import TEDOptions
 
 torch.set_num_threads(1)
