@@ -10,7 +10,6 @@ from cod_runner.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.engine.precision import choose_device
 from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import standing_at
-from cod_runner.errors import standing_at
 from cod_runner.fewshot import check_k, check_pool
 from cod_runner.progress import Progress
 from cod_runner.recipe.grammar import Recipe, Use
