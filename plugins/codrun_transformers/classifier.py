@@ -277,6 +277,8 @@ class TextClassifier(nn.Module):
         self._forget_truncation()
         longest = self.tokenizer.model_max_length
         self.tokenizer.model_max_length = self.max_length  # what a pipeline with `truncation=True` cuts to
+        # Only what the tokenizer was made with is written down, and a side that was set later is not among it.
+        self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
         with quiet():
             self.model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
             self.tokenizer.save_pretrained(folder)
