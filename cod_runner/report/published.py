@@ -138,8 +138,15 @@ def compare_published(run: RunFiles, path: Path, dataset: str | None = None) -> 
         k = ", ".join(str(k) for k in sorted({number.k for number in chosen}))
         notes = [f"Nothing is comparable: published for {name} are {places} at k {k}; the run has no such cell."]
         return PublishedComparison(run_name, (), (), tuple(notes))
-    if run.recipe.evaluate.select != "best_reported":
-        notes.append("The published scripts report the best epoch on the reported split; this run does not.")
+    notes.append(
+        "Ours are optimistic: the best epoch was chosen on the reported split, as the published scripts do."
+        if run.record.optimistic or run.recipe.evaluate.select == "best_reported"
+        else "The published scripts report the best epoch on the reported split; this run does not."
+    )
+    if dataset is None and run.recipe.dataset.use != name:
+        notes.append(
+            f"Our data set is `{name}` by its hub name alone; the preset `{name}` has the published filters and splits."
+        )
     notes += [f"Source: {source}" for source in dict.fromkeys(line.published.source for line in lines)]
     return PublishedComparison(run_name, tuple(lines), tuple(_gains(run, lines)), tuple(notes))
 

@@ -122,6 +122,15 @@ def test_ours_beside_the_published(make_run: MakeRun, rows: list[CellRow]) -> No
     assert "| kd | cod | 8 | 0.660 ± 0.030 | 3 | 0.719 ± 0.063 | −0.059 |" in text
     assert "Other models: ours distil big to small" in text
     assert "−0.059" in shown(show_published, comparison)
+    assert "this run does not" in text
+    assert "`sst2` by its hub name alone" in text
+
+
+def test_an_optimistic_run_and_a_preset_are_compared_as_what_they_are(make_run: MakeRun, rows: list[CellRow]) -> None:
+    run = read_run(make_run("ours", rows, dataset="sst2", evaluate={"select": "best_reported"}))
+    text = published_markdown(compare_published(run, PUBLISHED))
+    assert "Ours are optimistic" in text
+    assert "hub name" not in text
 
 
 def test_numbers_of_the_run_s_own_models_are_chosen(make_run: MakeRun, rows: list[CellRow], tmp_path: Path) -> None:
