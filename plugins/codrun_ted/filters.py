@@ -27,12 +27,15 @@ class StackedLinear(nn.Module):
 
 
 class Filters(nn.Module):
-    """One filter a layer, g_k(h; W_k) in the paper (arXiv 2210.01351): linear, or linear, GELU, linear."""
+    """One filter a layer, g_k(h; W_k) in the paper (arXiv 2210.01351): linear, or linear, GELU, linear.
+
+    As in its published code, the first map of a nonlinear filter keeps the model's own width.
+    """
 
     def __init__(self, layers: int, inputs: int, width: int, kind: Literal["linear", "nonlinear"]) -> None:
         super().__init__()
-        self.first = StackedLinear(layers, inputs, width)
-        self.second = StackedLinear(layers, width, width) if kind == "nonlinear" else None
+        self.first = StackedLinear(layers, inputs, width if kind == "linear" else inputs)
+        self.second = StackedLinear(layers, inputs, width) if kind == "nonlinear" else None
 
     def forward(self, states: Tensor) -> Tensor:
         """``[layers, rows, inputs]`` to ``[layers, rows, width]``."""

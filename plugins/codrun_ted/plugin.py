@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cod_runner.api import Component, Options, hookimpl
 
@@ -29,6 +29,12 @@ class TEDOptions(Options):
     learning_rate: float | None = Field(
         None, gt=0, description="of the student's filters while it distils; absent: the student's"
     )
+
+    @model_validator(mode="after")
+    def _interval_with_uniform(self) -> TEDOptions:
+        if self.layers != "uniform" and self.interval != 1:
+            raise ValueError("`interval` goes with `layers: uniform`; pairs of layers say themselves which are meant")
+        return self
 
 
 @hookimpl

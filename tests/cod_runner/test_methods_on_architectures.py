@@ -261,7 +261,7 @@ def test_filters_are_kept_in_the_store_for_each_cell(laboratory: Laboratory, cel
     assert set(kept) == {f"{method}-{arm}" for method in ("ted", "ted_nonlinear") for arm in ARMS}
     assert kept["ted-plain"]["teacher.first.weight"].shape == (2, 48, 48)
     assert kept["ted-plain"]["student.first.weight"].shape == (2, 32, 48)
-    assert kept["ted_nonlinear-cod"]["student.second.weight"].shape == (1, 8, 8)
+    assert kept["ted_nonlinear-cod"]["student.second.weight"].shape == (1, 32, 8)
     for one, other in itertools.combinations(ARMS, 2):
         first, second = kept[f"ted-{one}"], kept[f"ted-{other}"]
         assert not any(torch.equal(first[name], second[name]) for name in first)

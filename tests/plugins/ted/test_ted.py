@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -110,7 +111,7 @@ class PaperFilter(nn.Module):
         super().__init__()
         self.filter: nn.Module = nn.Linear(inputs, width)
         if kind == "nonlinear":
-            self.filter = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+            self.filter = nn.Sequential(nn.Linear(inputs, inputs), nn.GELU(), nn.Linear(inputs, width))
         self.pooler, self.head = nn.Linear(width, width), nn.Linear(width, 3)
 
     def logits(self, states: Tensor) -> Tensor:
@@ -302,6 +303,8 @@ def test_layers() -> None:
     assert mapped_layers(TEDOptions(layers=[(6, 11), (0, 0)]), teacher, student) == [(6, 11), (0, 0)]
     with pytest.raises(CodrunError, match=r"\[7, 12\].*student has layers 0 to 6"):
         mapped_layers(TEDOptions(layers=[(7, 12)]), teacher, student)
+    with pytest.raises(ValidationError, match="`interval` goes with `layers: uniform`"):
+        TEDOptions(layers=[(6, 11)], interval=2)
     with pytest.raises(CodrunError, match="empty"):
         mapped_layers(TEDOptions(layers=[]), teacher, student)
     needs = TED(TEDOptions(interval=3), BuildContext()).needs(teacher, student)
@@ -320,3 +323,6 @@ def test_positions_are_compared_only_without_a_pool() -> None:
 def test_width_is_the_teachers_unless_said() -> None:
     assert bound(Source()).student_filters.first.weight.shape == (2, 4, 6)
     assert bound(Source(), width=9).teacher_filters.first.weight.shape == (2, 6, 9)
+    nonlinear = bound(Source(), width=9, filter="nonlinear").student_filters
+    assert nonlinear.second is not None
+    assert (nonlinear.first.weight.shape, nonlinear.second.weight.shape) == ((2, 4, 4), (2, 4, 9))
