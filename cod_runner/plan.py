@@ -16,6 +16,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
 from cod_runner.run_folder import RunFolder
 from cod_runner.settings import run_path
+from cod_runner.spending import Spending
 from cod_runner.signal_size import SignalSize, signal_size
 
 CHARACTERS_A_TEXT = 200.0
@@ -72,22 +73,29 @@ def _told(estimate: CallEstimate) -> str:
 
 
 def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
-    """Plan a run without reading data or models, within about a second."""
+    """Plan a run without reading data or models, within about a second.
+
+    Raises :class:`SettingError` for a budget that the run itself would refuse.
+    """
     recipe = loaded.recipe
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
     rows = RunFolder(folder).finished_rows()
     search = recipe.counterfactuals if "cod" in recipe.arms else None
     originals = len(recipe.seeds) * max(recipe.k) // 2
-    estimates = [
-        registry.estimate("generator", use.use, use.options, originals, CHARACTERS_A_TEXT)
-        for use in (search.generators if search else ())
-    ]
+    calls = []
+    for use in search.generators if search else ():
+        estimate = registry.estimate("generator", use.use, use.options, originals, CHARACTERS_A_TEXT)
+        if search and estimate is not None:
+            budget = search.budget
+            priced = estimate.usd_high is not None
+            Spending(budget.calls, budget.tokens, budget.usd).require_a_bound(estimate.model, priced)
+            calls.append(estimate)
     return Plan(
         name=recipe.name,
         folder=str(folder),
         cells=cells,
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
-        calls=[estimate for estimate in estimates if estimate is not None],
+        calls=calls,
     )

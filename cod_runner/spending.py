@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from cod_runner.errors import ProviderError, RecipeError
+from cod_runner.errors import ProviderError, SettingError, standing_at
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,15 @@ class Spending:
         self._resumed: set[str] = set()
 
     def require_a_bound(self, model: str, priced: bool) -> None:
-        """Raise :class:`RecipeError` if only USD are bounded and nobody knows what ``model`` costs."""
+        """Raise :class:`SettingError` if only USD are bounded and nobody knows what ``model`` costs."""
         if self._limit_usd is not None and not priced and self._limit_calls is None and self._limit_tokens is None:
-            raise RecipeError(
-                f"counterfactuals.budget bounds USD alone, but the price of `{model}` is unknown; "
-                "bound `calls` or `tokens` too"
-            )
+            with standing_at("counterfactuals"):
+                raise SettingError(
+                    f"counterfactuals.budget bounds USD alone, but the price of `{model}` is unknown; "
+                    "bound `calls` or `tokens` too",
+                    "budget",
+                    "usd",
+                )
 
     def resume(self, source: str, calls: int, tokens: int, usd: float, unpriced_calls: int = 0) -> None:
         """Count what this run spent before it was resumed, once for each ``source`` (a ledger's path, say)."""

@@ -255,3 +255,22 @@ def test_two_runs_at_once_on_one_ledger_ask_each_question_once(folder: Path) -> 
     pairs = [json.loads(text[text.index("[\n") :]) for text in shown]
     assert pairs[0] == pairs[1]
     assert len(pairs[0]) == len(server.calls) == PAIRS
+
+
+def test_usd_alone_cannot_bound_a_model_without_a_price_and_plan_says_so_as_the_run_does(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = folder / "unpriced.yaml"
+    recipe.write_text(RECIPE.replace("methods:", "  budget:\n    usd: 1.0\nmethods:"))
+    line = recipe.read_text().splitlines().index("    usd: 1.0") + 1
+    for command in (["plan", "unpriced.yaml"], ["cfes", "unpriced.yaml", "--offline", "--quiet"]):
+        assert call(command) == 2
+        told = capfd.readouterr().err.strip().splitlines()[-1]
+        assert told == (
+            f"unpriced.yaml:{line}:10: counterfactuals.budget bounds USD alone, but the price of `openai/local` is "
+            "unknown; bound `calls` or `tokens` too"
+        )
+    assert call(["plan", "unpriced.yaml", "--set", "counterfactuals.budget.calls=9"]) == 0
+    assert "price unknown" in " ".join(capfd.readouterr().out.split())
+    assert call(["plan", "unpriced.yaml", "--set", "counterfactuals.generators.0={use: litellm, model: gpt-4o}"]) == 0
+    assert "gpt-4o: 16 to 48 calls" in " ".join(capfd.readouterr().out.split())
