@@ -19,7 +19,8 @@ from cod_runner.plan import plan_of
 from cod_runner.recipe import load_recipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.report.published import PublishedNumber, read_published
+from cod_runner.report.published import PublishedNumber, compare_published, read_published
+from cod_runner.report.rows import read_run
 from cod_runner.testing.llm_server import Call, LLMServer
 from cod_runner.testing.tiny_models import tiny_deberta
 
@@ -204,6 +205,23 @@ def test_each_data_set_has_its_prompt_and_one_description(resolved: Any, name: s
     # one description a data set: answers of the model are then paid for once, whichever table asks first
     assert recipe.describe == resolved(f"main_{recipe.dataset.use}").describe
     assert recipe.name == name
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_run_is_set_beside_the_numbers_of_its_table(registry: Registry, name: str, tmp_path: Path) -> None:
+    loaded = load_recipe(PAPER / f"{name}.yaml", registry)
+    (tmp_path / "recipe.yaml").write_text(loaded.to_yaml())
+    cells = [vars(cell) | {"accuracy": 0.5} for cell in cells_of(loaded.recipe, registry)]
+    (tmp_path / "cells.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells))
+    found = compare_published(read_run(tmp_path), PUBLISHED)
+    methods = {method for method in loaded.recipe.methods if method in ("kd", "lwd")}
+    assert len(found.lines) == len(methods) * 2 * 6
+    assert {line.published.dataset for line in found.lines} <= {loaded.recipe.dataset.use}
+    assert all(line.ours.n == 5 for line in found.lines)
+    assert len(found.gains) == len(methods) * 6
+    notes = " ".join(found.notes)
+    assert ("Other models" in notes) == name.startswith(("xsmall", "qwen"))
+    assert ("has no such cell" in notes) == name.startswith("ted"), "the poster has no table of TED"
 
 
 OPPOSITES = [("great", "awful"), ("funny", "boring"), ("lovely", "terrible"), ("good", "bad")]
