@@ -16,8 +16,8 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
 from cod_runner.run_folder import RunFolder
 from cod_runner.settings import run_path
-from cod_runner.spending import Spending
 from cod_runner.signal_size import SignalSize, signal_size
+from cod_runner.spending import Spending
 
 CHARACTERS_A_TEXT = 200.0
 """Assumed where the data has not been read: calls are priced before anything is downloaded."""

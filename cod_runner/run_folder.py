@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import subprocess
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -66,6 +67,15 @@ class RunFolder:
             finally:
                 LOG.removeHandler(handler)
                 handler.close()
+
+    @property
+    def identifier(self) -> str:
+        """A random name under which this run's spending is counted: the same in every call on this folder, wherever
+        the folder is moved, and a new one where the folder was deleted. Ask inside :meth:`opened`."""
+        path = self.path / ".id"
+        if not path.exists():
+            write_whole(path, uuid.uuid4().hex)
+        return path.read_text(encoding="utf-8").strip()
 
     def begin(self, loaded: LoadedRecipe, cell_keys: list[str]) -> RunRecord:
         """Keep the resolved recipe, and take up the record of an earlier call, if there was one."""

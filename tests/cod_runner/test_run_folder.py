@@ -36,3 +36,14 @@ def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
         RunFolder(tmp_path / "run").opened(),
     ):
         raise AssertionError("the folder was opened twice")
+
+
+def test_a_run_keeps_its_identifier_where_the_folder_goes_and_loses_it_with_the_folder(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run").opened() as folder:
+        first = folder.identifier
+        assert first == folder.identifier
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    with RunFolder(moved).opened() as folder:
+        assert folder.identifier == first
+    with RunFolder(tmp_path / "run").opened() as folder:
+        assert folder.identifier != first
