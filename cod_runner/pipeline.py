@@ -35,7 +35,7 @@ from cod_runner.report import QualityRow, Report, RunRecord, current_rows, json_
 from cod_runner.run_folder import RunFolder
 from cod_runner.settings import RunSettings, run_path
 from cod_runner.store import Store
-from cod_runner.student import CellTask, train_cell_in_worker
+from cod_runner.student import CellTask, CellWork
 from cod_runner.teacher import TeacherSource, finetuned
 from cod_runner.trackers import attach_trackers
 
@@ -190,7 +190,7 @@ def train_students(
     jobs = settings.jobs or default_jobs(source.device)
     with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
         step(0, len(tasks))
-        for done, row in enumerate(executor.map(train_cell_in_worker, tasks, jobs), start=1):
+        for done, row in enumerate(executor.map(CellWork(registry), tasks, jobs), start=1):
             folder.append_row(row)
             registry.hook.codrun_cell_finished(row=row)
             step(done, len(tasks))

@@ -32,7 +32,10 @@ ENTRY_POINT_GROUP = "codrun"
 
 
 class Hooks:
-    """Every hook a plugin may implement. All are optional; the entry point names a module or an object."""
+    """Every hook a plugin may implement. All are optional; the entry point names a module or an object.
+
+    All but ``codrun_step`` are called in the run's own process, on the one object that the tracker's ``build`` made.
+    """
 
     @hookspec
     def codrun_components(self) -> Iterable[Component]:
@@ -53,7 +56,12 @@ class Hooks:
 
     @hookspec
     def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
-        """Losses per term, at every logged step of a cell's training."""
+        """Losses per term, at every logged step of a cell's training.
+
+        Called where the cell trains: with ``--jobs 1`` on the same object as the other hooks; with more, on a tracker
+        that the worker process built for itself, which gets no other hook and shares nothing with the run's own but
+        what it writes to disk.
+        """
 
     @hookspec
     def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,30 @@ class CellTask:
         return self.teacher.recipe
 
 
-_worker_registry: Registry | None = None
+class CellWork:
+    """Trains cells with a run's own registry, so that its trackers see every step. A copy that is unpickled in
+    another process works with that process's registry, and with trackers of its own."""
+
+    def __init__(self, registry: Registry, *, observed: bool = True) -> None:
+        self._registry = registry
+        self._observed = observed
+        """Whether the recipe's trackers are attached."""
+
+    def __call__(self, task: CellTask) -> dict[str, Any]:
+        if not self._observed:
+            attach_trackers(task.recipe, self._registry)
+            self._observed = True
+        return train_cell(task, self._registry)
+
+    def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
+        return _work_of_this_process, ()
 
 
-def train_cell_in_worker(task: CellTask) -> dict[str, Any]:
-    """``train_cell`` in a process of its own, whose registry is discovered once."""
-    global _worker_registry
-    if _worker_registry is None:
-        logging.getLogger("codrun").addHandler(logging.NullHandler())
-        _worker_registry = Registry.discover()
-        attach_trackers(task.recipe, _worker_registry)
-    return train_cell(task, _worker_registry)
+@functools.cache
+def _work_of_this_process() -> CellWork:
+    """One for all cells that a worker trains: plugins are discovered, and trackers built, once."""
+    logging.getLogger("codrun").addHandler(logging.NullHandler())
+    return CellWork(Registry.discover(), observed=False)
 
 
 def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
