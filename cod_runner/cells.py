@@ -96,8 +96,10 @@ def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any
     return identity
 
 
-def control_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
+def control_identity(recipe: Recipe, registry: Registry) -> dict[str, Any] | None:
     """What decides the copies of the arm ``control``, apart from the teacher."""
+    if recipe.control is None:
+        return None
     return {"generator": _identity(registry, "generator", recipe.control)}
 
 

@@ -67,7 +67,7 @@ def load_experiment(
                 layers.update(loss.needs(teacher.shape, student.shape).teacher)
                 refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
     makers = recipe.counterfactuals.generators if "cod" in recipe.arms and recipe.counterfactuals else []
-    copiers = [recipe.control] if "control" in recipe.arms else []
+    copiers = [recipe.control] if "control" in recipe.arms and recipe.control else []
     generators, control = (
         _generators(uses, recipe, registry, store, settings, corpus, spending, progress) for uses in (makers, copiers)
     )

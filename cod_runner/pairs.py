@@ -133,7 +133,7 @@ def copies_of(
 ) -> FoundPairs:
     """Perturbed copies that the teacher reads as their originals, for the cells of the arm ``control``."""
     largest = _largest_k(cells, "control")
-    if not largest:
+    if not largest or recipe.control is None:
         return FoundPairs()
     settings = Counterfactuals(generators=[recipe.control])
     search = _search(

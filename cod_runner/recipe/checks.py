@@ -113,7 +113,7 @@ def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
 
 
 def _pairs(tree: Mapping) -> Iterator[Fault]:
-    """The arm ``cod`` needs counterfactuals; it and ``control`` need batches that hold whole pairs."""
+    """What an arm of pairs needs: something that makes the other halves, and batches that hold whole pairs."""
     paired = [name for name in _arms(tree) if name in PAIRED]
     if not paired:
         return
@@ -125,6 +125,9 @@ def _pairs(tree: Mapping) -> Iterator[Fault]:
     ):
         node = next((item for item in _items(tree, "arms") if text_of(item) == "cod"), tree)
         yield node.mark.fault("the arm `cod` needs `counterfactuals`; write them, or `arms: [plain]`")
+    if "control" in paired and tree.get("control") is None:
+        node = next(item for item in _items(tree, "arms") if text_of(item) == "control")
+        yield node.mark.fault("the arm `control` needs `control`, what makes its copies: `control: word_dropout`")
     batch = at(tree, ("train", "batch_size"))
     size = _whole_number(batch)
     if batch is not None and size is not None and size > 0 and size % 2:

@@ -171,9 +171,7 @@ class Recipe(Section):
     expect: list[Expectation] = Field(
         default_factory=list, description="what a regression run must show; a miss ends with exit code 3"
     )
-    control: Use = Field(
-        Use(use="word_dropout"), description="the generator that makes the copies of the arm `control`"
-    )
+    control: Use | None = Field(None, description="needed for the arm `control`: the generator of its copies")
     executor: Use = Field(Use(use="processes"), description="where cells run")
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
 

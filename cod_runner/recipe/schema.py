@@ -106,7 +106,8 @@ def _refer(grammar: Schema, definitions: dict[str, Schema], pattern: tuple[str, 
             holder, key = node["properties"], step
         node = holder[key]
     described = {"description": node["description"]} if "description" in node else {}
-    holder[key] = {"$ref": f"{_REFERENCE}{kind}", **described}
+    referred = {"$ref": f"{_REFERENCE}{kind}", **described}
+    holder[key] = _or_null(referred) if {"type": "null"} in node.get("anyOf", ()) else referred
 
 
 def _followed(node: Schema, definitions: dict[str, Schema]) -> Schema:

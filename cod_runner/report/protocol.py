@@ -44,7 +44,7 @@ def protocol(recipe: Recipe) -> list[Setting]:
                 f"{makers}; {verdict}; flipped from the {made.base_label}'s label; on failure {made.on_failure}",
             )
         )
-    if "control" in recipe.arms:
+    if "control" in recipe.arms and recipe.control is not None:
         copier = component_in_words(recipe.control)
         settings.append(Setting("control", f"{copier}; each copy verified not to flip the teacher"))
     select = {

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -129,18 +128,6 @@ def test_an_expectation_of_a_profile_may_speak_of_what_the_profile_adds(
     assert faults(text.replace("k: 4,", "k: 5,")) == [
         "recipe.yaml:12:71: the recipe has no k of 5; there are: 4, 8, 16"
     ]
-
-
-def test_a_small_recipe_loads_in_a_blink(recipe: str, load: Load, registry: Registry) -> None:
-    load(recipe + "profiles: {a: {k: [4]}, b: {k: [8]}}\n")
-    best = min(_seconds(lambda: load_recipe(Path("recipe.yaml"), registry)) for _ in range(5))
-    assert best < 0.05
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = perf_counter()
-    work()
-    return perf_counter() - started
 
 
 def test_loading_imports_nothing_heavy() -> None:
