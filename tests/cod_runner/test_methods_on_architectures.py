@@ -120,6 +120,7 @@ class Laboratory:
             },
             "student": {"use": "transformers", "model": "./small"},
             "counterfactuals": {"generators": [{"use": "precomputed", "path": "pairs.csv"}, "lexicon"]},
+            "control": "word_dropout",
             "methods": {method: METHODS[method] for method in methods},
             "arms": list(arms),
             "train": {"steps": 3, "lr": 1.0e-3, "precision": "fp32"},
