@@ -16,11 +16,13 @@ from cod_runner.counterfactuals.show import safe
 
 def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
     """Print :meth:`Ledger.rows` as a table; texts are shown as they are, never obeyed as markup or control codes."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("when (UTC)", "model", "sample", "tokens", "USD"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("sample", "tokens", "USD") else "left")
-    table.add_column("asked about", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("answer", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
+    table.add_column("day (UTC)", no_wrap=True, min_width=10)
+    table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=max(12, console.width // 4))
+    for name, width in (("tokens", 6), ("USD", 7)):
+        table.add_column(name, no_wrap=True, justify="right", min_width=width)
+    for name in ("asked about", "answer"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8, ratio=1)
     calls, tokens, usd, unpriced = 0, 0, 0.0, 0
     for row in rows:
         calls += 1
@@ -28,9 +30,8 @@ def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
         usd += row["usd"] or 0.0
         unpriced += row["usd"] is None
         table.add_row(
-            datetime.fromisoformat(row["created"]).strftime("%Y-%m-%d %H:%M"),
+            datetime.fromisoformat(row["created"]).strftime("%Y-%m-%d"),
             Text(safe(row["model"])),
-            str(row["sample"]),
             str(row["tokens_in"] + row["tokens_out"]),
             "unknown" if row["usd"] is None else f"{row['usd']:.4f}",
             Text(safe(_one_line(_asked_about(row)))),
