@@ -206,3 +206,19 @@ def test_methods_share_a_training_set() -> None:
     assert set(sets) == {("plain", 6, 0), ("plain", 6, 1), ("cod", 6, 0), ("cod", 6, 1)}
     assert all(len(each.rows) == 6 for each in sets.values())
     assert sets["plain", 6, 0].pair_yield == 1.0
+
+
+def test_the_control_takes_the_originals_of_cod_with_copies_instead() -> None:
+    examples = pool(60)
+    copies = {
+        one.id: MadePair(one, Example(f"{one.id}~copy", f"{one.input} less a word", one.label)) for one in examples
+    }
+    originals = {0: originals_in_order(examples, 3, 0)}
+    cells = [MadeCell(arm, 12, 0) for arm in ("cod", "control")]
+    sets = training_sets(cells, originals, {"cod": pairs(examples), "control": copies})
+    cod, control = sets["cod", 12, 0], sets["control", 12, 0]
+    assert ids(cod.rows)[::2] == ids(control.rows)[::2]
+    assert not any(row.is_counterfactual for row in control.rows)
+    assert all(control.rows[place].partner == control.rows[place + 1].id for place in range(0, 12, 2))
+    assert all(first.label == second.label for first, second in zip(control.rows[::2], control.rows[1::2], strict=True))
+    assert control.pair_yield == 1.0

@@ -305,3 +305,14 @@ def test_vectors_are_searched_as_texts_are(tmp_path: Path) -> None:
     assert pair.changed.input == (-2.0, -1.0)
     again = search(tmp_path, ("g", Mirror())).search([row])
     assert again == [finder.outcomes["v"]]
+
+
+def test_turned_round_it_finds_copies_that_keep_their_reading_and_their_gold_label(tmp_path: Path) -> None:
+    generator = Scripted({"a good film": [["a bad film"], ["good film"]]}, rounds=2)
+    finder = replace(search(tmp_path, ("g", generator)), flip=False)
+    misread = example("a good film", label=0, name="row 7")  # gold says 0, the teacher reads it as 1
+    pairs = finder.walk([[misread]], 1)
+    assert pairs["row 7"].changed == Example("row 7~copy", "good film", 0)
+    outcome = finder.outcomes["row 7"]
+    assert [(one.input, one.reason) for one in outcome.attempts] == [("a bad film", "flipped"), ("good film", None)]
+    assert (outcome.from_label, outcome.target, outcome.label, outcome.verified) == (1, 1, 1, True)

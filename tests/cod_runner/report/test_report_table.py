@@ -145,3 +145,18 @@ def test_the_sentence_counts_losses_too(rows: list[CellRow]) -> None:
 def test_a_smaller_kl_is_a_better_outcome(rows: list[CellRow]) -> None:
     outcomes = {(gain.method, gain.k): gain.outcome for gain in paired_gains(rows, "kl")}
     assert outcomes == {("kd", 8): "better", ("kd", 16): "worse", ("hard", 8): "equal"}
+
+
+def test_the_control_stands_between_plain_and_cod_and_has_gains_of_its_own(
+    rows: list[CellRow], make_row: Callable[..., CellRow]
+) -> None:
+    control = [make_row("kd", "control", 8, seed, accuracy) for seed, accuracy in enumerate((0.99, 0.64, 0.63))]
+    table = result_table([*rows, *control], None, methods=["kd"], arms=["plain", "cod", "control"])
+    assert [row.label for row in table.rows] == ["kd", "+control", "+CoD"]
+    assert cell(table, "kd", "cod", 8).better and not cell(table, "kd", "control", 8).better
+    assert any(note.startswith("+control: half of the examples are copies") for note in table.footnotes)
+    [gain] = paired_gains([*rows, *control], "accuracy", "control")
+    assert (gain.method, gain.k, gain.over) == ("kd", 8, "control")
+    assert gain.pairs.summary.mean == pytest.approx((0.63 - 0.99 + 0.66 - 0.64 + 0.69 - 0.63) / 3)
+    assert "+CoD is better than +control in 0, equal in 0 and worse in 1 of 1" in gains_in_words([gain])
+    assert paired_gains(rows, "accuracy", "control") == []
