@@ -125,7 +125,7 @@ def plain_set(order: Sequence[Sequence[Example]], k: int) -> list[Example]:
     each = originals_per_class(k, len(order), "plain")
     short = next((label for label, rows in enumerate(order) if len(rows) < each), None)
     if short is not None:
-        raise DataError(f"k={k} needs {each:,} originals of each class; class {short} has {len(order[short]):,}")
+        raise DataError(f"k={k} needs {each:,} originals of each class; class {short} has {len(order[short]):,}", "k")
     return list(chain.from_iterable(zip(*(rows[:each] for rows in order), strict=True)))
 
 
@@ -161,7 +161,8 @@ def paired_set(
             raise DataError(
                 f"k={k} needs {each:,} originals of class {label} with a counterfactual or a copy; "
                 f"{len(walk.pairs):,} of its {len(rows):,} rows have one. Take a smaller k, another generator, or "
-                "`on_failure: drop`"
+                "`on_failure: drop`",
+                "k",
             )
     plain_count = originals_per_class(k, len(order), "plain")
     plain = {example.id for rows in order for example in rows[:plain_count]}

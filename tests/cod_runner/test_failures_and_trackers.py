@@ -48,7 +48,7 @@ class HalfHearted:
         pass
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        return [self._around(*request.input) for request in requests]  # type: ignore[misc]
+        return [self._around(*request.input) for request in requests]
 
     def _around(self, x: float, y: float) -> list[Proposal]:
         if cannot_be_flipped(x):
