@@ -9,6 +9,7 @@ import torch
 
 from cod_runner.api import Batch, Classifier, CodrunError, Encoded, Example
 from cod_runner.engine.seeds import derived_seed
+from cod_runner.engine.transfer import sent
 
 
 class TrainingBatches:
@@ -60,12 +61,10 @@ class TrainingBatches:
         inputs = self._classifier.collate([self.encoded[row] for row in rows])
         return Batch(
             ids=tuple(place),
-            labels=torch.tensor([example.label for example in examples]).to(self.device, non_blocking=True),
-            partner=torch.tensor([_place(example, place) for example in examples]).to(self.device, non_blocking=True),
-            is_counterfactual=torch.tensor([example.is_counterfactual for example in examples]).to(
-                self.device, non_blocking=True
-            ),
-            inputs={name: value.to(self.device, non_blocking=True) for name, value in inputs.items()},
+            labels=sent(torch.tensor([example.label for example in examples]), self.device),
+            partner=sent(torch.tensor([_place(example, place) for example in examples]), self.device),
+            is_counterfactual=sent(torch.tensor([example.is_counterfactual for example in examples]), self.device),
+            inputs={name: sent(value, self.device) for name, value in inputs.items()},
         )
 
     def shuffled(self, number: int, seed: int, *purpose: str) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cod_runner.api import Classifier, Input
 from cod_runner.engine.precision import autocast, resolve_precision
+from cod_runner.engine.transfer import sent
 
 EVALUATION_BATCH = 32
 
@@ -32,7 +33,7 @@ def predict(
     parts = []
     for start in range(0, len(order), batch_size):
         rows = [encoded[position] for position in order[start : start + batch_size]]
-        batch = {name: value.to(device) for name, value in classifier.collate(rows).items()}
+        batch = {name: sent(value, device) for name, value in classifier.collate(rows).items()}
         with autocast(resolve_precision(precision, device), device):
             parts.append(classifier(batch).logits.float())
         progress(min(start + batch_size, len(order)), len(order))

@@ -17,6 +17,7 @@ from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.cores import cores
 from cod_runner.engine.rows import Row, unpadded
 from cod_runner.engine.threads import threads
+from cod_runner.engine.transfer import sent
 
 Batch = TypeVar("Batch")
 Answer = TypeVar("Answer")
@@ -56,7 +57,7 @@ def each_row(
         positions, rows = batch
         torch.set_num_threads(1)  # holds for the thread that calls it
         with torch.no_grad():
-            padded = {name: value.to(device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
+            padded = {name: sent(value, device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
             outputs = classifier(padded, hidden=layers)
         real = rows[: len(positions)]
         return list(zip(positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cod_runner.api import Outputs
+from cod_runner.engine.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ def padded(rows: Sequence[Row], layers: Sequence[int]) -> Outputs:
 def moved(outputs: Outputs, device: str) -> Outputs:
     """The same on another device, without waiting for it."""
     return Outputs(
-        outputs.logits.to(device, non_blocking=True),
-        {layer: states.to(device, non_blocking=True) for layer, states in outputs.hidden.items()},
-        None if outputs.mask is None else outputs.mask.to(device, non_blocking=True),
-        None if outputs.pooled_at is None else outputs.pooled_at.to(device, non_blocking=True),
+        sent(outputs.logits, device),
+        {layer: sent(states, device) for layer, states in outputs.hidden.items()},
+        None if outputs.mask is None else sent(outputs.mask, device),
+        None if outputs.pooled_at is None else sent(outputs.pooled_at, device),
     )
 
 

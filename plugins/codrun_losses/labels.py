@@ -63,4 +63,5 @@ class RandomSoft(LogitLoss):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """``[batch]``."""
         wanted = torch.stack([self.drawn(example, student.logits.shape[-1]) for example in batch.ids])
-        return -(wanted.to(student.logits.device) * functional.log_softmax(student.logits, -1)).sum(-1)
+        wanted = wanted.to(student.logits.device, non_blocking=True)
+        return -(wanted * functional.log_softmax(student.logits, -1)).sum(-1)

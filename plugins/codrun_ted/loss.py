@@ -62,7 +62,7 @@ class TED(nn.Module):
         teacher_states, student_states, row_of = self._read_once(binding)
 
         def objective(batch: Batch) -> Tensor:
-            rows = torch.tensor([row_of[name] for name in batch.ids], device=teacher_states.device)
+            rows = torch.tensor([row_of[name] for name in batch.ids]).to(teacher_states.device, non_blocking=True)
             theirs = task_loss(self.teacher_filters, teacher_heads, teacher_states[:, rows], batch.labels)
             ours = task_loss(self.student_filters, student_heads, student_states[:, rows], batch.labels)
             return theirs + ours  # the two share no parameter, so each side trains as if alone
@@ -89,11 +89,11 @@ class TED(nn.Module):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """Stage 2: ``[batch]``, mean over filters, real tokens and filter width."""
         pool = _POOLS[self.options.pool]
-        ours, rows = pool(self.student_filters, student, [layer for layer, _ in self.pairs])
+        ours, real = pool(self.student_filters, student, [layer for layer, _ in self.pairs])
         theirs, _ = pool(self.teacher_filters, teacher, [layer for _, layer in self.pairs])
         if ours.shape != theirs.shape:
             raise CodrunError("ted met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`")
-        return _mean_by_row((ours - theirs).square().mean((0, 2)), rows, len(batch.ids))
+        return _mean_of_real((ours - theirs).square().mean((0, 3))[..., None], real)[:, 0]
 
 
 def _at_head(outputs: Outputs, layers: list[int]) -> Tensor:
@@ -105,35 +105,34 @@ def _at_head(outputs: Outputs, layers: list[int]) -> Tensor:
 
 
 _Pool = Callable[[Filters, Outputs, list[int]], tuple[Tensor, Tensor]]
+"""What the filters let through, ``[layers, batch, vectors, width]``, and which of a text's vectors are real.
+
+Padding is filtered too and left out afterwards: to pick real tokens, a GPU would have to be asked how many there are.
+"""
 
 
 def _every_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
-    """Filtered states ``[layers, real tokens, width]``, row after row wherever padding stands, and each one's row."""
     states = torch.stack([outputs.hidden[layer] for layer in layers])
-    mask = torch.ones(states.shape[1:3], dtype=torch.bool, device=states.device)
-    if outputs.mask is not None:
-        mask = outputs.mask.bool()
-    return filters(states[:, mask]), mask.nonzero()[:, 0]
+    filtered = filters(states.flatten(1, 2)).unflatten(1, states.shape[1:3])
+    if outputs.mask is None:
+        return filtered, torch.ones(states.shape[1:3], dtype=torch.bool, device=states.device)
+    return filtered, outputs.mask.bool()
 
 
 def _mean_of_tokens(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
-    """The mean of what the filter lets through: ``[layers, batch, width]``."""
-    filtered, rows = _every_token(filters, outputs, layers)
-    batch = len(outputs.logits)
-    sums = filtered.new_zeros(len(layers), batch, filtered.shape[-1]).index_add(1, rows, filtered)
-    means = sums / torch.bincount(rows, minlength=batch).clamp(min=1)[:, None]
-    return means, torch.arange(batch, device=rows.device)
+    """The mean of what the filter lets through, one vector a text."""
+    filtered, real = _every_token(filters, outputs, layers)
+    return _mean_of_real(filtered, real)[:, :, None], real.new_ones(len(real), 1)
 
 
 def _head_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
-    states = _at_head(outputs, layers)
-    return filters(states), torch.arange(states.shape[1], device=states.device)
+    filtered = filters(_at_head(outputs, layers))[:, :, None]
+    return filtered, torch.ones(filtered.shape[1:3], dtype=torch.bool, device=filtered.device)
 
 
 _POOLS: dict[str, _Pool] = {"none": _every_token, "mean": _mean_of_tokens, "cls": _head_token}
 
 
-def _mean_by_row(values: Tensor, rows: Tensor, batch: int) -> Tensor:
-    """Mean of ``values [n]`` over the entries of each row: ``[batch]``."""
-    sums = values.new_zeros(batch).index_add(0, rows, values)
-    return sums / torch.bincount(rows, minlength=batch).clamp(min=1)
+def _mean_of_real(values: Tensor, real: Tensor) -> Tensor:
+    """Mean over a text's real vectors: ``[..., batch, vectors, width]`` to ``[..., batch, width]``."""
+    return values.masked_fill(~real[..., None], 0.0).sum(-2) / real.sum(-1, keepdim=True).clamp(min=1)

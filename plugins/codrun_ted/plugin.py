@@ -46,4 +46,5 @@ def codrun_components() -> Iterator[Component]:
         build="codrun_ted.loss:TED",
         summary="task-aware layer-wise distillation through trained filters",
         needs="codrun_ted.layers:of_ted",
+        version=2,
     )
