@@ -120,16 +120,15 @@ def test_a_fault_of_a_model_or_a_loss_points_at_its_option(
     assert fault(old, new).startswith(wanted)
 
 
-def test_a_value_from_a_flag_or_a_parent_is_named_there(fault: Callable[..., str]) -> None:
+def test_a_value_from_a_flag_is_named_with_it(fault: Callable[..., str]) -> None:
     assert fault("", "", rows(20, 20), "run", "--k", "512").startswith("--k: k=512 needs 256 originals")
     said = fault("", "", rows(20, 20), "run", "--set", "dataset.path=dota.csv")
     assert said.startswith("--set dataset.path=dota.csv: ")
-    Path("base.yaml").write_text(RECIPE.replace("data.csv", "dota.csv"))
-    Path("r.yaml").write_text("extends: base.yaml\nname: heir\n")
-    assert call(["run", "r.yaml"]) == 2
 
 
-def test_a_parents_line(fault: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_value_from_a_parent_points_at_the_parents_line(
+    fault: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     fault("path: data.csv", "path: dota.csv")
     Path("heir.yaml").write_text("extends: r.yaml\nname: heir\n")
     assert call(["run", "heir.yaml"]) == 2
