@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cod_runner.counterfactuals.quality import Quality
+from cod_runner.word_diff import shown_input, visible, word_diff
 
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
@@ -37,38 +38,31 @@ def show_pairs(
     console.print(table)
 
 
-def word_diff(original: str, changed: str) -> Text:
+def coloured_diff(original: str, changed: str) -> Text:
     """Removed words struck through in red, added ones in green; the brackets say it without colour."""
-    ours, theirs = _words(original), _words(changed)
-    bare_ours, bare_theirs = [word.strip() for word in ours], [word.strip() for word in theirs]
     text = Text()
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, bare_ours, bare_theirs, autojunk=False).get_opcodes():
-        removed, added = "".join(ours[a:b]), "".join(theirs[c:d])
-        if kind == "equal":
-            text.append(safe(added))
+    for piece in word_diff(original, changed):
+        words = visible(piece.text.strip())
+        if piece.kind == "same" or not words:
+            text.append(visible(piece.text))
             continue
-        text.append(_space_before(removed or added))
-        if removed.strip():
-            text.append(f"[-{safe(removed.strip())}-]", style="red strike")
-        if added.strip():
-            text.append(f"{{+{safe(added.strip())}+}}", style="green")
+        text.append(piece.text[: len(piece.text) - len(piece.text.lstrip())])
+        if piece.kind == "removed":
+            text.append(f"[-{words}-]", style="red strike")
+        else:
+            text.append(f"{{+{words}+}}", style="green")
     return text
 
 
-def safe(text: str) -> str:
-    """Text whose control and direction characters are shown instead of obeyed."""
-    return _UNSAFE.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
-
-
 def _pair(line: Mapping[str, Any], labels: Sequence[str]) -> Text:
-    shown = Text(f"{safe(str(line['source_id']))}  ", style="dim")
+    shown = Text(f"{visible(str(line['source_id']))}  ", style="dim")
     if line["counterfactual"] is None:
-        shown.append(safe(_cut(line["original"])), style="not dim")
+        shown.append(_cut(shown_input(line["original"])), style="not dim")
         return shown.append(f"\n  no counterfactual: {_reasons(line) or 'nothing proposed'}", style="not dim yellow")
     if isinstance(line["original"], str):
-        body = word_diff(_cut(line["original"]), _cut(line["counterfactual"]))
+        body = coloured_diff(_cut(line["original"]), _cut(line["counterfactual"]))
     else:
-        body = Text(f"{_vector(line['original'])} -> {_vector(line['counterfactual'])}")
+        body = Text(f"{shown_input(line['original'])} -> {shown_input(line['counterfactual'])}")
     return Text.assemble(shown, body, "\n  ", Text(_facts(line, labels), style="cyan"))
 
 
@@ -85,7 +79,7 @@ def _facts(line: Mapping[str, Any], labels: Sequence[str]) -> str:
         facts.append(f"${sum(costs):.4f}")
     if not line["verified"]:
         facts.append(f"NOT VERIFIED{f' ({_reasons(line)})' if line['reasons'] else ''}")
-    return safe(", ".join(facts))
+    return visible(", ".join(facts))
 
 
 def _reasons(line: Mapping[str, Any]) -> str:
@@ -99,21 +93,8 @@ def _reading(probabilities: Sequence[float] | None, labels: Sequence[str]) -> st
     return f"{labels[best]} {probabilities[best]:.2f}"
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text)
-
-
-def _space_before(text: str) -> str:
-    return text[: len(text) - len(text.lstrip())]
-
-
-def _cut(value: Any) -> str:
-    text = _vector(value) if isinstance(value, list | tuple) else str(value)
+def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} …"
-
-
-def _vector(numbers: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{number:.3g}" for number in numbers) + ")"
 
 
 def _counted(number: float | None, noun: str) -> str:

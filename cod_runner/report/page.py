@@ -16,7 +16,7 @@ import yaml
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
 from cod_runner.report.table import ARM_NAMES, ARM_ORDER, MISSING
 from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
-from cod_runner.report.word_diff import Piece, shown_input, word_diff
+from cod_runner.word_diff import Piece, shown_input, word_diff
 
 PAIRS_SHOWN = 12
 

@@ -12,7 +12,7 @@ from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words
 from cod_runner.report.rows import higher_is_better
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
-from cod_runner.report.word_diff import shown_input
+from cod_runner.word_diff import shown_input
 
 
 def show_report(console: Console, report: Report) -> None:

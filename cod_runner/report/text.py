@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import DECIMALS, MISSING, Gain, Table, TableCell, TableRow
-from cod_runner.report.word_diff import shown_input
+from cod_runner.word_diff import shown_input
 
 CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
 MINUS = "−"

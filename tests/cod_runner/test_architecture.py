@@ -15,8 +15,8 @@ PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
 
 BELOW = {
     "engine": {"api", "errors", "engine"},
-    "counterfactuals": {"api", "errors", "store", "recipe", "counterfactuals"},
-    "report": {"api", "errors", "store", "recipe", "report"},
+    "counterfactuals": {"api", "errors", "store", "recipe", "word_diff", "counterfactuals"},
+    "report": {"api", "errors", "store", "recipe", "word_diff", "report"},
     "recipe": {"api", "errors", "registry", "recipe"},
 }
 """What the modules of a package may import of the core."""

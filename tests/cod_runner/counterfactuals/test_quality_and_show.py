@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cod_runner.api import Attempt, Example
 from cod_runner.counterfactuals import PairOutcome, quality_table
-from cod_runner.counterfactuals.show import safe, show_pairs, word_diff
+from cod_runner.counterfactuals.show import coloured_diff, show_pairs
 
 LABELS = ("negative", "positive")
 
@@ -78,7 +78,7 @@ def test_nothing_searched_is_no_division_by_zero() -> None:
     ],
 )
 def test_the_diff_reads_without_colour(original: str, changed: str, wanted: str) -> None:
-    assert word_diff(original, changed).plain == wanted
+    assert coloured_diff(original, changed).plain == wanted
 
 
 def line(**changes: Any) -> dict[str, Any]:
@@ -113,7 +113,8 @@ def test_markup_control_and_direction_characters_are_shown_not_obeyed() -> None:
     assert "[bold]a[/bold]" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert safe("\u202e\x1b") == "\\x202e\\x1b"
+    assert "\\x1b[31mgood\\x07" in text
+    assert "\\x202efilm" in text
 
 
 def test_a_very_long_text_is_cut() -> None:

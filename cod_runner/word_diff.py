@@ -1,0 +1,81 @@
+"""Texts for the eye: what changed between two of them word by word, and no character that is obeyed when shown."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+_WORD = re.compile(r"\s*(?:\w+(?:['’]\w+)*|[^\w\s])|\s+$")
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Characters that move the cursor, colour a terminal, turn the direction of the text, are invisible, or are none."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of text that both sides share, or that only one of them has."""
+
+    kind: Literal["same", "removed", "added"]
+    text: str
+
+
+def word_diff(original: str, changed: str) -> list[Piece]:
+    """The pieces, in reading order, what was removed before what was added in its place.
+
+    Joining all but the added gives ``original``; all but the removed, ``changed``. White space before a word goes
+    with the word, and is shared where both sides have the same.
+    """
+    pieces: list[Piece] = []
+    for piece in _pieces(_WORD.findall(original), _WORD.findall(changed)):
+        if pieces and pieces[-1].kind == piece.kind == "same":
+            pieces[-1] = Piece("same", pieces[-1].text + piece.text)
+        elif piece.text:
+            pieces.append(piece)
+    return pieces
+
+
+def visible(text: str) -> str:
+    """Text whose control, direction and invisible characters are written out, as in ``\\x1b``."""
+    return _OBEYED.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
+
+
+def shown_input(value: Any) -> str:
+    """An input as :func:`visible` text: a vector's numbers rounded, nothing for None."""
+    if isinstance(value, list | tuple):
+        return "(" + ", ".join(f"{number:.3g}" for number in value) + ")"
+    return "" if value is None else visible(str(value))
+
+
+def _pieces(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
+    bare_ours, bare_theirs = [word.strip() for word in ours], [word.strip() for word in theirs]
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, bare_ours, bare_theirs, autojunk=False).get_opcodes():
+        if kind == "equal":
+            for mine, other in zip(ours[a:b], theirs[c:d], strict=True):
+                yield from _beside(mine, other)
+        else:
+            yield from _beside("".join(ours[a:b]), "".join(theirs[c:d]))
+
+
+def _beside(removed: str, added: str) -> Iterator[Piece]:
+    """Two texts that stand for each other, the white space and the words that they share set apart."""
+    space, other_space = _space_before(removed), _space_before(added)
+    if removed and added and space == other_space:
+        yield Piece("same", space)
+        removed, added = removed[len(space) :], added[len(space) :]
+    elif removed.strip() == added.strip():
+        yield Piece("removed", space)
+        yield Piece("added", other_space)
+        removed, added = removed.strip(), added.strip()
+    if removed == added:
+        yield Piece("same", removed)
+    else:
+        yield Piece("removed", removed)
+        yield Piece("added", added)
+
+
+def _space_before(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
