@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,10 +12,6 @@ from rich.text import Text
 from cod_runner.counterfactuals.quality import Quality
 from cod_runner.word_diff import shown_input, visible, word_diff
 
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_WORD = re.compile(r"\s*(?:\w+(?:['’]\w+)*|[^\w\s])|\s+$")
 LONGEST_SHOWN = 2_000
 """Characters of one text; what is longer is cut, with a sign."""
 

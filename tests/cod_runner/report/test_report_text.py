@@ -13,7 +13,6 @@ from cod_runner.report.protocol import component_in_words, protocol
 from cod_runner.report.rows import CellRow, RunRecord
 from cod_runner.report.terminal import show_report
 from cod_runner.report.text import csv_text, markdown, signed, spreadsheet_safe
-from cod_runner.report.word_diff import shown_input, word_diff
 
 
 @pytest.fixture
@@ -157,16 +156,3 @@ def test_one_arm_alone_promises_no_gain(
 ) -> None:
     text = markdown(build_report(recipe_with(arms=["plain"]), record, [row for row in rows if row.arm == "plain"]))
     assert "+CoD" not in text
-
-
-def test_word_diff_gives_both_sides_back() -> None:
-    pieces = word_diff("I liked the film, it's good.", "I disliked the film, it's not good.")
-    assert "".join(p.text for p in pieces if p.kind != "added") == "I liked the film, it's good."
-    assert "".join(p.text for p in pieces if p.kind != "removed") == "I disliked the film, it's not good."
-    assert [p.text for p in pieces if p.kind == "removed"] == ["liked"]
-    assert [p.text.strip() for p in pieces if p.kind == "added"] == ["disliked", "not"]
-
-
-def test_inputs_are_shown_without_control() -> None:
-    assert shown_input([0.123456, -2]) == "(0.123, -2)"
-    assert shown_input("a\x1b[31m\u202eb\n") == "a�[31m�b\n"
