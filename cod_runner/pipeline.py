@@ -238,7 +238,8 @@ def spent(spending: Spending) -> tuple[int, int, float | None]:
 def teacher_facts(recipe: Recipe, teacher: Classifier, experiment: Experiment, store: Store) -> dict[str, Any]:
     """The teacher's own accuracy on the evaluation split, the ceiling of the table."""
     rows = experiment.corpus.evaluation
-    logits = SignalStore(store.signals).reader(teacher.fingerprint).logits([row.input for row in rows])
+    signals = SignalStore(store.signals).reader(teacher.fingerprint, experiment.source.device)
+    logits = signals.logits([row.input for row in rows])
     right = logits.argmax(1) == torch.tensor([row.label for row in rows])
     return {
         "accuracy": float(right.double().mean()),

@@ -22,7 +22,7 @@ from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.training import WeightedTerm, train_student
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.store import Store, folder_written_whole
+from cod_runner.store import Store, content_key, folder_written_whole
 from cod_runner.teacher import TeacherSource
 from cod_runner.trackers import attach_trackers
 
@@ -82,7 +82,7 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
     torch.set_num_threads(1)
     started = time.monotonic()
     recipe, cell, device = task.recipe, task.cell, task.teacher.device
-    signals = SignalStore(Store(task.store).signals).reader(task.fingerprint)
+    signals = SignalStore(Store(task.store).signals).reader(task.fingerprint, device)
     student = build_student(task.teacher, registry, cell.seed)
     terms = [
         WeightedTerm(loss.use, build_loss(registry, task.teacher, loss.use, loss.options, cell.seed), loss.weight)
@@ -104,7 +104,7 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
         settings,
         seed=cell.seed,
         device=device,
-        cache_folder=Store(task.store).folder("losses") / cell.key,
+        cache_folder=Store(task.store).folder("losses") / fitted_key(task),
         on_step=lambda step, losses: registry.hook.codrun_step(
             cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
         ),
@@ -132,6 +132,20 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
         "train_seconds": round(trained - trained_from, 3),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def fitted_key(task: CellTask) -> str:
+    """Names what the losses of a cell fit before training: the cell, and what its recipe does not pin down, the
+    teacher's weights and the texts, which differ where a hub's branch has moved or a model was asked anew."""
+    return content_key(
+        {
+            "cell": task.cell.key,
+            "teacher": task.fingerprint,
+            "training": [[row.id, row.input, row.label] for row in task.training],
+            "device": torch.device(task.teacher.device).type,
+            "precision": resolve_precision(task.recipe.train.precision, task.teacher.device),
+        }
+    )
 
 
 def build_student(

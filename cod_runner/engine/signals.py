@@ -102,11 +102,12 @@ class SignalStore:
                 connection.commit()
         return len(missing)
 
-    def reader(self, fingerprint: str) -> TeacherSignals:
-        """A teacher's signals, for a process that does not hold the teacher: what a CPU computed, if it is there."""
+    def reader(self, fingerprint: str, device: str = "cpu") -> TeacherSignals:
+        """A teacher's signals as a device of this type computed them, for a process that does not hold the teacher."""
         with self._connected() as connection:
             found = connection.execute(
-                "select id, shape from teacher where fingerprint = ? order by device != 'cpu', id", (fingerprint,)
+                "select id, shape from teacher where fingerprint = ? and device = ?",
+                (fingerprint, torch.device(device).type),
             ).fetchone()
         if found is None:
             raise CodrunError(

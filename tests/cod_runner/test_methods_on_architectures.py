@@ -90,6 +90,8 @@ class Laboratory:
     folder: Path
     training: dict[str, dict[str, tuple[Example, ...]]] = field(default_factory=dict)
     """Training rows by run and cell."""
+    fitted: dict[str, set[Path]] = field(default_factory=dict)
+    """Files of filters that each run added to the store."""
 
     def __post_init__(self) -> None:
         with (self.folder / "rows.csv").open("w", newline="") as file:
@@ -130,7 +132,9 @@ class Laboratory:
         registry = Registry.discover()
         registry.attach("training sets", TrainingSets(self.training.setdefault(name, {})))
         loaded = load_recipe(path, registry, overrides=overrides)
+        before = set(Store().folder("losses").glob("*/*/filters.safetensors"))
         pipeline.run(loaded, registry, RunSettings(self.folder / name, jobs=1, device="cpu"), Progress(quiet=True))
+        self.fitted[name] = set(Store().folder("losses").glob("*/*/filters.safetensors")) - before
         rows = [json.loads(line) for line in (self.folder / name / "cells.jsonl").read_text().splitlines()]
         return {f"{row['method']}-{row['arm']}": row for row in rows}
 
@@ -253,19 +257,17 @@ def test_half_of_the_counterfactuals_came_from_the_file_and_half_from_the_lexico
 
 
 def test_filters_are_kept_in_the_store_for_each_cell(laboratory: Laboratory, cells: dict[str, dict[str, Any]]) -> None:
-    store = Store().folder("losses")
-    kept = {
-        cell: load_file(store / row["key"] / "ted" / "filters.safetensors")
-        for cell, row in cells.items()
-        if "ted" in row["losses"]
-    }
-    assert set(kept) == {f"{method}-{arm}" for method in ("ted", "ted_nonlinear") for arm in ARMS}
-    assert kept["ted-plain"]["teacher.first.weight"].shape == (2, 48, 48)
-    assert kept["ted-plain"]["student.first.weight"].shape == (2, 32, 48)
-    assert kept["ted_nonlinear-cod"]["student.second.weight"].shape == (1, 32, 8)
-    for one, other in itertools.combinations(ARMS, 2):
-        first, second = kept[f"ted-{one}"], kept[f"ted-{other}"]
-        assert not any(torch.equal(first[name], second[name]) for name in first)
+    kept = [load_file(path) for path in laboratory.fitted["all"]]
+    linear = [each for each in kept if "teacher.second.weight" not in each]
+    assert len(kept) == 2 * len(linear) == 2 * len(ARMS)
+    for each in linear:
+        assert each["teacher.first.weight"].shape == (2, 48, 48) and each["student.first.weight"].shape == (2, 32, 48)
+    for one, other in itertools.combinations(linear, 2):
+        assert not any(torch.equal(one[name], other[name]) for name in one)
+    laboratory.run("again", methods=["ted"], arms=ARMS)
+    assert not laboratory.fitted["again"], "found, not fitted"
+    for arm in ARMS:
+        assert laboratory.bytes("again", f"ted-{arm}") == laboratory.bytes("all", f"ted-{arm}")
 
 
 def test_training_with_the_vocabulary_cut_gives_the_same_student(

@@ -158,6 +158,23 @@ def test_what_a_gpu_said_is_not_taken_for_what_a_cpu_says(tmp_path: Path) -> Non
         connection.execute("update answer set logits = ?", (torch.full((2,), 7.0).numpy().tobytes(),))
     assert store.add(teacher, TEXTS, (), device="cpu") == len(set(TEXTS))
     assert (store.reader(teacher.fingerprint).logits(TEXTS) != 7.0).all()
+    assert (store.reader(teacher.fingerprint, "cuda:0").logits(TEXTS) == 7.0).all()
+
+
+def test_each_device_reads_what_it_computed_itself(tmp_path: Path) -> None:
+    """A GPU's run must not look for its texts among the fewer ones of an earlier run on the CPU."""
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS[:4], (), device="cpu")
+    with sqlite3.connect(tmp_path / "signals.sqlite") as connection:
+        connection.execute("update teacher set device = 'cuda'")
+    store.add(teacher, TEXTS[4:], (), device="cpu")
+    assert len(store.reader(teacher.fingerprint, "cuda").logits(TEXTS[:4])) == 4
+    assert len(store.reader(teacher.fingerprint, "cpu").logits(TEXTS[4:])) == len(TEXTS) - 4
+    with pytest.raises(CodrunError, match="lacks the teacher's word on"):
+        store.reader(teacher.fingerprint, "cuda").logits(TEXTS)
+    with pytest.raises(CodrunError, match="no signals of this teacher"):
+        store.reader(teacher.fingerprint, "mps")
 
 
 def test_what_is_lacking_or_damaged_is_said(tmp_path: Path) -> None:
