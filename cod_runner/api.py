@@ -35,6 +35,7 @@ from pydantic import (
 
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.ledger import Answer, Ledger, Question
+from cod_runner.quiet import quiet_transformers
 from cod_runner.spending import Reservation, Spending
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ __all__ = [
     "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape",
     "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request",
     "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut",
-    "WordVectors",
-    "hookimpl", "hookspec",
+    "WordVectors", "hookimpl", "hookspec", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
-from cod_runner.api import BuildContext, CodrunError
+from cod_runner.api import BuildContext, CodrunError, quiet_transformers
 from codrun_masked_lm.plugin import MaskedLmOptions
 
 ROWS, LENGTH_STEP = 16, 16
@@ -38,7 +37,7 @@ class Infiller:
     def __init__(self, options: MaskedLmOptions, context: BuildContext) -> None:
         self._samples = options.samples
         self._device = context.device
-        with _quiet():
+        with quiet_transformers():
             self._model, self._tokenizer = _read(options, context.offline)
         self._model.eval().to(self._device)
         self._longest = _longest(self._model.config, options.max_length)
@@ -128,19 +127,6 @@ def _longest(config: Any, wanted: int) -> int:
     """Most ids that a padded row may have; RoBERTa's positions begin two behind the first."""
     positions = getattr(config, "max_position_embeddings", None) or wanted + 2
     return min(wanted, max(LENGTH_STEP, (positions - 2) // LENGTH_STEP * LENGTH_STEP))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 @contextmanager

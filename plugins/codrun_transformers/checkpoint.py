@@ -14,9 +14,8 @@ import torch
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
-from cod_runner.api import BuildContext, CodrunError
+from cod_runner.api import BuildContext, CodrunError, quiet_transformers
 from codrun_transformers.identity import local_folder
 
 SECONDS_TO_ANSWER = 5.0
@@ -87,7 +86,7 @@ def read_checkpoint(
     _refuse_pickles(folder, name)
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with quiet(), torch.random.fork_rng():
+        with quiet_transformers(), torch.random.fork_rng():
             torch.manual_seed(seed)
             config = AutoConfig.from_pretrained(folder, **local)
             if config.is_encoder_decoder:
@@ -131,20 +130,6 @@ def _judged(model: Any, tokenizer: Any, own: tuple[str, ...], name: str, found: 
     head_is_there = not any(not key.startswith(backbone) for key in missing)
     head_classes = (next(iter(sizes.values()))[0] if sizes else model.config.num_labels) if head_is_there else None
     return Checkpoint(model, tokenizer, own, bool(missing or sizes), head_classes)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """transformers' reports of missing keys and its bars: codrun says what matters in its own words."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _refuse_pickles(folder: Path, name: str) -> None:

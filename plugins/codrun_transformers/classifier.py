@@ -15,10 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cod_runner.api import Attribution, CodrunError, Encoded, Input, ModelShape, Outputs, VocabularyCut
+from cod_runner.api import (
+    Attribution,
+    CodrunError,
+    Encoded,
+    Input,
+    ModelShape,
+    Outputs,
+    VocabularyCut,
+    quiet_transformers,
+)
 from codrun_transformers.architecture import blocks_of, longest_input, reads_last_token
 from codrun_transformers.attribution import word_attributions
-from codrun_transformers.checkpoint import quiet
 from codrun_transformers.edits import edit_distance, tokens
 from codrun_transformers.lora import merge_adapters
 from codrun_transformers.vocabulary_cut import cut_for
@@ -279,7 +287,7 @@ class TextClassifier(nn.Module):
         self.tokenizer.model_max_length = self.max_length  # what a pipeline with `truncation=True` cuts to
         # Only what the tokenizer was made with is written down, and a side that was set later is not among it.
         self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
-        with quiet():
+        with quiet_transformers():
             self.model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
             self.tokenizer.save_pretrained(folder)
         self.tokenizer.model_max_length = longest
