@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cod_runner.counterfactuals.show import safe
+from cod_runner.word_diff import visible
 
 
 def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -31,11 +31,11 @@ def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
         unpriced += row["usd"] is None
         table.add_row(
             datetime.fromisoformat(row["created"]).strftime("%Y-%m-%d"),
-            Text(safe(row["model"])),
+            Text(visible(row["model"])),
             str(row["tokens_in"] + row["tokens_out"]),
             "unknown" if row["usd"] is None else f"{row['usd']:.4f}",
-            Text(safe(_one_line(_asked_about(row)))),
-            Text(safe(_one_line(row["text"] or f"({row['finish'] or 'nothing'})"))),
+            Text(visible(_one_line(_asked_about(row)))),
+            Text(visible(_one_line(row["text"] or f"({row['finish'] or 'nothing'})"))),
         )
     if calls:
         console.print(table)
