@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
     "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape",
+    "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Measure", "Metric", "ModelShape",
     "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request",
     "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut",
     "WordVectors", "hookimpl", "hookspec", "quiet_transformers",
@@ -53,7 +53,7 @@ __all__ = [
 hookimpl = pluggy.HookimplMarker("codrun")
 hookspec = pluggy.HookspecMarker("codrun")
 
-Kind = Literal["dataset", "teacher", "student", "generator", "loss", "metric", "executor", "tracker"]
+Kind = Literal["dataset", "teacher", "student", "generator", "loss", "metric", "measure", "executor", "tracker"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Input: TypeAlias = str | tuple[float, ...]
@@ -527,6 +527,17 @@ class Metric(Protocol):
     higher_is_better: bool
 
     def __call__(self, predictions: Predictions) -> float: ...
+
+
+class Measure(Protocol):
+    """Kind ``measure``: a row of the quality table of the counterfactuals, for ``codrun cfes --measure``."""
+
+    title: str
+    """What the row is called, its unit or range included."""
+
+    def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
+        """One value for each (original, changed) pair, in order; None where there is nothing to measure."""
+        ...
 
 
 class Executor(Protocol):

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from cod_runner import __version__
-from cod_runner.api import Kind
+from cod_runner.api import BuildContext, Kind
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
 from cod_runner.ledger import Ledger
 from cod_runner.progress import Progress
@@ -282,22 +283,38 @@ def cfes(
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="show only so many pairs")] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            metavar="NAME=MODEL",
+            help="a further row of the quality table: similarity, fluency; may be repeated",
+        ),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Generate, or show, the counterfactuals: word diff, teacher's probabilities, reject reasons, quality table."""
+    from cod_runner.counterfactuals import measured
     from cod_runner.counterfactuals.show import show_pairs
+    from cod_runner.engine.precision import choose_device
+    from cod_runner.measures import build_measures
     from cod_runner.pipeline import find_counterfactuals
 
     loaded = _load(context, recipe, profile, overrides, k, seeds)
     settings = RunSettings(out=out, device=device, offline=offline)
+    progress = Progress(quiet=quiet)
+    given = BuildContext(device=choose_device(device), offline=offline, say=progress.warn)
+    measures = build_measures(measure or [], context.obj, given)
     with loaded.pointing():
-        found = find_counterfactuals(loaded, context.obj, settings, Progress(quiet=quiet))
+        found = find_counterfactuals(loaded, context.obj, settings, progress)
+    quality = [*found.quality, *measured(list(found.outcomes.values()), measures)]
     lines = found.lines[:sample] if sample else found.lines
     if as_json:
-        typer.echo(json.dumps(lines, indent=2, ensure_ascii=False))
+        shown = {"pairs": lines, "quality": [asdict(row) for row in quality]}
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        show_pairs(Console(), lines, found.labels, found.quality)
+        show_pairs(Console(), lines, found.labels, quality)
 
 
 @app.command()

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from cod_runner.api import Attempt, Example
+from cod_runner.api import Attempt, Example, Measure
 from cod_runner.counterfactuals.judgement import Reason, folded
 from cod_runner.counterfactuals.ledger import PairOutcome
+from cod_runner.errors import CodrunError
+
+NO_CANDIDATE = (Reason.EMPTY, Reason.REFUSAL, Reason.PREAMBLE_ONLY)
+"""What leaves nothing to judge in an answer."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
         share("yield (originals with a verified flip)", len(kept), len(outcomes)),
         share("flip rate of candidates the teacher read", sum(_flips(one) for one in read), len(read)),
         share("candidates refused unread", len(attempts) - len(read), len(attempts)),
+        share("answers that hold a candidate", sum(one.reason not in NO_CANDIDATE for one in attempts), len(attempts)),
         share("identical answers", sum(one.reason == Reason.IDENTICAL for one in attempts), len(attempts)),
         both("edits", lambda one: one.attempt.edits),
         both("minimality (edits / words)", minimality),
@@ -62,6 +67,20 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
         ]
         of_flipped = [same for same, outcome in zip(agreed, outcomes, strict=True) if outcome.verified]
         rows.append(Quality("teacher agrees with gold", _share(agreed), _share(of_flipped)))
+    return rows
+
+
+def measured(outcomes: Sequence[PairOutcome], measures: Sequence[Measure]) -> list[Quality]:
+    """A row for each of ``measures``, over the candidates that :func:`quality_table` takes; each is asked once."""
+    best = [candidate for outcome in outcomes if (candidate := _best_candidate(outcome)) is not None]
+    pairs = [(one.outcome.original, one.attempt.input) for one in best]
+    rows = []
+    for measure in measures:
+        values = measure(pairs)
+        if len(values) != len(pairs):
+            raise CodrunError(f"the measure `{measure.title}` gave {len(values)} values for {len(pairs)} pairs")
+        of_flipped = [value for one, value in zip(best, values, strict=True) if one.outcome.verified]
+        rows.append(Quality(measure.title, _mean_of(values), _mean_of(of_flipped)))
     return rows
 
 
@@ -134,8 +153,12 @@ def _flips(candidate: Candidate) -> bool:
 
 
 def _mean(candidates: Sequence[Candidate], measure: Callable[[Candidate], float | None]) -> float | None:
-    values = [value for one in candidates if (value := measure(one)) is not None]
-    return fmean(values) if values else None
+    return _mean_of([measure(one) for one in candidates])
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return fmean(there) if there else None
 
 
 def _share(values: Sequence[bool]) -> float | None:

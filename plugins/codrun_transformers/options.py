@@ -89,6 +89,14 @@ class TeacherOptions(ModelOptions):
     lora: LoraOptions | None = None
 
 
+class MeasureOptions(Options):
+    """Options of the measures ``similarity`` and ``fluency``."""
+
+    model: ModelName = Field(description="hub name, local folder, or package:NAME/folder")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub model")
+    max_length: int = Field(256, ge=2, description="as much of a text as the model is shown, in its tokens")
+
+
 class StudentOptions(ModelOptions):
     """Options of ``student: {use: transformers}``."""
 

@@ -1,11 +1,11 @@
-"""Declares the ``transformers`` teacher and student; imports nothing heavy."""
+"""Declares the ``transformers`` teacher and student, and two measures of texts; imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from cod_runner.api import Component, hookimpl
-from codrun_transformers.options import StudentOptions, TeacherOptions
+from codrun_transformers.options import MeasureOptions, StudentOptions, TeacherOptions
 
 
 @hookimpl
@@ -27,4 +27,18 @@ def codrun_components() -> Iterator[Component]:
         summary="a sequence classifier from a checkpoint, or cut from chosen blocks of the teacher",
         identity="codrun_transformers.identity:of_model",
         shape="codrun_transformers.shape:of_model",
+    )
+    yield Component(
+        kind="measure",
+        name="similarity",
+        options=MeasureOptions,
+        build="codrun_transformers.measures:Similarity",
+        summary="cosine of the mean-pooled embeddings of original and counterfactual, by any encoder",
+    )
+    yield Component(
+        kind="measure",
+        name="fluency",
+        options=MeasureOptions,
+        build="codrun_transformers.measures:Fluency",
+        summary="perplexity of the counterfactual over the original's, by any causal language model",
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from cod_runner.api import Attempt, Example
-from cod_runner.counterfactuals import PairOutcome, quality_table
+from cod_runner.api import Attempt, CodrunError, Example, Input
+from cod_runner.counterfactuals import PairOutcome, Quality, measured, quality_table
 from cod_runner.counterfactuals.show import coloured_diff, show_pairs
 
 LABELS = ("negative", "positive")
@@ -44,6 +46,7 @@ def test_the_table_counts_what_it_says() -> None:
     assert rows["flip rate of candidates the teacher read"] == (0.25, None)
     assert rows["candidates refused unread"] == (0.2, None)
     assert rows["identical answers"] == (0.2, None)
+    assert rows["answers that hold a candidate"] == (1, None)
     assert rows["edits"] == (1.5, 1.0)
     assert rows["minimality (edits / words)"] == pytest.approx(((0.25 + 2 / 3) / 2, 0.25))
     assert rows["probability change"] == pytest.approx(((0.5 + 0.2) / 2, 0.5))
@@ -51,6 +54,37 @@ def test_the_table_counts_what_it_says() -> None:
     # {a warm old film} and {a bad old film} share 3 of 5 words, {one warm day} and {one great day} 2 of 4
     assert rows["diversity of candidates"] == pytest.approx(((0.4 + 0.5) / 2, 0.4))
     assert rows["teacher agrees with gold"] == (0.5, 1.0)
+
+
+def test_refusals_preambles_and_nothing_at_all_hold_no_candidate() -> None:
+    reasons = ("refusal", "preamble_only", "empty", "identical", "too_many_edits")
+    answers = tuple(Attempt(f"answer {reason}", "g", 1, reason) for reason in reasons)
+    rows = {row.name: row.all for row in quality_table([replace(failed(), attempts=answers)])}
+    assert rows["answers that hold a candidate"] == 0.4
+
+
+class Longer:
+    """A measure: characters gained; none for a text that speaks of a day."""
+
+    title = "characters gained"
+
+    def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
+        return [None if "day" in str(new) else float(len(str(new)) - len(str(old))) for old, new in pairs]
+
+
+def test_a_measure_sees_the_best_candidate_of_each_original_once() -> None:
+    other = replace(flipped(), original="a good film", verified=False)
+    assert measured([flipped(), failed(), other], [Longer()]) == [Quality("characters gained", (-1 + 3) / 2, -1.0)]
+    assert measured([failed()], [Longer()]) == [Quality("characters gained", None, None)]
+
+
+def test_a_measure_that_leaves_pairs_out_is_named() -> None:
+    class Lazy(Longer):
+        def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
+            return []
+
+    with pytest.raises(CodrunError, match="`characters gained` gave 0 values for 1 pairs"):
+        measured([flipped()], [Lazy()])
 
 
 def test_unverified_answers_do_not_count_as_flips() -> None:

@@ -252,9 +252,9 @@ def test_two_runs_at_once_on_one_ledger_ask_each_question_once(folder: Path) -> 
         shown = [process.communicate(timeout=240)[0] for process in both]
         assert [process.returncode for process in both] == [0, 0], shown
         assert set(Counter(question(one.body) for one in server.calls).values()) == {1}
-    pairs = [json.loads(text[text.index("[\n") :]) for text in shown]
-    assert pairs[0] == pairs[1]
-    assert len(pairs[0]) == len(server.calls) == PAIRS
+    found = [json.loads(text[text.index("{\n") :]) for text in shown]
+    assert found[0] == found[1]
+    assert len(found[0]["pairs"]) == len(server.calls) == PAIRS
 
 
 def test_usd_alone_cannot_bound_a_model_without_a_price_and_plan_says_so_as_the_run_does(
@@ -274,3 +274,30 @@ def test_usd_alone_cannot_bound_a_model_without_a_price_and_plan_says_so_as_the_
     assert "price unknown" in " ".join(capfd.readouterr().out.split())
     assert call(["plan", "unpriced.yaml", "--set", "counterfactuals.generators.0={use: litellm, model: gpt-4o}"]) == 0
     assert "gpt-4o: 16 to 48 calls" in " ".join(capfd.readouterr().out.split())
+
+
+def test_the_quality_table_tells_of_answers_and_of_further_measures(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every third answer is a refusal; the second round, told so, flips."""
+
+    def answer(call: Call) -> Reply:
+        asked = json.loads(call.prompt)
+        return flip(call) if "tried" in asked or len(asked["text"]) % 3 else Reply("I'm sorry, I can't help with that.")
+
+    with LLMServer(answer) as server:
+        command = ["cfes", "recipe.yaml", *at(server.api_base), "--measure", "similarity=./teacher", "--quiet"]
+        assert call([*command, "--json", "--sample", "3"]) == 0
+        shown = json.loads(capfd.readouterr().out)
+        assert call(command) == 0
+        table = capfd.readouterr().out
+    assert len(shown["pairs"]) == 3
+    rows = {row["name"]: row for row in shown["quality"]}
+    assert rows["yield (originals with a verified flip)"]["all"] == 1
+    refused = sum("tried" in json.loads(one.prompt) for one in server.calls)
+    assert 0 < refused // 2 < PAIRS
+    attempts = PAIRS + refused
+    assert rows["answers that hold a candidate"]["all"] == pytest.approx(1 - refused / 2 / attempts)
+    similarity = rows["similarity (cosine of embeddings)"]
+    assert 0 < similarity["all"] == similarity["flipped"] < 1
+    assert f"similarity (cosine of embeddings) {similarity['all']:.3f}" in " ".join(table.split())
