@@ -53,8 +53,8 @@ def domain_of(tree: Mapping) -> Domain:
     metrics = (as_component(item) for item in _items(tree, "evaluate", "metrics"))
     return Domain(
         frozenset(methods.entries) if isinstance(methods, Mapping) else frozenset(),
-        frozenset(_arms(tree)),
-        frozenset(value for item in _items(tree, "k") if (value := _whole_number(item)) is not None),
+        frozenset(name for name in _arms(tree) if name in ARMS),
+        frozenset(value for item in _items(tree, "k") if (value := _whole_number(item)) is not None and value >= 2),
         frozenset(name for each in metrics if isinstance(each, Mapping) and (name := text_of(each.get("use")))),
     )
 
@@ -180,7 +180,7 @@ def _metrics(tree: Mapping) -> Iterator[Fault]:
 
 
 def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
-    """An expectation speaks of cells that the recipe has."""
+    """An expectation speaks of cells that the recipe has; where it has none at all, that is a fault of its own."""
     allowed: dict[str, frozenset[str]] = {
         "method": domain.methods, "metric": domain.metrics, "gain": domain.metrics, "arm": domain.arms,
     }  # fmt: skip
@@ -190,14 +190,14 @@ def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
         for key, names in allowed.items():
             node = item.get(key)
             name = text_of(node)
-            if node is None or name is None or name in names or (key == "arm" and name not in ARMS):
+            if node is None or name is None or not names or name in names or (key == "arm" and name not in ARMS):
                 continue
             what = "metric" if key == "gain" else key
             yield node.mark.fault(f"the recipe has no {what} {quoted(name)}{nearest(name, names)}")
         k, node = _whole_number(item.get("k")), item.get("k")
-        if k is not None and node is not None and k >= 1 and k not in domain.ks:
-            there = ", ".join(map(str, sorted(domain.ks))) or "none"
+        if k is not None and node is not None and k >= 1 and domain.ks and k not in domain.ks:
+            there = ", ".join(map(str, sorted(domain.ks)))
             yield node.mark.fault(f"the recipe has no k of {k}; there are: {there}")
         gain = item.get("gain")
-        if gain is not None and text_of(gain) is not None and not set(DEFAULT_ARMS) <= domain.arms:
+        if gain is not None and text_of(gain) is not None and domain.arms and not set(DEFAULT_ARMS) <= domain.arms:
             yield gain.mark.fault("`gain` compares the arms `cod` and `plain`, and the recipe has not both")

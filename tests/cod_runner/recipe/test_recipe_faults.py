@@ -377,3 +377,21 @@ def test_a_recipe_outside_the_working_folder_is_shown_in_full(
     with pytest.raises(RecipeError) as caught:
         load_recipe(Path("../inside/recipe.yaml"), registry)
     assert {fault.file for fault in caught.value.faults} == {str(tmp_path / "inside/recipe.yaml")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("k: [8, 16]", "k: []", "4:4: `k` is empty"),
+        ("k: [8, 16]", "k: 16", "4:4: `k` wants a list, not `16`"),
+        ("k: [8, 16]", "k: [0]", "4:5: `k.0` must be at least 2, not `0`"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\narms: [plane]", "6:8: `arms.0` wants `plain`, `cod` or `control`"),
+        ("  kd: [hard, {use: kd, weight: 20, temperature: 2}]\n  lwd: [hard, lwd]\n", "", "9:1: `methods` is empty"),
+    ],
+)  # fmt: skip
+def test_an_expectation_does_not_repeat_a_fault(
+    old: str, new: str, fault: str, recipe: str, faults: FaultLines
+) -> None:
+    expect = "expect: [{metric: accuracy, method: kd, arm: cod, k: 16, at_least: 0.5}]\n"
+    (line,) = faults(recipe.replace(old, new) + expect)
+    assert line.startswith(f"recipe.yaml:{fault}")
