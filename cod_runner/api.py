@@ -194,7 +194,8 @@ class Dataset(Protocol):
     """Kind ``dataset``."""
 
     def load(self) -> LoadedData:
-        """Read everything; raise :class:`DataError` that names file, row and cure."""
+        """Read everything; raise :class:`DataError` that names file, row and cure, and the option to point at, as in
+        ``DataError("...", "path")``."""
         ...
 
 
