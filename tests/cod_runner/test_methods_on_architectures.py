@@ -54,9 +54,7 @@ SAME_ON_PLAIN = {"hard": "pair"}
 SAME = {"kd": "top_k"}
 """With two classes, the two likeliest are all of them."""
 
-OPPOSITES = [
-    ("great", "awful"), ("funny", "boring"), ("lovely", "terrible"), ("brilliant", "stupid"), ("good", "bad")
-]  # fmt: skip
+OPPOSITES = [("great", "awful"), ("funny", "boring"), ("lovely", "terrible"), ("brilliant", "stupid"), ("good", "bad")]
 SUBJECTS = ("film", "story", "cast", "script", "ending", "music")
 FRAMES = (
     "the {noun} is {word}",
@@ -377,10 +375,8 @@ def test_a_teacher_finetuned_through_low_rank_adapters(
     (made,) = set(Store().teachers.glob("*/teacher.json")) - before
     saved = load_file(made.parent / "model.safetensors")
     assert not any("lora" in name for name in saved)
-    assert (
-        json.loads(made.read_text())["training"]["trained_parameters"]
-        < sum(value.numel() for value in saved.values()) / 2
-    )
+    trained = json.loads(made.read_text())["training"]["trained_parameters"]
+    assert trained < sum(value.numel() for value in saved.values()) / 2
     for cell in laboratory.run("lora_again", f"teacher={{finetune: null, lora: null, model: {made.parent}}}"):
         assert laboratory.bytes("lora", cell) == laboratory.bytes("lora_again", cell)
 
@@ -395,8 +391,7 @@ def test_a_gpu_says_what_a_cpu_says(laboratory: Laboratory, cells: dict[str, dic
     for cell, row in found.items():
         assert row["device"] == "cuda"
         assert row["losses"] == pytest.approx(exact[cell]["losses"], rel=1e-3)
-    for row in laboratory.run(
-        "bf16_gpu", "train.precision=bf16", methods=list(METHODS), arms=ARMS, device="cuda"
-    ).values():
+    low = laboratory.run("bf16_gpu", "train.precision=bf16", methods=list(METHODS), arms=ARMS, device="cuda")
+    for row in low.values():
         assert (row["device"], row["precision"]) == ("cuda", "bf16")
         assert all(math.isfinite(value) for value in row["losses"].values())
