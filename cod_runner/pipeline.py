@@ -73,7 +73,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
             registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=folder.path)
             with offline_hint(loaded):
                 experiment = load_experiment(recipe, registry, store, settings, spending, progress)
-            distil(recipe, waiting, experiment, spending, folder, registry, store, settings, record, progress)
+            distil(recipe, cells, waiting, experiment, spending, folder, registry, store, settings, record, progress)
         record.notes = list(dict.fromkeys([*record.notes, *progress.notes]))
         return conclude(loaded, folder, registry, record, time.monotonic() - started, bool(waiting))
 
@@ -81,6 +81,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
 def distil(
     recipe: Recipe,
     cells: Sequence[Cell],
+    waiting: Sequence[Cell],
     experiment: Experiment,
     spending: Spending,
     folder: RunFolder,
@@ -90,7 +91,10 @@ def distil(
     record: RunRecord,
     progress: Progress,
 ) -> None:
-    """Algorithm 1 for all cells. Whatever may fail for want of a model or a key was loaded before."""
+    """Algorithm 1 for the cells that wait. Whatever may fail for want of a model or a key was loaded before.
+
+    Pairs are those of all cells, from the ledger where a cell is done, so that ``counterfactuals.jsonl`` is whole.
+    """
     corpus = experiment.corpus
     source, teacher = finetuned(experiment.source, experiment.teacher, corpus.pool, registry, store, progress)
     registry.hook.codrun_teacher_ready(teacher=teacher, pool=corpus.pool)
@@ -107,7 +111,7 @@ def distil(
     record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found.quality]
     by_arm: dict[Arm, FoundPairs] = {"plain": FoundPairs(), "cod": found, "control": copies}
     pairs = {arm: of_arm.pairs for arm, of_arm in by_arm.items()}
-    sets = training_sets(cells, originals, pairs, redraw=found.redraw)
+    sets = training_sets(waiting, originals, pairs, redraw=found.redraw)
     warn_of_unequal_arms(sets, progress)
     ask_the_teacher(teacher, sets, experiment, store, progress)
     record.teacher = teacher_facts(recipe, teacher, experiment, store)
@@ -116,7 +120,7 @@ def distil(
     fingerprint = teacher.fingerprint
     del teacher, experiment.teacher  # the teacher has spoken; its memory is the students' now
     train_students(
-        recipe, cells, source, fingerprint, sets, by_arm, experiment, folder, registry, store, settings, progress
+        recipe, waiting, source, fingerprint, sets, by_arm, experiment, folder, registry, store, settings, progress
     )
 
 
@@ -132,7 +136,9 @@ def find_counterfactuals(
         pool = experiment.corpus.pool
         _, teacher = finetuned(experiment.source, experiment.teacher, pool, registry, store, progress)
         originals = originals_by_seed(experiment.corpus, recipe.seeds)
-        return counterfactuals_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
+        found = counterfactuals_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
+        folder.write_lines(folder.counterfactuals, found.lines)
+        return found
 
 
 def ask_the_teacher(

@@ -94,6 +94,25 @@ def test_bit_for_bit_whatever_the_order_jobs_or_store(
             assert file.read_bytes() == (other / file.name).read_bytes(), file
 
 
+def test_a_resumed_run_keeps_the_counterfactuals_of_what_was_done(recipe: Path, tmp_path: Path) -> None:
+    """A run whose first cells were done by an earlier call leaves the same file as one that did all at once."""
+    run(recipe, tmp_path / "at once")
+    run(recipe, tmp_path / "in two", seeds=[0])
+    run(recipe, tmp_path / "in two")
+    whole, resumed = ((tmp_path / name / "counterfactuals.jsonl").read_text() for name in ("at once", "in two"))
+    assert resumed == whole
+
+
+def test_cfes_leaves_them_in_the_run_folder(recipe: Path, tmp_path: Path) -> None:
+    registry = Registry.discover()
+    settings = RunSettings(out=tmp_path / "cfes", jobs=1)
+    found = pipeline.find_counterfactuals(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
+    lines = (tmp_path / "cfes" / "counterfactuals.jsonl").read_text().splitlines()
+    assert [json.loads(line)["source_id"] for line in lines] == list(found.outcomes)
+    run(recipe, tmp_path / "run")
+    assert (tmp_path / "run" / "counterfactuals.jsonl").read_text().splitlines() == lines
+
+
 def test_an_arm_alone_is_what_it_is_beside_the_other(recipe: Path, tmp_path: Path) -> None:
     run(recipe, tmp_path / "both")
     run(recipe, tmp_path / "alone", arms=["plain"], overrides=("expect=[]",))
