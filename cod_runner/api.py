@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
     "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Measure", "Metric", "ModelShape",
-    "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question", "Request",
-    "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut",
-    "WordVectors", "hookimpl", "hookspec", "quiet_transformers",
+    "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Measure", "Metric",
+    "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question",
+    "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
+    "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
