@@ -17,14 +17,13 @@ from typer.core import TyperGroup
 
 from cod_runner import __version__
 from cod_runner.api import BuildContext, Kind
+from cod_runner.cli_kept import JsonOption, ledger, store
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
-from cod_runner.ledger import Ledger
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.schema import json_schema
 from cod_runner.registry import Registry
 from cod_runner.settings import RunSettings
-from cod_runner.store import Store
 
 INTERRUPTED = 130
 # typer carries a click of its own: its faults are found through the class that it exports
@@ -54,8 +53,6 @@ app = typer.Typer(
     "130 interrupted (can be resumed).",
 )
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
-store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
-ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
 app.add_typer(new, name="new")
 app.add_typer(ledger, name="ledger")
 app.add_typer(store, name="store")
@@ -75,7 +72,6 @@ OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="th
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
 OfflineOption = Annotated[bool, typer.Option("--offline", help="no network: packages, local files, kept answers only")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="warnings, errors and the result only")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 
 def main() -> None:
@@ -90,6 +86,8 @@ def call(arguments: Sequence[str]) -> int:
     logging.getLogger("codrun").propagate = False
     try:
         result = app(list(arguments), standalone_mode=False, prog_name="codrun")
+        if result == INTERRUPTED:
+            raise KeyboardInterrupt  # typer took it for an exit
         return int(result) if isinstance(result, int) else 0
     except RecipeError as error:
         errors.print(str(error), markup=False, highlight=False)
@@ -371,54 +369,3 @@ def new_plugin(
 
     for path in write_plugin(name, kind, folder):
         typer.echo(f"wrote {path}")
-
-
-@store.command("list")
-def store_list() -> None:
-    """List what is kept between runs, and its size."""
-    kept = Store()
-    typer.echo(str(kept.root))
-    for entry in kept.entries():
-        typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {entry.name}")
-
-
-@store.command("prune")
-def store_prune(
-    name: Annotated[str, typer.Argument(help="an entry as `codrun store list` names it")],
-    yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
-) -> None:
-    """Delete one entry of the store; model answers that were paid for go with `llm.sqlite`."""
-    kept = Store()
-    if not yes:
-        typer.confirm(f"delete {name} from {kept.root}?", abort=True)
-    typer.echo(f"freed {kept.prune(name) / 1e6:,.1f} MB")
-
-
-def _ledger() -> Ledger:
-    return Ledger.of_store(Store().root)
-
-
-@ledger.command("list")
-def ledger_list(as_json: JsonOption = False) -> None:
-    """List every kept answer: when, which model, what it cost, about which text; `--json` shows all of each."""
-    from cod_runner.ledger_listing import show_answers
-
-    if as_json:
-        typer.echo(json.dumps(list(_ledger().rows()), indent=2, ensure_ascii=False))
-    else:
-        show_answers(Console(), _ledger().rows())
-
-
-@ledger.command("export")
-def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; must not exist yet")]) -> None:
-    """Write every kept answer to a file, so that a team or a paper can share its counterfactuals."""
-    if path.exists():
-        raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
-    typer.echo(f"wrote {_ledger().export(path)} answers to {path}")
-
-
-@ledger.command("import")
-def ledger_import(path: Annotated[Path, typer.Argument(metavar="FILE", help="what `export` wrote")]) -> None:
-    """Take answers from a file; those that are here already stay as they are."""
-    new_answers, known = _ledger().import_(path)
-    typer.echo(f"{new_answers} answers are new, {known} were here already")
