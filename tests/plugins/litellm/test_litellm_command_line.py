@@ -158,6 +158,24 @@ def test_a_run_killed_again_and_again_asks_for_no_answer_that_it_had(folder: Pat
     assert len((folder / "runs" / "kept" / "cells.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(folder: Path) -> None:
+    with LLMServer(slowly) as server:
+        process = started("cfes", "recipe.yaml", *at(server.api_base))
+        wait_until(lambda: len(server.answered) >= 4, process)
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.communicate(timeout=60)[0]
+        assert process.returncode == 130, told
+        assert "interrupted; what is finished is kept, the same command goes on" in " ".join(told.split())
+        assert "Traceback" not in told
+        had, asked = kept(folder), len(server.calls)
+        assert 4 - CONCURRENCY <= len(had) < PAIRS
+        assert call(["cfes", "recipe.yaml", *at(server.api_base), "--quiet"]) == 0
+        later = [question(one.body) for one in server.calls[asked:]]
+        assert not set(later) & had
+        assert len(later) == len(set(later)) == PAIRS - len(had)
+
+
 def seen(folder: Path) -> str:
     """Everything that the run and the store hold, as text."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".lock")]
