@@ -33,6 +33,8 @@ FILE = "llm.sqlite"
 FORMER_FILE = "answers/llm.sqlite"
 """Where a store's ledger lay at first."""
 SWEPT_AFTER_SECONDS = 3600.0
+SECONDS_BETWEEN_SYNCS = 0.5
+"""A kill loses no answer that was recorded; a power cut loses at most those of so many seconds."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -124,6 +126,7 @@ class Ledger:
         self.path = path
         self.run = run
         self._guard = threading.RLock()
+        self._synced = 0.0
         self._owner = uuid.uuid4().hex
         self._owner_lock: filelock.BaseFileLock | None = None
         self._owners = path.with_name(f"{path.name}.owners")
@@ -190,17 +193,29 @@ class Ledger:
                 return True
 
     def record(self, question: Question, answer: Answer) -> None:
-        """Write an answer, what it cost this run, and the end of the claim, all or nothing."""
+        """Write an answer, what it cost this run, and the end of the claim, all or nothing.
+
+        Now and then the disk is waited for, which covers everything written before; see :meth:`sync` for the end.
+        """
         now = _now()
         with self._guard:
-            self._connection.execute("PRAGMA synchronous = FULL")
+            waits = time.monotonic() - self._synced >= SECONDS_BETWEEN_SYNCS
+            if waits:
+                self._connection.execute("PRAGMA synchronous = FULL")
             try:
                 with self._transaction() as connection:
                     self._insert(connection, question, answer, now, self.run)
                     self._note(connection, question.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
                     connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (question.key, self._owner))
             finally:
-                self._connection.execute("PRAGMA synchronous = NORMAL")
+                if waits:
+                    self._connection.execute("PRAGMA synchronous = NORMAL")
+                    self._synced = time.monotonic()
+
+    def sync(self) -> None:
+        """Wait until every answer recorded so far is safe from a power cut too."""
+        with self._guard:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def unanswered(self, key: str, tokens: int, usd: float | None) -> None:
         """A call was sent and no answer came (a time-out, say): the provider may bill it, so the run counts it."""
@@ -279,7 +294,7 @@ class Ledger:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        # enough for what a kill may not lose; what a power cut may not lose either asks for more, see `record`
+        # enough for what a kill may not lose; what a power cut may not lose either asks for more, see `sync`
         self._connection.execute("PRAGMA synchronous = NORMAL")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:

@@ -100,7 +100,10 @@ class _Dispatch:
         self._find_the_key()
         if self.ended is None:
             self._last_success = time.monotonic()
-            await asyncio.gather(*(self._answer(question) for question in questions))
+            try:
+                await asyncio.gather(*(self._answer(question) for question in questions))
+            finally:
+                self._ledger.sync()
             await _close(self._litellm)
 
     async def _answer(self, question: Question) -> None:

@@ -153,3 +153,22 @@ def test_what_lay_in_another_place_of_the_store_is_moved_and_paid_for_by_nobody(
     assert moved.spent().calls == 1
     assert not (tmp_path / "answers" / "llm.sqlite").exists()
     assert Ledger.of_store(tmp_path / "new").answers([QUESTION.key]) == {}
+
+
+def test_answers_recorded_in_quick_succession_are_there_after_a_kill(tmp_path: Path) -> None:
+    """Only the first of them waits for the disk; a kill loses none of the others either."""
+    script = (
+        "import os, sys; from dataclasses import replace; from pathlib import Path\n"
+        "from cod_runner.api import Answer, Ledger, Question\n"
+        "ledger = Ledger(Path(sys.argv[1]), 'run')\n"
+        f"asked = [replace({QUESTION!r}, sample=number) for number in range(20)]\n"
+        "for one in asked:\n"
+        "    ledger.claim(one.key, 1, None)\n"
+        f"    ledger.record(one, {ANSWER!r})\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "l")], check=False)
+    ledger = Ledger(tmp_path / "l", "run")
+    assert sum(1 for _ in ledger.rows()) == ledger.spent().calls == 20
+    ledger.sync()
+    assert (tmp_path / "l").stat().st_size > 4096, "what was recorded stands in the file itself, not in its log alone"
