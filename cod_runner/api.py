@@ -34,7 +34,8 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
-from cod_runner.ledger import Answer, Ledger, Question
+from cod_runner.ledger import Ledger
+from cod_runner.questions import Answer, Question
 from cod_runner.quiet import quiet_transformers
 from cod_runner.spending import Reservation, Spending
 

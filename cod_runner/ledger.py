@@ -7,14 +7,13 @@ lock on its owner file; ``kill -9`` lets go of that lock, so no claim outlives i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,8 @@ from typing import Any
 
 import filelock
 
-from cod_runner.errors import CodrunError, DataError
+from cod_runner.errors import CodrunError
+from cod_runner.questions import Answer, Question, lines_of, read_line
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
@@ -47,56 +47,6 @@ CREATE INDEX IF NOT EXISTS spending_of_a_run ON spending (run);
 CREATE TABLE IF NOT EXISTS claims (
     key TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL);
 """
-
-
-@dataclass(frozen=True)
-class Question:
-    """All that decides an answer. Must hold no credentials: it is stored and exported as it stands."""
-
-    provider: str
-    model: str
-    base: str
-    messages: tuple[tuple[str, str], ...]
-    """(role, content) of each message."""
-    parameters: Mapping[str, Any]
-    sample: int
-    """Which of several samples of the same question."""
-    template: str
-    """Name and version of the prompt."""
-
-    def as_json(self) -> str:
-        """Canonical JSON: equal questions have equal text."""
-        return json.dumps(
-            {
-                "provider": self.provider,
-                "model": self.model,
-                "base": self.base,
-                "messages": [{"role": role, "content": content} for role, content in self.messages],
-                "parameters": dict(self.parameters),
-                "sample": self.sample,
-                "template": self.template,
-            },
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=True,
-            allow_nan=False,
-        )
-
-    @property
-    def key(self) -> str:
-        """SHA-256 of the canonical JSON, hex."""
-        return hashlib.sha256(self.as_json().encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model answered and what that cost. ``usd`` is None where the price is unknown."""
-
-    text: str
-    finish: str
-    tokens_in: int
-    tokens_out: int
-    usd: float | None
 
 
 @dataclass(frozen=True)
@@ -274,7 +224,7 @@ class Ledger:
 
         Keys are computed anew from the questions, so a changed file cannot answer another question than it shows.
         """
-        read = [_read_line(path, number, line) for number, line in _lines(path)]
+        read = [read_line(path, number, line) for number, line in lines_of(path)]
         added = 0
         with self._transaction() as connection:
             for question, answer, created in read:
@@ -407,35 +357,3 @@ def _leave(lock: filelock.BaseFileLock, file: Path) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def _read_line(path: Path, number: int, line: str) -> tuple[Question, Answer, str]:
-    try:
-        row = json.loads(line)
-        question = Question(
-            provider=str(row["provider"]),
-            model=str(row["model"]),
-            base=str(row["base"]),
-            messages=tuple((str(message["role"]), str(message["content"])) for message in row["messages"]),
-            parameters=dict(row["parameters"]),
-            sample=int(row["sample"]),
-            template=str(row["template"]),
-        )
-        usd = None if row["usd"] is None else float(row["usd"])
-        answer = Answer(str(row["text"]), str(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
-        created, key = str(row["created"]), row["key"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(
-            f"{path}:{number}: not a line of `codrun ledger export` ({type(error).__name__}: {error})"
-        ) from error
-    if key != question.key:
-        raise DataError(f"{path}:{number}: the question does not belong to its key; the line was changed")
-    return question, answer, created

@@ -1,0 +1,96 @@
+"""What is asked of a paid model and what it answered, and how both are read back from an export."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cod_runner.errors import DataError
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that decides an answer. Must hold no credentials: it is stored and exported as it stands."""
+
+    provider: str
+    model: str
+    base: str
+    messages: tuple[tuple[str, str], ...]
+    """(role, content) of each message."""
+    parameters: Mapping[str, Any]
+    sample: int
+    """Which of several samples of the same question."""
+    template: str
+    """Name and version of the prompt."""
+
+    def as_json(self) -> str:
+        """Canonical JSON: equal questions have equal text."""
+        return json.dumps(
+            {
+                "provider": self.provider,
+                "model": self.model,
+                "base": self.base,
+                "messages": [{"role": role, "content": content} for role, content in self.messages],
+                "parameters": dict(self.parameters),
+                "sample": self.sample,
+                "template": self.template,
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=True,
+            allow_nan=False,
+        )
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON, hex."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered and what that cost. ``usd`` is None where the price is unknown."""
+
+    text: str
+    finish: str
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that holds something; raises :class:`DataError`."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def read_line(path: Path, number: int, line: str) -> tuple[Question, Answer, str]:
+    """One line of an export: question, answer, when it was given; raises :class:`DataError` that names the line."""
+    try:
+        row = json.loads(line)
+        question = Question(
+            provider=str(row["provider"]),
+            model=str(row["model"]),
+            base=str(row["base"]),
+            messages=tuple((str(message["role"]), str(message["content"])) for message in row["messages"]),
+            parameters=dict(row["parameters"]),
+            sample=int(row["sample"]),
+            template=str(row["template"]),
+        )
+        usd = None if row["usd"] is None else float(row["usd"])
+        answer = Answer(str(row["text"]), str(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
+        created, key = str(row["created"]), row["key"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(
+            f"{path}:{number}: not a line of `codrun ledger export` ({type(error).__name__}: {error})"
+        ) from error
+    if key != question.key:
+        raise DataError(f"{path}:{number}: the question does not belong to its key; the line was changed")
+    return question, answer, created
