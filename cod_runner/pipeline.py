@@ -230,9 +230,9 @@ def offline_hint(loaded: LoadedRecipe) -> Iterator[None]:
 def spending_of(recipe: Recipe, folder: RunFolder) -> Spending:
     """The run's meter, bounded as the recipe says."""
     if recipe.counterfactuals is None:
-        return Spending(run=str(folder.path.resolve()))
+        return Spending(run=folder.identifier)
     budget = recipe.counterfactuals.budget
-    return Spending(budget.calls, budget.tokens, budget.usd, run=str(folder.path.resolve()))
+    return Spending(budget.calls, budget.tokens, budget.usd, run=folder.identifier)
 
 
 def spent(spending: Spending) -> tuple[int, int, float | None]:
