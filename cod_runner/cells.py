@@ -91,6 +91,8 @@ def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any
     if recipe.counterfactuals is None:
         return None
     identity = recipe.counterfactuals.model_dump(mode="json", exclude={"generators", "budget"})
+    if identity["margin"] == 0:  # decides nothing, and was no key of the grammar when older cells were run
+        del identity["margin"]
     identity["generators"] = [_identity(registry, "generator", use) for use in recipe.counterfactuals.generators]
     identity["describe"] = recipe.describe
     return identity

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TOO_MANY_EDITS = "too_many_edits"
     NOT_FLIPPED = "not_flipped"
     WRONG_CLASS = "wrong_class"
+    TOO_NEAR = "too_near"
     FLIPPED = "flipped"
 
 
@@ -78,12 +79,17 @@ def refused_unasked(
     return None
 
 
-def refused_by_teacher(probabilities: tuple[float, ...], request: Request, any_other: bool) -> Reason | None:
-    """The teacher's verdict: None for a flip to the target (or, with ``any_other``, to any other class)."""
+def refused_by_teacher(
+    probabilities: tuple[float, ...], request: Request, any_other: bool, margin: float = 0.0
+) -> Reason | None:
+    """The teacher's verdict: None for a flip to the target (or, with ``any_other``, to any other class) that lies at
+    least ``margin`` past the boundary."""
     read_as = probabilities.index(max(probabilities))
     if read_as == request.label:
         return Reason.NOT_FLIPPED
-    return None if any_other or read_as == request.target else Reason.WRONG_CLASS
+    if not any_other and read_as != request.target:
+        return Reason.WRONG_CLASS
+    return Reason.TOO_NEAR if probabilities[read_as] - probabilities[request.label] < margin else None
 
 
 def folded(text: str) -> str:

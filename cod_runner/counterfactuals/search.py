@@ -184,7 +184,7 @@ class PairSearch:
             return None if probabilities.index(max(probabilities)) == request.label else Reason.FLIPPED
         if not self.settings.verify:
             return None
-        return refused_by_teacher(probabilities, request, any_other=self.settings.target == "all")
+        return refused_by_teacher(probabilities, request, self.settings.target == "all", self.settings.margin)
 
     def _hunt(self, example: Example, probabilities: tuple[float, ...]) -> Hunt:
         """Which class is to be flipped, and to which."""

@@ -92,6 +92,9 @@ class Counterfactuals(Section):
         "redraw", description="what to do with an original that no candidate flips"
     )
     budget: Budget = Budget()
+    margin: float = Field(
+        0.0, ge=0, lt=1, description="how far past the boundary a flip must lie: p(new class) - p(old class)"
+    )
     max_edits: float = Field(0.8, gt=0, description="largest edits, as a share of the original's words")
     length_ratio: tuple[float, float] = Field(
         (0.4, 2.5), description="shortest and longest CFE, as a share of the original's length"

@@ -156,7 +156,12 @@ def _problem(attempt: Attempt, labels: Sequence[str]) -> str:
         reason = str(attempt.reason)
         return REASONS.get(reason, reason)
     best = max(range(len(labels)), key=attempt.probabilities.__getitem__)
-    return f'the classifier still reads it as "{labels[best]}" (p = {attempt.probabilities[best]:.2f})'
+    reading = f'reads it as "{labels[best]}" (p = {attempt.probabilities[best]:.2f})'
+    return (
+        f"the classifier {reading}, which is too close"
+        if attempt.reason == "too_near"
+        else f"the classifier still {reading}"
+    )
 
 
 def _filled(template: str, named: Mapping[str, str]) -> str:

@@ -75,3 +75,9 @@ def test_the_teachers_verdict() -> None:
     assert refused_by_teacher((0.8, 0.1, 0.1), request, any_other=False) == Reason.NOT_FLIPPED
     assert refused_by_teacher((0.2, 0.1, 0.7), request, any_other=False) == Reason.WRONG_CLASS
     assert refused_by_teacher((0.2, 0.1, 0.7), request, any_other=True) is None
+
+
+def test_a_flip_must_lie_as_far_past_the_boundary_as_is_asked_for() -> None:
+    request = Request("a", "x", label=0, target=1)
+    assert refused_by_teacher((0.4, 0.6), request, any_other=False, margin=0.3) == Reason.TOO_NEAR
+    assert refused_by_teacher((0.25, 0.75), request, any_other=False, margin=0.3) is None

@@ -79,6 +79,9 @@ def test_feedback_names_what_was_tried_and_how_the_teacher_reads_it() -> None:
     again = asked(Request("a", "a good film", 1, 0, round=2, history=(first,)))["tried"]
     assert again == [{"text": "a fine film", "problem": 'the classifier still reads it as "positive" (p = 0.91)'}]
     assert "tried" not in asked(Request("a", "a good film", 1, 0))
+    near = Attempt("a bad film", "litellm", 1, "too_near", (0.6, 0.4))
+    told = asked(Request("a", "a good film", 1, 0, round=2, history=(near,)))["tried"]
+    assert told[0]["problem"] == 'the classifier reads it as "negative" (p = 0.60), which is too close'
 
 
 def test_the_words_that_weigh_most_are_named() -> None:
