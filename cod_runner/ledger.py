@@ -197,7 +197,7 @@ class Ledger:
         """Every answer with its question, oldest first, as JSON-able mappings."""
         with self._guard:
             columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
-            cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, key")
+            cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, rowid")
             for key, question, text, finish, tokens_in, tokens_out, usd, created in cursor:
                 yield {
                     "key": key,
