@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator, Spending
@@ -12,7 +12,7 @@ from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import standing_at
 from cod_runner.fewshot import check_k, check_pool
 from cod_runner.progress import Progress
-from cod_runner.recipe.grammar import Recipe, Use
+from cod_runner.recipe.grammar import Arm, Recipe
 from cod_runner.registry import Registry
 from cod_runner.settings import RunSettings
 from cod_runner.store import Store
@@ -30,9 +30,8 @@ class Experiment:
     """As built: before fine-tuning, if the recipe fine-tunes it."""
     teacher_layers: tuple[int, ...]
     """The layers whose hidden states some loss wants."""
-    generators: Sequence[tuple[str, Generator]]
-    control: Sequence[tuple[str, Generator]] = ()
-    """What makes the copies of the arm ``control``."""
+    generators: Mapping[Arm, Sequence[tuple[str, Generator]]]
+    """By the arm whose pairs they complete."""
     dev: tuple[Example, ...] = ()
     """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
 
@@ -66,12 +65,8 @@ def load_experiment(
                 loss = build_loss(registry, source, term.use, term.options, recipe.seeds[0])
                 layers.update(loss.needs(teacher.shape, student.shape).teacher)
                 refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
-    makers = recipe.counterfactuals.generators if "cod" in recipe.arms and recipe.counterfactuals else []
-    copiers = [recipe.control] if "control" in recipe.arms and recipe.control else []
-    generators, control = (
-        _generators(uses, recipe, registry, store, settings, corpus, spending, progress) for uses in (makers, copiers)
-    )
-    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, control, dev)
+    generators = _generators(recipe, registry, store, settings, corpus, spending, progress)
+    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, dev)
 
 
 def load_corpus(recipe: Recipe, registry: Registry, settings: RunSettings, progress: Progress) -> Corpus:
@@ -100,7 +95,6 @@ def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
 
 
 def _generators(
-    uses: Sequence[Use],
     recipe: Recipe,
     registry: Registry,
     store: Store,
@@ -108,7 +102,7 @@ def _generators(
     corpus: Corpus,
     spending: Spending,
     progress: Progress,
-) -> list[tuple[str, Generator]]:
+) -> dict[Arm, list[tuple[str, Generator]]]:
     context = BuildContext(
         labels=corpus.labels,
         describe=recipe.describe,
@@ -118,7 +112,10 @@ def _generators(
         say=progress.warn,
         spending=spending,
     )
-    return [(use.use, registry.build("generator", use.use, use.options, context)) for use in uses]
+    return {
+        arm: [(use.use, registry.build("generator", use.use, use.options, context)) for use in recipe.generators(arm)]
+        for arm in recipe.arms
+    }
 
 
 def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress) -> None:

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from cod_runner.api import DataError, Example
 from cod_runner.corpus import Corpus, content_rank
-from cod_runner.recipe.grammar import PAIRED, Arm
+from cod_runner.recipe.balance import imbalance, smallest_k
+from cod_runner.recipe.grammar import Arm
 
 
 class Pair(Protocol):
@@ -88,13 +89,8 @@ def originals_by_seed(corpus: Corpus, seeds: Iterable[int]) -> dict[int, list[li
 
 def check_k(k: int, labels: int, arms: Collection[str]) -> None:
     """Refuse a k that the classes do not divide, and say which would do. Pairs must be whole in each class."""
-    step = 2 * labels if PAIRED & set(arms) else labels
-    if k % step == 0:
-        return
-    below, above = k // step * step, (k // step + 1) * step
-    would = f"{below} or {above}" if below else f"{above}"
-    why = f"{labels} classes" + (" and pairs of an original and its counterfactual" if PAIRED & set(arms) else "")
-    raise DataError(f"k={k} cannot be balanced over {why}: it must be a multiple of {step}; {would} would do")
+    if (fault := imbalance(k, labels, arms)) is not None:
+        raise DataError(fault)
 
 
 def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Collection[str]) -> None:
@@ -106,7 +102,7 @@ def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Col
     fewest = min(range(len(labels)), key=lambda label: counts[label])
     if counts[fewest] >= each:
         return
-    step = 2 * len(labels) if PAIRED & set(arms) else len(labels)
+    step = smallest_k(len(labels), arms)
     largest = counts[fewest] * len(labels) * (1 if "plain" in arms else 2) // step * step
     would = f"; the largest k that would do is {largest}" if largest else ""
     raise DataError(

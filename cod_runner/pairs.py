@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cod_runner.api import Classifier, Example, Generator
+from cod_runner.api import Classifier, Example
 from cod_runner.cells import Cell, control_identity, counterfactual_identity
 from cod_runner.counterfactuals import Pair, PairLedger, PairOutcome, PairSearch, Quality, quality_table
 from cod_runner.engine.signals import SignalStore
@@ -17,7 +17,7 @@ from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.experiment import Experiment
 from cod_runner.fewshot import TrainingSet
 from cod_runner.progress import Progress
-from cod_runner.recipe.grammar import Arm, Counterfactuals, Recipe
+from cod_runner.recipe.grammar import PAIRED, Arm, Counterfactuals, Recipe
 from cod_runner.registry import Registry
 from cod_runner.store import Store, content_key
 
@@ -93,7 +93,7 @@ class FoundPairs:
         }
 
 
-def counterfactuals_of(
+def pairs_by_arm(
     recipe: Recipe,
     cells: Sequence[Cell],
     originals: Mapping[int, Sequence[Sequence[Example]]],
@@ -102,46 +102,40 @@ def counterfactuals_of(
     registry: Registry,
     store: Store,
     progress: Progress,
-) -> FoundPairs:
-    """Counterfactuals for the cells of the arm ``cod``; empty where there are none."""
+) -> dict[Arm, FoundPairs]:
+    """Counterfactuals for the cells of ``cod``, copies that do not flip for those of ``control``; ``plain`` has none,
+    nor has an arm without cells."""
+    found: dict[Arm, FoundPairs] = {"plain": FoundPairs(), "cod": FoundPairs(), "control": FoundPairs()}
+    if PAIRED.isdisjoint(cell.arm for cell in cells):
+        return found
+    examples = {example.id: example for order in originals.values() for rows in order for example in rows}
+    labels = experiment.corpus.labels
+    # A generator may learn from the pool, so the pool decides what it proposes.
+    pool = content_key([[row.input, row.label] for row in experiment.corpus.pool])
+    view = CachedTeacher(teacher, SignalStore(store.signals), experiment.source.device)
+    ledger = PairLedger(store.folder("pairs") / "pairs.sqlite")
+
+    def search(arm: Arm, settings: Counterfactuals, identity: Any) -> PairSearch:
+        makers = experiment.generators[arm]
+        return PairSearch(makers, view, teacher.fingerprint, settings, [identity, pool], ledger, arm == "cod")
+
     settings = recipe.counterfactuals
-    largest = _largest_k(cells, "cod")
-    if not largest or settings is None:
-        return FoundPairs()
-    search = _search(
-        experiment, teacher, store, settings, experiment.generators, counterfactual_identity(recipe, registry)
-    )
-    pairs = _walk(search, originals, largest, "finding counterfactuals", progress)
-    flipped = sum(outcome.verified for outcome in search.outcomes.values())
-    progress.say(f"counterfactuals: {flipped} verified flips of {len(search.outcomes)} originals")
-    if not settings.verify:
-        progress.warn("counterfactuals are unverified (`verify: false`): the teacher was not asked whether they flip")
-    return FoundPairs(
-        pairs, search.outcomes, _by_id(originals), experiment.corpus.labels, settings.on_failure == "redraw"
-    )
-
-
-def copies_of(
-    recipe: Recipe,
-    cells: Sequence[Cell],
-    originals: Mapping[int, Sequence[Sequence[Example]]],
-    experiment: Experiment,
-    teacher: Classifier,
-    registry: Registry,
-    store: Store,
-    progress: Progress,
-) -> FoundPairs:
-    """Perturbed copies that the teacher reads as their originals, for the cells of the arm ``control``."""
-    largest = _largest_k(cells, "control")
-    if not largest or recipe.control is None:
-        return FoundPairs()
-    settings = Counterfactuals(generators=[recipe.control])
-    search = _search(
-        experiment, teacher, store, settings, experiment.control, control_identity(recipe, registry), flip=False
-    )
-    pairs = _walk(search, originals, largest, "making unflipped copies", progress)
-    progress.say(f"control: {len(pairs)} copies that do not flip, of {len(search.outcomes)} originals")
-    return FoundPairs(pairs, search.outcomes, _by_id(originals), experiment.corpus.labels, kind="copy")
+    if (largest := _largest_k(cells, "cod")) and settings is not None:
+        flips = search("cod", settings, counterfactual_identity(recipe, registry))
+        pairs = _walk(flips, originals, largest, "finding counterfactuals", progress)
+        verified = sum(outcome.verified for outcome in flips.outcomes.values())
+        progress.say(f"counterfactuals: {verified} verified flips of {len(flips.outcomes)} originals")
+        if not settings.verify:
+            progress.warn(
+                "counterfactuals are unverified (`verify: false`): the teacher was not asked whether they flip"
+            )
+        found["cod"] = FoundPairs(pairs, flips.outcomes, examples, labels, settings.on_failure == "redraw")
+    if (largest := _largest_k(cells, "control")) and recipe.control is not None:
+        kept = search("control", Counterfactuals(generators=[recipe.control]), control_identity(recipe, registry))
+        pairs = _walk(kept, originals, largest, "making unflipped copies", progress)
+        progress.say(f"control: {len(pairs)} copies that do not flip, of {len(kept.outcomes)} originals")
+        found["control"] = FoundPairs(pairs, kept.outcomes, examples, labels, kind="copy")
+    return found
 
 
 def _largest_k(cells: Sequence[Cell], arm: Arm) -> dict[int, int]:
@@ -151,22 +145,6 @@ def _largest_k(cells: Sequence[Cell], arm: Arm) -> dict[int, int]:
         if cell.arm == arm:
             largest[cell.seed] = max(largest.get(cell.seed, 0), cell.k)
     return largest
-
-
-def _search(
-    experiment: Experiment,
-    teacher: Classifier,
-    store: Store,
-    settings: Counterfactuals,
-    generators: Sequence[tuple[str, Generator]],
-    identity: Any,
-    flip: bool = True,
-) -> PairSearch:
-    # A generator may learn from the pool, so the pool decides what it proposes.
-    pool = content_key([[row.input, row.label] for row in experiment.corpus.pool])
-    view = CachedTeacher(teacher, SignalStore(store.signals), experiment.source.device)
-    ledger = PairLedger(store.folder("pairs") / "pairs.sqlite")
-    return PairSearch(generators, view, teacher.fingerprint, settings, [identity, pool], ledger, flip)
 
 
 def _walk(
@@ -191,10 +169,6 @@ def _walk(
                 )
             )
     return pairs
-
-
-def _by_id(originals: Mapping[int, Sequence[Sequence[Example]]]) -> dict[str, Example]:
-    return {example.id: example for order in originals.values() for rows in order for example in rows}
 
 
 def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:

@@ -2,7 +2,7 @@
 
 g_t        the teacher, built, fine-tuned once, kept                  load_experiment, finetuned
 D_k        few-shot originals, one order for each class and seed      originals_by_seed
-CFGen      counterfactuals that flip the teacher (lines 2 to 5)       counterfactuals_of, copies_of for `control`
+CFGen      counterfactuals that flip the teacher (lines 2 to 5)       pairs_by_arm
 D_train    k originals, or k/2 and their k/2 CFEs (line 6)            training_sets
 g_t(x)     the teacher speaks once about each example                 ask_the_teacher
 g_s        hard + alpha KD + beta LWD, one student a cell             train_students
@@ -26,7 +26,7 @@ from cod_runner.errors import CodrunError, ExpectationMissed
 from cod_runner.expectations import ExpectationResult, check_expectations
 from cod_runner.experiment import Experiment, load_experiment
 from cod_runner.fewshot import TrainingSet, originals_by_seed, training_sets
-from cod_runner.pairs import FoundPairs, copies_of, counterfactuals_of
+from cod_runner.pairs import FoundPairs, pairs_by_arm
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import PAIRED, Arm, Recipe
@@ -100,18 +100,16 @@ def distil(
     registry.hook.codrun_teacher_ready(teacher=teacher, pool=corpus.pool)
     originals = originals_by_seed(corpus, recipe.seeds)
     try:
-        found = counterfactuals_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
+        found = pairs_by_arm(recipe, cells, originals, experiment, teacher, registry, store, progress)
     finally:
         record.calls, record.tokens, record.cost = spent(spending)
         folder.write_record(record)
-    copies = copies_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
-    folder.write_lines(folder.counterfactuals, found.lines)
-    if copies.pairs:
-        folder.write_lines(folder.control, copies.lines)
-    record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found.quality]
-    by_arm: dict[Arm, FoundPairs] = {"plain": FoundPairs(), "cod": found, "control": copies}
-    pairs = {arm: of_arm.pairs for arm, of_arm in by_arm.items()}
-    sets = training_sets(waiting, originals, pairs, redraw=found.redraw)
+    folder.write_lines(folder.counterfactuals, found["cod"].lines)
+    if found["control"].pairs:
+        folder.write_lines(folder.control, found["control"].lines)
+    record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found["cod"].quality]
+    pairs = {arm: of_arm.pairs for arm, of_arm in found.items()}
+    sets = training_sets(waiting, originals, pairs, redraw=found["cod"].redraw)
     warn_of_unequal_arms(sets, progress)
     ask_the_teacher(teacher, sets, experiment, store, progress)
     record.teacher = teacher_facts(recipe, teacher, experiment, store)
@@ -120,7 +118,7 @@ def distil(
     fingerprint = teacher.fingerprint
     del teacher, experiment.teacher  # the teacher has spoken; its memory is the students' now
     train_students(
-        recipe, waiting, source, fingerprint, sets, by_arm, experiment, folder, registry, store, settings, progress
+        recipe, waiting, source, fingerprint, sets, found, experiment, folder, registry, store, settings, progress
     )
 
 
@@ -136,7 +134,7 @@ def find_counterfactuals(
         pool = experiment.corpus.pool
         _, teacher = finetuned(experiment.source, experiment.teacher, pool, registry, store, progress)
         originals = originals_by_seed(experiment.corpus, recipe.seeds)
-        found = counterfactuals_of(recipe, cells, originals, experiment, teacher, registry, store, progress)
+        found = pairs_by_arm(recipe, cells, originals, experiment, teacher, registry, store, progress)["cod"]
         folder.write_lines(folder.counterfactuals, found.lines)
         return found
 
@@ -229,9 +227,7 @@ def offline_hint(loaded: LoadedRecipe) -> Iterator[None]:
 
 def spending_of(recipe: Recipe, folder: RunFolder) -> Spending:
     """The run's meter, bounded as the recipe says."""
-    if recipe.counterfactuals is None:
-        return Spending(run=folder.identifier)
-    budget = recipe.counterfactuals.budget
+    budget = recipe.budget
     return Spending(budget.calls, budget.tokens, budget.usd, run=folder.identifier)
 
 

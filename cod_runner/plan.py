@@ -81,13 +81,12 @@ def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
     rows = RunFolder(folder).finished_rows()
-    search = recipe.counterfactuals if "cod" in recipe.arms else None
     originals = len(recipe.seeds) * max(recipe.k) // 2
     calls = []
-    for use in search.generators if search else ():
+    budget = recipe.budget
+    for use in [use for arm in recipe.arms for use in recipe.generators(arm)]:
         estimate = registry.estimate("generator", use.use, use.options, originals, CHARACTERS_A_TEXT)
-        if search and estimate is not None:
-            budget = search.budget
+        if estimate is not None:
             priced = estimate.usd_high is not None
             Spending(budget.calls, budget.tokens, budget.usd).require_a_bound(estimate.model, priced)
             calls.append(estimate)

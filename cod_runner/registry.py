@@ -228,10 +228,7 @@ class Registry:
     ) -> CallEstimate | None:
         """What the component may spend on model calls for ``examples`` inputs; None for one that makes none."""
         component = self.find(kind, name)
-        if component.estimate is None:
-            return None
-        checked = component.options.model_validate(dict(options))
-        estimate: CallEstimate = _attribute(component.estimate)(checked, examples, mean_characters)
+        estimate: CallEstimate | None = _asked(component, component.estimate, options, examples, mean_characters)
         return estimate
 
     def shape(
@@ -239,22 +236,23 @@ class Registry:
     ) -> ShapeEstimate | None:
         """What is known of a teacher's or student's size before it is loaded; None where nothing is."""
         component = self.find(kind, name)
-        if component.shape is None:
-            return None
-        checked = component.options.model_validate(dict(options))
-        with _raised_by(component):
-            shape: ShapeEstimate | None = _attribute(component.shape)(checked, teacher)
+        shape: ShapeEstimate | None = _asked(component, component.shape, options, teacher)
         return shape
 
     def needs(self, name: str, options: Mapping[str, Any], teacher: ModelShape, student: ModelShape) -> Needs | None:
         """The layers that a loss will want of models of these shapes; None where its plugin does not say so."""
         component = self.find("loss", name)
-        if component.needs is None:
-            return None
-        checked = component.options.model_validate(dict(options))
-        with _raised_by(component):
-            needs: Needs = _attribute(component.needs)(checked, teacher, student)
+        needs: Needs | None = _asked(component, component.needs, options, teacher, student)
         return needs
+
+
+def _asked(component: Component, function: str | None, options: Mapping[str, Any], *given: Any) -> Any:
+    """What a light function of the component's plugin says of validated options; None where it has no such function."""
+    if function is None:
+        return None
+    checked = component.options.model_validate(dict(options))
+    with _raised_by(component):
+        return _attribute(function)(checked, *given)
 
 
 @contextmanager

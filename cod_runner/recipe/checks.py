@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from cod_runner.errors import Fault
+from cod_runner.recipe.balance import imbalance
 from cod_runner.recipe.grammar import PAIRED, Arm, Expectation, Recipe
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
 from cod_runner.recipe.overlays import as_component
@@ -96,20 +97,11 @@ def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
 
 def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
     """k must divide into classes, and for the arms ``cod`` and ``control`` into pairs of each class."""
-    classes = len(labels) or 1
-    paired = not PAIRED.isdisjoint(_arms(tree))
-    step = classes * (2 if paired else 1)
-    needed = f"{classes} classes" if labels else ""
-    if paired:
-        needed += " and pairs of an original and its counterfactual" if needed else "pairs"
     for item in _items(tree, "k"):
         k = _whole_number(item)
-        if k is not None and k >= 2 and k % step:
-            below, above = k // step * step, (k // step + 1) * step
-            would = f"{below} or {above}" if below else str(above)
-            yield item.mark.fault(
-                f"k={k} cannot be balanced over {needed}: it must be a multiple of {step}; {would} would do"
-            )
+        fault = None if k is None or k < 2 else imbalance(k, len(labels) or None, _arms(tree))
+        if fault is not None:
+            yield item.mark.fault(fault)
 
 
 def _pairs(tree: Mapping) -> Iterator[Fault]:

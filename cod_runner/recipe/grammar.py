@@ -178,6 +178,17 @@ class Recipe(Section):
     executor: Use = Field(Use(use="processes"), description="where cells run")
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
 
+    def generators(self, arm: Arm) -> list[Use]:
+        """What makes the other halves of an arm's pairs; nothing for an arm that the recipe does not have."""
+        if arm == "cod" and arm in self.arms and self.counterfactuals is not None:
+            return self.counterfactuals.generators
+        return [self.control] if arm == "control" and arm in self.arms and self.control is not None else []
+
+    @property
+    def budget(self) -> Budget:
+        """What all generators together may spend; without bounds where the recipe sets none."""
+        return Budget() if self.counterfactuals is None else self.counterfactuals.budget
+
 
 Pattern: TypeAlias = tuple[str, ...]
 

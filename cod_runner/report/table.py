@@ -128,7 +128,7 @@ def result_table(
         summary = _summary(mine, metric)
         return TableCell(
             summary=summary,
-            better=bool(other) and set(mine) == set(other) and _is_better(summary, _summary(other, metric), metric),
+            better=set(mine) == set(other) and _is_better(summary, _summary(other, metric), metric),
             optimistic=bool(mine) and (optimistic or any(row.select == "best_reported" for row in mine.values())),
             unverified=bool(mine) and arm == "cod" and not verified,
             seeds_expected=expected,

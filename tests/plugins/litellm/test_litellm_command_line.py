@@ -294,6 +294,17 @@ def test_usd_alone_cannot_bound_a_model_without_a_price_and_plan_says_so_as_the_
     assert "gpt-4o: 16 to 48 calls" in " ".join(capfd.readouterr().out.split())
 
 
+def test_a_plan_reckons_with_a_paid_generator_of_the_control_too(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paid = ["--set", "control={use: litellm, model: gpt-4o}"]
+    assert call(["plan", "recipe.yaml", *paid, "--set", "arms=[plain, cod]"]) == 0
+    assert "gpt-4o" not in capfd.readouterr().out
+    assert call(["plan", "recipe.yaml", *paid, "--set", "arms=[plain, control]"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "gpt-4o: 16 to 80 calls" in told and "openai/local" not in told
+
+
 def test_the_quality_table_tells_of_answers_and_of_further_measures(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
