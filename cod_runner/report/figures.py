@@ -75,7 +75,7 @@ def _over_k(report: Report, table: Table) -> Figure:
             axes.set_xlabel("training examples k")
             axes.tick_params(labelbottom=True)
     handles = list(legend.values())
-    figure.legend(handles, list(legend), loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
+    figure.legend(handles, list(legend), loc="outside lower center", ncols=min(5, len(handles)), frameon=False)
     return figure
 
 
