@@ -34,6 +34,7 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
+from cod_runner.hub import hub_faults
 from cod_runner.layer_pairs import layer_pairs
 from cod_runner.ledger import Ledger
 from cod_runner.questions import Answer, Question
@@ -49,7 +50,7 @@ __all__ = [
     "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Measure", "Metric",
     "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question",
     "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
-    "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "layer_pairs", "quiet_transformers",
+    "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults", "layer_pairs", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

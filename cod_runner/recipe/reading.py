@@ -109,13 +109,25 @@ def read_text(text: str, source: Source, faults: list[Fault]) -> Node | None:
         mark = _mark_after(text[: wrong.start()], source)
         raise _Unreadable(mark.fault(f"the control character U+{ord(wrong.group()):04X} is not allowed in YAML"))
     try:
-        return _Composer(yaml.parse(text, Loader=_LOADER), source, faults).document()
+        return _composed(text, source, faults)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = Mark(source, at.line + 1, at.column + 1) if at else Mark(source)
         raise _Unreadable(mark.fault(f"is not YAML: {_problem(error, text)}")) from error
     except yaml.YAMLError as error:
         raise _Unreadable(Mark(source).fault(f"is not YAML: {error}")) from error
+
+
+def _composed(text: str, source: Source, faults: list[Fault]) -> Node | None:
+    known = len(faults)
+    try:
+        return _Composer(yaml.parse(text, Loader=_LOADER), source, faults).document()
+    except yaml.MarkedYAMLError as error:
+        if "nesting depth" not in str(error.problem):
+            raise
+    # libyaml counts brackets ahead of the events and gave up before the composer could say where it is too deep
+    del faults[known:]
+    return _Composer(yaml.parse(text, Loader=yaml.SafeLoader), source, faults).document()
 
 
 def _problem(error: yaml.MarkedYAMLError, text: str) -> str:

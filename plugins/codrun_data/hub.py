@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
+from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_faults
 from codrun_data.options import HubOptions, is_local
 from codrun_data.rows import Row, Table, batch_rows, column_positions
 from codrun_data.tables import load_tables
@@ -88,7 +88,6 @@ class Hub:
     def _why_unreachable(self) -> str | None:
         """Ask the hub once, briefly, about the data set. None: it is there. A repository or revision that is not
         there, or closed, raises :class:`DataError`."""
-        import httpx
         from huggingface_hub import HfApi
         from huggingface_hub import errors as hub_errors
 
@@ -109,7 +108,7 @@ class Hub:
                 f"the hub's data set `{self.options.path}` has no revision `{self.options.revision}`",
                 "revision",
             ) from error
-        except (httpx.HTTPError, hub_errors.HfHubHTTPError, OSError) as error:
+        except hub_faults() as error:
             return f"the hub cannot be reached ({type(error).__name__}: {error})".replace("\n", " ")
         return None
 

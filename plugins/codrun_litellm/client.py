@@ -298,7 +298,8 @@ def _litellm() -> Any:
     litellm.telemetry = False
     litellm.num_retries = None
     litellm.cache = None
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx", "httpcore", "openai", "aiohttp"):
+    clients = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "aiohttp")
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", *clients):
         # they print requests, addresses and headers
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import huggingface_hub
 import torch
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from cod_runner.api import BuildContext, CodrunError, quiet_transformers
+from cod_runner.api import BuildContext, CodrunError, hub_faults, quiet_transformers
 from codrun_transformers.identity import local_folder
 
 SECONDS_TO_ANSWER = 5.0
@@ -65,7 +64,7 @@ def find_folder(name: str, revision: str | None, context: BuildContext) -> Path:
         raise CodrunError(f"the model `{name}` is gated; accept its terms on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
         raise CodrunError(f"the hub has no model `{name}` (a private one needs HF_TOKEN)") from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError, ValueError) as error:
+    except (*hub_faults(), ValueError) as error:
         raise CodrunError(f"the model `{name}` cannot be fetched: {_first_line(error)}") from error
 
 
@@ -143,7 +142,7 @@ def _why_unreachable() -> str | None:
     """One question without retries; any answer, even an error's, means that the hub is there."""
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=SECONDS_TO_ANSWER)
-    except (httpx.HTTPError, OSError) as error:
+    except hub_faults() as error:
         return f"the hub cannot be reached ({_first_line(error)})"
     return None
 
