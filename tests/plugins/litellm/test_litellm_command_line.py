@@ -110,9 +110,10 @@ def kept(folder: Path) -> set[str]:
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
-    """The command line in a process group of its own."""
+    """The command line in a process group of its own, which listens to Ctrl-C even where this one was told not to."""
+    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     return subprocess.Popen(
-        [sys.executable, "-c", "from cod_runner.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{listens}; from cod_runner.cli import main; main()", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
 
