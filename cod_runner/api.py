@@ -34,12 +34,11 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
-from cod_runner.hub import hub_faults
-from cod_runner.layer_pairs import layer_pairs
-from cod_runner.ledger import Ledger
-from cod_runner.questions import Answer, Question
-from cod_runner.quiet import quiet_transformers
-from cod_runner.spending import Reservation, Spending
+from cod_runner.hidden_states import layer_mapping
+from cod_runner.hugging_face import hub_faults, quiet_transformers
+from cod_runner.llm.budget import Reservation, Spending
+from cod_runner.llm.ledger import Ledger
+from cod_runner.llm.requests import Answer, Question
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,7 +49,7 @@ __all__ = [
     "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Measure", "Metric",
     "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question",
     "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
-    "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults", "layer_pairs", "quiet_transformers",
+    "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults", "layer_mapping", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

@@ -19,25 +19,25 @@ from typing import Any
 import torch
 
 from cod_runner.api import BuildContext, Classifier, Executor, Spending
-from cod_runner.cells import Cell, cells_of
-from cod_runner.engine.cores import cores
+from cod_runner.context import RunSettings, run_path
+from cod_runner.data.fewshot import TrainingSet, originals_by_seed, training_sets
 from cod_runner.engine.signals import SignalStore
 from cod_runner.errors import CodrunError, ExpectationMissed
-from cod_runner.expectations import ExpectationResult, check_expectations
-from cod_runner.experiment import Experiment, load_experiment
-from cod_runner.fewshot import TrainingSet, originals_by_seed, training_sets
-from cod_runner.pairs import FoundPairs, pairs_by_arm
+from cod_runner.machine import cores
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import PAIRED, Arm, Recipe
 from cod_runner.registry import Registry
 from cod_runner.report import QualityRow, Report, RunRecord, current_rows, json_lines, read_rows, write_reports
-from cod_runner.run_folder import RunFolder
-from cod_runner.settings import RunSettings, run_path
+from cod_runner.runs.cells import Cell, cells_of
+from cod_runner.runs.expectations import ExpectationResult, check_expectations
+from cod_runner.runs.folder import RunFolder
+from cod_runner.stages.load import Experiment, load_experiment
+from cod_runner.stages.pairs import FoundPairs, pairs_by_arm
+from cod_runner.stages.students import CellTask, CellWork
+from cod_runner.stages.teacher import TeacherSource, finetuned
+from cod_runner.stages.trackers import attach_trackers
 from cod_runner.store import Store
-from cod_runner.student import CellTask, CellWork
-from cod_runner.teacher import TeacherSource, finetuned
-from cod_runner.trackers import attach_trackers
 
 
 @dataclass(frozen=True)

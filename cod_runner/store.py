@@ -1,7 +1,4 @@
-"""The store: what is worth keeping between runs, keyed by content, written whole or not at all.
-
-Locks are the operating system's, so a killed process leaves none behind.
-"""
+"""The store: what is worth keeping between runs, keyed by content."""
 
 from __future__ import annotations
 
@@ -9,14 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import platformdirs
 
 from cod_runner.errors import CodrunError
@@ -26,60 +19,6 @@ def content_key(data: Any) -> str:
     """A name for JSON-able data: 32 hex digits of the SHA-256 of its canonical JSON."""
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step: a reader, or a kill, sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Fill the folder that is yielded; it becomes ``path`` if the block ends well, and is removed if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-@contextmanager
-def lock(path: Path, *, wait: bool = True, busy: str = "") -> Iterator[None]:
-    """Hold the operating system's lock on ``path``; with ``wait=False`` raise ``CodrunError(busy)`` if it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(path, timeout=-1 if wait else 0)
-    try:
-        held.acquire()
-    except filelock.Timeout as error:
-        raise CodrunError(busy or f"{path} is in use by another codrun; wait until it has ended") from error
-    try:
-        yield
-    finally:
-        held.release()
 
 
 class Store:

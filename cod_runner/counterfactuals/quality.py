@@ -9,7 +9,7 @@ from statistics import fmean
 
 from cod_runner.api import Attempt, Example, Measure
 from cod_runner.counterfactuals.judgement import Reason, folded
-from cod_runner.counterfactuals.ledger import PairOutcome
+from cod_runner.counterfactuals.outcomes import PairOutcome
 from cod_runner.errors import CodrunError
 
 NO_CANDIDATE = (Reason.EMPTY, Reason.REFUSAL, Reason.PREAMBLE_ONLY)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cod_runner.api import Attempt, Example, Generator, Proposal, Request, TeacherView
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
-from cod_runner.counterfactuals.ledger import PairLedger, PairOutcome, outcome_key
+from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome, outcome_key
 from cod_runner.errors import CodrunError
 from cod_runner.recipe.grammar import Counterfactuals
 
@@ -58,7 +58,7 @@ class PairSearch:
     settings: Counterfactuals
     identity: Any
     """JSON-able data that decides what the generators propose and how they are judged."""
-    ledger: PairLedger
+    ledger: OutcomeStore
     flip: bool = True
     """False looks for the opposite: copies that the teacher reads as it reads the original (the arm ``control``)."""
     outcomes: dict[str, PairOutcome] = field(default_factory=dict)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from cod_runner.api import Batch, Classifier, CodrunError, Encoded, Example
+from cod_runner.engine.device import sent
 from cod_runner.engine.seeds import derived_seed
-from cod_runner.engine.transfer import sent
 
 
 class TrainingBatches:

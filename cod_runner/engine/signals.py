@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cod_runner.api import Classifier, Input, ModelShape, Outputs
-from cod_runner.engine.fixed_batches import each_row
-from cod_runner.engine.rows import Row, padded
+from cod_runner.engine.inference import each_row
+from cod_runner.engine.outputs import Row, padded
 from cod_runner.errors import CodrunError
+from cod_runner.files import file_written_whole, open_database
 
 SCHEMA = """
 create table if not exists teacher (
@@ -36,8 +34,6 @@ create table if not exists answer (
     primary key (teacher, input)
 ) without rowid;
 """
-SECONDS_TO_WAIT = 60.0
-"""For another process that writes."""
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest bound on the parameters of one statement, 999."""
 
@@ -60,7 +56,6 @@ class SignalStore:
         self.folder = folder
         self._database = folder / "signals.sqlite"
         with self._connected() as connection:
-            _log_ahead(connection)
             connection.executescript(SCHEMA)
 
     def add(
@@ -162,20 +157,12 @@ class SignalStore:
         states = {str(layer): value.contiguous() for layer, value in row.hidden.items()}
         if self._kept_layers(number, key):
             states.update(load_file(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        os.close(handle)
-        try:
+        with file_written_whole(path) as temporary:
             save_file(states, temporary)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._database, timeout=SECONDS_TO_WAIT)) as connection:
-            connection.execute("pragma synchronous = normal")
+        with closing(open_database(self._database)) as connection:
             yield connection
             connection.commit()
 
@@ -244,22 +231,6 @@ class TeacherSignals:
         if lacking:
             raise CodrunError(f"the store lacks the teacher's layers {lacking} of an example; run the recipe again")
         return {layer: self._mapped[key][str(layer)] for layer in layers}
-
-
-def _log_ahead(connection: sqlite3.Connection) -> None:
-    """Switch a new database to write-ahead logging, in which readers wait for nobody.
-
-    sqlite answers "locked" at once, whatever the time-out, when two processes switch a database at one moment.
-    """
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while True:
-        try:
-            connection.execute("pragma journal_mode = wal")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _bytes(values: Tensor) -> bytes:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from cod_runner.api import Attribution, Classifier, Input, WordVectors
+from cod_runner.engine.device import threads
 from cod_runner.engine.signals import SignalStore, input_key
-from cod_runner.engine.threads import threads
 
 
 class CachedTeacher:

@@ -25,9 +25,9 @@ from cod_runner.api import (
     VocabularyCut,
 )
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.binding import TrainingData, WeightedTerm, bind_losses, term_names
+from cod_runner.engine.device import resolve_precision
+from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses, term_names
 from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
-from cod_runner.engine.precision import resolve_precision
 from cod_runner.engine.seeds import random_stream
 from cod_runner.engine.signals import TeacherSignals
 from cod_runner.engine.training_log import TrainingLog

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cod_runner.errors import Fault
+from cod_runner.recipe.messages import nearest, quoted
 from cod_runner.recipe.nodes import Mapping, Mark, Node, Source, is_null, text_of
-from cod_runner.recipe.reading import read_file
-from cod_runner.recipe.sentences import nearest, quoted
+from cod_runner.recipe.yaml import read_file
 
 OWN_KEYS = ("extends", "profiles")
 """What belongs to the file and is no part of a merged recipe."""

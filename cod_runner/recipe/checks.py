@@ -14,9 +14,9 @@ from typing import Any, get_args
 from cod_runner.errors import Fault
 from cod_runner.recipe.balance import imbalance
 from cod_runner.recipe.grammar import PAIRED, Arm, Expectation, Recipe
+from cod_runner.recipe.messages import nearest, quoted
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
 from cod_runner.recipe.overlays import as_component
-from cod_runner.recipe.sentences import nearest, quoted
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
 DEFAULT_ARMS: tuple[Arm, ...] = ("plain", "cod")

@@ -14,12 +14,12 @@ from cod_runner.errors import Fault, RecipeError, SettingError
 from cod_runner.recipe.chain import OWN_KEYS, Layer, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
+from cod_runner.recipe.messages import nearest, quoted, shortened
 from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
 from cod_runner.recipe.overlays import merge, set_at
-from cod_runner.recipe.reading import read_value
-from cod_runner.recipe.sentences import nearest, quoted, shortened
 from cod_runner.recipe.validation import Checked, Validator, components_of
 from cod_runner.recipe.writing import recipe_yaml
+from cod_runner.recipe.yaml import read_value
 from cod_runner.registry import Registry
 
 NO_FLAGS: Dict[str, Any] = MappingProxyType({})

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from cod_runner.api import Component, Kind
 from cod_runner.errors import Fault, PluginError
+from cod_runner.recipe.fields import coerced, keys_at, models_at
 from cod_runner.recipe.grammar import COMPONENTS, Evaluate, Recipe, core_keys, kind_at
-from cod_runner.recipe.models import coerced, keys_at, models_at
+from cod_runner.recipe.messages import LONGEST_VALUE, faults_of, quoted, shortened
 from cod_runner.recipe.nodes import (
     Entry,
     Items,
@@ -28,8 +29,7 @@ from cod_runner.recipe.nodes import (
     text_of,
 )
 from cod_runner.recipe.overlays import as_component, dotted, merge
-from cod_runner.recipe.reading import resolve
-from cod_runner.recipe.sentences import LONGEST_VALUE, faults_of, quoted, shortened
+from cod_runner.recipe.yaml import resolve
 from cod_runner.registry import Registry
 
 Bent: TypeAlias = dict[Place, tuple[Scalar, str]]

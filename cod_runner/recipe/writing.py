@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.recipe.reading import resolve
+from cod_runner.recipe.yaml import resolve
 
 _LINE_ENDS = frozenset("\r\x85\u2028\u2029")
 """Read back as they are only from double quotes."""

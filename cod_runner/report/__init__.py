@@ -1,7 +1,8 @@
 """Tables, figures and the page of a run; comparison of two runs. Nothing here trains or asks a model."""
 
 from cod_runner.report.contents import Report, build_report
-from cod_runner.report.rows import (
+from cod_runner.report.write import write_reports, write_reports_again
+from cod_runner.runs.records import (
     CellRow,
     QualityRow,
     RunFiles,
@@ -11,7 +12,6 @@ from cod_runner.report.rows import (
     read_rows,
     read_run,
 )
-from cod_runner.report.write import write_reports, write_reports_again
 
 __all__ = [
     "CellRow",

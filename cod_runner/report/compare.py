@@ -11,11 +11,11 @@ from rich.text import Text
 
 from cod_runner.report.contents import HEADLINES, title_of
 from cod_runner.report.protocol import protocol
-from cod_runner.report.rows import CellRow, RunFiles, higher_is_better
 from cod_runner.report.statistics import PairedComparison, compare_pairs
 from cod_runner.report.table import MISSING
 from cod_runner.report.terminal import rich_grid
 from cod_runner.report.text import markdown_grid, number_and_deviation, signed
+from cod_runner.runs.records import CellRow, RunFiles, higher_is_better
 
 DECIDES_WHAT_IS_MEASURED = ("data set", "evaluation")
 

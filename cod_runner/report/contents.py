@@ -8,7 +8,6 @@ from typing import Any
 
 from cod_runner.recipe.grammar import Arm, Recipe
 from cod_runner.report.protocol import Setting, floor_methods, protocol
-from cod_runner.report.rows import CellRow, RunRecord
 from cod_runner.report.table import (
     ARM_NAMES,
     OPTIMISTIC,
@@ -19,6 +18,7 @@ from cod_runner.report.table import (
     paired_gains,
     result_table,
 )
+from cod_runner.runs.records import CellRow, RunRecord
 
 HEADLINES = ("accuracy", "agreement")
 TITLES = {

@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from cod_runner.recipe.grammar import Arm
 from cod_runner.report.contents import Report, title_of
-from cod_runner.report.rows import CellRow
 from cod_runner.report.statistics import summarise
 from cod_runner.report.table import ARM_NAMES, Table, TableRow
+from cod_runner.runs.records import CellRow
 
 ARM_COLOURS: dict[Arm, str] = {"plain": "#0072B2", "control": "#CC79A7", "cod": "#D55E00"}
 ARM_LINES: dict[Arm, Literal["-", "--", "-."]] = {"plain": "--", "control": "-.", "cod": "-"}

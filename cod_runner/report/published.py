@@ -13,11 +13,11 @@ from rich.text import Text
 
 from cod_runner.errors import DataError
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.report.rows import RunFiles
 from cod_runner.report.statistics import Summary, summarise
 from cod_runner.report.table import MISSING, paired_gains
 from cod_runner.report.terminal import rich_grid
 from cod_runner.report.text import markdown_grid, number_and_deviation, signed
+from cod_runner.runs.records import RunFiles
 
 PUBLISHED_COLUMNS = ("dataset", "teacher", "student", "method", "arm", "k", "mean", "sd", "source")
 

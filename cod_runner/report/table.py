@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cod_runner.recipe.grammar import Arm
-from cod_runner.report.rows import CellRow, higher_is_better
 from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
+from cod_runner.runs.records import CellRow, higher_is_better
 
 DECIMALS = 3
 """Digits shown; what is equal to this many digits is a tie."""

@@ -9,9 +9,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
-from cod_runner.report.rows import higher_is_better
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
+from cod_runner.runs.records import higher_is_better
 from cod_runner.word_diff import shown_input
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cod_runner.files import write_whole
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.contents import Report, build_report
-from cod_runner.report.rows import CellRow, RunRecord, read_run
 from cod_runner.report.text import csv_text, markdown
-from cod_runner.store import write_whole
+from cod_runner.runs.records import CellRow, RunRecord, read_run
 
 
 def write_reports(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cod_runner.api import KINDS, Kind
 from cod_runner.errors import CodrunError
-from cod_runner.store import folder_written_whole
+from cod_runner.files import folder_written_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")

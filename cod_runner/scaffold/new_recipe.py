@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from cod_runner.api import BuildContext
-from cod_runner.corpus import Corpus, prepare_corpus
+from cod_runner.data.corpus import Corpus, prepare_corpus
+from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import CodrunError, DataError
-from cod_runner.fewshot import check_pool
 from cod_runner.registry import Registry
 from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_column, take_sample
 

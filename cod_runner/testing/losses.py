@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from cod_runner.api import Batch, Example, Loss, Outputs
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.binding import TrainingData, WeightedTerm, bind_losses
+from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses
 from cod_runner.engine.signals import SignalStore
 from cod_runner.testing.classifiers import TextClassifier
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cod_runner.api import ModelShape, Needs, Options, layer_pairs
+from cod_runner.api import ModelShape, Needs, Options, layer_mapping
 from codrun_losses.plugin import LWDOptions
 
 
@@ -20,5 +20,5 @@ def of_lwd(options: LWDOptions, teacher: ModelShape, student: ModelShape) -> Nee
 def mapped_layers(
     layers: str | list[tuple[int, int]], teacher: ModelShape, student: ModelShape
 ) -> list[tuple[int, int]]:
-    """(student layer, teacher layer) pairs, as :func:`layer_pairs` gives them."""
-    return layer_pairs(layers, student.layers, teacher.layers)
+    """(student layer, teacher layer) pairs, as :func:`layer_mapping` gives them."""
+    return layer_mapping(layers, student.layers, teacher.layers)

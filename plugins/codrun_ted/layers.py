@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cod_runner.api import ModelShape, Needs, SettingError, layer_pairs
+from cod_runner.api import ModelShape, Needs, SettingError, layer_mapping
 from codrun_ted.plugin import TEDOptions
 
 
@@ -13,10 +13,10 @@ def of_ted(options: TEDOptions, teacher: ModelShape, student: ModelShape) -> Nee
 
 
 def mapped_layers(options: TEDOptions, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
-    """(student layer, teacher layer) pairs, as :func:`layer_pairs` gives them; at least one."""
+    """(student layer, teacher layer) pairs, as :func:`layer_mapping` gives them; at least one."""
     if not options.layers:
         raise SettingError(
             "ted's `layers` is empty; name at least one pair [student layer, teacher layer], or `uniform`",
             "layers",
         )
-    return layer_pairs(options.layers, student.layers, teacher.layers, interval=options.interval, owner="ted's ")
+    return layer_mapping(options.layers, student.layers, teacher.layers, interval=options.interval, owner="ted's ")

@@ -12,12 +12,12 @@ import pytest
 
 from cod_runner import pipeline
 from cod_runner.api import Classifier, Component, Example, Options, Proposal, Request, TeacherView, hookimpl
+from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
-from cod_runner.settings import RunSettings
-from cod_runner.student import CellWork
+from cod_runner.stages.students import CellWork
 
 RECIPE = """
 recipe: 1

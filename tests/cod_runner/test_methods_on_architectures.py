@@ -17,15 +17,16 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from cod_runner import pipeline, teacher
+from cod_runner import pipeline
 from cod_runner.api import BuildContext, Example, hookimpl
-from cod_runner.corpus import prepare_corpus
+from cod_runner.context import RunSettings
+from cod_runner.data.corpus import prepare_corpus
 from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.recipe.grammar import Arm
 from cod_runner.registry import Registry
-from cod_runner.settings import RunSettings
+from cod_runner.stages import teacher
 from cod_runner.store import Store
 from cod_runner.testing.tiny_models import TINY_MODELS
 from codrun_transformers.classifier import TextClassifier

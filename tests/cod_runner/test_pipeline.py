@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from cod_runner import pipeline
+from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
-from cod_runner.settings import RunSettings
 
 RECIPE = """
 recipe: 1

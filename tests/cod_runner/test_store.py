@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cod_runner.errors import CodrunError
-from cod_runner.store import Store, content_key, folder_written_whole, lock, write_whole
+from cod_runner.files import folder_written_whole, lock, write_whole
+from cod_runner.store import Store, content_key
 
 
 def test_content_key_follows_content_not_order() -> None:

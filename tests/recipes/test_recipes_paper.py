@@ -13,14 +13,14 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from cod_runner.cells import cells_of
 from cod_runner.cli import call
 from cod_runner.plan import plan_of
 from cod_runner.recipe import load_recipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.report.published import PublishedNumber, compare_published, read_published
-from cod_runner.report.rows import read_run
+from cod_runner.runs.cells import cells_of
+from cod_runner.runs.records import read_run
 from cod_runner.testing.llm_server import Call, LLMServer
 from cod_runner.testing.tiny_models import tiny_deberta
 

@@ -11,7 +11,7 @@ import pytest
 from word_count_teacher import Scripted, WordCountTeacher
 
 from cod_runner.api import CodrunError, Example, Generator, Proposal, ProviderError, Request, TeacherView
-from cod_runner.counterfactuals import PairLedger, PairSearch
+from cod_runner.counterfactuals import OutcomeStore, PairSearch
 from cod_runner.recipe.grammar import Counterfactuals
 
 
@@ -24,7 +24,7 @@ def search(
         fingerprint="teacher",
         settings=Counterfactuals(generators=["x"], **settings),
         identity=[name for name, _ in generators],
-        ledger=PairLedger(folder / "pairs.sqlite"),
+        ledger=OutcomeStore(folder / "pairs.sqlite"),
     )
 
 

@@ -26,8 +26,8 @@ from cod_runner.api import (
     TrainSettings,
 )
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.evaluation import predict
 from cod_runner.engine.finetune import GoldLabels, finetune_teacher
+from cod_runner.engine.inference import predict
 from cod_runner.engine.optimisation import rate_factor
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.training import TrainingResult, WeightedTerm, refuse_misaligned, train_student

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cod_runner.engine.transfer import sent
+from cod_runner.engine.device import sent
 
 
 class Watched:

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.recipe.fields import models_at
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, Teacher, Use, WeightedLoss, core_keys, kind_at
-from cod_runner.recipe.models import models_at
-from cod_runner.recipe.reading import resolve
 from cod_runner.recipe.writing import recipe_yaml
+from cod_runner.recipe.yaml import resolve
 from cod_runner.registry import Registry
 
 Load = Callable[..., LoadedRecipe]

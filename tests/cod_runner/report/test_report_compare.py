@@ -11,7 +11,7 @@ from rich.console import Console
 from cod_runner.errors import DataError
 from cod_runner.report.compare import compare_runs, comparison_markdown, show_comparison
 from cod_runner.report.published import compare_published, published_markdown, read_published, show_published
-from cod_runner.report.rows import CellRow, read_run
+from cod_runner.runs.records import CellRow, read_run
 
 PUBLISHED = Path(__file__).parents[3] / "recipes" / "paper" / "published.csv"
 MakeRun = Callable[..., Path]

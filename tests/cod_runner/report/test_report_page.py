@@ -15,8 +15,8 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.contents import build_report
 from cod_runner.report.figures import draw_figures
 from cod_runner.report.page import page
-from cod_runner.report.rows import CellRow, RunRecord
 from cod_runner.report.write import write_reports, write_reports_again
+from cod_runner.runs.records import CellRow, RunRecord
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -131,7 +131,7 @@ def test_a_report_on_no_run_writes_nothing(tmp_path: Path) -> None:
 
 def test_importing_the_report_draws_in_no_heavy_library() -> None:
     code = (
-        "import sys, cod_runner.expectations, cod_runner.report\n"
+        "import sys, cod_runner.runs.expectations, cod_runner.report\n"
         "import cod_runner.report.compare, cod_runner.report.published, cod_runner.report.terminal\n"
         "print([name for name in ('matplotlib', 'torch', 'pandas', 'jinja2', 'numpy') if name in sys.modules])"
     )

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cod_runner.report.rows import CellRow
 from cod_runner.report.table import Table, TableCell, gains_in_words, paired_gains, result_table
+from cod_runner.runs.records import CellRow
 
 
 def cell(table: Table, method: str, kind: str, k: int) -> TableCell:

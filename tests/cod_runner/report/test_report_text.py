@@ -10,9 +10,9 @@ from rich.console import Console
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.protocol import component_in_words, protocol
-from cod_runner.report.rows import CellRow, RunRecord
 from cod_runner.report.terminal import show_report
 from cod_runner.report.text import csv_text, markdown, signed, spreadsheet_safe
+from cod_runner.runs.records import CellRow, RunRecord
 
 
 @pytest.fixture

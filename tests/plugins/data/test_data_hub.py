@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
-from cod_runner.corpus import prepare_corpus
+from cod_runner.data.corpus import prepare_corpus
 from cod_runner.registry import Registry
 from codrun_data.hub import Hub
 from codrun_data.options import HubOptions

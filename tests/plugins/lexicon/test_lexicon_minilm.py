@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cod_runner.api import BuildContext, Classifier, Example, FinetuneSettings, Generator
-from cod_runner.counterfactuals import PairLedger, PairSearch
+from cod_runner.counterfactuals import OutcomeStore, PairSearch
 from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
@@ -54,7 +54,7 @@ def test_nine_of_ten_sentences_flip_with_few_edits(tmp_path: Path) -> None:
         teacher.fingerprint,
         Counterfactuals(generators=["lexicon"]),
         "lexicon",
-        PairLedger(tmp_path / "pairs.sqlite"),
+        OutcomeStore(tmp_path / "pairs.sqlite"),
     )
     outcomes = search.search(pool[2000 : 2000 + ORIGINALS])
     flipped = [outcome for outcome in outcomes if outcome.verified]

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 
 from cod_runner.api import Batch, Binding, BuildContext, Loss, ModelShape, Outputs
-from cod_runner.engine.rows import laid_out_as
+from cod_runner.engine.outputs import laid_out_as
 from cod_runner.registry import Registry
 
 TEACHER, STUDENT = ModelShape(layers=4, width=6, classes=3), ModelShape(layers=2, width=4, classes=3)

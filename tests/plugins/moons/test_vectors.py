@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from cod_runner.api import Attribution, BuildContext, CodrunError, DataError, Input, Request
-from cod_runner.engine.fixed_batches import each_row
+from cod_runner.engine.inference import each_row
 from codrun_moons.classifier import MLP, build, saved
 from codrun_moons.data import Moons
 from codrun_moons.gradient import Gradient

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Outputs
-from cod_runner.engine.rows import laid_out_as
+from cod_runner.engine.outputs import laid_out_as
 from codrun_ted.filters import Filters, TaskHeads
 from codrun_ted.layers import mapped_layers
 from codrun_ted.loss import TED

@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertForMaskedLM, Qwen2Config, Qwen2ForCausalLM
 
 from cod_runner.api import BuildContext, CodrunError
+from cod_runner.counterfactuals.measures import build_measures
 from cod_runner.errors import PluginError, RecipeError
-from cod_runner.measures import build_measures
 from cod_runner.registry import Registry
 from cod_runner.testing.tiny_models import tiny_bert, tiny_qwen2
 from codrun_transformers.measures import Fluency, Similarity

@@ -1,0 +1,70 @@
+"""`codrun store` and `codrun ledger`: what is kept between runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cod_runner.errors import CodrunError
+from cod_runner.llm.ledger import Ledger
+from cod_runner.store import Store
+
+store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
+ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+@store.command("list")
+def store_list() -> None:
+    """List what is kept between runs, and its size."""
+    kept = Store()
+    typer.echo(str(kept.root))
+    for entry in kept.entries():
+        typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {entry.name}")
+
+
+@store.command("prune")
+def store_prune(
+    name: Annotated[str, typer.Argument(help="an entry as `codrun store list` names it")],
+    yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
+) -> None:
+    """Delete one entry of the store; model answers that were paid for go with `llm.sqlite`."""
+    kept = Store()
+    if not yes:
+        typer.confirm(f"delete {name} from {kept.root}?", abort=True)
+    typer.echo(f"freed {kept.prune(name) / 1e6:,.1f} MB")
+
+
+def _ledger() -> Ledger:
+    return Ledger.of_store(Store().root)
+
+
+@ledger.command("list")
+def ledger_list(as_json: JsonOption = False) -> None:
+    """List every kept answer: when, which model, what it cost, about which text; `--json` shows all of each."""
+    from cod_runner.cli.answers import show_answers
+
+    if as_json:
+        typer.echo(json.dumps(list(_ledger().rows()), indent=2, ensure_ascii=False))
+    else:
+        show_answers(Console(), _ledger().rows())
+
+
+@ledger.command("export")
+def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; must not exist yet")]) -> None:
+    """Write every kept answer to a file, so that a team or a paper can share its counterfactuals."""
+    if path.exists():
+        raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
+    typer.echo(f"wrote {_ledger().export(path)} answers to {path}")
+
+
+@ledger.command("import")
+def ledger_import(path: Annotated[Path, typer.Argument(metavar="FILE", help="what `export` wrote")]) -> None:
+    """Take answers from a file; those that are here already stay as they are."""
+    new_answers, known = _ledger().import_(path)
+    typer.echo(f"{new_answers} answers are new, {known} were here already")

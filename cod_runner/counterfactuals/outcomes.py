@@ -1,0 +1,134 @@
+"""Every outcome of a search, kept before it is used: an original is searched once per teacher and settings."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cod_runner.api import Attempt, Input
+from cod_runner.errors import CodrunError
+from cod_runner.files import open_database
+from cod_runner.store import content_key
+
+VERSION = 2
+"""Of the search and of what is kept; raised when an older outcome would not be found again, or not be read."""
+
+SCHEMA = "create table if not exists outcomes (key text primary key, line text not null)"
+
+
+@dataclass(frozen=True)
+class PairOutcome:
+    """What the search found for one original: a line of ``counterfactuals.jsonl``, less the source's row."""
+
+    original: Input
+    counterfactual: Input | None
+    """None where nothing flipped the teacher."""
+    from_label: int
+    """The class that was to be flipped."""
+    target: int
+    label: int | None
+    """The teacher's class of the counterfactual."""
+    teacher_before: tuple[float, ...]
+    teacher_after: tuple[float, ...] | None
+    verified: bool
+    edits: float | None
+    minimality: float | None
+    """Edits over the original's words."""
+    generator: str | None
+    attempts: tuple[Attempt, ...] = ()
+    """Every candidate, in the order of the search; ``reason`` is None for a flip."""
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reject reasons and how often each was given."""
+        counts: dict[str, int] = {}
+        for attempt in self.attempts:
+            if attempt.reason is not None:
+                counts[attempt.reason] = counts.get(attempt.reason, 0) + 1
+        return counts
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> PairOutcome:
+        """Read what ``asdict`` wrote; lists become tuples again."""
+        attempts = tuple(
+            Attempt(**{**attempt, "input": _input(attempt["input"]), "probabilities": _tuple(attempt["probabilities"])})
+            for attempt in line["attempts"]
+        )
+        return cls(
+            **{
+                **line,
+                "original": _input(line["original"]),
+                "counterfactual": _input(line["counterfactual"]),
+                "teacher_before": _tuple(line["teacher_before"]),
+                "teacher_after": _tuple(line["teacher_after"]),
+                "attempts": attempts,
+            }
+        )
+
+
+class OutcomeStore:
+    """Outcomes in sqlite, safe for two runs at once; a kill loses nothing that was kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._connected() as connection:
+            connection.execute(SCHEMA)
+
+    def find(self, keys: Iterable[str]) -> dict[str, PairOutcome]:
+        """The outcomes that are here, by key."""
+        found = {}
+        with self._connected() as connection:
+            for key in keys:
+                row = connection.execute("select line from outcomes where key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = PairOutcome.from_json(json.loads(row[0]))
+        return found
+
+    def keep(self, outcomes: Mapping[str, PairOutcome]) -> None:
+        """Write outcomes, all or none of them; the first one of a key stays."""
+        if not outcomes:
+            return
+        with self._connected() as connection:
+            connection.executemany(
+                "insert or ignore into outcomes values (?, ?)",
+                [(key, json.dumps(asdict(outcome))) for key, outcome in outcomes.items()],
+            )
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(open_database(self._path)) as connection, connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise CodrunError(
+                f"the kept counterfactuals in {self._path} cannot be used ({error}); free its disk or lock, or delete "
+                "the file: they are then searched again"
+            ) from error
+
+
+def outcome_key(fingerprint: str, search: Any, value: Input, label: int, target: int) -> str:
+    """What decides an outcome: the teacher, the search's settings, the original, the two classes. Nothing else."""
+    spelled = value if isinstance(value, str) else list(map(float, value))
+    return content_key(
+        {
+            "version": VERSION,
+            "teacher": fingerprint,
+            "search": search,
+            "input": spelled,
+            "label": label,
+            "target": target,
+        }
+    )
+
+
+def _tuple(value: list[float] | None) -> tuple[float, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _input(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

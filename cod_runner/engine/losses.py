@@ -1,0 +1,175 @@
+"""What a loss sees before training: data, initial student, kept results, and a small loop to fit its parameters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cod_runner.api import Batch, Binding, Classifier, Loss, Needs, Outputs
+from cod_runner.engine.batches import TrainingBatches
+from cod_runner.engine.device import autocast
+from cod_runner.engine.optimisation import FUSED_ON
+from cod_runner.engine.outputs import as_float32, laid_out_as, moved
+from cod_runner.engine.seeds import derived_seed, random_stream
+from cod_runner.engine.signals import TeacherSignals
+from cod_runner.errors import CodrunError
+from cod_runner.files import file_written_whole
+
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """One term of a method's loss."""
+
+    name: str
+    loss: Loss
+    weight: float
+
+
+class TrainingData:
+    """The batches of one training with what teacher and student say about them."""
+
+    def __init__(
+        self, student: Classifier, batches: TrainingBatches, signals: TeacherSignals | None, precision: str
+    ) -> None:
+        self.student, self.batches, self._signals = student, batches, signals
+        self.teacher_shape = student.shape if signals is None else signals.shape
+        self.aligned = False
+        """Whether teacher states must stand at the student's positions."""
+        self.precision, self.device = precision, batches.device
+
+    def signals(self, batch: Batch, layers: Sequence[int]) -> Outputs:
+        """The teacher's outputs for a batch, on the device, float32, padded on the right."""
+        if self._signals is None:
+            return NoTeacher()
+        kept = self._signals.outputs([example.input for example in self.batches.examples_of(batch)], layers)
+        return moved(kept, self.device)
+
+    def student_outputs(self, batch: Batch, layers: Sequence[int]) -> Outputs:
+        """The student's outputs in the precision of this training, then in float32."""
+        with autocast(self.precision, self.device):
+            outputs = self.student(batch.inputs, hidden=layers)
+        return as_float32(outputs)
+
+    def matched(self, teacher: Outputs, student: Outputs) -> Outputs:
+        """Teacher states at the student's positions, where a loss compares positions and the student has a mask."""
+        return laid_out_as(teacher, student.mask) if self.aligned and student.mask is not None else teacher
+
+
+class NoTeacher(Outputs):
+    """Stands for the signals of a training without a teacher."""
+
+    def __init__(self) -> None:
+        """Nothing to hold."""
+
+    def __getattr__(self, name: str) -> Tensor:
+        raise CodrunError(f"this training has no teacher, and a loss asks for its `{name}`; leave that loss out")
+
+
+class LossData:
+    """Implements :class:`cod_runner.api.BatchSource` for one loss: its own shuffling, its own layers."""
+
+    def __init__(self, data: TrainingData, needs: Needs, seed: int) -> None:
+        self._data, self._needs, self._seed, self._passes = data, needs, seed, 0
+
+    def batches(self) -> Iterator[Batch]:
+        """The training set once, shuffled anew at each call."""
+        self._passes += 1
+        return self._data.batches.shuffled(self._passes, self._seed, "pass")
+
+    def signals(self, batch: Batch) -> Outputs:
+        """The teacher's outputs for a batch, on the device."""
+        return self._data.signals(batch, self._needs.teacher)
+
+    @torch.no_grad()
+    def student_outputs(self, batch: Batch) -> Outputs:
+        """The initial student's outputs, no gradient, no dropout."""
+        self._data.student.eval()
+        return self._data.student_outputs(batch, self._needs.student)
+
+
+def bind_losses(
+    terms: Sequence[WeightedTerm], names: Sequence[str], data: TrainingData, *, seed: int, cache_folder: Path | None
+) -> None:
+    """Let each loss create its parameters, each from the random stream that its name in ``names`` has."""
+    for term, name in zip(terms, names, strict=True):
+        stream = derived_seed(seed, "bind", name)
+        own = LossData(data, term.loss.needs(data.teacher_shape, data.student.shape), stream)
+        with random_stream(stream, "parameters"):
+            term.loss.bind(
+                Binding(
+                    teacher=data.teacher_shape,
+                    student=data.student.shape,
+                    labels=data.student.labels,
+                    data=own,
+                    seed=stream,
+                    device=data.device,
+                    cache=partial(_cached, None if cache_folder is None else cache_folder / name, data.device),
+                    fit=partial(_fit, own, data.device),
+                )
+            )
+        term.loss.to(data.device)
+
+
+def term_names(terms: Sequence[WeightedTerm]) -> list[str]:
+    """A name for each term, by which its stream, its cache and its column in the log are known.
+
+    Namesakes are counted apart for terms of weight 0 (``kd-unweighted``), so that adding one never renames, and so
+    never changes, a term that trains.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for term in terms:
+        name = term.name if term.weight > 0 else f"{term.name}-unweighted"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return names
+
+
+def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What ``make`` returned the last time, or returns now; written whole."""
+    if folder is None:
+        return make()
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        made = {key: value.detach().cpu().clone().contiguous() for key, value in make().items()}
+        with file_written_whole(path) as temporary:
+            save_file(made, temporary)
+    return {key: value.to(device) for key, value in load_file(path).items()}
+
+
+def _fit(
+    data: LossData,
+    device: str,
+    parameters: Iterable[nn.Parameter],
+    objective: Callable[[Batch], Tensor],
+    *,
+    epochs: int,
+    lr: float,
+) -> None:
+    """AdamW without decay on ``objective(batch)``, ``epochs`` passes, constant rate.
+
+    Raises :class:`CodrunError` in the first pass whose objective is no number; looked at once a pass.
+    """
+    fused = torch.device(device).type in FUSED_ON
+    optimiser = torch.optim.AdamW(list(parameters), lr=lr, weight_decay=0.0, fused=fused)
+    for epoch in range(1, epochs + 1):
+        summed = torch.zeros((), device=device)
+        for batch in data.batches():
+            optimiser.zero_grad(set_to_none=True)
+            value = objective(batch)
+            value.backward()
+            optimiser.step()
+            summed += value.detach()
+        if not torch.isfinite(summed):
+            raise CodrunError(
+                f"what a loss fits before training turned infinite or NaN in pass {epoch} at a rate of {lr:g}; "
+                "give that loss a smaller one"
+            )
+    optimiser.zero_grad(set_to_none=True)  # what is left would be added to the first step with the student

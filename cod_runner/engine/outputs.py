@@ -1,0 +1,98 @@
+"""Outputs of a batch taken apart into unpadded rows, one an example, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cod_runner.api import Outputs
+from cod_runner.engine.device import sent
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a classifier says about one input, real tokens only, on the CPU."""
+
+    logits: Tensor
+    """``[classes]``, float32."""
+    hidden: Mapping[int, Tensor]
+    """Layer number to ``[tokens, width]``, float32."""
+    tokens: int
+    pooled_at: int
+    """The token that the classification head reads, counted among the real ones."""
+
+
+def unpadded(outputs: Outputs, tokens: Sequence[int]) -> list[Row]:
+    """The first rows of a batch, as many as ``tokens`` has entries, copied to the CPU without their padding.
+
+    ``tokens`` holds each row's length, for classifiers that give no mask; a mask may pad on either side.
+    """
+    count, longest = len(tokens), max(tokens)
+    logits = outputs.logits[:count].float().cpu()
+    hidden = {layer: states[:count].float().cpu() for layer, states in outputs.hidden.items()}
+    if outputs.mask is None:
+        mask = torch.arange(longest) < torch.tensor(tokens)[:, None]
+    else:
+        mask = outputs.mask[:count].bool().cpu()
+    places = [0] * count if outputs.pooled_at is None else outputs.pooled_at[:count].tolist()
+    taken = []
+    for row in range(count):
+        real = mask[row]
+        states = {layer: values[row, : len(real)][real] for layer, values in hidden.items()}
+        taken.append(Row(logits[row].clone(), states, tokens[row], int(real[: places[row]].sum())))
+    return taken
+
+
+def padded(rows: Sequence[Row], layers: Sequence[int]) -> Outputs:
+    """Rows as one batch on the CPU, padded on the right with zeros."""
+    longest = max(row.tokens for row in rows)
+    outputs = Outputs(
+        logits=torch.stack([row.logits for row in rows]),
+        mask=torch.arange(longest) < torch.tensor([row.tokens for row in rows])[:, None],
+        pooled_at=torch.tensor([row.pooled_at for row in rows]),
+    )
+    for layer in layers:
+        states = torch.zeros(len(rows), longest, rows[0].hidden[layer].shape[-1])
+        for place, row in enumerate(rows):
+            states[place, : row.tokens] = row.hidden[layer]
+        outputs.hidden[layer] = states
+    return outputs
+
+
+def moved(outputs: Outputs, device: str) -> Outputs:
+    """The same on another device, without waiting for it."""
+    return Outputs(
+        sent(outputs.logits, device),
+        {layer: sent(states, device) for layer, states in outputs.hidden.items()},
+        None if outputs.mask is None else sent(outputs.mask, device),
+        None if outputs.pooled_at is None else sent(outputs.pooled_at, device),
+    )
+
+
+def as_float32(outputs: Outputs) -> Outputs:
+    """Logits and hidden states in float32, in which losses compute: a tempered KL loses its small values in bf16."""
+    hidden = {layer: states.float() for layer, states in outputs.hidden.items()}
+    return Outputs(outputs.logits.float(), hidden, outputs.mask, outputs.pooled_at)
+
+
+def laid_out_as(teacher: Outputs, mask: Tensor) -> Outputs:
+    """Move right-padded teacher states to the positions where ``mask`` (``[batch, tokens]``) has real tokens.
+
+    For losses that compare positions, whichever side the student pads on. Both sides must have the same number of
+    real tokens in every row. Padding positions hold arbitrary states. Does not wait for the device.
+    """
+    nth = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+    longest = next((states.shape[1] for states in teacher.hidden.values()), 1)
+    nth = nth.clamp(max=longest - 1)
+    hidden = {
+        layer: states.gather(1, nth[:, :, None].expand(-1, -1, states.shape[-1]))
+        for layer, states in teacher.hidden.items()
+    }
+    pooled_at = teacher.pooled_at
+    if pooled_at is not None:
+        # The n-th real token stands behind as many positions as have seen at most n real tokens.
+        pooled_at = (mask.long().cumsum(dim=1) <= pooled_at[:, None]).sum(dim=1)
+    return Outputs(teacher.logits, hidden, mask, pooled_at)

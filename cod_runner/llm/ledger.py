@@ -1,0 +1,344 @@
+"""The ledger: every answer of a paid model, written before it is used, so that none is ever paid for twice.
+
+One SQLite file in WAL mode, shared by all runs of a machine. A process that wants an answer *claims* its key
+first, so that two runs at once make one call. A claim is alive as long as its owner holds the operating system's
+lock on its owner file; ``kill -9`` lets go of that lock, so no claim outlives its process.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from cod_runner.errors import CodrunError
+from cod_runner.files import open_database
+from cod_runner.llm.requests import Answer, Question, lines_of, read_line
+
+SCHEMA_VERSION = 1
+KEYS_A_QUERY = 500
+FILE = "llm.sqlite"
+FORMER_FILE = "answers/llm.sqlite"
+"""Where a store's ledger lay at first."""
+SWEPT_AFTER_SECONDS = 3600.0
+SECONDS_BETWEEN_SYNCS = 0.5
+"""A kill loses no answer that was recorded; a power cut loses at most those of so many seconds."""
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY, provider TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, question TEXT NOT NULL,
+    text TEXT NOT NULL, finish TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
+    usd REAL, created TEXT NOT NULL, run TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS spending (
+    run TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL, at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS spending_of_a_run ON spending (run);
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL);
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one run has paid for so far."""
+
+    calls: int
+    tokens: int
+    usd: float
+    unpriced_calls: int
+
+
+class Ledger:
+    """One ledger file. Safe to use from several threads of a process and several processes of a machine."""
+
+    @classmethod
+    def of_store(cls, root: Path, run: str = "") -> Ledger:
+        """The one ledger of a store; what an earlier version kept elsewhere in the store is moved, never lost."""
+        path, former = root / FILE, root / FORMER_FILE
+        if former.exists():
+            with filelock.FileLock(root / f"{FILE}.move.lock"):
+                if former.exists() and not path.exists():
+                    _move(former, path)
+        return cls(path, run)
+
+    def __init__(self, path: Path, run: str = "") -> None:
+        self.path = path
+        self.run = run
+        self._guard = threading.RLock()
+        self._synced = 0.0
+        self._owner = uuid.uuid4().hex
+        self._owner_lock: filelock.BaseFileLock | None = None
+        self._owners = path.with_name(f"{path.name}.owners")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = open_database(path, autocommit=True, any_thread=True)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise CodrunError(
+                f"the ledger {path} cannot be opened ({error}); if it is damaged, move it away and import an export"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of this ledger's claims and its file."""
+        with self._guard:
+            if self._owner_lock is not None:
+                with self._transaction() as connection:
+                    connection.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+                _leave(self._owner_lock, self._owner_file(self._owner))
+                self._owner_lock = None
+            self._connection.close()
+
+    # --- asking -----------------------------------------------------------------------------------------------
+
+    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
+        """The answers that are there, by key."""
+        found: dict[str, Answer] = {}
+        with self._guard:
+            for start in range(0, len(keys), KEYS_A_QUERY):
+                part = keys[start : start + KEYS_A_QUERY]
+                marks = ",".join("?" * len(part))
+                rows = self._connection.execute(
+                    f"SELECT key, text, finish, tokens_in, tokens_out, usd FROM answers WHERE key IN ({marks})", part
+                )
+                found.update({key: Answer(*rest) for key, *rest in rows})
+        return found
+
+    def knows(self, model: str) -> bool:
+        """Whether any answer of this model is there."""
+        with self._guard:
+            found = self._connection.execute("SELECT 1 FROM answers WHERE model = ? LIMIT 1", (model,)).fetchone()
+        return found is not None
+
+    def claim(self, key: str, tokens: int, usd: float | None) -> Answer | bool:
+        """The answer if it is there; else True if the call is now ours to make (of at most ``tokens`` and ``usd``),
+        False if another live process is making it."""
+        with self._guard:
+            self._announce()
+            with self._transaction() as connection:
+                known = self.answers([key])
+                if known:
+                    return known[key]
+                holder = connection.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
+                if holder is not None and self._is_alive(holder[0]):
+                    return False
+                if holder is not None:
+                    self._bury(connection, holder[0])
+                connection.execute(
+                    "INSERT INTO claims (key, owner, run, tokens, usd) VALUES (?, ?, ?, ?, ?)",
+                    (key, self._owner, self.run, tokens, usd),
+                )
+                return True
+
+    def record(self, question: Question, answer: Answer) -> None:
+        """Write an answer, what it cost this run, and the end of the claim, all or nothing.
+
+        Now and then the disk is waited for, which covers everything written before; see :meth:`sync` for the end.
+        """
+        now = _now()
+        with self._guard:
+            waits = time.monotonic() - self._synced >= SECONDS_BETWEEN_SYNCS
+            if waits:
+                self._connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with self._transaction() as connection:
+                    self._insert(connection, question, answer, now, self.run)
+                    self._note(connection, question.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
+                    connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (question.key, self._owner))
+            finally:
+                if waits:
+                    self._connection.execute("PRAGMA synchronous = NORMAL")
+                    self._synced = time.monotonic()
+
+    def sync(self) -> None:
+        """Wait until every answer recorded so far is safe from a power cut too."""
+        with self._guard:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def unanswered(self, key: str, tokens: int, usd: float | None) -> None:
+        """A call was sent and no answer came (a time-out, say): the provider may bill it, so the run counts it."""
+        with self._transaction() as connection:
+            self._note(connection, key, "unanswered", tokens, usd)
+
+    def give_up(self, key: str) -> None:
+        """End the claim without an answer, so that anyone may try again."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._owner))
+
+    def spent(self) -> Spent:
+        """What this ledger's run has paid for, calls that a killed process had in flight included."""
+        with self._transaction() as connection:
+            owners = connection.execute("SELECT DISTINCT owner FROM claims WHERE run = ?", (self.run,)).fetchall()
+            for (owner,) in owners:
+                if not self._is_alive(owner):
+                    self._bury(connection, owner)
+            row = connection.execute(
+                "SELECT COUNT(*), COALESCE(SUM(tokens), 0), COALESCE(SUM(usd), 0.0), COALESCE(SUM(usd IS NULL), 0) "
+                "FROM spending WHERE run = ?",
+                (self.run,),
+            ).fetchone()
+        return Spent(*row)
+
+    # --- sharing ----------------------------------------------------------------------------------------------
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every answer with its question, oldest first, as JSON-able mappings."""
+        with self._guard:
+            columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
+            cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, rowid")
+            for key, question, text, finish, tokens_in, tokens_out, usd, created in cursor:
+                yield {
+                    "key": key,
+                    **json.loads(question),
+                    "text": text,
+                    "finish": finish,
+                    "tokens_in": tokens_in,
+                    "tokens_out": tokens_out,
+                    "usd": usd,
+                    "created": created,
+                }
+
+    def export(self, path: Path) -> int:
+        """Write every answer as one JSON line; returns how many."""
+        count = 0
+        with path.open("w", encoding="utf-8") as file:
+            for row in self.rows():
+                file.write(json.dumps(row, ensure_ascii=True) + "\n")
+                count += 1
+        return count
+
+    def import_(self, path: Path) -> tuple[int, int]:
+        """Take in an export, all or nothing: (answers added, answers that were here already).
+
+        Keys are computed anew from the questions, so a changed file cannot answer another question than it shows.
+        """
+        read = [read_line(path, number, line) for number, line in lines_of(path)]
+        added = 0
+        with self._transaction() as connection:
+            for question, answer, created in read:
+                added += self._insert(connection, question, answer, created, run="")
+        return added, len(read) - added
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise CodrunError(f"the ledger {self.path} was written by a newer codrun; upgrade this one")
+        if version < SCHEMA_VERSION:
+            with self._transaction() as connection:
+                for statement in TABLES.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise CodrunError(f"the ledger {self.path} cannot be written: {error}") from error
+
+    def _insert(
+        self, connection: sqlite3.Connection, question: Question, answer: Answer, created: str, run: str
+    ) -> int:
+        cursor = connection.execute(
+            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                question.key, question.provider, question.model, question.base, question.as_json(),
+                # SQLite holds valid Unicode alone, and a model's answer may hold half of a pair
+                answer.text.encode("utf-8", "replace").decode(), answer.finish,
+                answer.tokens_in, answer.tokens_out, answer.usd, created, run,
+            ),
+        )  # fmt: skip
+        return cursor.rowcount
+
+    def _note(self, connection: sqlite3.Connection, key: str, outcome: str, tokens: int, usd: float | None) -> None:
+        connection.execute(
+            "INSERT INTO spending VALUES (?, ?, ?, ?, ?, ?)", (self.run, key, outcome, tokens, usd, _now())
+        )
+
+    def _announce(self) -> None:
+        """Show that this owner is alive, before its first claim."""
+        if self._owner_lock is None:
+            self._owners.mkdir(exist_ok=True)
+            self._sweep()
+            file = self._owner_file(self._owner)
+            self._owner_lock = filelock.FileLock(file)
+            self._owner_lock.acquire()
+            weakref.finalize(self, _leave, self._owner_lock, file)
+
+    def _sweep(self) -> None:
+        """Remove what killed owners without claims left behind."""
+        for file in self._owners.glob("*.lock"):
+            try:
+                old = time.time() - file.stat().st_mtime > SWEPT_AFTER_SECONDS  # never one that is just being made
+            except FileNotFoundError:
+                continue
+            if old and not self._is_alive(file.stem):
+                file.unlink(missing_ok=True)
+
+    def _owner_file(self, owner: str) -> Path:
+        return self._owners / f"{owner}.lock"
+
+    def _is_alive(self, owner: str) -> bool:
+        if owner == self._owner:
+            return True
+        file = self._owner_file(owner)
+        if not file.exists():
+            return False
+        probe = filelock.FileLock(file, timeout=0)
+        try:
+            probe.acquire()
+        except filelock.Timeout:
+            return True
+        probe.release()
+        return False
+
+    def _bury(self, connection: sqlite3.Connection, owner: str) -> None:
+        """Count a dead owner's calls in flight as spent by their runs, and free their keys."""
+        connection.execute(
+            "INSERT INTO spending SELECT run, key, 'lost', tokens, usd, ? FROM claims WHERE owner = ?", (_now(), owner)
+        )
+        connection.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+        self._owner_file(owner).unlink(missing_ok=True)
+
+
+def _move(former: Path, path: Path) -> None:
+    """Move a ledger that nobody has open, with what stands in its write-ahead log."""
+    try:
+        with closing(sqlite3.connect(former, timeout=1.0)) as connection:
+            # leaving WAL mode writes the log into the file, and is refused while another process has it open
+            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+        if mode != "delete":
+            raise sqlite3.OperationalError("database is locked")
+        former.replace(path)
+    except (OSError, sqlite3.Error) as error:
+        raise CodrunError(
+            f"the paid answers in {former} belong in {path} and cannot be moved there ({error}); wait until every "
+            "other codrun has ended and run again"
+        ) from error
+
+
+def _leave(lock: filelock.BaseFileLock, file: Path) -> None:
+    lock.release()
+    file.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,113 @@
+"""The ``expect:`` entries of a recipe against what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cod_runner.recipe.grammar import Expectation
+from cod_runner.runs.records import CellRow
+
+ROUNDING = 1e-12
+"""A mean of differences that is the bound but for rounding meets it."""
+Verdict = Literal["pass", "miss", "not run"]
+_STYLES: dict[Verdict, str] = {"pass": "green", "miss": "bold red", "not run": "dim"}
+
+
+@dataclass(frozen=True)
+class ExpectationResult:
+    """One entry and what was measured."""
+
+    expectation: Expectation
+    verdict: Verdict
+    measured: float | None
+    """Mean over ``seeds``; None where no cell has the metric."""
+    seeds: int
+
+    @property
+    def missed(self) -> bool:
+        return self.verdict == "miss"
+
+    @property
+    def what(self) -> str:
+        """``accuracy of kd, cod, k = 16``."""
+        wanted = self.expectation
+        if wanted.gain is not None:
+            return f"gain of {wanted.gain} (cod - plain), {wanted.method}, k = {wanted.k}"
+        return f"{wanted.metric}, {wanted.method}, {wanted.arm}, k = {wanted.k}"
+
+    @property
+    def bound(self) -> str:
+        """``at least 0.75``."""
+        bounds = [("at least", self.expectation.at_least), ("at most", self.expectation.at_most)]
+        return ", ".join(f"{words} {value:g}" for words, value in bounds if value is not None)
+
+    @property
+    def found(self) -> str:
+        """``0.7312 over 5 seeds``."""
+        if self.measured is None:
+            return "nothing"
+        return f"{self.measured:.4f} over {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
+
+    @property
+    def sentence(self) -> str:
+        if self.verdict == "not run":
+            return f"{self.what}: {self.bound} expected, not run"
+        return f"{self.what}: {self.bound} expected, {self.found} measured"
+
+
+def check_expectations(
+    expectations: Sequence[Expectation], not_run: Collection[Expectation], rows: Sequence[CellRow]
+) -> list[ExpectationResult]:
+    """Judge each entry by the mean over seeds.
+
+    A gain is the mean over the seeds that both arms have. ``not_run`` holds the entries on cells that a profile or
+    a flag leaves out; they are listed, never missed. No cell, no such metric, or NaN is a miss.
+    """
+    everything = [*expectations, *(each for each in not_run if each not in expectations)]
+    return [
+        ExpectationResult(each, "not run", None, 0) if each in not_run else _judge(each, rows) for each in everything
+    ]
+
+
+def _judge(wanted: Expectation, rows: Sequence[CellRow]) -> ExpectationResult:
+    if wanted.gain is not None:
+        plain, cod = (_by_seed(rows, wanted, arm, wanted.gain) for arm in ("plain", "cod"))
+        values = [cod[seed] - plain[seed] for seed in sorted(set(plain) & set(cod))]
+    else:
+        values = list(_by_seed(rows, wanted, str(wanted.arm), str(wanted.metric)).values())
+    if not values:
+        return ExpectationResult(wanted, "miss", None, 0)
+    measured = fmean(values)
+    low = -math.inf if wanted.at_least is None else wanted.at_least
+    high = math.inf if wanted.at_most is None else wanted.at_most
+    met = math.isfinite(measured) and low - ROUNDING <= measured <= high + ROUNDING
+    return ExpectationResult(wanted, "pass" if met else "miss", measured, len(values))
+
+
+def _by_seed(rows: Sequence[CellRow], wanted: Expectation, arm: str, metric: str) -> dict[int, float]:
+    return {
+        row.seed: row.metrics[metric]
+        for row in rows
+        if (row.method, row.arm, row.k) == (wanted.method, arm, wanted.k) and metric in row.metrics
+    }
+
+
+def show_expectations(console: Console, results: Sequence[ExpectationResult]) -> None:
+    """Print every entry with what was measured; nothing where the recipe expects nothing."""
+    if not results:
+        return
+    table = Table(title="Expectations", title_justify="left", title_style="bold")
+    for name in ("expected", "bound", "measured", "verdict"):
+        table.add_column(name)
+    for result in results:
+        measured = "–" if result.verdict == "not run" else result.found
+        table.add_row(Text(result.what), result.bound, measured, Text(result.verdict, style=_STYLES[result.verdict]))
+    console.print(table)

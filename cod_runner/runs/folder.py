@@ -1,0 +1,131 @@
+"""A run's folder: what it leaves, and how a second call finds what is done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cod_runner.errors import CodrunError
+from cod_runner.files import lock, write_whole
+from cod_runner.machine import provenance
+from cod_runner.recipe import LoadedRecipe
+from cod_runner.report import RunRecord, json_lines
+
+LOG = logging.getLogger("codrun")
+KEPT_BETWEEN_CALLS = (
+    "started",
+    "finished",
+    "seconds",
+    "calls",
+    "tokens",
+    "cost",
+    "teacher",
+    "data",
+    "notes",
+    "quality",
+)
+
+
+class RunFolder:
+    """``runs/<name>/``: every path in it, and the only code that appends to ``cells.jsonl``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cells = path / "cells.jsonl"
+        self.counterfactuals = path / "counterfactuals.jsonl"
+        self.control = path / "control.jsonl"
+        self.recipe = path / "recipe.yaml"
+        self.record = path / "run.json"
+        self.log = path / "run.log"
+        self.students = path / "students"
+
+    @contextmanager
+    def opened(self) -> Iterator[RunFolder]:
+        """Make the folder, lock it against a second run, and log to ``run.log`` while the block runs."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CodrunError(f"the run folder {self.path} cannot be made: {error.strerror}") from error
+        busy = f"{self.path} is in use by another codrun; wait until it has ended, or choose another --out"
+        with lock(self.path / ".lock", wait=False, busy=busy):
+            handler = logging.FileHandler(self.log, encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            LOG.addHandler(handler)
+            LOG.setLevel(logging.INFO)
+            LOG.propagate = False
+            try:
+                yield self
+            finally:
+                LOG.removeHandler(handler)
+                handler.close()
+
+    @property
+    def identifier(self) -> str:
+        """A random name under which this run's spending is counted: the same in every call on this folder, wherever
+        the folder is moved, and a new one where the folder was deleted. Ask inside :meth:`opened`."""
+        path = self.path / ".id"
+        if not path.exists():
+            write_whole(path, uuid.uuid4().hex)
+        return path.read_text(encoding="utf-8").strip()
+
+    def begin(self, loaded: LoadedRecipe, cell_keys: list[str]) -> RunRecord:
+        """Keep the resolved recipe, and take up the record of an earlier call, if there was one."""
+        write_whole(self.recipe, loaded.to_yaml())
+        earlier = {}
+        if self.record.exists():
+            try:
+                earlier = json.loads(self.record.read_text(encoding="utf-8"))
+            except json.JSONDecodeError:
+                LOG.warning("run.json was not whole and is begun anew")
+        kept = {name: earlier[name] for name in KEPT_BETWEEN_CALLS if name in earlier}
+        counterfactuals = loaded.recipe.counterfactuals
+        return RunRecord.model_validate(
+            {
+                "started": now(),
+                **kept,
+                **provenance(),
+                "recipe": loaded.recipe.name,
+                "profile": loaded.profile,
+                "command": f"codrun {loaded.path}" + (f" --profile {loaded.profile}" if loaded.profile else ""),
+                "cell_keys": cell_keys,
+                "optimistic": loaded.recipe.evaluate.select == "best_reported",
+                "verified": counterfactuals is None
+                or (counterfactuals.verify and counterfactuals.on_failure != "keep_unverified"),
+            }
+        )
+
+    def write_record(self, record: RunRecord) -> None:
+        """Replace ``run.json``."""
+        write_whole(self.record, json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+    def finished_rows(self) -> dict[str, dict[str, Any]]:
+        """The last whole line of each key in ``cells.jsonl``; a torn line is ignored."""
+        return {line["key"]: line for line in json_lines(self.cells) if isinstance(line.get("key"), str)}
+
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """Add a finished cell and wait until it is on disk; a torn line before it is closed first."""
+        line = json.dumps(row, ensure_ascii=False, sort_keys=False) + "\n"
+        with self.cells.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
+        """Write JSON lines, whole."""
+        write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,83 @@
+"""Outcomes that outlive the process."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from cod_runner.api import Attempt, CodrunError
+from cod_runner.counterfactuals import OutcomeStore, PairOutcome
+from cod_runner.counterfactuals.outcomes import outcome_key
+
+
+def outcome(text: str = "a bad film") -> PairOutcome:
+    return PairOutcome(
+        original='a "good" film \u202e{0} \ud83d',
+        counterfactual=text,
+        from_label=1,
+        target=0,
+        label=0,
+        teacher_before=(0.1, 0.9),
+        teacher_after=(1 / 3, 2 / 3),
+        verified=True,
+        edits=1.0,
+        minimality=0.25,
+        generator="lexicon",
+        attempts=(
+            Attempt("", "llm", 1, "empty", None, None, 0, None),
+            Attempt(text, "lexicon", 2, None, (1 / 3, 2 / 3), 1.0, 3),
+        ),
+    )
+
+
+def test_what_is_kept_comes_back_equal(tmp_path: Path) -> None:
+    OutcomeStore(tmp_path / "pairs.sqlite").keep({"k": outcome()})
+    assert OutcomeStore(tmp_path / "pairs.sqlite").find(["k", "other"]) == {"k": outcome()}
+
+
+def test_the_first_outcome_of_a_key_stays(tmp_path: Path) -> None:
+    ledger = OutcomeStore(tmp_path / "pairs.sqlite")
+    ledger.keep({"k": outcome()})
+    ledger.keep({"k": outcome("another")})
+    assert ledger.find(["k"]) == {"k": outcome()}
+
+
+def write_many(path: Path, name: str) -> None:
+    ledger = OutcomeStore(path)
+    for number in range(50):
+        ledger.keep({f"{name}{number}": outcome(), "shared": outcome(name)})
+
+
+def test_two_processes_write_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.sqlite"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=write_many, args=(path, name)) for name in "ab"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    found = OutcomeStore(path).find([f"{name}{number}" for name in "ab" for number in range(50)])
+    assert len(found) == 100
+
+
+def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pairs.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 50)
+    with pytest.raises(CodrunError, match=r"pairs\.sqlite cannot be used .*delete"):
+        OutcomeStore(tmp_path / "pairs.sqlite")
+
+
+def test_the_key_tells_apart_what_decides() -> None:
+    base = ("teacher", {"use": "lexicon"}, "a text", 1, 0)
+    others = [
+        ("other", {"use": "lexicon"}, "a text", 1, 0),
+        ("teacher", {"use": "litellm"}, "a text", 1, 0),
+        ("teacher", {"use": "lexicon"}, "A text", 1, 0),
+        ("teacher", {"use": "lexicon"}, "a text", 0, 1),
+        ("teacher", {"use": "lexicon"}, (1.0,), 1, 0),
+    ]
+    keys = {outcome_key(*parts) for parts in [base, *others]}  # type: ignore[arg-type]
+    assert len(keys) == 1 + len(others)
+    assert outcome_key(*base) == outcome_key(*base)

@@ -1,0 +1,147 @@
+"""Cleaning, the evaluation split, and what is refused."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from cod_runner.api import DataError, Example, LoadedData
+from cod_runner.data.corpus import EVALUATION_ROWS, content_of, prepare_corpus
+
+LABELS = ("negative", "positive")
+
+
+def rows(count: int, *, split: str = "train", labels: int = 2, prefix: str = "text") -> list[Example]:
+    return [Example(f"{split}:{row}", f"{prefix} number {row}", row % labels) for row in range(count)]
+
+
+def data(labels: Sequence[str] = LABELS, **splits: list[Example]) -> LoadedData:
+    return LoadedData(tuple(labels), splits)
+
+
+def texts(examples: Sequence[Example]) -> set[object]:
+    return {content_of(example.input) for example in examples}
+
+
+def test_a_single_split_gives_a_fifth_stratified() -> None:
+    unbalanced = [Example(f"train:{row}", f"row {row}", int(row < 30)) for row in range(100)]
+    corpus = prepare_corpus(data(train=unbalanced), "validation")
+    assert Counter(example.label for example in corpus.evaluation) == {0: 14, 1: 6}
+    assert len(corpus.pool) == 80
+    assert not texts(corpus.pool) & texts(corpus.evaluation)
+    assert any("20 of its 100 rows are set apart" in note for note in corpus.notes)
+
+
+def test_evaluation_rows_are_bounded() -> None:
+    corpus = prepare_corpus(data(train=rows(12_000)), "validation")
+    assert len(corpus.evaluation) == EVALUATION_ROWS == 2_000
+
+
+def test_evaluation_does_not_depend_on_the_order_of_the_rows() -> None:
+    examples = rows(200)
+    shuffled = [Example(f"train:{place}", each.input, each.label) for place, each in enumerate(examples)]
+    random.Random(3).shuffle(shuffled)
+    first = prepare_corpus(data(train=examples), "validation")
+    second = prepare_corpus(data(train=shuffled), "validation")
+    assert texts(first.evaluation) == texts(second.evaluation)
+    assert [example.input for example in first.evaluation] != [example.input for example in second.evaluation]
+
+
+def test_seed_decides_the_evaluation_split() -> None:
+    first, second = (prepare_corpus(data(train=rows(200)), "validation", seed=seed) for seed in (0, 1))
+    assert texts(first.evaluation) != texts(second.evaluation)
+
+
+def test_empty_duplicate_and_conflicting_rows_are_dropped_and_counted() -> None:
+    dirty = [
+        *rows(20),
+        Example("train:20", "  \t\n ", 0),
+        Example("train:21", "text  number\t3 ", 1),
+        Example("train:22", "cafe\u0301", 0),
+        Example("train:23", "caf\u00e9", 0),
+        Example("train:24", "either way", 0),
+        Example("train:25", "either way", 1),
+        Example("train:26", "Text number 3", 1),
+        Example("train:27", "no label", -1),
+    ]
+    corpus = prepare_corpus(data(train=dirty), "validation")
+    dropped = corpus.dropped
+    assert (dropped.empty, dropped.duplicate, dropped.conflicting, dropped.unlabelled) == (1, 2, 2, 1)
+    kept = {example.id for example in (*corpus.pool, *corpus.evaluation)}
+    assert "train:22" in kept, "the first of equal texts stays"
+    assert "train:26" in kept, "case counts"
+    assert len(kept) == 22
+    assert corpus.notes[-1] == (
+        "dropped rows: 1 without text, 1 without a label, 2 that repeat another, "
+        "2 whose text stands under several labels"
+    )
+
+
+def test_a_named_split_is_used_and_the_pool_gives_way() -> None:
+    validation = [*rows(6, split="validation", prefix="held out"), Example("validation:6", "text number 4", 0)]
+    corpus = prepare_corpus(data(train=rows(20), validation=validation, test=rows(4, prefix="other")), "validation")
+    assert len(corpus.evaluation) == 7
+    assert len(corpus.pool) == 19
+    assert corpus.dropped.overlapping == 1
+    assert not texts(corpus.pool) & texts(corpus.evaluation)
+
+
+def test_vectors_are_inputs_too() -> None:
+    points = [Example(f"train:{row}", (row / 7, -1.0), row % 2) for row in range(40)]
+    points.append(Example("train:40", (0.0, -1.0), 0))
+    corpus = prepare_corpus(data(train=points), "validation")
+    assert corpus.dropped.duplicate == 1
+    assert (len(corpus.pool), len(corpus.evaluation)) == (32, 8)
+
+
+def test_unknown_split_lists_those_that_are_there() -> None:
+    with pytest.raises(DataError, match=r"no split `dev`.*`train`, `test`"):
+        prepare_corpus(data(train=rows(8), test=rows(8, prefix="other")), "dev")
+
+
+def test_labels_that_are_not_public_are_refused() -> None:
+    hidden = [Example(f"test:{row}", f"hidden {row}", -1) for row in range(5)]
+    with pytest.raises(DataError, match=r"split `test` are not public .*splits with labels: `train`"):
+        prepare_corpus(data(train=rows(8), test=hidden), "test")
+
+
+def test_one_split_cannot_be_both() -> None:
+    with pytest.raises(DataError, match="only split of the data is `train`"):
+        prepare_corpus(data(train=rows(20)), "train")
+
+
+def test_several_splits_and_none_named_train() -> None:
+    with pytest.raises(DataError, match="none is named `train`"):
+        prepare_corpus(data(a=rows(8), b=rows(8), validation=rows(4, prefix="x")), "validation")
+
+
+@pytest.mark.parametrize(
+    ("examples", "sentence"),
+    [
+        ([], "has no rows"),
+        ([Example("train:0", " ", 0)], "has no rows .*1 without text"),
+        ([Example(f"train:{row}", f"r {row}", 1) for row in range(9)], "one class only, `positive`"),
+        (
+            [*rows(10), Example("train:99", "odd", 2)],
+            "needs at least 2 rows of the class `odd one` and has only 1",
+        ),
+    ],
+)
+def test_unusable_data_is_refused(examples: list[Example], sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        prepare_corpus(data(("negative", "positive", "odd one"), train=examples), "validation")
+
+
+def test_a_class_that_the_pool_lacks_is_named() -> None:
+    only_held_out = [Example("validation:0", "a", 0), Example("validation:1", "b", 1)]
+    with pytest.raises(DataError, match=r"training pool \(split `train`\) holds rows of one class only"):
+        prepare_corpus(data(train=[Example("train:0", "c", 0)], validation=only_held_out), "validation")
+
+
+def test_an_evaluation_split_without_a_class_is_noted() -> None:
+    held = [Example("validation:0", "a", 0)]
+    corpus = prepare_corpus(data(train=rows(8), validation=held), "validation")
+    assert corpus.notes[-1] == "the evaluation split `validation` has no row of `positive`"

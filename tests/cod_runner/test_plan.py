@@ -1,0 +1,156 @@
+"""What a plan says of the signals' size, against what a run leaves in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from cod_runner import pipeline
+from cod_runner.api import BuildContext, Component, ModelShape, Needs, Options, hookimpl
+from cod_runner.context import RunSettings
+from cod_runner.engine.signals import SignalStore, input_key
+from cod_runner.errors import RecipeError
+from cod_runner.plan import Plan, plan_of
+from cod_runner.progress import Progress
+from cod_runner.recipe import load_recipe
+from cod_runner.registry import Registry
+from cod_runner.store import Store
+from cod_runner.testing.tiny_models import tiny_bert
+
+RECIPE = """\
+recipe: 1
+name: small
+dataset: {use: csv, path: data.csv, labels: [no, yes]}
+k: [4, 8]
+seeds: [0, 1]
+teacher: {use: transformers, model: ./tiny, max_length: 32, finetune: {rows: 8, steps: 1}}
+student: {use: transformers, layers_from_teacher: [1]}
+counterfactuals: {generators: [lexicon], verify: false}
+methods:
+  kd: [hard, kd]
+  lwd: [hard, {use: lwd, layers: [[0, 0], [1, 3]]}]
+arms: [plain]
+train: {steps: 1}
+"""
+TEXTS = [f"the film number {number} was {'good' if number % 2 else 'bad'} and it was long" for number in range(60)]
+PER_TEXT = 1_024 + 4 * 32 + 2 * (128 + 4 * 32 * 32)
+"""Two layers of 32 tokens x 32 numbers, 32 token ids, and what is stored around them."""
+
+
+class Strange(nn.Module):
+    """Wants the teacher's second layer, and its plugin does not tell the plan."""
+
+    def __init__(self, options: Options, context: BuildContext) -> None:
+        super().__init__()
+
+    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
+        return Needs(teacher=(2,))
+
+
+class StrangePlugin:
+    @staticmethod
+    @hookimpl
+    def codrun_components() -> Iterator[Component]:
+        yield Component("loss", "strange", Options, f"{__name__}:Strange", "wants a layer")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = Registry.discover()
+    registry.register("strange", __name__, StrangePlugin)
+    return registry
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    tiny_bert(tmp_path / "tiny", TEXTS, num_hidden_layers=4, hidden_size=32)
+    rows = [f"{text},{'yes' if 'good' in text else 'no'}" for text in TEXTS]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def planned(recipe: Path, registry: Registry, *overrides: str) -> Plan:
+    return plan_of(load_recipe(recipe, registry, overrides=overrides), registry, None)
+
+
+def test_the_bound_holds_and_is_no_wild_guess(recipe: Path, registry: Registry) -> None:
+    size = planned(recipe, registry).signals
+    assert size.bytes == 16 * PER_TEXT
+    loaded = load_recipe(recipe, registry)
+    pipeline.run(loaded, registry, RunSettings(out=recipe.parent / "run", jobs=1), Progress(quiet=True))
+    signals = SignalStore(Store().signals)
+    files = list((signals.folder / "hidden").rglob("*.safetensors"))
+    assert 8 <= len(files) <= size.texts
+    keys = [bytes.fromhex(file.stem) for file in files]
+    assert set(keys) <= {input_key(text) for text in TEXTS}
+    answers = signals._answers(1, keys).values()
+    stored = sum(file.stat().st_size for file in files) + sum(len(logits) + len(ids) for logits, ids, _ in answers)
+    assert stored < size.bytes < 10 * stored
+
+
+@pytest.mark.parametrize(
+    ("overrides", "layers"),
+    [
+        (["methods.lwd=[hard, kd, soft, random_soft, pair]"], 0),
+        (["methods.lwd=[hard, lwd]"], 1),
+        (["methods.lwd=[lwd]", "student.layers_from_teacher=[1, 2, 4]"], 3),
+        (["methods.lwd=[ted]", "student.layers_from_teacher=[1, 2, 4]"], 3),
+        (["methods.kd=[{use: lwd, layers: [[1, 2]]}]", "methods.lwd=[{use: ted, layers: [[1, 2], [0, 4]]}]"], 2),
+        (["methods.lwd=[strange]"], 5),
+        (["methods.lwd=[lwd]", "student={use: transformers, model: nobody/never-fetched}"], 5),
+    ],
+)
+def test_layers_are_those_that_some_loss_wants(
+    recipe: Path, registry: Registry, overrides: list[str], layers: int
+) -> None:
+    size = planned(recipe, registry, *overrides).signals
+    assert size.layers == layers
+    assert size.bytes == 16 * (1_024 + 4 * 32 + layers * (128 + 4 * 32 * 32))
+
+
+def test_texts_count_every_arm_and_seed_at_the_largest_k(recipe: Path, registry: Registry) -> None:
+    assert planned(recipe, registry, "arms=[plain, cod]").signals.texts == 2 * 8 * 2
+    assert planned(recipe, registry, "seeds=[0, 1, 2]", "k=[4]").signals.texts == 3 * 4
+
+
+def test_a_longest_text_is_what_the_model_reads_at_most(recipe: Path, registry: Registry) -> None:
+    assert planned(recipe, registry, "teacher.max_length=512").signals.tokens == 64  # its positions
+
+
+def test_a_model_that_was_never_fetched_has_no_known_size(recipe: Path, registry: Registry) -> None:
+    hub = "teacher={use: transformers, model: nobody/never-fetched, finetune: {rows: 8}}"
+    size = planned(recipe, registry, hub).signals
+    assert size.bytes is None and size.layers is None
+    assert str(size) == "size unknown until the teacher is loaded, for at most 16 training texts"
+    size = planned(recipe, registry, hub, "methods.lwd=null").signals
+    assert str(size) == "logits alone, for at most 16 training texts"
+
+
+def test_a_hub_model_in_the_cache_is_known(recipe: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = recipe.parent / "hub"
+    kept = cache / "models--nobody--fetched"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("abc")
+    (kept / "snapshots").mkdir()
+    (kept / "snapshots" / "abc").symlink_to(recipe.parent / "tiny")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    assert planned(recipe, registry, "teacher.model=nobody/fetched").signals.bytes == 16 * PER_TEXT
+
+
+def test_it_is_shown_and_in_the_json(recipe: Path, registry: Registry) -> None:
+    plan = planned(recipe, registry)
+    wanted = "at most 0.2 MB in the store, for at most 16 training texts (2 layers x 32 tokens x 32 x 4 bytes a text)"
+    assert str(plan.signals) == wanted
+    assert plan.as_json()["signals"]["bytes"] == plan.signals.bytes
+
+
+def test_a_layer_that_the_teacher_has_not_is_a_fault_of_the_recipe(recipe: Path, registry: Registry) -> None:
+    loaded = load_recipe(recipe, registry, overrides=["methods.lwd.1.layers=[[1, 9]]"])
+    with pytest.raises(RecipeError, match="the teacher 0 to 4"), loaded.pointing():
+        plan_of(loaded, registry, None)
