@@ -44,18 +44,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "Classifier",
-    "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData", "Loss", "Measure", "Metric",
-    "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Question",
-    "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
-    "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults", "layer_mapping", "quiet_transformers",
+    "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
+    "CfeMeasure", "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example",
+    "Executor", "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData",
+    "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
+    "ProviderError", "Question", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
+    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults",
+    "layer_mapping", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
 hookspec = pluggy.HookspecMarker("codrun")
 
-Kind = Literal["dataset", "teacher", "student", "generator", "loss", "metric", "measure", "executor", "tracker"]
+Kind = Literal["dataset", "teacher", "student", "generator", "loss", "metric", "cfe_measure", "executor", "tracker"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Input: TypeAlias = str | tuple[float, ...]
@@ -66,12 +67,47 @@ Input: TypeAlias = str | tuple[float, ...]
 
 
 class Options(BaseModel):
-    """Base of a component's options: unknown keys are refused, NaN and infinity too, values do not change."""
+    """Base of a component's options: unknown keys are refused, NaN and infinity too, values do not change.
+
+    The methods say what codrun must know of a component before anything heavy is imported; ``codrun plan`` calls them
+    with neither data nor models at hand, so they import nothing heavy either. Each has a default, and each may raise
+    :class:`SettingError` about an option.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of options of which one stands for the others: an overlay that sets one clears the rest."""
+
+    def identity(self) -> dict[str, Any]:
+        """JSON-able data that decides what the component does, for the keys of cells, pairs and teachers.
+
+        By default the options themselves. Where an option names a file, give its content's hash rather than its path;
+        leave out what cannot change a result (a time-out, say).
+        """
+        return self.model_dump(mode="json")
+
+    def estimate(self, examples: int, mean_characters: float) -> CallEstimate | None:
+        """Generators that call paid models: what ``examples`` inputs of this mean length may cost; None: no calls."""
+        return None
+
+    def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
+        """Teachers and students: the size of the model before it is loaded; None where nothing is known of it.
+
+        ``teacher`` is the teacher's, for a student that is cut from it.
+        """
+        return None
+
+    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
+        """Losses: the layers of both whose hidden states the loss reads; by default none.
+
+        Raise :class:`CodrunError` where the two models cannot be matched.
+        """
+        return Needs()
+
+    def uses_teacher(self) -> bool:
+        """Losses: whether the teacher's word enters the loss. A method none of whose losses uses it is the floor."""
+        return True
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -88,10 +124,9 @@ PathOption = Annotated[str, AfterValidator(_beside_the_recipe)]
 class Component:
     """A plugin's declaration of one thing that a recipe can name with ``use:``.
 
-    ``options`` validates and documents what stands beside ``use``. ``build`` is ``"module:attribute"``, imported
-    when needed and called as ``build(options, context)``. ``identity``, also ``"module:attribute"``, is called as
-    ``identity(options)`` and returns JSON-able data that decides what the component does (a file's hash rather
-    than its path); it must import nothing heavy. Without it the options themselves are the identity.
+    ``options`` validates and documents what stands beside ``use``, and says what must be known before the component is
+    built (see :class:`Options`). ``build`` is ``"module:attribute"``, imported when needed and called as
+    ``build(options, context)``.
     """
 
     kind: Kind
@@ -99,22 +134,14 @@ class Component:
     options: type[Options]
     build: str
     summary: str
-    identity: str | None = None
-    estimate: str | None = None
-    """For components that call paid models: ``"module:function"``, called by ``codrun plan`` as
-    ``estimate(options, examples, mean_characters) -> CallEstimate``; it must import nothing heavy."""
-    version: int = 1
+    version: int = field(default=1, kw_only=True)
     """Raise it when the component's results change with equal options: keys are made of its name, version and
-    ``identity``, never of its code, so without a higher number finished cells, kept pairs, fitted losses and teachers
-    of the old code are taken for those of the new one."""
-    shape: str | None = None
-    """For teachers and students: ``"module:function"``, called by ``codrun plan`` as
-    ``shape(options, teacher) -> ShapeEstimate | None``; ``teacher`` is the teacher's, for a student that is cut from
-    it, or None. It must import nothing heavy. Without it the plan says that the signals' size is unknown."""
-    needs: str | None = None
-    """For losses: ``"module:function"``, called by ``codrun plan`` as ``needs(options, teacher, student) -> Needs``,
-    which is what :meth:`Loss.needs` returns; it must import nothing heavy. Without it the plan reckons with every
-    layer of the teacher."""
+    ``options.identity()``, never of its code, so without a higher number finished cells, kept pairs, fitted losses and
+    teachers of the old code are taken for those of the new one."""
+    title: str = field(default="", kw_only=True)
+    """For metrics: the heading of its table; by default its name."""
+    higher_is_better: bool = field(default=True, kw_only=True)
+    """For metrics: whether a larger value is the better one."""
 
 
 @dataclass(frozen=True)
@@ -381,7 +408,7 @@ class BatchSource(Protocol):
         ...
 
     def signals(self, batch: Batch) -> Outputs:
-        """The teacher's outputs, with the hidden states that ``needs`` names."""
+        """The teacher's outputs, with the hidden states that the loss's options name in ``needs``."""
         ...
 
     def student_outputs(self, batch: Batch) -> Outputs:
@@ -413,10 +440,6 @@ class Loss(Protocol):
     two masks are then equal, whichever side each pads on); and ``learning_rate``, for its own parameters. A term of
     weight 0 is computed without gradient, for the log alone.
     """
-
-    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        """Layers of both; raise :class:`CodrunError` where the two models cannot be matched."""
-        ...
 
     def bind(self, binding: Binding) -> None:
         """Create parameters. Randomness drawn here comes from this loss's own stream."""
@@ -525,15 +548,13 @@ class Predictions:
 
 
 class Metric(Protocol):
-    """Kind ``metric``."""
-
-    higher_is_better: bool
+    """Kind ``metric``; which way is better stands in its :class:`Component`."""
 
     def __call__(self, predictions: Predictions) -> float: ...
 
 
-class Measure(Protocol):
-    """Kind ``measure``: a row of the quality table of the counterfactuals, for ``codrun cfes --measure``."""
+class CfeMeasure(Protocol):
+    """Kind ``cfe_measure``: a row of the quality table of the counterfactuals, for ``codrun cfes --measure``."""
 
     title: str
     """What the row is called, its unit or range included."""

@@ -121,7 +121,7 @@ def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
     calls = []
     budget = recipe.budget
     for use in [use for arm in recipe.arms for use in recipe.generators(arm)]:
-        estimate = registry.estimate("generator", use.use, use.options, originals, CHARACTERS_A_TEXT)
+        estimate = registry.options("generator", use.use, use.options).estimate(originals, CHARACTERS_A_TEXT)
         if estimate is not None:
             priced = estimate.usd_high is not None
             Spending(budget.calls, budget.tokens, budget.usd).require_a_bound(estimate.model, priced)
@@ -142,8 +142,10 @@ def signal_size(recipe: Recipe, registry: Registry) -> SignalSize:
     Raises :class:`SettingError` where a loss names layers that a model is known not to have.
     """
     texts = len(recipe.seeds) * max(recipe.k) * len(recipe.arms)
-    teacher = registry.shape("teacher", recipe.teacher.use, recipe.teacher.options)
-    student = registry.shape("student", recipe.student.use, recipe.student.options, teacher)
+    with standing_at("teacher"):
+        teacher = registry.options("teacher", recipe.teacher.use, recipe.teacher.options).shape(None)
+    with standing_at("student"):
+        student = registry.options("student", recipe.student.use, recipe.student.options).shape(teacher)
     wanted: set[int] = set()
     for method, terms in recipe.methods.items():
         for index, term in enumerate(terms):
@@ -162,9 +164,7 @@ def _layers(
 ) -> set[int]:
     """The teacher's layers that a loss wants; all, where it wants some and which is unknown."""
     shapes = [model.shape if model else STAND_IN for model in (teacher, student)]
-    needs = registry.needs(term.use, term.options, *shapes)
-    if needs is not None and not needs.teacher:
-        return set()
-    if needs is not None and teacher and student:
+    needs = registry.options("loss", term.use, term.options).needs(*shapes)
+    if not needs.teacher or (teacher and student):
         return set(needs.teacher)
     return set(range(shapes[0].layers + 1))

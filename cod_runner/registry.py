@@ -1,75 +1,24 @@
-"""The plugin registry: hook specifications, discovery through entry points, look-up by kind and name."""
+"""The plugin registry: discovery through entry points, look-up by kind and name."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pluggy
 
-from cod_runner.api import (
-    KINDS,
-    BuildContext,
-    CallEstimate,
-    Classifier,
-    Component,
-    Example,
-    Kind,
-    ModelShape,
-    Needs,
-    ShapeEstimate,
-    hookspec,
-)
+from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
 from cod_runner.errors import PluginError, SettingError
+from cod_runner.hookspecs import Hooks
 
 ENTRY_POINT_GROUP = "codrun"
-
-
-class Hooks:
-    """Every hook a plugin may implement. All are optional; the entry point names a module or an object.
-
-    All but ``codrun_step`` are called in the run's own process, on the one object that the tracker's ``build`` made.
-    """
-
-    @hookspec
-    def codrun_components(self) -> Iterable[Component]:
-        """Declare components. Called once, at start; must import nothing heavy."""
-        return ()
-
-    @hookspec
-    def codrun_run_started(self, recipe: Mapping[str, Any], cells: int, folder: Path) -> None:
-        """A run begins: the resolved recipe as plain data, how many cells are left to run, and the run's folder."""
-
-    @hookspec
-    def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
-        """Data are read and the teacher is trained. It is freed before students train: keep what you need of it."""
-
-    @hookspec
-    def codrun_cell_started(self, cell: Mapping[str, Any], training: Sequence[Example]) -> None:
-        """A cell (``key, method, arm, k, seed``) is handed to the executor with the examples that it trains on."""
-
-    @hookspec
-    def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
-        """Losses per term, at every logged step of a cell's training.
-
-        Called where the cell trains: with ``--jobs 1`` on the same object as the other hooks; with more, on a tracker
-        that the worker process built for itself, which gets no other hook and shares nothing with the run's own but
-        what it writes to disk.
-        """
-
-    @hookspec
-    def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:
-        """A cell is on disk; ``row`` is its line of ``cells.jsonl``."""
-
-    @hookspec
-    def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
-        """The run is over and its students are on disk; ``summary`` is what ``run.json`` holds."""
+METHODS = frozenset({"identity", "estimate", "shape", "needs", "uses_teacher"})
+"""What every component's options answer, so that no option may be called so."""
 
 
 @dataclass
@@ -143,7 +92,7 @@ class Registry:
             if component.kind not in KINDS:
                 raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`")
             core = {"use", "weight", "finetune"} if component.kind == "teacher" else {"use", "weight"}
-            reserved = core & set(component.options.model_fields)
+            reserved = (core | METHODS) & set(component.options.model_fields)
             if reserved:
                 raise TypeError(
                     f"component `{component.name}` defines the option `{min(reserved)}`, which is the core's"
@@ -215,44 +164,16 @@ class Registry:
         if not self._manager.has_plugin(name):
             self._manager.register(tracker, name=name)
 
+    def options(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Options:
+        """A component's validated options, which say what must be known of it before it is built."""
+        return self.find(kind, name).options.model_validate(dict(options))
+
     def identity(self, kind: Kind, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
         component = self.find(kind, name)
-        checked = component.options.model_validate(dict(options))
         with _raised_by(component):
-            decides = _attribute(component.identity)(checked) if component.identity else checked.model_dump(mode="json")
+            decides = self.options(kind, name, options).identity()
         return {"use": name, "version": component.version, "options": decides}
-
-    def estimate(
-        self, kind: Kind, name: str, options: Mapping[str, Any], examples: int, mean_characters: float
-    ) -> CallEstimate | None:
-        """What the component may spend on model calls for ``examples`` inputs; None for one that makes none."""
-        component = self.find(kind, name)
-        estimate: CallEstimate | None = _asked(component, component.estimate, options, examples, mean_characters)
-        return estimate
-
-    def shape(
-        self, kind: Kind, name: str, options: Mapping[str, Any], teacher: ShapeEstimate | None = None
-    ) -> ShapeEstimate | None:
-        """What is known of a teacher's or student's size before it is loaded; None where nothing is."""
-        component = self.find(kind, name)
-        shape: ShapeEstimate | None = _asked(component, component.shape, options, teacher)
-        return shape
-
-    def needs(self, name: str, options: Mapping[str, Any], teacher: ModelShape, student: ModelShape) -> Needs | None:
-        """The layers that a loss will want of models of these shapes; None where its plugin does not say so."""
-        component = self.find("loss", name)
-        needs: Needs | None = _asked(component, component.needs, options, teacher, student)
-        return needs
-
-
-def _asked(component: Component, function: str | None, options: Mapping[str, Any], *given: Any) -> Any:
-    """What a light function of the component's plugin says of validated options; None where it has no such function."""
-    if function is None:
-        return None
-    checked = component.options.model_validate(dict(options))
-    with _raised_by(component):
-        return _attribute(function)(checked, *given)
 
 
 @contextmanager

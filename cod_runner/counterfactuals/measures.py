@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from cod_runner.api import BuildContext, Measure
+from cod_runner.api import BuildContext, CfeMeasure
 from cod_runner.errors import RecipeError
 from cod_runner.registry import Registry
 
 
-def build_measures(named: Sequence[str], registry: Registry, context: BuildContext) -> list[Measure]:
+def build_measures(named: Sequence[str], registry: Registry, context: BuildContext) -> list[CfeMeasure]:
     """One measure for each ``NAME``, ``NAME=MODEL`` or ``NAME={option: value, ...}``.
 
     Raises :class:`RecipeError` where the options are wrong, and what a model that cannot be loaded raises.
@@ -21,11 +21,11 @@ def build_measures(named: Sequence[str], registry: Registry, context: BuildConte
     return [_built(each, registry, context) for each in named]
 
 
-def _built(named: str, registry: Registry, context: BuildContext) -> Measure:
+def _built(named: str, registry: Registry, context: BuildContext) -> CfeMeasure:
     name, _, text = named.partition("=")
     try:
         options = _options(text)
-        measure: Measure = registry.build("measure", name.strip(), options, context)
+        measure: CfeMeasure = registry.build("cfe_measure", name.strip(), options, context)
     except yaml.YAMLError as error:
         raise RecipeError(f"--measure {named}: what follows `=` is no YAML") from error
     except ValidationError as error:
@@ -45,5 +45,5 @@ def _options(text: str) -> Mapping[str, Any]:
 
 
 def _usage(name: str, registry: Registry) -> str:
-    options = ", ".join(registry.find("measure", name.strip()).options.model_fields) or "none"
+    options = ", ".join(registry.find("cfe_measure", name.strip()).options.model_fields) or "none"
     return f"its options are {options}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from cod_runner.api import Attempt, Example, Measure
+from cod_runner.api import Attempt, CfeMeasure, Example
 from cod_runner.counterfactuals.judgement import Reason, folded
 from cod_runner.counterfactuals.outcomes import PairOutcome
 from cod_runner.errors import CodrunError
@@ -70,7 +70,7 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
     return rows
 
 
-def measured(outcomes: Sequence[PairOutcome], measures: Sequence[Measure]) -> list[Quality]:
+def measured(outcomes: Sequence[PairOutcome], measures: Sequence[CfeMeasure]) -> list[Quality]:
     """A row for each of ``measures``, over the candidates that :func:`quality_table` takes; each is asked once."""
     best = [candidate for outcome in outcomes if (candidate := _best_candidate(outcome)) is not None]
     pairs = [(one.outcome.original, one.attempt.input) for one in best]

@@ -7,15 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Binding, Classifier, Example, FinetuneSettings, ModelShape, Needs, Outputs
+from cod_runner.api import Batch, Binding, Classifier, Example, FinetuneSettings, Outputs
 from cod_runner.engine.training import WeightedTerm, train_student
 
 
 class GoldLabels(nn.Module):
     """Cross-entropy on hard labels, the one loss that the engine itself needs."""
-
-    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        return Needs()
 
     def bind(self, binding: Binding) -> None:
         """Nothing to create."""

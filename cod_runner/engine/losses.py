@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Binding, Classifier, Loss, Needs, Outputs
+from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, Outputs
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import autocast
 from cod_runner.engine.optimisation import FUSED_ON
@@ -30,6 +30,8 @@ class WeightedTerm:
     name: str
     loss: Loss
     weight: float
+    needs: Callable[[ModelShape, ModelShape], Needs] = lambda teacher, student: Needs()
+    """The layers it reads of a teacher and a student of these shapes: :meth:`Options.needs` of its options."""
 
 
 class TrainingData:
@@ -100,7 +102,7 @@ def bind_losses(
     """Let each loss create its parameters, each from the random stream that its name in ``names`` has."""
     for term, name in zip(terms, names, strict=True):
         stream = derived_seed(seed, "bind", name)
-        own = LossData(data, term.loss.needs(data.teacher_shape, data.student.shape), stream)
+        own = LossData(data, term.needs(data.teacher_shape, data.student.shape), stream)
         with random_stream(stream, "parameters"):
             term.loss.bind(
                 Binding(

@@ -88,7 +88,7 @@ def train_student(
     names = term_names(terms)
     if not any(term.weight > 0 for term in terms):
         raise CodrunError(f"every loss ({', '.join(names)}) has weight 0, so there is nothing to train on")
-    needs = [term.loss.needs(data.teacher_shape, student.shape) for term in terms]
+    needs = [term.needs(data.teacher_shape, student.shape) for term in terms]
     teacher_layers = sorted({layer for need in needs for layer in need.teacher})
     student_layers = sorted({layer for need in needs for layer in need.student})
     data.aligned = _positions_match(terms, batches, signals)

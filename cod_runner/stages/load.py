@@ -15,7 +15,7 @@ from cod_runner.errors import standing_at
 from cod_runner.progress import Progress
 from cod_runner.recipe.grammar import Arm, Recipe
 from cod_runner.registry import Registry
-from cod_runner.stages.students import build_loss, build_student
+from cod_runner.stages.students import build_student, build_term
 from cod_runner.stages.teacher import TeacherSource, refuse_untrained
 from cod_runner.store import Store
 
@@ -62,9 +62,9 @@ def load_experiment(
     for method, terms in recipe.methods.items():
         for index, term in enumerate(terms):
             with standing_at("methods", method, index):
-                loss = build_loss(registry, source, term.use, term.options, recipe.seeds[0])
-                layers.update(loss.needs(teacher.shape, student.shape).teacher)
-                refuse_misaligned(term.use, loss, teacher, student, corpus.pool[:64])
+                built = build_term(registry, source, term, recipe.seeds[0])
+                layers.update(built.needs(teacher.shape, student.shape).teacher)
+                refuse_misaligned(term.use, built.loss, teacher, student, corpus.pool[:64])
     generators = _generators(recipe, registry, store, settings, corpus, spending, progress)
     return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, dev)
 

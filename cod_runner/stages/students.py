@@ -20,7 +20,7 @@ from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.training import WeightedTerm, train_student
 from cod_runner.files import folder_written_whole
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Recipe, WeightedLoss
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
 from cod_runner.stages.teacher import TeacherSource
@@ -85,10 +85,7 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
     recipe, cell, device = task.recipe, task.cell, task.teacher.device
     signals = SignalStore(Store(task.store).signals).reader(task.fingerprint, device)
     student = build_student(task.teacher, registry, cell.seed)
-    terms = [
-        WeightedTerm(loss.use, build_loss(registry, task.teacher, loss.use, loss.options, cell.seed), loss.weight)
-        for loss in recipe.methods[cell.method]
-    ]
+    terms = [build_term(registry, task.teacher, term, cell.seed) for term in recipe.methods[cell.method]]
     settings = fixed_steps(recipe.train, cell.k)
 
     def accuracy_on(examples: Sequence[Example]) -> float:
@@ -169,11 +166,11 @@ def build_student(
     return student
 
 
-def build_loss(registry: Registry, source: TeacherSource, name: str, options: Mapping[str, Any], seed: int) -> Loss:
-    """One loss; its parameters come later, in ``bind``."""
+def build_term(registry: Registry, source: TeacherSource, term: WeightedLoss, seed: int) -> WeightedTerm:
+    """One term of a method's loss; its parameters come later, in ``bind``."""
     context = BuildContext(labels=source.labels, device=source.device, seed=seed)
-    loss: Loss = registry.build("loss", name, options, context)
-    return loss
+    loss: Loss = registry.build("loss", term.use, term.options, context)
+    return WeightedTerm(term.use, loss, term.weight, registry.options("loss", term.use, term.options).needs)
 
 
 def fixed_steps(settings: TrainSettings, k: int) -> TrainSettings:

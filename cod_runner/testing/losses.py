@@ -1,7 +1,8 @@
 """Checks that any loss must pass; an author calls :func:`check_loss` from a test.
 
 def test_my_loss_keeps_the_contract():
-    check_loss(MyLoss(MyOptions(), BuildContext()))
+    options = MyOptions()
+    check_loss(MyLoss(options, BuildContext()), options)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Example, Loss, Outputs
+from cod_runner.api import Batch, Example, Loss, Options, Outputs
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses
 from cod_runner.engine.signals import SignalStore
@@ -48,6 +49,7 @@ class LossCase:
 
 def loss_case(
     loss: Loss,
+    options: Options | None = None,
     *,
     examples: Sequence[Example] = PAIRED,
     labels: Sequence[str] = ("negative", "positive"),
@@ -60,13 +62,19 @@ def loss_case(
     teacher = teacher or TextClassifier(labels, texts=texts, width=12, layers=4, seed=1)
     student = student or TextClassifier(labels, texts=texts, width=8, layers=2, seed=2)
     batches = TrainingBatches(student, examples, 2 * len(examples), "cpu")
-    needs = loss.needs(teacher.shape, student.shape)
+    needs = (options or Options()).needs(teacher.shape, student.shape)
     with tempfile.TemporaryDirectory() as folder:
         store = SignalStore(Path(folder))
         store.add(teacher, texts, needs.teacher, device="cpu")
         data = TrainingData(student, batches, store.reader(teacher.fingerprint), "fp32")
         data.aligned = getattr(loss, "aligned", False)
-        bind_losses([WeightedTerm("checked", loss, 1.0)], ["checked"], data, seed=seed, cache_folder=None)
+        bind_losses(
+            [WeightedTerm("checked", loss, 1.0, lambda theirs, ours: needs)],
+            ["checked"],
+            data,
+            seed=seed,
+            cache_folder=None,
+        )
         batch = batches.batch(range(len(examples)))
         student.eval()
         with torch.no_grad():
@@ -76,14 +84,18 @@ def loss_case(
         return LossCase(loss, ours, _changed(theirs, torch.clone), batch)
 
 
-def check_loss(loss: Loss, *, labels: Sequence[str] = ("negative", "positive"), seed: int = 0) -> None:
+def check_loss(
+    loss: Loss, options: Options | None = None, *, labels: Sequence[str] = ("negative", "positive"), seed: int = 0
+) -> None:
     """Raise ``AssertionError``, saying what is wrong, unless the loss keeps the contract.
+
+    ``options`` are the loss's own, which say what hidden states it reads; a loss on logits needs none.
 
     One finite float32 value an example; padding and the rest of the batch (a partner apart) change nothing; the
     gradient agrees with finite differences in float64; every parameter of its own gets a gradient; the outputs that
     it is given stay as they are.
     """
-    case = loss_case(loss, labels=labels, seed=seed)
+    case = loss_case(loss, options, labels=labels, seed=seed)
     before = copy.deepcopy((case.student, case.teacher))
     values = case.values()
     assert values.shape == (len(case.batch.ids),), f"one value an example is wanted, not the shape {values.shape}"

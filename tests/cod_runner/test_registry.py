@@ -16,7 +16,8 @@ from pydantic import Field
 
 from cod_runner.api import BuildContext, Component, Options, PathOption, hookimpl
 from cod_runner.errors import PluginError
-from cod_runner.registry import Hooks, Registry
+from cod_runner.hookspecs import Hooks
+from cod_runner.registry import Registry
 
 
 class NoOptions(Options):

@@ -1,0 +1,50 @@
+"""Every hook of codrun on one page: what plugins declare, and what trackers observe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cod_runner.api import Classifier, Component, Example, hookspec
+
+
+class Hooks:
+    """Every hook a plugin may implement. All are optional; the entry point names a module or an object.
+
+    All but ``codrun_step`` are called in the run's own process, on the one object that the tracker's ``build`` made.
+    """
+
+    @hookspec
+    def codrun_components(self) -> Iterable[Component]:
+        """Declare components. Called once, at start; must import nothing heavy."""
+        return ()
+
+    @hookspec
+    def codrun_run_started(self, recipe: Mapping[str, Any], cells: int, folder: Path) -> None:
+        """A run begins: the resolved recipe as plain data, how many cells are left to run, and the run's folder."""
+
+    @hookspec
+    def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
+        """Data are read and the teacher is trained. It is freed before students train: keep what you need of it."""
+
+    @hookspec
+    def codrun_cell_started(self, cell: Mapping[str, Any], training: Sequence[Example]) -> None:
+        """A cell (``key, method, arm, k, seed``) is handed to the executor with the examples that it trains on."""
+
+    @hookspec
+    def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
+        """Losses per term, at every logged step of a cell's training.
+
+        Called where the cell trains: with ``--jobs 1`` on the same object as the other hooks; with more, on a tracker
+        that the worker process built for itself, which gets no other hook and shares nothing with the run's own but
+        what it writes to disk.
+        """
+
+    @hookspec
+    def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:
+        """A cell is on disk; ``row`` is its line of ``cells.jsonl``."""
+
+    @hookspec
+    def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """The run is over and its students are on disk; ``summary`` is what ``run.json`` holds."""
