@@ -1,11 +1,20 @@
-"""How a run is carried out: what the command line says and the recipe does not."""
+"""A run's context: made once when the run starts, handed to every stage; and what a worker process needs of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from cod_runner.llm.budget import Spending
+from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
+from cod_runner.runs.folder import RunFolder
+from cod_runner.store import Store
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,59 @@ class RunSettings:
     device: str = "auto"
     offline: bool = False
     fresh: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What a process that trains students needs of a run; can be pickled."""
+
+    recipe: Recipe
+    store: Store
+    device: str
+    offline: bool
+    students: Path
+    """The run's folder of trained students."""
+
+
+@dataclass
+class RunContext:
+    """What every stage of a run needs, and nothing that a stage makes."""
+
+    loaded: LoadedRecipe
+    registry: Registry
+    store: Store
+    settings: RunSettings
+    folder: RunFolder
+    spending: Spending
+    """Budget and meter, shared by everything in the run that calls a paid model."""
+    progress: Progress
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.loaded.recipe
+
+    @cached_property
+    def device(self) -> str:
+        """The device that the settings name, or the best there is; raises :class:`CodrunError` for one that is not."""
+        from cod_runner.engine.device import choose_device  # imports torch
+
+        return choose_device(self.settings.device)
+
+    @cached_property
+    def worker(self) -> WorkerContext:
+        """What another process needs of this run."""
+        return WorkerContext(self.recipe, self.store, self.device, self.settings.offline, self.folder.students)
+
+
+@contextmanager
+def opened_run(
+    loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
+) -> Iterator[RunContext]:
+    """Open a run's folder, locked against every other codrun, and make its context."""
+    budget = loaded.recipe.budget
+    with RunFolder(run_path(loaded, settings.out)).opened() as folder:
+        spending = Spending(budget.calls, budget.tokens, budget.usd, run=folder.identifier)
+        yield RunContext(loaded, registry, Store(), settings, folder, spending, progress)
 
 
 def run_path(loaded: LoadedRecipe, out: Path | None) -> Path:

@@ -1,5 +1,5 @@
 """The command line: `main` for the shell, `call` for tests and other programs."""
 
-from cod_runner.cli.main import call, main
+from cod_runner.cli.program import call, main
 
 __all__ = ["call", "main"]

@@ -60,6 +60,8 @@ class TrainingSet:
     """Originals of pairs that lie outside what ``plain`` has at the same k and seed."""
     missing: int = 0
     """Pairs wanted and not had; 0 unless failures are dropped instead of redrawn."""
+    teacher_disagrees: int | None = None
+    """Originals that the teacher reads as another class than gold; None where it was not asked before training."""
 
     @property
     def pair_yield(self) -> float:

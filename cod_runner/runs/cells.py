@@ -26,6 +26,11 @@ class Cell:
     key: str
 
     @property
+    def training_set(self) -> tuple[Arm, int, int]:
+        """(arm, k, seed): what decides the training set, which all methods share."""
+        return self.arm, self.k, self.seed
+
+    @property
     def name(self) -> str:
         """The name of its folder under ``students/``."""
         return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"

@@ -1,78 +1,73 @@
-"""Everything a recipe names, loaded and checked before anything is trained or paid for."""
+"""Stage 1: everything a recipe names, loaded and checked before anything is trained or paid for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
-from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator, Spending
-from cod_runner.context import RunSettings
+from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator, Needs
+from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.data.fewshot import check_k, check_pool
-from cod_runner.engine.device import choose_device
+from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.training import refuse_misaligned
-from cod_runner.errors import standing_at
+from cod_runner.errors import CodrunError, PluginError, SettingError, standing_at
 from cod_runner.progress import Progress
-from cod_runner.recipe.grammar import Arm, Recipe
-from cod_runner.registry import Registry
-from cod_runner.stages.students import build_student, build_term
-from cod_runner.stages.teacher import TeacherSource, refuse_untrained
-from cod_runner.store import Store
+from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.grammar import Arm
+from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 
 
-@dataclass
+@dataclass(frozen=True)
 class Experiment:
-    """Data, models and generators of one recipe, all of them reachable and matched with each other."""
+    """Data and generators of one recipe, and what its losses read of the teacher."""
 
     corpus: Corpus
-    source: TeacherSource
-    teacher: Classifier
-    """As built: before fine-tuning, if the recipe fine-tunes it."""
+    dev: tuple[Example, ...]
+    """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
     teacher_layers: tuple[int, ...]
-    """The layers whose hidden states some loss wants."""
+    """The layers whose hidden states some loss reads."""
     generators: Mapping[Arm, Sequence[tuple[str, Generator]]]
     """By the arm whose pairs they complete."""
-    dev: tuple[Example, ...] = ()
-    """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
 
 
-def load_experiment(
-    recipe: Recipe, registry: Registry, store: Store, settings: RunSettings, spending: Spending, progress: Progress
-) -> Experiment:
-    """Load the data, build teacher, one student, every loss and every generator.
+def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
+    """The data and every generator, and the teacher as it is before any fine-tuning.
 
-    Raises :class:`CodrunError` where one cannot be reached or two do not fit, before any training or spending.
+    One student, every loss and every metric are built too, to be checked. Raises :class:`CodrunError` where something
+    cannot be reached or two things do not fit, before any training or spending.
     """
-    device = choose_device(settings.device)
-    corpus = load_corpus(recipe, registry, settings, progress)
+    with _offline_hint(context.loaded):
+        worker = context.worker  # first of all: a device that is not there is refused before any data is read
+        corpus, dev = _load_data(context)
+        teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels), context.progress.warn)
+        with standing_at("teacher"):
+            _refuse_untrained(context, teacher)
+        layers = _check_methods(context, corpus, teacher)
+        _check_metrics(context)
+        return Experiment(corpus, dev, layers, _build_generators(context, corpus)), teacher
+
+
+def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...]]:
+    """(corpus, rows that choose the epoch); every k of the recipe can be drawn from the corpus."""
+    corpus = load_corpus(context)
     dev: tuple[Example, ...] = ()
-    if recipe.evaluate.select == "best_dev":
+    if context.recipe.evaluate.select == "best_dev":
         corpus, dev = with_dev(corpus)
-        progress.say(f"best_dev: {len(dev):,} rows of the pool choose the epoch")
-    for index, k in enumerate(recipe.k):
+        context.progress.say(f"best_dev: {len(dev):,} rows of the pool choose the epoch")
+    for index, k in enumerate(context.recipe.k):
         with standing_at("k", index):
-            check_pool(k, corpus.labels, corpus.pool, recipe.arms)
-    source = TeacherSource(recipe, corpus.labels, device, settings.offline)
-    teacher = source.load(registry, progress)
-    with standing_at("teacher"):
-        refuse_untrained(teacher, recipe)
-    student = build_student(source, registry, recipe.seeds[0], teacher)
-    _warn_if_large(student, teacher, progress)
-    layers: set[int] = set()
-    for method, terms in recipe.methods.items():
-        for index, term in enumerate(terms):
-            with standing_at("methods", method, index):
-                built = build_term(registry, source, term, recipe.seeds[0])
-                layers.update(built.needs(teacher.shape, student.shape).teacher)
-                refuse_misaligned(term.use, built.loss, teacher, student, corpus.pool[:64])
-    generators = _generators(recipe, registry, store, settings, corpus, spending, progress)
-    return Experiment(corpus, source, teacher, tuple(sorted(layers)), generators, dev)
+            check_pool(k, corpus.labels, corpus.pool, context.recipe.arms)
+    return corpus, dev
 
 
-def load_corpus(recipe: Recipe, registry: Registry, settings: RunSettings, progress: Progress) -> Corpus:
+def load_corpus(context: RunContext) -> Corpus:
     """Read the data set, clean it, and set the evaluation split apart."""
-    context = BuildContext(offline=settings.offline, say=progress.warn)
-    dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, context)
+    recipe, progress = context.recipe, context.progress
+    given = BuildContext(offline=context.settings.offline, say=progress.warn)
+    dataset: Dataset = context.registry.build("dataset", recipe.dataset.use, recipe.dataset.options, given)
     with standing_at("dataset"):
         data = dataset.load()
     with standing_at():
@@ -94,27 +89,68 @@ def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
     return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)
 
 
-def _generators(
-    recipe: Recipe,
-    registry: Registry,
-    store: Store,
-    settings: RunSettings,
-    corpus: Corpus,
-    spending: Spending,
-    progress: Progress,
-) -> dict[Arm, list[tuple[str, Generator]]]:
-    context = BuildContext(
+def _refuse_untrained(context: RunContext, teacher: Classifier) -> None:
+    """A checkpoint without a head would be a random teacher."""
+    if context.recipe.teacher.finetune is None and teacher.untrained_head:
+        raise SettingError(
+            "the teacher's checkpoint has no trained classification head for these labels, so its answers would be "
+            "random; add `finetune: {rows: ..., epochs: ...}` to `teacher`, or name a fine-tuned checkpoint"
+        )
+
+
+def _check_methods(context: RunContext, corpus: Corpus, teacher: Classifier) -> tuple[int, ...]:
+    """Match every loss with teacher and student; returns the teacher's layers that some loss reads."""
+    recipe, labels, seed = context.recipe, corpus.labels, context.recipe.seeds[0]
+    student = build_student(context.worker, context.registry, labels, seed, lambda: teacher)
+    _warn_if_large(student, teacher, context.progress)
+    layers: set[int] = set()
+    for method, terms in recipe.methods.items():
+        for index, each in enumerate(terms):
+            with standing_at("methods", method, index):
+                term = build_term(context.worker, context.registry, labels, each, seed)
+                needs = term.needs(teacher.shape, student.shape)
+                _refuse_needs_of_the_class(term, needs, teacher, student)
+                layers.update(needs.teacher)
+                refuse_misaligned(term.name, term.loss, teacher, student, corpus.pool[:64])
+    return tuple(sorted(layers))
+
+
+def _refuse_needs_of_the_class(term: WeightedTerm, needs: Needs, teacher: Classifier, student: Classifier) -> None:
+    """Losses of older plugins say themselves which layers they read, where nobody asks any more."""
+    of_class = getattr(term.loss, "needs", None)
+    if callable(of_class) and of_class(teacher.shape, student.shape) != needs:
+        raise PluginError(
+            f"the loss `{term.name}` reads hidden states that its options do not name: move the method `needs` from "
+            "the loss to its options"
+        )
+
+
+def _check_metrics(context: RunContext) -> None:
+    for index, use in enumerate(context.recipe.evaluate.metrics):
+        with standing_at("evaluate", "metrics", index):
+            metric = build_metric(context.registry, use)
+        declared = context.registry.find("metric", use.use).higher_is_better
+        if getattr(metric, "higher_is_better", declared) != declared:
+            raise PluginError(
+                f"the metric `{use.use}` says `higher_is_better = {not declared}` and its component does not: give "
+                f"`higher_is_better={not declared}` to the Component"
+            )
+
+
+def _build_generators(context: RunContext, corpus: Corpus) -> dict[Arm, list[tuple[str, Generator]]]:
+    given = BuildContext(
         labels=corpus.labels,
-        describe=recipe.describe,
-        offline=settings.offline,
+        describe=context.recipe.describe,
+        offline=context.settings.offline,
         pool=corpus.pool,
-        store=store.root,
-        say=progress.warn,
-        spending=spending,
+        store=context.store.root,
+        say=context.progress.warn,
+        spending=context.spending,
     )
+    build = partial(context.registry.build, "generator", context=given)
     return {
-        arm: [(use.use, registry.build("generator", use.use, use.options, context)) for use in recipe.generators(arm)]
-        for arm in recipe.arms
+        arm: [(use.use, build(use.use, use.options)) for use in context.recipe.generators(arm)]
+        for arm in context.recipe.arms
     }
 
 
@@ -124,3 +160,14 @@ def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress)
         progress.warn(
             f"the student is as large as its teacher ({sizes[0] / 1e6:.1f}M against {sizes[1] / 1e6:.1f}M parameters)"
         )
+
+
+@contextmanager
+def _offline_hint(loaded: LoadedRecipe) -> Iterator[None]:
+    """Where something cannot be reached and the recipe can do without, say so."""
+    try:
+        yield
+    except CodrunError as error:
+        if loaded.profile is None and "offline" in loaded.profiles and error.exit_code == 1:
+            raise CodrunError(f"{error}; `--profile offline` runs this recipe here, without a hub or a key") from error
+        raise

@@ -1,25 +1,25 @@
-"""Lines 2 to 5 of Algorithm 1 for a whole recipe: the pairs that its cells need, from the ledger or a new search.
+"""Stage 3: the pairs that a recipe's cells need, stored or searched anew, and the training sets that they make.
 
 The copies of the arm `control` are found by the same search, turned round: the teacher must read them as before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cod_runner.api import Classifier, Example
+from cod_runner.context import RunContext
 from cod_runner.counterfactuals import OutcomeStore, Pair, PairOutcome, PairSearch, Quality, quality_table
-from cod_runner.data.fewshot import TrainingSet
+from cod_runner.data.fewshot import TrainingSet, training_sets
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.progress import Progress
-from cod_runner.recipe.grammar import PAIRED, Arm, Counterfactuals, Recipe
-from cod_runner.registry import Registry
+from cod_runner.recipe.grammar import PAIRED, Arm, Counterfactuals
 from cod_runner.runs.cells import Cell, control_identity, counterfactual_identity
 from cod_runner.stages.load import Experiment
-from cod_runner.store import Store, content_key
+from cod_runner.store import content_key
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,10 @@ class FoundPairs:
         """The lines of ``counterfactuals.jsonl``."""
         return [self._line(source, outcome) for source, outcome in self.outcomes.items()]
 
-    def facts(self, chosen: TrainingSet) -> dict[str, Any]:
-        """What a cell's row tells of its training set."""
-        originals = [row for row in chosen.rows if row.id in self.outcomes]
-        disagree = sum(
-            (before := self.outcomes[row.id].teacher_before).index(max(before)) != row.label for row in originals
-        )
-        facts: dict[str, Any] = {"redrawn": chosen.redrawn, "yield": round(chosen.pair_yield, 4)}
-        if originals:
-            facts["teacher_disagrees_with_gold"] = disagree
-        return facts
+    def disagreements(self, chosen: TrainingSet) -> int | None:
+        """Originals that the teacher reads as another class than gold; None where it was not asked about any."""
+        read = [(self.outcomes[row.id].teacher_before, row) for row in chosen.rows if row.id in self.outcomes]
+        return sum(before.index(max(before)) != row.label for before, row in read) if read else None
 
     def _line(self, source: str, outcome: PairOutcome) -> dict[str, Any]:
         name = self.labels.__getitem__
@@ -93,35 +87,33 @@ class FoundPairs:
         }
 
 
-def pairs_by_arm(
-    recipe: Recipe,
-    cells: Sequence[Cell],
-    originals: Mapping[int, Sequence[Sequence[Example]]],
+def find_pairs(
+    context: RunContext,
     experiment: Experiment,
     teacher: Classifier,
-    registry: Registry,
-    store: Store,
-    progress: Progress,
+    cells: Sequence[Cell],
+    originals: Mapping[int, Sequence[Sequence[Example]]],
 ) -> dict[Arm, FoundPairs]:
     """Counterfactuals for the cells of ``cod``, copies that do not flip for those of ``control``; ``plain`` has none,
     nor has an arm without cells."""
     found: dict[Arm, FoundPairs] = {"plain": FoundPairs(), "cod": FoundPairs(), "control": FoundPairs()}
     if PAIRED.isdisjoint(cell.arm for cell in cells):
         return found
+    recipe, progress = context.recipe, context.progress
     examples = {example.id: example for order in originals.values() for rows in order for example in rows}
     labels = experiment.corpus.labels
     # A generator may learn from the pool, so the pool decides what it proposes.
     pool = content_key([[row.input, row.label] for row in experiment.corpus.pool])
-    view = CachedTeacher(teacher, SignalStore(store.signals), experiment.source.device)
-    ledger = OutcomeStore(store.folder("pairs") / "pairs.sqlite")
+    view = CachedTeacher(teacher, SignalStore(context.store.signals), context.device)
+    outcomes = OutcomeStore(context.store.folder("pairs") / "pairs.sqlite")
 
     def search(arm: Arm, settings: Counterfactuals, identity: Any) -> PairSearch:
         makers = experiment.generators[arm]
-        return PairSearch(makers, view, teacher.fingerprint, settings, [identity, pool], ledger, arm == "cod")
+        return PairSearch(makers, view, teacher.fingerprint, settings, [identity, pool], outcomes, arm == "cod")
 
     settings = recipe.counterfactuals
     if (largest := _largest_k(cells, "cod")) and settings is not None:
-        flips = search("cod", settings, counterfactual_identity(recipe, registry))
+        flips = search("cod", settings, counterfactual_identity(recipe, context.registry))
         pairs = _walk(flips, originals, largest, "finding counterfactuals", progress)
         verified = sum(outcome.verified for outcome in flips.outcomes.values())
         progress.say(f"counterfactuals: {verified} verified flips of {len(flips.outcomes)} originals")
@@ -131,11 +123,38 @@ def pairs_by_arm(
             )
         found["cod"] = FoundPairs(pairs, flips.outcomes, examples, labels, settings.on_failure == "redraw")
     if (largest := _largest_k(cells, "control")) and recipe.control is not None:
-        kept = search("control", Counterfactuals(generators=[recipe.control]), control_identity(recipe, registry))
-        pairs = _walk(kept, originals, largest, "making unflipped copies", progress)
-        progress.say(f"control: {len(pairs)} copies that do not flip, of {len(kept.outcomes)} originals")
-        found["control"] = FoundPairs(pairs, kept.outcomes, examples, labels, kind="copy")
+        identity = control_identity(recipe, context.registry)
+        copies = search("control", Counterfactuals(generators=[recipe.control]), identity)
+        pairs = _walk(copies, originals, largest, "making unflipped copies", progress)
+        progress.say(f"control: {len(pairs)} copies that do not flip, of {len(copies.outcomes)} originals")
+        found["control"] = FoundPairs(pairs, copies.outcomes, examples, labels, kind="copy")
     return found
+
+
+def draw_training_sets(
+    context: RunContext,
+    cells: Iterable[Cell],
+    originals: Mapping[int, Sequence[Sequence[Example]]],
+    found: Mapping[Arm, FoundPairs],
+) -> dict[tuple[Arm, int, int], TrainingSet]:
+    """D_train of every (arm, k, seed) that some cell trains on: k originals, or k/2 and the other halves of their
+    pairs. Says where the arms of a comparison are less alike than they look."""
+    pairs = {arm: of_arm.pairs for arm, of_arm in found.items()}
+    sets = training_sets(cells, originals, pairs, redraw=found["cod"].redraw)
+    _warn_of_unequal_arms(sets, context.progress)
+    return {
+        place: replace(chosen, teacher_disagrees=found[place[0]].disagreements(chosen))
+        for place, chosen in sets.items()
+    }
+
+
+def _warn_of_unequal_arms(sets: Mapping[tuple[Arm, int, int], TrainingSet], progress: Progress) -> None:
+    for (arm, k, seed), chosen in sets.items():
+        if arm in PAIRED and chosen.outside:
+            progress.warn(f"k={k}, seed {seed}: {chosen.outside} originals of `{arm}` lie outside what `plain` has")
+        if arm in PAIRED and chosen.pair_yield < 0.9:
+            what = "a counterfactual" if arm == "cod" else "a copy"
+            progress.warn(f"k={k}, seed {seed}: only {chosen.pair_yield:.0%} of the originals gave {what}")
 
 
 def _largest_k(cells: Sequence[Cell], arm: Arm) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Trains one cell's student and measures it: what a worker process does. Algorithm 1, lines 7 to 16."""
+"""Stage 4: one student per cell is trained, measured and saved, in this process or in workers. Lines 7 to 16."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from cod_runner.api import BuildContext, Classifier, Example, Loss, Metric, Predictions, TrainSettings
+from cod_runner.api import BuildContext, Classifier, Example, Executor, Predictions, TrainSettings
+from cod_runner.context import RunContext, WorkerContext
+from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.inference import predict
-from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore, TeacherSignals
-from cod_runner.engine.training import WeightedTerm, train_student
+from cod_runner.engine.training import train_student
 from cod_runner.files import folder_written_whole
-from cod_runner.recipe.grammar import Recipe, WeightedLoss
+from cod_runner.machine import cores
+from cod_runner.recipe.grammar import Arm
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
-from cod_runner.stages.teacher import TeacherSource
+from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
+from cod_runner.stages.load import Experiment
 from cod_runner.stages.trackers import attach_trackers
-from cod_runner.store import Store, content_key
+from cod_runner.store import content_key
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,42 @@ class CellTask:
     """One cell with everything a worker needs; can be pickled."""
 
     cell: Cell
+    worker: WorkerContext
     teacher: TeacherSource
-    fingerprint: str
-    """The teacher's; its signals lie in the store under it."""
-    training: tuple[Example, ...]
-    facts: Mapping[str, Any]
-    """What the row tells of its training set: redrawn, yield, disagreements."""
+    training: TrainingSet
     evaluation: tuple[Example, ...]
     dev: tuple[Example, ...]
-    students: Path
-    store: Path
+    """Rows that choose the epoch; none unless the recipe asks for it."""
 
-    @property
-    def recipe(self) -> Recipe:
-        return self.teacher.recipe
+
+def train_students(
+    context: RunContext,
+    experiment: Experiment,
+    source: TeacherSource,
+    cells: Sequence[Cell],
+    sets: Mapping[tuple[Arm, int, int], TrainingSet],
+) -> None:
+    """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
+    evaluation, dev = experiment.corpus.evaluation, experiment.dev
+    tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in cells]
+    hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
+    for task in tasks:
+        hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
+    executor: Executor = context.registry.build(
+        "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
+    )
+    jobs = context.settings.jobs or default_jobs(context.device)
+    with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
+        step(0, len(tasks))
+        for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
+            context.folder.append_row(row)
+            hook.codrun_cell_finished(row=row)
+            step(done, len(tasks))
+
+
+def default_jobs(device: str) -> int:
+    """One cell per core, since a student trains on one thread; one at a time on a GPU."""
+    return cores() if torch.device(device).type == "cpu" else 1
 
 
 class CellWork:
@@ -60,7 +84,7 @@ class CellWork:
 
     def __call__(self, task: CellTask) -> dict[str, Any]:
         if not self._observed:
-            attach_trackers(task.recipe, self._registry)
+            attach_trackers(task.worker.recipe, self._registry)
             self._observed = True
         return train_cell(task, self._registry)
 
@@ -82,36 +106,40 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     started = time.monotonic()
-    recipe, cell, device = task.recipe, task.cell, task.teacher.device
-    signals = SignalStore(Store(task.store).signals).reader(task.fingerprint, device)
-    student = build_student(task.teacher, registry, cell.seed)
-    terms = [build_term(registry, task.teacher, term, cell.seed) for term in recipe.methods[cell.method]]
-    settings = fixed_steps(recipe.train, cell.k)
+    cell, worker, labels = task.cell, task.worker, task.teacher.labels
+    recipe, device = worker.recipe, worker.device
+    signals = SignalStore(worker.store.signals).reader(task.teacher.fingerprint, device)
+    student = build_student(worker, registry, labels, cell.seed, lambda: build_teacher(worker, registry, task.teacher))
+    terms = [build_term(worker, registry, labels, term, cell.seed) for term in recipe.methods[cell.method]]
+    precision = resolve_precision(recipe.train.precision, device)
+
+    def predicted(examples: Sequence[Example]) -> Predictions:
+        return _predictions(student, examples, signals, device, precision)
 
     def accuracy_on(examples: Sequence[Example]) -> float:
-        predictions = _predictions(student, examples, signals, device, recipe.train.precision)
+        predictions = predicted(examples)
         return float((predictions.student_logits.argmax(1) == predictions.labels).float().mean())
 
     watched = {"best_dev": task.dev, "best_reported": task.evaluation}.get(recipe.evaluate.select)
     trained_from = time.monotonic()
     result = train_student(
         student,
-        task.training,
+        task.training.rows,
         terms,
         signals,
-        settings,
+        fixed_steps(recipe.train, cell.k),
         seed=cell.seed,
         device=device,
-        cache_folder=Store(task.store).folder("losses") / fitted_key(task),
+        cache_folder=worker.store.folder("losses") / fitted_key(task),
         on_step=lambda step, losses: registry.hook.codrun_step(
             cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
         ),
         evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
     )
     trained = time.monotonic()
-    predictions = _predictions(student, task.evaluation, signals, device, recipe.train.precision)
-    metrics = {use.use: float(_metric(registry, use.use, use.options)(predictions)) for use in recipe.evaluate.metrics}
-    with folder_written_whole(task.students / cell.name) as folder:
+    predictions = predicted(task.evaluation)
+    metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    with folder_written_whole(worker.students / cell.name) as folder:
         student.save(folder)
     return {
         "key": cell.key,
@@ -121,56 +149,24 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
         "seed": cell.seed,
         **metrics,
         "steps": result.steps,
-        "training_rows": len(task.training),
-        **task.facts,
+        "training_rows": len(task.training.rows),
+        **_facts(task.training),
         "losses": result.losses,
         "select": recipe.evaluate.select,
-        "precision": resolve_precision(recipe.train.precision, device),
+        "precision": precision,
         "device": torch.device(device).type,
         "train_seconds": round(trained - trained_from, 3),
         "seconds": round(time.monotonic() - started, 3),
     }
 
 
-def fitted_key(task: CellTask) -> str:
-    """Names what the losses of a cell fit before training: the cell, and what its recipe does not pin down, the
-    teacher's weights and the texts, which differ where a hub's branch has moved or a model was asked anew."""
-    return content_key(
-        {
-            "cell": task.cell.key,
-            "teacher": task.fingerprint,
-            "training": [[row.id, row.input, row.label] for row in task.training],
-            "device": torch.device(task.teacher.device).type,
-            "precision": resolve_precision(task.recipe.train.precision, task.teacher.device),
-        }
+def _facts(chosen: TrainingSet) -> dict[str, Any]:
+    facts: dict[str, Any] = {"redrawn": chosen.redrawn, "yield": round(chosen.pair_yield, 4)}
+    return (
+        facts
+        if chosen.teacher_disagrees is None
+        else {**facts, "teacher_disagrees_with_gold": chosen.teacher_disagrees}
     )
-
-
-def build_student(
-    source: TeacherSource, registry: Registry, seed: int, teacher: Classifier | None = None
-) -> Classifier:
-    """An untrained student; its initialisation draws from a stream of its own.
-
-    ``teacher`` is one that is at hand, for students that are cut from it; without it, it is loaded when asked for.
-    """
-    context = BuildContext(
-        labels=source.labels,
-        describe=source.recipe.describe,
-        device=source.device,
-        seed=derived_seed(seed, "student"),
-        offline=source.offline,
-        teacher=lambda: source.load(registry) if teacher is None else teacher,
-    )
-    student: Classifier = registry.build("student", source.recipe.student.use, source.recipe.student.options, context)
-    student.to(source.device)
-    return student
-
-
-def build_term(registry: Registry, source: TeacherSource, term: WeightedLoss, seed: int) -> WeightedTerm:
-    """One term of a method's loss; its parameters come later, in ``bind``."""
-    context = BuildContext(labels=source.labels, device=source.device, seed=seed)
-    loss: Loss = registry.build("loss", term.use, term.options, context)
-    return WeightedTerm(term.use, loss, term.weight, registry.options("loss", term.use, term.options).needs)
 
 
 def fixed_steps(settings: TrainSettings, k: int) -> TrainSettings:
@@ -181,17 +177,26 @@ def fixed_steps(settings: TrainSettings, k: int) -> TrainSettings:
     return settings.model_copy(update={"epochs": None, "steps": steps})
 
 
-def _metric(registry: Registry, name: str, options: Mapping[str, Any]) -> Metric:
-    metric: Metric = registry.build("metric", name, options, BuildContext())
-    return metric
-
-
 def _predictions(
     student: Classifier, examples: Sequence[Example], signals: TeacherSignals, device: str, precision: str
 ) -> Predictions:
     inputs = [example.input for example in examples]
     return Predictions(
-        student_logits=predict(student, inputs, device=device, precision=resolve_precision(precision, device)).cpu(),
+        student_logits=predict(student, inputs, device=device, precision=precision).cpu(),
         teacher_logits=signals.logits(inputs).cpu(),
         labels=torch.tensor([example.label for example in examples]),
+    )
+
+
+def fitted_key(task: CellTask) -> str:
+    """Names what the losses of a cell fit before training: the cell, and what its recipe does not pin down, the
+    teacher's weights and the texts, which differ where a hub's branch has moved or a model was asked anew."""
+    return content_key(
+        {
+            "cell": task.cell.key,
+            "teacher": task.teacher.fingerprint,
+            "training": [[row.id, row.input, row.label] for row in task.training.rows],
+            "device": torch.device(task.worker.device).type,
+            "precision": resolve_precision(task.worker.recipe.train.precision, task.worker.device),
+        }
     )

@@ -11,33 +11,91 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "cod_runner"
 FILES = sorted(CORE.rglob("*.py"))
+PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if path.is_dir())
 PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
 
-BELOW = {
-    "engine": {"api", "errors", "engine"},
-    "counterfactuals": {"api", "errors", "store", "recipe", "word_diff", "counterfactuals"},
-    "report": {"api", "errors", "store", "recipe", "word_diff", "report"},
-    "recipe": {"api", "errors", "registry", "recipe"},
+MAY_IMPORT: dict[str, str] = {
+    "__init__": "",
+    "errors": "",
+    "machine": "",
+    "word_diff": "",
+    "progress": "",
+    "hugging_face": "",
+    "hidden_states": "errors",
+    "files": "errors",
+    "llm": "errors files",
+    "api": "errors hidden_states hugging_face llm",
+    "hookspecs": "api",
+    "registry": "api errors hookspecs",
+    "store": "errors files",
+    "recipe": "api errors registry",
+    "data": "api errors recipe",
+    "engine": "api errors files machine",
+    "counterfactuals": "api data errors files recipe registry store word_diff",
+    "runs": "api errors files machine recipe registry store",
+    "report": "api errors files recipe registry runs word_diff",
+    "context": "engine llm progress recipe registry runs store",
+    "plan": "api context errors llm recipe registry runs",
+    "stages": (
+        "api context counterfactuals data engine errors files machine progress recipe registry report runs store"
+    ),
+    "pipeline": "context data progress recipe registry runs stages",
+    "scaffold": "api data errors files registry",
+    "testing": "api engine",
+    "cli": (
+        "__init__ api context counterfactuals engine errors llm pipeline plan progress recipe registry report runs "
+        "scaffold store word_diff"
+    ),
 }
-"""What the modules of a package may import of the core."""
+"""What each folder and file of the core may import of the others, from the bottom of the house to the top."""
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "cod_runner":
+            yield from (f"cod_runner.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
 
 
+def rooms_imported(path: Path) -> set[str]:
+    names = [name.split(".") for name in imported(path) if name.split(".")[0] == "cod_runner"]
+    found = {parts[1] if len(parts) > 1 else "__init__" for parts in names}
+    return {"__init__" if room == "__version__" else room for room in found} - {room_of(path)}
+
+
+def test_every_folder_and_file_has_its_place() -> None:
+    rooms = {room_of(path) for path in FILES}
+    assert rooms == set(MAY_IMPORT), "say in MAY_IMPORT what a new folder or file may import, and drop what is gone"
+
+
+def test_nothing_may_import_what_stands_above_it() -> None:
+    below: set[str] = set()
+    for room, allowed in MAY_IMPORT.items():
+        assert set(allowed.split()) <= below, f"{room} may import something that stands above it"
+        below.add(room)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
-def test_the_core_imports_no_plugin_and_nothing_above_it(path: Path) -> None:
-    names = list(imported(path))
-    assert not [name for name in names if name.startswith("codrun_")]
-    package = path.relative_to(CORE).parts[0]
-    if package in BELOW:
-        core = {name.split(".")[1] for name in names if name.startswith("cod_runner.")}
-        assert core <= BELOW[package]
+def test_imports_run_one_way(path: Path) -> None:
+    assert rooms_imported(path) <= set(MAY_IMPORT[room_of(path)].split())
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_what_may_be_imported_is_imported(room: str) -> None:
+    used: set[str] = set().union(*(rooms_imported(path) for path in FILES if room_of(path) == room))
+    assert set(MAY_IMPORT[room].split()) <= used
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_the_core_imports_no_plugin(path: Path) -> None:
+    assert not [name for name in imported(path) if name.startswith("codrun_")]
 
 
 @pytest.mark.parametrize("path", PLUGIN_FILES, ids=lambda path: str(path.relative_to(ROOT / "plugins")))
@@ -46,9 +104,26 @@ def test_a_plugin_sees_the_contracts_alone(path: Path) -> None:
     assert core <= {"cod_runner.api"}
 
 
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda path: path.name)
+def test_no_two_files_of_a_plugin_import_each_other(folder: Path) -> None:
+    modules = {f"{folder.name}.{path.stem}": path for path in folder.glob("*.py")}
+    of = {name: {each for each in imported(path) if each in modules} for name, path in modules.items()}
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = of[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return found
+
+    assert not [name for name in modules if name in reached(name)]
+
+
 def test_every_plugin_is_shipped() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for folder in sorted((ROOT / "plugins").iterdir()):
+    for folder in PLUGINS:
         if (folder / "plugin.py").exists():
             assert f'"plugins/{folder.name}"' in text
             assert f'"{folder.name}.plugin"' in text

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from cod_runner.api import Example
+from cod_runner.context import WorkerContext
+from cod_runner.data.fewshot import TrainingSet
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
+from cod_runner.stages.build import TeacherSource
 from cod_runner.stages.students import CellTask, fitted_key
-from cod_runner.stages.teacher import TeacherSource
+from cod_runner.store import Store
 
 RECIPE = """
 recipe: 1
@@ -34,16 +37,18 @@ def test_all_that_decides_a_fit_is_in_its_name(tmp_path: Path) -> None:
     recipe, low = (load_recipe(path, registry, overrides=more).recipe for more in ((), ("train.precision=bf16",)))
     cell = Cell("kd", "plain", 4, 0, "key")
     rows = (Example("a", "a fine film", 1), Example("a~cf", "a dull film", 0, "a", True))
-    source = TeacherSource(recipe, ("no", "yes"), "cpu", offline=True)
-    task = CellTask(cell, source, "teacher", rows, {}, (), (), tmp_path / "students", tmp_path / "store")
+    worker = WorkerContext(recipe, Store(tmp_path / "store"), "cpu", True, tmp_path / "students")
+    source = TeacherSource(("no", "yes"), None, "teacher")
+    task = CellTask(cell, worker, source, TrainingSet(rows), (), ())
     others = [
         replace(task, cell=replace(cell, key="another")),
-        replace(task, fingerprint="another"),
-        replace(task, training=(rows[0], replace(rows[1], input="a bad film"))),
-        replace(task, training=(rows[0], replace(rows[1], label=1))),
-        replace(task, teacher=replace(source, device="cuda")),
-        replace(task, teacher=replace(source, recipe=low)),
+        replace(task, teacher=replace(source, fingerprint="another")),
+        replace(task, training=TrainingSet((rows[0], replace(rows[1], input="a bad film")))),
+        replace(task, training=TrainingSet((rows[0], replace(rows[1], label=1)))),
+        replace(task, worker=replace(worker, device="cuda")),
+        replace(task, worker=replace(worker, recipe=low)),
     ]
     assert len({fitted_key(each) for each in [task, *others]}) == 7
-    elsewhere = replace(task, students=tmp_path / "b", store=tmp_path / "c", evaluation=rows, facts={"yield": 1.0})
-    assert fitted_key(elsewhere) == fitted_key(task)
+    elsewhere = replace(worker, students=tmp_path / "b", store=Store(tmp_path / "c"), offline=False)
+    same = replace(task, worker=elsewhere, evaluation=rows, training=TrainingSet(rows, redrawn=3))
+    assert fitted_key(same) == fitted_key(task)

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 
 from cod_runner import pipeline
-from cod_runner.api import Example, Input, Spending
-from cod_runner.context import RunSettings
+from cod_runner.api import Example, Input
+from cod_runner.context import RunSettings, opened_run
 from cod_runner.data.corpus import Corpus, Dropped
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.stages import students
 from cod_runner.stages.load import Experiment, load_experiment, with_dev
-from cod_runner.store import Store
 
 RECIPE = """
 recipe: 1
@@ -45,7 +44,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def experiment_of(recipe: Path, progress: Progress, *overrides: str) -> Experiment:
     registry = Registry.discover()
     loaded = load_recipe(recipe, registry, overrides=overrides)
-    return load_experiment(loaded.recipe, registry, Store(), RunSettings(), Spending(), progress)
+    with opened_run(loaded, registry, RunSettings(out=recipe.parent / "loaded"), progress) as context:
+        return load_experiment(context)[0]
 
 
 @pytest.mark.parametrize(("hidden", "warned"), [("[8]", False), ("[16]", True), ("[16, 16]", True)])

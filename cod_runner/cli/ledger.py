@@ -1,4 +1,4 @@
-"""`codrun store` and `codrun ledger`: what is kept between runs."""
+"""`codrun ledger`: every paid answer of a model."""
 
 from __future__ import annotations
 
@@ -9,35 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cod_runner.cli.options import JsonOption
 from cod_runner.errors import CodrunError
 from cod_runner.llm.ledger import Ledger
 from cod_runner.store import Store
 
-store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
 ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
-
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
-
-
-@store.command("list")
-def store_list() -> None:
-    """List what is kept between runs, and its size."""
-    kept = Store()
-    typer.echo(str(kept.root))
-    for entry in kept.entries():
-        typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {entry.name}")
-
-
-@store.command("prune")
-def store_prune(
-    name: Annotated[str, typer.Argument(help="an entry as `codrun store list` names it")],
-    yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
-) -> None:
-    """Delete one entry of the store; model answers that were paid for go with `llm.sqlite`."""
-    kept = Store()
-    if not yes:
-        typer.confirm(f"delete {name} from {kept.root}?", abort=True)
-    typer.echo(f"freed {kept.prune(name) / 1e6:,.1f} MB")
 
 
 def _ledger() -> Ledger:

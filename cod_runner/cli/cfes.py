@@ -1,0 +1,72 @@
+"""`codrun cfes`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cod_runner.api import BuildContext
+from cod_runner.cli.options import (
+    DeviceOption,
+    JsonOption,
+    KOption,
+    OfflineOption,
+    OutOption,
+    ProfileOption,
+    QuietOption,
+    RecipeFile,
+    SeedsOption,
+    SetOption,
+    loaded_recipe,
+)
+from cod_runner.context import RunSettings
+from cod_runner.progress import Progress
+
+
+def cfes(
+    context: typer.Context,
+    recipe: RecipeFile,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    k: KOption = None,
+    seeds: SeedsOption = None,
+    out: OutOption = None,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="show only so many pairs")] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            metavar="NAME=MODEL",
+            help="a further row of the quality table: similarity, fluency; may be repeated",
+        ),
+    ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate, or show, the counterfactuals: word diff, teacher's probabilities, reject reasons, quality table."""
+    from cod_runner.counterfactuals import measured
+    from cod_runner.counterfactuals.measures import build_measures
+    from cod_runner.counterfactuals.show import show_pairs
+    from cod_runner.engine.device import choose_device
+    from cod_runner.pipeline import find_counterfactuals
+
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds)
+    settings = RunSettings(out=out, device=device, offline=offline)
+    progress = Progress(quiet=quiet)
+    given = BuildContext(device=choose_device(device), offline=offline, say=progress.warn)
+    measures = build_measures(measure or [], context.obj, given)
+    with loaded.pointing():
+        found = find_counterfactuals(loaded, context.obj, settings, progress)
+    quality = [*found.quality, *measured(list(found.outcomes.values()), measures)]
+    lines = found.lines[:sample] if sample else found.lines
+    if as_json:
+        shown = {"pairs": lines, "quality": [asdict(row) for row in quality]}
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        show_pairs(Console(), lines, found.labels, quality)

@@ -1,0 +1,40 @@
+"""`codrun new`: a recipe or a plugin to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cod_runner.api import Kind
+
+new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
+
+
+@new.command("recipe")
+def new_recipe(
+    context: typer.Context,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="a CSV, TSV, JSONL or Parquet file of labelled texts")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="else <name of the data>.yaml")] = None,
+) -> None:
+    """Write a recipe that runs on a data file of your own: columns and labels are guessed, said and checked."""
+    from cod_runner.scaffold import write_recipe
+
+    path, sentences = write_recipe(data, context.obj, out)
+    for sentence in sentences:
+        typer.echo(sentence)
+    typer.echo(f"wrote {path}; run it with: codrun {path}")
+
+
+@new.command("plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="the package's name, a new folder")],
+    kind: Annotated[Kind, typer.Option("--kind", help="what the package brings")],
+    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="where the folder is made")] = Path(),
+) -> None:
+    """Write a plugin package of your own, with one working component and its test."""
+    from cod_runner.scaffold import new_plugin as write_plugin
+
+    for path in write_plugin(name, kind, folder):
+        typer.echo(f"wrote {path}")

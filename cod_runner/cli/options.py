@@ -1,0 +1,62 @@
+"""Arguments and flags that several commands share, and the recipe that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cod_runner.recipe import LoadedRecipe, load_recipe
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, YAML", show_default=False)]
+RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="override one key; the value is YAML; may be repeated"),
+]
+ProfileOption = Annotated[str | None, typer.Option("--profile", help="merge this profile of the recipe on top")]
+KOption = Annotated[str | None, typer.Option("--k", metavar="8,16", help="only these numbers of training examples")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="only these seeds")]
+MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd", help="only these methods")]
+ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the run's folder; else runs/<name>")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="no network: packages, local files, kept answers only")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="warnings, errors and the result only")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+def loaded_recipe(
+    context: typer.Context,
+    recipe: Path,
+    profile: str | None,
+    overrides: list[str] | None,
+    k: str | None = None,
+    seeds: str | None = None,
+    methods: str | None = None,
+    arms: str | None = None,
+) -> LoadedRecipe:
+    """The recipe of a command with its flags on top; raises :class:`RecipeError` with every fault found."""
+    flags: dict[str, Any] = {
+        "k": _numbers("--k", k),
+        "seeds": _numbers("--seeds", seeds),
+        "methods": _words(methods),
+        "arms": _words(arms),
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    return load_recipe(recipe, context.obj, profile=profile, overrides=overrides or [], flags=given)
+
+
+def _words(value: str | None) -> list[str] | None:
+    return None if value is None else [word for word in value.replace(",", " ").split() if word]
+
+
+def _numbers(flag: str, value: str | None) -> list[int] | None:
+    words = _words((value or "").strip("[]")) if value is not None else None
+    if words is None:
+        return None
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        raise typer.BadParameter(f"{flag} takes whole numbers with commas between them, not `{value}`") from None

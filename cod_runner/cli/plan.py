@@ -1,0 +1,45 @@
+"""`codrun plan`."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+
+from cod_runner.cli.options import (
+    ArmsOption,
+    JsonOption,
+    KOption,
+    MethodsOption,
+    OutOption,
+    ProfileOption,
+    RecipeFile,
+    SeedsOption,
+    SetOption,
+    loaded_recipe,
+)
+
+
+def plan(
+    context: typer.Context,
+    recipe: RecipeFile,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    k: KOption = None,
+    seeds: SeedsOption = None,
+    methods: MethodsOption = None,
+    arms: ArmsOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the cells, what is done, the signals' size, the model calls and their price, before anything is spent."""
+    from cod_runner.plan import plan_of
+
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms)
+    with loaded.pointing():
+        planned = plan_of(loaded, context.obj, out)
+    if as_json:
+        typer.echo(json.dumps(planned.as_json(), indent=2, ensure_ascii=False))
+    else:
+        Console().print(planned)

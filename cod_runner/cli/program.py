@@ -1,0 +1,123 @@
+"""The program: its commands, and how what they raise becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from cod_runner import __version__
+from cod_runner.cli.cfes import cfes
+from cod_runner.cli.ledger import ledger
+from cod_runner.cli.new import new
+from cod_runner.cli.plan import plan
+from cod_runner.cli.plugins import plugins
+from cod_runner.cli.report import compare, report
+from cod_runner.cli.run import run
+from cod_runner.cli.schema import schema
+from cod_runner.cli.store import store
+from cod_runner.cli.validate import validate
+from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
+from cod_runner.registry import Registry
+
+INTERRUPTED = 130
+# typer carries a click of its own: its faults are found through the class that it exports
+UsageFault: Any = typer.BadParameter.__mro__[2]
+
+
+class RunByDefault(TyperGroup):
+    """``codrun RECIPE`` is ``codrun run RECIPE``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = {"--help", "--version", "--install-completion", "--show-completion"}
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=RunByDefault,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Few-shot knowledge distillation with counterfactual explanations.\n\n"
+    "`codrun RECIPE` runs a recipe: it fine-tunes or loads the teacher, finds counterfactuals, trains a student for "
+    "every cell (method x arm x k x seed) and shows the table. Call it again and it goes on where it stopped.\n\n"
+    "Start with `codrun recipes/quickstart.yaml`, or with data of your own: `codrun new recipe DATA.csv`.\n\n"
+    "Exit codes: 0 done, 1 the run failed, 2 the recipe or the call is wrong, 3 an expectation was missed, "
+    "130 interrupted (can be resumed).",
+)
+app.command()(run)
+app.command()(validate)
+app.command()(plan)
+app.command()(cfes)
+app.command()(report)
+app.command()(compare)
+app.command()(plugins)
+app.command()(schema)
+app.add_typer(new, name="new")
+app.add_typer(ledger, name="ledger")
+app.add_typer(store, name="store")
+
+
+def main() -> None:
+    """The program's entry point."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; every foreseen failure is one sentence, not a traceback."""
+    errors = Console(stderr=True, soft_wrap=True)
+    logging.getLogger("codrun").addHandler(logging.NullHandler())
+    logging.getLogger("codrun").propagate = False
+    try:
+        result = app(list(arguments), standalone_mode=False, prog_name="codrun")
+        if result == INTERRUPTED:
+            raise KeyboardInterrupt  # typer took it for an exit
+        return int(result) if isinstance(result, int) else 0
+    except RecipeError as error:
+        errors.print(str(error), markup=False, highlight=False)
+        return error.exit_code
+    except ExpectationMissed as error:
+        errors.print(f"[red]missed:[/red] {escape(str(error))}", highlight=False)
+        return error.exit_code
+    except CodrunError as error:
+        logging.getLogger("codrun").error(str(error))
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        return error.exit_code
+    except UsageFault as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        errors.print("interrupted; what is finished is kept, the same command goes on", highlight=False)
+        return INTERRUPTED
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        errors.print(
+            f"[red]error:[/red] {escape(f'{error.strerror or error}{where}')}; what is finished is kept, "
+            "the same command goes on",
+            highlight=False,
+        )
+        return 1
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"codrun {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    context.obj = Registry.discover()
+    for warning in context.obj.warnings:
+        Console(stderr=True).print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,63 @@
+"""`codrun run`, which is also `codrun RECIPE`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cod_runner.cli.options import (
+    ArmsOption,
+    DeviceOption,
+    JsonOption,
+    KOption,
+    MethodsOption,
+    OfflineOption,
+    OutOption,
+    ProfileOption,
+    QuietOption,
+    RecipeFile,
+    SeedsOption,
+    SetOption,
+    loaded_recipe,
+)
+from cod_runner.context import RunSettings
+from cod_runner.progress import Progress
+
+
+def run(
+    context: typer.Context,
+    recipe: RecipeFile,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    k: KOption = None,
+    seeds: SeedsOption = None,
+    methods: MethodsOption = None,
+    arms: ArmsOption = None,
+    out: OutOption = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; else one for each core")] = None,
+    executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recipe; a second call goes on where the first stopped and repeats nothing that is done."""
+    from cod_runner import pipeline
+    from cod_runner.report.terminal import show_report
+    from cod_runner.runs.expectations import show_expectations
+
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms)
+    settings = RunSettings(out=out, jobs=jobs, executor=executor, device=device, offline=offline, fresh=fresh)
+    with loaded.pointing():
+        result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
+    if as_json:
+        typer.echo(json.dumps(result.record.model_dump(mode="json"), indent=2, ensure_ascii=False))
+    else:
+        show_report(Console(), result.report)
+        show_expectations(Console(), result.expectations)
+        Console().print(f"report: {result.folder.path / 'report.html'}", markup=False, highlight=False)
+    result.raise_if_missed()

@@ -1,0 +1,91 @@
+"""Builds a recipe's models and losses, in the process of the run or in a worker's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cod_runner.api import BuildContext, Classifier, Loss, Metric
+from cod_runner.context import WorkerContext
+from cod_runner.engine.losses import WeightedTerm
+from cod_runner.engine.seeds import derived_seed
+from cod_runner.recipe.grammar import Use, WeightedLoss
+from cod_runner.registry import Registry
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """How any process has the trained teacher, or what it said, again; can be pickled."""
+
+    labels: tuple[str, ...]
+    """In logit order."""
+    weights: Path | None = None
+    """Folder of the fine-tuned weights; None where the checkpoint is used as it is."""
+    fingerprint: str = ""
+    """Its signals are stored under it; empty until the teacher is trained."""
+
+
+def build_teacher(
+    worker: WorkerContext,
+    registry: Registry,
+    source: TeacherSource,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Classifier:
+    """The teacher, with its fine-tuned weights where there are some, ready to be asked."""
+    recipe = worker.recipe
+    finetune = recipe.teacher.finetune
+    context = BuildContext(
+        labels=source.labels,
+        describe=recipe.describe,
+        device=worker.device,
+        seed=finetune.seed if finetune else 0,
+        offline=worker.offline,
+        say=say,
+    )
+    teacher: Classifier = registry.build("teacher", recipe.teacher.use, recipe.teacher.options, context)
+    if source.weights is not None:
+        teacher.load(source.weights)
+    teacher.to(worker.device)
+    teacher.eval()
+    return teacher
+
+
+def build_student(
+    worker: WorkerContext,
+    registry: Registry,
+    labels: tuple[str, ...],
+    seed: int,
+    teacher: Callable[[], Classifier],
+) -> Classifier:
+    """An untrained student; its initialisation draws from a stream of its own.
+
+    ``teacher`` is called only for a student that is cut from it.
+    """
+    recipe = worker.recipe
+    context = BuildContext(
+        labels=labels,
+        describe=recipe.describe,
+        device=worker.device,
+        seed=derived_seed(seed, "student"),
+        offline=worker.offline,
+        teacher=teacher,
+    )
+    student: Classifier = registry.build("student", recipe.student.use, recipe.student.options, context)
+    student.to(worker.device)
+    return student
+
+
+def build_term(
+    worker: WorkerContext, registry: Registry, labels: tuple[str, ...], term: WeightedLoss, seed: int
+) -> WeightedTerm:
+    """One term of a method's loss; its parameters come later, in ``bind``."""
+    context = BuildContext(labels=labels, device=worker.device, seed=seed)
+    loss: Loss = registry.build("loss", term.use, term.options, context)
+    return WeightedTerm(term.use, loss, term.weight, registry.options("loss", term.use, term.options).needs)
+
+
+def build_metric(registry: Registry, use: Use) -> Metric:
+    """One metric of the recipe."""
+    metric: Metric = registry.build("metric", use.use, use.options, BuildContext())
+    return metric
