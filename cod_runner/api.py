@@ -136,8 +136,8 @@ class Component:
     summary: str
     version: int = field(default=1, kw_only=True)
     """Raise it when the component's results change with equal options: keys are made of its name, version and
-    ``options.identity()``, never of its code, so without a higher number finished cells, kept pairs, fitted losses and
-    teachers of the old code are taken for those of the new one."""
+    ``options.identity()``, never of its code, so without a higher number finished cells, stored pairs, fitted losses
+    and teachers of the old code are taken for those of the new one."""
     title: str = field(default="", kw_only=True)
     """For metrics: the heading of its table; by default its name."""
     higher_is_better: bool = field(default=True, kw_only=True)
@@ -170,7 +170,7 @@ class CallEstimate:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a component may know when it is built. Fields that mean nothing to a kind keep their defaults."""
+    """What a component may know when it is built. Fields that do not apply to a kind keep their defaults."""
 
     folder: Path = Path()
     labels: tuple[str, ...] = ()
@@ -216,7 +216,7 @@ class LoadedData:
     labels: tuple[str, ...]
     splits: Mapping[str, Sequence[Example]]
     notes: tuple[str, ...] = ()
-    """What the user should know: rows left out and why."""
+    """What the user should know: which rows were omitted and why."""
 
 
 class Dataset(Protocol):
@@ -246,7 +246,7 @@ class ModelShape:
 class Encoded:
     """One input as a classifier reads it, before it is padded.
 
-    ``ids`` has one entry a position (a vector model has one position). Two classifiers are *aligned* on an
+    ``ids`` has one entry per position (a vector model has one position). Two classifiers are *aligned* on an
     input when their ids are equal. ``fields`` is whatever else the classifier's ``collate`` needs.
     """
 
@@ -306,7 +306,7 @@ class Classifier(Protocol):
     labels: tuple[str, ...]
     shape: ModelShape
     untrained_head: bool
-    """True when the classification head was made new and has not been trained."""
+    """True when the classification head is new and has not been trained."""
 
     @property
     def fingerprint(self) -> str:
@@ -560,7 +560,7 @@ class CfeMeasure(Protocol):
     """What the row is called, its unit or range included."""
 
     def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
-        """One value for each (original, changed) pair, in order; None where there is nothing to measure."""
+        """One value per (original, changed) pair, in order; None where there is nothing to measure."""
         ...
 
 
@@ -583,7 +583,7 @@ class TrainSettings(Options):
 
     epochs: int | None = Field(None, ge=1, description="passes over the training set")
     steps: int | None = Field(None, ge=1, description="optimiser steps, instead of epochs")
-    batch_size: int = Field(8, ge=1, description="examples a step; with pairs, a multiple of 2")
+    batch_size: int = Field(8, ge=1, description="examples per step; even where there are pairs")
     lr: float = Field(6.0e-5, gt=0, description="peak learning rate")
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps that warm up")

@@ -49,7 +49,7 @@ class RecipeError(CodrunError):
 
 
 class SettingError(CodrunError):
-    """What a recipe says does not fit what is there, which shows only once data or models are at hand.
+    """A recipe does not fit its data or models, which shows only once they are loaded.
 
     ``setting`` leads from the component that raises this to the option whose change is the cure, as in
     ``SettingError("...", "splits", "test")``; without it the component as a whole is meant. The command line shows

@@ -26,7 +26,7 @@ class Hooks:
 
     @hookspec
     def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
-        """Data are read and the teacher is trained. It is freed before students train: keep what you need of it."""
+        """The data are read and the teacher is trained. It is freed before students train: copy what you need of it."""
 
     @hookspec
     def codrun_cell_started(self, cell: Mapping[str, Any], training: Sequence[Example]) -> None:

@@ -25,7 +25,7 @@ CHARACTERS_A_TEXT = 200.0
 
 
 BYTES_A_NUMBER = 4
-"""Hidden states, logits and token ids are kept as float32 and int32."""
+"""Hidden states, logits and token ids are stored as float32 and int32."""
 BYTES_A_TEXT, BYTES_A_LAYER = 1_024, 128
 """What a text's row and file, and each layer in that file, take besides; enough for up to 200 classes."""
 STAND_IN = ModelShape(layers=200, width=1, classes=0)
@@ -55,7 +55,7 @@ class SignalSize:
         what = "logits alone"
         if self.layers:
             layers = f"{self.layers} layer{'' if self.layers == 1 else 's'}"
-            what = f"{layers} x {self.tokens} tokens x {self.width} x {BYTES_A_NUMBER} bytes a text"
+            what = f"{layers} x {self.tokens} tokens x {self.width} x {BYTES_A_NUMBER} bytes per text"
         return f"at most {size} in the store, {of} ({what})"
 
 
@@ -105,7 +105,7 @@ def _told(estimate: CallEstimate) -> str:
         price = "price unknown"
     else:
         price = f"${estimate.usd_low:,.2f} to ${estimate.usd_high:,.2f}"
-    return f"{estimate.model}: {calls}, {tokens}, {price} (kept answers cost nothing)"
+    return f"{estimate.model}: {calls}, {tokens}, {price} (answers already in the ledger cost nothing)"
 
 
 def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:

@@ -62,7 +62,7 @@ class Registry:
     def register(
         self, name: str, module: str, load: Callable[[], object], distribution: str = "", version: str = ""
     ) -> Plugin:
-        """Load one plugin inside the guard; a fault is kept with the plugin instead of raised."""
+        """Load one plugin inside the guard; a fault is recorded with the plugin rather than raised."""
         plugin = Plugin(name, module, distribution, version)
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
@@ -88,7 +88,7 @@ class Registry:
         declared = [component for given in caller() for component in given]
         for component in declared:
             if not isinstance(component, Component):
-                raise TypeError(f"codrun_components gave {component!r}, which is no Component")
+                raise TypeError(f"codrun_components gave {component!r}, which is not a Component")
             if component.kind not in KINDS:
                 raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`")
             core = {"use", "weight", "finetune"} if component.kind == "teacher" else {"use", "weight"}
@@ -125,9 +125,10 @@ class Registry:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each broken plugin and each name claimed twice."""
+        """One sentence per broken plugin and per name claimed twice."""
         broken = [
-            f"plugin `{plugin.name}` of {plugin.distribution} ({plugin.module}) is broken and left out: {plugin.fault}"
+            f"plugin `{plugin.name}` of {plugin.distribution} ({plugin.module}) is broken and was skipped: "
+            f"{plugin.fault}"
             for plugin in self.plugins
             if plugin.fault
         ]
@@ -149,7 +150,7 @@ class Registry:
         broken = [plugin.name for plugin in self.plugins if plugin.fault]
         if broken and not near:
             listed = ", ".join(f"`{each}`" for each in broken)
-            hint += f" (broken and left out, though it may be theirs: the plugins {listed})"
+            hint += f" (it may belong to a plugin that is broken and was skipped: {listed})"
         raise PluginError(f"no {kind} is named `{name}`{hint}")
 
     def build(self, kind: Kind, name: str, options: Mapping[str, Any], context: BuildContext) -> Any:

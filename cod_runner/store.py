@@ -48,11 +48,11 @@ class Store:
         return self.folder("signals")
 
     def entries(self) -> list[StoreEntry]:
-        """What is kept, the largest first; each fine-tuned teacher on its own, a database with its logs and locks."""
+        """What is stored, the largest first; each fine-tuned teacher by itself, a database with its logs and locks."""
         found = []
-        kept = sorted(self.root.iterdir()) if self.root.exists() else []
-        databases = tuple(path.name for path in kept if path.suffix == ".sqlite")
-        for path in kept:
+        stored = sorted(self.root.iterdir()) if self.root.exists() else []
+        databases = tuple(path.name for path in stored if path.suffix == ".sqlite")
+        for path in stored:
             if path.name.startswith(databases) and path.suffix != ".sqlite":
                 continue
             parts = [part for part in path.iterdir() if part.is_dir()] if path.name == "teachers" else [path]
@@ -74,7 +74,7 @@ class Store:
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """One thing that is kept."""
+    """One thing that is stored."""
 
     name: str
     bytes: int

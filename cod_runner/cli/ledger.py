@@ -23,7 +23,7 @@ def _ledger() -> Ledger:
 
 @ledger.command("list")
 def ledger_list(as_json: JsonOption = False) -> None:
-    """List every kept answer: when, which model, what it cost, about which text; `--json` shows all of each."""
+    """List every answer: when, from which model, at what cost, about which text; `--json` shows everything."""
     from cod_runner.cli.answers import show_answers
 
     if as_json:
@@ -34,7 +34,7 @@ def ledger_list(as_json: JsonOption = False) -> None:
 
 @ledger.command("export")
 def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; must not exist yet")]) -> None:
-    """Write every kept answer to a file, so that a team or a paper can share its counterfactuals."""
+    """Write every answer to a file, so that a team or a paper can share its counterfactuals."""
     if path.exists():
         raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
     typer.echo(f"wrote {_ledger().export(path)} answers to {path}")

@@ -22,7 +22,9 @@ MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd"
 ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the run's folder; else runs/<name>")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
-OfflineOption = Annotated[bool, typer.Option("--offline", help="no network: packages, local files, kept answers only")]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="no network: only packages, local files and stored answers")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="warnings, errors and the result only")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 

@@ -48,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Few-shot knowledge distillation with counterfactual explanations.\n\n"
     "`codrun RECIPE` runs a recipe: it fine-tunes or loads the teacher, finds counterfactuals, trains a student for "
-    "every cell (method x arm x k x seed) and shows the table. Call it again and it goes on where it stopped.\n\n"
+    "every cell (method x arm x k x seed) and shows the table. Call it again and it continues where it stopped.\n\n"
     "Start with `codrun recipes/quickstart.yaml`, or with data of your own: `codrun new recipe DATA.csv`.\n\n"
     "Exit codes: 0 done, 1 the run failed, 2 the recipe or the call is wrong, 3 an expectation was missed, "
     "130 interrupted (can be resumed).",
@@ -95,13 +95,13 @@ def call(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted; what is finished is kept, the same command goes on", highlight=False)
+        errors.print("interrupted; nothing that is finished is lost, the same command continues", highlight=False)
         return INTERRUPTED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         errors.print(
-            f"[red]error:[/red] {escape(f'{error.strerror or error}{where}')}; what is finished is kept, "
-            "the same command goes on",
+            f"[red]error:[/red] {escape(f'{error.strerror or error}{where}')}; nothing that is finished is "
+            "lost, the same command continues",
             highlight=False,
         )
         return 1

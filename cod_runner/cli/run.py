@@ -37,7 +37,7 @@ def run(
     methods: MethodsOption = None,
     arms: ArmsOption = None,
     out: OutOption = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; else one for each core")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
     executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
@@ -45,7 +45,7 @@ def run(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a recipe; a second call goes on where the first stopped and repeats nothing that is done."""
+    """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
     from cod_runner import pipeline
     from cod_runner.report.terminal import show_report
     from cod_runner.runs.expectations import show_expectations

@@ -8,15 +8,15 @@ import typer
 
 from cod_runner.store import Store
 
-store = typer.Typer(no_args_is_help=True, help="What is kept between runs: teachers, signals, pairs, model answers.")
+store = typer.Typer(no_args_is_help=True, help="What is stored between runs: teachers, signals, pairs, model answers.")
 
 
 @store.command("list")
 def store_list() -> None:
-    """List what is kept between runs, and its size."""
-    kept = Store()
-    typer.echo(str(kept.root))
-    for entry in kept.entries():
+    """List what is stored between runs, and its size."""
+    stored = Store()
+    typer.echo(str(stored.root))
+    for entry in stored.entries():
         typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {entry.name}")
 
 
@@ -26,7 +26,7 @@ def store_prune(
     yes: Annotated[bool, typer.Option("--yes", help="delete without asking")] = False,
 ) -> None:
     """Delete one entry of the store; model answers that were paid for go with `llm.sqlite`."""
-    kept = Store()
+    stored = Store()
     if not yes:
-        typer.confirm(f"delete {name} from {kept.root}?", abort=True)
-    typer.echo(f"freed {kept.prune(name) / 1e6:,.1f} MB")
+        typer.confirm(f"delete {name} from {stored.root}?", abort=True)
+    typer.echo(f"freed {stored.prune(name) / 1e6:,.1f} MB")

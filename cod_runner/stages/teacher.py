@@ -31,7 +31,7 @@ from cod_runner.store import content_key
 def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> TeacherSource:
     """Fine-tune ``teacher`` in place on gold labels, or read its weights from the store if that was done before.
 
-    Two runs that want one teacher wait for each other; a killed one leaves nothing half-written.
+    Two runs that need the same teacher wait for each other; a killed one leaves nothing half-written.
     """
     settings = context.recipe.teacher.finetune
     if settings is None:
@@ -55,7 +55,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
 
 def _finetune(context: RunContext, corpus: Corpus, teacher: Classifier, settings: FinetuneSettings) -> dict[str, Any]:
     rows = _rows(corpus.pool, settings.rows, settings.seed, context.progress)
-    context.progress.say(f"fine-tuning the teacher on {len(rows)} rows (once; the store keeps it)")
+    context.progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
     with context.progress.bar("fine-tuning the teacher") as step, threads(cores()):
         return finetune_teacher(teacher, rows, settings, device=context.device, progress=step)
 

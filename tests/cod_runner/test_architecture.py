@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from cod_runner.api import KINDS
+from cod_runner.registry import Registry
+
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "cod_runner"
 FILES = sorted(CORE.rglob("*.py"))
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if path.is_dir())
 PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
+
+REGISTRY = Registry.discover()
+HEADLINES = {"accuracy", "agreement"}
+"""Measures that the field's tables are about; a report leads with them where a recipe has them."""
 
 MAY_IMPORT: dict[str, str] = {
     "__init__": "",
@@ -27,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "api": "errors hidden_states hugging_face llm",
     "hookspecs": "api",
     "registry": "api errors hookspecs",
-    "store": "errors files",
+    "store": "errors",
     "recipe": "api errors registry",
     "data": "api errors recipe",
     "engine": "api errors files machine",
@@ -119,6 +126,35 @@ def test_no_two_files_of_a_plugin_import_each_other(folder: Path) -> None:
         return found
 
     assert not [name for name in modules if name in reached(name)]
+
+
+def test_one_function_opens_databases() -> None:
+    """All but the ledger's move of an older file, which must leave write-ahead logging."""
+    opened = {str(path.relative_to(CORE)) for path in FILES if "sqlite3.connect(" in path.read_text(encoding="utf-8")}
+    assert opened == {"files.py", "llm/ledger.py"}
+
+
+MAY_NAME_COMPONENTS = {"recipe/defaults.py", "machine.py"}
+"""A list of defaults, scaffolds apart; and the libraries whose versions a run records, some of which share a name."""
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """Every string of a file that is not a docstring."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_the_core_names_no_component(path: Path) -> None:
+    place = str(path.relative_to(CORE))
+    if place in MAY_NAME_COMPONENTS or room_of(path) in {"scaffold", "testing"}:
+        return
+    ours = {name for kind in KINDS for name in REGISTRY.names(kind)} - HEADLINES
+    said = [text for text in sentences(path) if text in ours or any(f"`{name}`" in text for name in ours)]
+    assert said == []
 
 
 def test_every_plugin_is_shipped() -> None:

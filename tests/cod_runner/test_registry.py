@@ -122,7 +122,7 @@ BROKEN = [
         "PluginError: unknown hook `codrun_componets`; did you mean `codrun_components`?",
     ),
     (lambda: plugin(codrun_step=staticmethod(codrun_step)), "PluginValidationError: "),
-    (lambda: plugin("text"), "TypeError: codrun_components gave 'text', which is no Component"),
+    (lambda: plugin("text"), "TypeError: codrun_components gave 'text', which is not a Component"),
     (lambda: plugin(component(kind="los")), "TypeError: component `mine` is of unknown kind `los`"),
     (
         lambda: plugin(component(options=UseOptions)),
@@ -149,9 +149,9 @@ def test_a_broken_plugin_is_named_and_stops_nothing_else(load: Any, fault: str) 
     assert broken.components == []
     assert registry.names("loss") == ["first", "last"]
     (warning,) = registry.warnings
-    assert warning.startswith("plugin `bad` of codrun-bad (bad.plugin) is broken and left out: ")
+    assert warning.startswith("plugin `bad` of codrun-bad (bad.plugin) is broken and was skipped: ")
     with pytest.raises(
-        PluginError, match=r"`half`; there are: first, last \(broken and left out.*: the plugins `bad`\)"
+        PluginError, match=r"`half`; there are: first, last \(it may belong to a plugin that is broken .*: `bad`\)"
     ):
         registry.find("loss", "half")
     registry.hook.codrun_step(cell={}, step=1, losses={})  # nothing of the broken plugin is called

@@ -167,7 +167,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(folder: Path) -> None
         os.killpg(process.pid, signal.SIGINT)
         told = process.communicate(timeout=60)[0]
         assert process.returncode == 130, told
-        assert "interrupted; what is finished is kept, the same command goes on" in " ".join(told.split())
+        assert "interrupted; nothing that is finished is lost, the same command continues" in " ".join(told.split())
         assert "Traceback" not in told
         had, asked = kept(folder), len(server.calls)
         assert 4 - CONCURRENCY <= len(had) < PAIRS
