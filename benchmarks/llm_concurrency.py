@@ -23,7 +23,7 @@ from pathlib import Path
 from cod_runner.api import BuildContext, Request, Spending
 from cod_runner.testing.llm_server import LLMServer, Reply
 from codrun_litellm.generator import LitellmGenerator
-from codrun_litellm.plugin import LitellmOptions
+from codrun_litellm.options import LitellmOptions
 
 
 class NoTeacher:

@@ -38,17 +38,17 @@ from cod_runner.hidden_states import layer_mapping
 from cod_runner.hugging_face import hub_faults, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
-from cod_runner.llm.requests import Answer, Question
+from cod_runner.llm.requests import LLMAnswer, LLMRequest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Answer", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
-    "CfeMeasure", "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example",
-    "Executor", "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "Ledger", "LoadedData",
-    "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
-    "ProviderError", "Question", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
+    "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
+    "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor",
+    "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger",
+    "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
+    "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
     "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults",
     "layer_mapping", "quiet_transformers",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from cod_runner.errors import ProviderError, SettingError, standing_at
 
 @dataclass(frozen=True)
 class Reservation:
-    """The most that one call in flight can cost. Hand it back with ``settle`` or ``release``."""
+    """The most that one call in flight can cost. Return it with ``settle`` or ``release``."""
 
     tokens: int
     usd: float | None
@@ -20,10 +20,10 @@ class Reservation:
 class Spending:
     """Budget and meter of one run. Safe to use from several threads and event loops.
 
-    A call is reserved before it is sent, at the most it can cost, and settled at what it did cost; so calls in
-    flight can never overrun a bound together. ``run`` names the run, the same after a resume: a generator that
-    keeps its own record of paid calls looks up what this run spent before and tells it with :meth:`resume`.
-    Answers that were paid for earlier cost nothing.
+    A call is reserved before it is sent, at the most it can cost, and settled at what it did cost, so calls in flight
+    can never exceed a bound together. ``run`` names the run and is the same after a resume: a generator that has its
+    own record of paid calls looks up what the run spent before and reports it with :meth:`resume`. Answers that were
+    paid for earlier cost nothing.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Spending:
         self._resumed: set[str] = set()
 
     def require_a_bound(self, model: str, priced: bool) -> None:
-        """Raise :class:`SettingError` if only USD are bounded and nobody knows what ``model`` costs."""
+        """Raise :class:`SettingError` if only USD are bounded and the price of ``model`` is unknown."""
         if self._limit_usd is not None and not priced and self._limit_calls is None and self._limit_tokens is None:
             with standing_at("counterfactuals"):
                 raise SettingError(
@@ -52,7 +52,7 @@ class Spending:
                 )
 
     def resume(self, source: str, calls: int, tokens: int, usd: float, unpriced_calls: int = 0) -> None:
-        """Count what this run spent before it was resumed, once for each ``source`` (a ledger's path, say)."""
+        """Count what this run spent before it was resumed, once per ``source`` (a ledger's path, for instance)."""
         with self._lock:
             if source in self._resumed:
                 return
@@ -63,10 +63,10 @@ class Spending:
             self._unpriced_calls += unpriced_calls
 
     def reserve(self, tokens: int, usd: float | None) -> Reservation | None:
-        """Room for one more call of at most ``tokens`` (in and out) and ``usd`` (None: price unknown).
+        """Reserve one call of at most ``tokens`` (in and out) and ``usd`` (None: price unknown).
 
-        None means "not now": calls in flight hold what is left, so ask again when one has ended. Raises
-        :class:`ProviderError` when the budget has no room for the call even then.
+        None means "not now": calls in flight hold the rest of the budget, so ask again when one has ended. Raises
+        :class:`ProviderError` when the budget cannot pay for the call even then.
         """
         wanted = Reservation(tokens, usd)
         with self._lock:
@@ -77,7 +77,7 @@ class Spending:
             return wanted
 
     def settle(self, reservation: Reservation, tokens: int, usd: float | None) -> None:
-        """The call was answered, and cost this."""
+        """The call was answered and cost this much."""
         with self._lock:
             self._remove(reservation)
             self._calls += 1
@@ -91,7 +91,7 @@ class Spending:
             self._remove(reservation)
 
     def reused(self, answers: int = 1) -> None:
-        """Answers taken from what was paid for earlier."""
+        """Count answers that were paid for earlier."""
         with self._lock:
             self._reused += answers
 
@@ -129,5 +129,5 @@ class Spending:
         cost = "an unknown price" if self._unpriced_calls else f"${self._usd:.4f}"
         raise ProviderError(
             f"the budget `{bound}` has no room for {needs}: this run has spent {self._calls} calls, "
-            f"{self._tokens} tokens, {cost}; every answer is kept, so raise counterfactuals.budget and run again"
+            f"{self._tokens} tokens, {cost}; every answer is saved, so raise counterfactuals.budget and run again"
         )

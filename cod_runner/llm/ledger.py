@@ -1,8 +1,8 @@
 """The ledger: every answer of a paid model, written before it is used, so that none is ever paid for twice.
 
-One SQLite file in WAL mode, shared by all runs of a machine. A process that wants an answer *claims* its key
-first, so that two runs at once make one call. A claim is alive as long as its owner holds the operating system's
-lock on its owner file; ``kill -9`` lets go of that lock, so no claim outlives its process.
+One SQLite file in WAL mode, shared by all runs on a machine. A process that wants an answer first *claims* its key,
+so that two runs at once make one call. A claim is alive as long as its owner holds the operating system's lock on its
+owner file; ``kill -9`` releases that lock, so no claim outlives its process.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ import filelock
 
 from cod_runner.errors import CodrunError
 from cod_runner.files import open_database
-from cod_runner.llm.requests import Answer, Question, lines_of, read_line
+from cod_runner.llm.requests import LLMAnswer, LLMRequest, lines_of, read_line
 
 SCHEMA_VERSION = 1
-KEYS_A_QUERY = 500
+KEYS_PER_QUERY = 500
 FILE = "llm.sqlite"
 FORMER_FILE = "answers/llm.sqlite"
-"""Where a store's ledger lay at first."""
+"""Where a store's ledger was at first."""
 SWEPT_AFTER_SECONDS = 3600.0
 SECONDS_BETWEEN_SYNCS = 0.5
-"""A kill loses no answer that was recorded; a power cut loses at most those of so many seconds."""
+"""A kill loses no recorded answer; a power cut loses at most those of this many seconds."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS claims (
 
 @dataclass(frozen=True)
 class Spent:
-    """What one run has paid for so far."""
+    """What a run has paid for so far."""
 
     calls: int
     tokens: int
@@ -63,7 +63,7 @@ class Ledger:
 
     @classmethod
     def of_store(cls, root: Path, run: str = "") -> Ledger:
-        """The one ledger of a store; what an earlier version kept elsewhere in the store is moved, never lost."""
+        """The one ledger of a store; one that an earlier version put elsewhere in the store is moved here first."""
         path, former = root / FILE, root / FORMER_FILE
         if former.exists():
             with filelock.FileLock(root / f"{FILE}.move.lock"):
@@ -89,7 +89,7 @@ class Ledger:
             ) from error
 
     def close(self) -> None:
-        """Let go of this ledger's claims and its file."""
+        """Release this ledger's claims and its file."""
         with self._guard:
             if self._owner_lock is not None:
                 with self._transaction() as connection:
@@ -100,28 +100,28 @@ class Ledger:
 
     # --- asking -----------------------------------------------------------------------------------------------
 
-    def answers(self, keys: Sequence[str]) -> dict[str, Answer]:
-        """The answers that are there, by key."""
-        found: dict[str, Answer] = {}
+    def answers(self, keys: Sequence[str]) -> dict[str, LLMAnswer]:
+        """The answers that the ledger has, by key."""
+        found: dict[str, LLMAnswer] = {}
         with self._guard:
-            for start in range(0, len(keys), KEYS_A_QUERY):
-                part = keys[start : start + KEYS_A_QUERY]
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                part = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
                 rows = self._connection.execute(
                     f"SELECT key, text, finish, tokens_in, tokens_out, usd FROM answers WHERE key IN ({marks})", part
                 )
-                found.update({key: Answer(*rest) for key, *rest in rows})
+                found.update({key: LLMAnswer(*rest) for key, *rest in rows})
         return found
 
     def knows(self, model: str) -> bool:
-        """Whether any answer of this model is there."""
+        """Whether the ledger has any answer of this model."""
         with self._guard:
             found = self._connection.execute("SELECT 1 FROM answers WHERE model = ? LIMIT 1", (model,)).fetchone()
         return found is not None
 
-    def claim(self, key: str, tokens: int, usd: float | None) -> Answer | bool:
-        """The answer if it is there; else True if the call is now ours to make (of at most ``tokens`` and ``usd``),
-        False if another live process is making it."""
+    def claim(self, key: str, tokens: int, usd: float | None) -> LLMAnswer | bool:
+        """The answer if the ledger has it; else True if the call is now ours to make (of at most ``tokens`` and
+        ``usd``), False if another live process is making it."""
         with self._guard:
             self._announce()
             with self._transaction() as connection:
@@ -139,10 +139,10 @@ class Ledger:
                 )
                 return True
 
-    def record(self, question: Question, answer: Answer) -> None:
+    def record(self, request: LLMRequest, answer: LLMAnswer) -> None:
         """Write an answer, what it cost this run, and the end of the claim, all or nothing.
 
-        Now and then the disk is waited for, which covers everything written before; see :meth:`sync` for the end.
+        At most every half second this waits for the disk, which covers everything written before; see :meth:`sync`.
         """
         now = _now()
         with self._guard:
@@ -151,9 +151,9 @@ class Ledger:
                 self._connection.execute("PRAGMA synchronous = FULL")
             try:
                 with self._transaction() as connection:
-                    self._insert(connection, question, answer, now, self.run)
-                    self._note(connection, question.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
-                    connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (question.key, self._owner))
+                    self._insert(connection, request, answer, now, self.run)
+                    self._note(connection, request.key, "answered", answer.tokens_in + answer.tokens_out, answer.usd)
+                    connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (request.key, self._owner))
             finally:
                 if waits:
                     self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -165,7 +165,7 @@ class Ledger:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def unanswered(self, key: str, tokens: int, usd: float | None) -> None:
-        """A call was sent and no answer came (a time-out, say): the provider may bill it, so the run counts it."""
+        """Count a call that was sent and not answered (a time-out, for instance): the provider may bill it."""
         with self._transaction() as connection:
             self._note(connection, key, "unanswered", tokens, usd)
 
@@ -175,7 +175,7 @@ class Ledger:
             connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self._owner))
 
     def spent(self) -> Spent:
-        """What this ledger's run has paid for, calls that a killed process had in flight included."""
+        """What this ledger's run has paid for, including calls that a killed process had in flight."""
         with self._transaction() as connection:
             owners = connection.execute("SELECT DISTINCT owner FROM claims WHERE run = ?", (self.run,)).fetchall()
             for (owner,) in owners:
@@ -191,14 +191,14 @@ class Ledger:
     # --- sharing ----------------------------------------------------------------------------------------------
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Every answer with its question, oldest first, as JSON-able mappings."""
+        """Every answer with its request, oldest first, as JSON-able mappings."""
         with self._guard:
             columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
             cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, rowid")
-            for key, question, text, finish, tokens_in, tokens_out, usd, created in cursor:
+            for key, request, text, finish, tokens_in, tokens_out, usd, created in cursor:
                 yield {
                     "key": key,
-                    **json.loads(question),
+                    **json.loads(request),
                     "text": text,
                     "finish": finish,
                     "tokens_in": tokens_in,
@@ -217,15 +217,15 @@ class Ledger:
         return count
 
     def import_(self, path: Path) -> tuple[int, int]:
-        """Take in an export, all or nothing: (answers added, answers that were here already).
+        """Add an export, all or nothing: (answers added, answers that were here already).
 
-        Keys are computed anew from the questions, so a changed file cannot answer another question than it shows.
+        Keys are computed from the requests, not read, so an edited file cannot answer a request that it does not show.
         """
         read = [read_line(path, number, line) for number, line in lines_of(path)]
         added = 0
         with self._transaction() as connection:
-            for question, answer, created in read:
-                added += self._insert(connection, question, answer, created, run="")
+            for request, answer, created in read:
+                added += self._insert(connection, request, answer, created, run="")
         return added, len(read) - added
 
     # --- inside -----------------------------------------------------------------------------------------------
@@ -255,13 +255,13 @@ class Ledger:
                 raise CodrunError(f"the ledger {self.path} cannot be written: {error}") from error
 
     def _insert(
-        self, connection: sqlite3.Connection, question: Question, answer: Answer, created: str, run: str
+        self, connection: sqlite3.Connection, request: LLMRequest, answer: LLMAnswer, created: str, run: str
     ) -> int:
         cursor = connection.execute(
             "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                question.key, question.provider, question.model, question.base, question.as_json(),
-                # SQLite holds valid Unicode alone, and a model's answer may hold half of a pair
+                request.key, request.provider, request.model, request.base, request.as_json(),
+                # SQLite stores valid Unicode alone, and a model's answer may hold half of a surrogate pair
                 answer.text.encode("utf-8", "replace").decode(), answer.finish,
                 answer.tokens_in, answer.tokens_out, answer.usd, created, run,
             ),
@@ -284,10 +284,10 @@ class Ledger:
             weakref.finalize(self, _leave, self._owner_lock, file)
 
     def _sweep(self) -> None:
-        """Remove what killed owners without claims left behind."""
+        """Remove the owner files of killed processes that left no claims."""
         for file in self._owners.glob("*.lock"):
             try:
-                old = time.time() - file.stat().st_mtime > SWEPT_AFTER_SECONDS  # never one that is just being made
+                old = time.time() - file.stat().st_mtime > SWEPT_AFTER_SECONDS  # never one that is just being created
             except FileNotFoundError:
                 continue
             if old and not self._is_alive(file.stem):
@@ -320,7 +320,7 @@ class Ledger:
 
 
 def _move(former: Path, path: Path) -> None:
-    """Move a ledger that nobody has open, with what stands in its write-ahead log."""
+    """Move a ledger that nobody has open, with the contents of its write-ahead log."""
     try:
         with closing(sqlite3.connect(former, timeout=1.0)) as connection:
             # leaving WAL mode writes the log into the file, and is refused while another process has it open

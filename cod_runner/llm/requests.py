@@ -1,4 +1,4 @@
-"""What is asked of a paid model and what it answered, and how both are read back from an export."""
+"""Requests to a paid model and its answers, and how both are read back from an export."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cod_runner.errors import DataError
 
 
 @dataclass(frozen=True)
-class Question:
-    """All that decides an answer. Must hold no credentials: it is stored and exported as it stands."""
+class LLMRequest:
+    """Everything that decides an answer. Holds no credentials: it is stored and exported as it is."""
 
     provider: str
     model: str
@@ -23,12 +23,12 @@ class Question:
     """(role, content) of each message."""
     parameters: Mapping[str, Any]
     sample: int
-    """Which of several samples of the same question."""
+    """Which of several samples of the same request."""
     template: str
     """Name and version of the prompt."""
 
     def as_json(self) -> str:
-        """Canonical JSON: equal questions have equal text."""
+        """Canonical JSON: equal requests have equal text."""
         return json.dumps(
             {
                 "provider": self.provider,
@@ -52,8 +52,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model answered and what that cost. ``usd`` is None where the price is unknown."""
+class LLMAnswer:
+    """A model's answer and what it cost. ``usd`` is None where the price is unknown."""
 
     text: str
     finish: str
@@ -63,7 +63,7 @@ class Answer:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that holds something; raises :class:`DataError`."""
+    """Number and text of each line that is not blank; raises :class:`DataError`."""
     try:
         with path.open(encoding="utf-8") as file:
             yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
@@ -71,11 +71,11 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def read_line(path: Path, number: int, line: str) -> tuple[Question, Answer, str]:
-    """One line of an export: question, answer, when it was given; raises :class:`DataError` that names the line."""
+def read_line(path: Path, number: int, line: str) -> tuple[LLMRequest, LLMAnswer, str]:
+    """One line of an export: request, answer, when it was given; raises :class:`DataError` that names the line."""
     try:
         row = json.loads(line)
-        question = Question(
+        request = LLMRequest(
             provider=str(row["provider"]),
             model=str(row["model"]),
             base=str(row["base"]),
@@ -85,12 +85,12 @@ def read_line(path: Path, number: int, line: str) -> tuple[Question, Answer, str
             template=str(row["template"]),
         )
         usd = None if row["usd"] is None else float(row["usd"])
-        answer = Answer(str(row["text"]), str(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
+        answer = LLMAnswer(str(row["text"]), str(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
         created, key = str(row["created"]), row["key"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{path}:{number}: not a line of `codrun ledger export` ({type(error).__name__}: {error})"
         ) from error
-    if key != question.key:
-        raise DataError(f"{path}:{number}: the question does not belong to its key; the line was changed")
-    return question, answer, created
+    if key != request.key:
+        raise DataError(f"{path}:{number}: the request does not belong to its key; the line was changed")
+    return request, answer, created

@@ -1,7 +1,7 @@
-"""Reads a model's answer as tolerantly as it can be read without guessing.
+"""Extracts the candidate from a model's answer, as tolerantly as possible without guessing.
 
-JSON, fenced JSON, JSON amid prose, tags over several lines, plain text. Whether the result is any good is for the
-pipeline to judge: a refusal, say, is passed on as it stands.
+JSON, fenced JSON, JSON amid prose, tags over several lines, plain text. The pipeline judges whether the result is any
+good: a refusal, for instance, is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "�
 LONGEST_JSON = 200_000
 BRACES_TRIED = 20
 TOLERANT = json.JSONDecoder(strict=False)
-"""Takes raw line breaks inside strings, which models write."""
+"""Accepts raw line breaks inside strings, which models write."""
 
 
 def read_answer(text: str, original: str) -> str:
@@ -102,13 +102,13 @@ def _candidate(value: Any) -> str | None:
 
 
 def _is_broken_json(text: str) -> bool:
-    """The answer set out to be our JSON object and never became one: cut off, or malformed."""
+    """Whether the answer begins as our JSON object and is not one: cut off, or malformed."""
     bare = re.sub(r"\A```[\w-]*\s*", "", text)
     return bool(re.match(r"[{\[]\s*[\"'“](?:" + "|".join(KEYS) + r")[\"'”]?\s*:", bare, re.IGNORECASE))
 
 
 def _tagged(text: str) -> str | None:
-    """What stands between one of the first tags and its end."""
+    """The text between one of the first opening tags and its closing tag."""
     lowered = text.lower()
     for opening in islice(OPENING_TAG.finditer(text), BRACES_TRIED):
         end = lowered.find(f"</{opening[1].lower()}>", opening.end())
@@ -123,7 +123,7 @@ def _from_prose(text: str, original: str) -> str:
         text = fence[1].strip()
     preamble = PREAMBLE.match(text)
     if preamble and not original.casefold().startswith(preamble[0].strip().casefold()):
-        # nothing but a preamble is passed on: the pipeline has a name for it
+        # an answer that is nothing but a preamble is passed on: the pipeline has a reject reason for it
         text = text[preamble.end() :].strip() or text
     paragraphs = [paragraph.strip() for paragraph in PARAGRAPH_END.split(text)]
     if "\n" not in original.strip():

@@ -1,7 +1,7 @@
-"""Gets answers: from the ledger where they are there, else from the model, each paid for once.
+"""Gets answers: from the ledger where it has them, else from the model, each paid for once.
 
-Retries, cache and cost are ours; litellm's are off. The first fault that another try would not cure ends the
-dispatch: nothing new is sent, what is in flight is waited for and kept, and the fault is raised as one sentence.
+Retries, cache and cost are ours; litellm's are off. The first failure that another try would not cure ends the
+dispatch: nothing new is sent, calls in flight are waited for and recorded, and the failure is raised as one sentence.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from cod_runner.api import Answer, CodrunError, Ledger, ProviderError, Question, Reservation, Spending
-from codrun_litellm.faults import PLACEHOLDER_KEY, Fault, fault_of, sentence, without_key
-from codrun_litellm.plugin import LitellmOptions
-from codrun_litellm.pricing import BYTES_A_TOKEN_AT_LEAST, price_of, tokens_at_most
+from cod_runner.api import CodrunError, Ledger, LLMAnswer, LLMRequest, ProviderError, Reservation, Spending
+from codrun_litellm.failures import PLACEHOLDER_KEY, CallFailure, failure_of, sentence, without_key
+from codrun_litellm.options import LitellmOptions
+from codrun_litellm.pricing import BYTES_PER_TOKEN_AT_LEAST, price_of, tokens_at_most
 
 LOG = logging.getLogger("codrun.litellm")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds of back-off after the first failure, doubled at each; jitter takes up to half off."""
 LONGEST_RETRY_AFTER = 600.0
-BREAKER_FAILURES, BREAKER_QUESTIONS, BREAKER_SECONDS = 12, 3, 5.0
-"""The circuit breaks when so many calls in a row failed, over so many questions, for so long."""
+BREAKER_FAILURES, BREAKER_REQUESTS, BREAKER_SECONDS = 12, 3, 5.0
+"""The circuit breaks when so many calls in a row failed, over so many requests, for so long."""
 POLL, LONGEST_POLL = 0.02, 0.5
 
 
@@ -40,18 +40,21 @@ class Client:
         self._price = price_of(options.model, options.api_base)
         spending.require_a_bound(options.model, self._price is not None)
 
-    def ask(self, questions: Sequence[Question]) -> dict[str, Answer]:
-        """Answers by key. Raises :class:`ProviderError` unless every question has one; answers that came are kept."""
-        unique = {question.key: question for question in questions}
+    def ask(self, requests: Sequence[LLMRequest]) -> dict[str, LLMAnswer]:
+        """Answers by the request's key.
+
+        Raises :class:`ProviderError` unless every request has one; answers that came before are in the ledger.
+        """
+        unique = {request.key: request for request in requests}
         answers = self._ledger.answers(list(unique))
         self._spending.reused(len(answers))
-        missing = [question for key, question in unique.items() if key not in answers]
+        missing = [request for key, request in unique.items() if key not in answers]
         if not missing:
             return answers
         if self._offline:
             raise ProviderError(
                 f"{len(missing)} of {len(unique)} answers of `{self._options.model}` are not in the ledger, and "
-                "--offline forbids asking for them; run once without --offline, or import a ledger that holds them"
+                "--offline forbids asking for them; run once without --offline, or import a ledger that has them"
             )
         dispatch = _Dispatch(self._options, self._ledger, self._spending, self._price)
         _run(dispatch.ask_all(missing))
@@ -82,55 +85,55 @@ class _Dispatch:
 
     def __init__(self, options: LitellmOptions, ledger: Ledger, spending: Spending, price: Any) -> None:
         self._options, self._ledger, self._spending, self._price = options, ledger, spending, price
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, LLMAnswer] = {}
         self.ended: CodrunError | None = None
         self._stop = asyncio.Event()
         self._slots = asyncio.Semaphore(options.concurrency)
         self._jitter = random.Random()
         self._failures = 0
-        self._failed_questions: set[str] = set()
+        self._failed_requests: set[str] = set()
         self._last_success = time.monotonic()
         self._key: str | None = None
         self._key_variable = options.api_key_env or ""
 
-    async def ask_all(self, questions: Sequence[Question]) -> None:
-        """Fill ``answers``; what ended the dispatch early stands in ``ended``."""
+    async def ask_all(self, requests: Sequence[LLMRequest]) -> None:
+        """Fill ``answers``; ``ended`` is the error that ended the dispatch early, if one did."""
         self._litellm = _litellm()
         self._taken = self._litellm.get_supported_openai_params(model=self._options.model) or ()
         self._find_the_key()
         if self.ended is None:
             self._last_success = time.monotonic()
             try:
-                await asyncio.gather(*(self._answer(question) for question in questions))
+                await asyncio.gather(*(self._answer(request) for request in requests))
             finally:
                 self._ledger.sync()
             await _close(self._litellm)
 
-    async def _answer(self, question: Question) -> None:
+    async def _answer(self, request: LLMRequest) -> None:
         poll, tries = POLL, 0
         while not self._stop.is_set():
-            fault: Fault | None = None
+            failure: CallFailure | None = None
             async with self._slots:
                 if self._stop.is_set():
                     return
-                asked = await self._try_once(question)
+                asked = await self._try_once(request)
                 if asked is True:
                     return
-                if isinstance(asked, Fault):
-                    fault = asked
-            if fault is None:  # another run asks this very question, or calls in flight hold the rest of the budget
+                if isinstance(asked, CallFailure):
+                    failure = asked
+            if failure is None:  # another run is making this very call, or calls in flight hold the rest of the budget
                 await self._pause(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)
                 continue
             tries += 1
-            if fault.lasting or tries > self._options.retries or self._circuit_is_broken():
-                self._end(ProviderError(self._sentence(fault)))
+            if failure.permanent or tries > self._options.retries or self._circuit_is_broken():
+                self._end(ProviderError(self._sentence(failure)))
                 return
-            await self._pause(self._back_off(tries, fault))
+            await self._pause(self._back_off(tries, failure))
 
-    async def _try_once(self, question: Question) -> bool | Fault:
-        """True: answered, or everything has ended. False: not now. A fault: the call failed."""
-        tokens_in = tokens_at_most(question.messages)
+    async def _try_once(self, request: LLMRequest) -> bool | CallFailure:
+        """True: answered, or the dispatch has ended. False: not now. A failure: the call was made and failed."""
+        tokens_in = tokens_at_most(request.messages)
         usd_in = self._price.of(tokens_in, 0) if self._price else None
         tokens = tokens_in + self._options.max_tokens
         usd = self._price.of(tokens_in, self._options.max_tokens) if self._price else None
@@ -143,32 +146,32 @@ class _Dispatch:
             return True
         settled = False
         try:
-            claimed = self._ledger.claim(question.key, tokens, usd)
-            if isinstance(claimed, Answer):
-                self.answers[question.key] = claimed
+            claimed = self._ledger.claim(request.key, tokens, usd)
+            if isinstance(claimed, LLMAnswer):
+                self.answers[request.key] = claimed
                 self._spending.reused()
                 return True
             if not claimed:
                 return False
-            answer = await self._call(question)
-            if isinstance(answer, Answer):
-                self._ledger.record(question, answer)
+            answer = await self._call(request)
+            if isinstance(answer, LLMAnswer):
+                self._ledger.record(request, answer)
                 self._spending.settle(reservation, answer.tokens_in + answer.tokens_out, answer.usd)
                 settled = True
-                self.answers[question.key] = answer
+                self.answers[request.key] = answer
                 self._failures, self._last_success = 0, time.monotonic()
-                self._failed_questions.clear()
+                self._failed_requests.clear()
                 return True
-            if answer.unsettled:
-                settled = self._count_unanswered(question, reservation, tokens_in, usd_in)
-            self._ledger.give_up(question.key)
+            if answer.may_be_billed:
+                settled = self._count_unanswered(request, reservation, tokens_in, usd_in)
+            self._ledger.give_up(request.key)
             self._failures += answer.status != 429
-            self._failed_questions.add(question.key)
+            self._failed_requests.add(request.key)
             return answer
         except asyncio.CancelledError:
-            # Ctrl-C with the call under way: it may be billed
-            settled = self._count_unanswered(question, reservation, tokens_in, usd_in)
-            self._ledger.give_up(question.key)
+            # Ctrl-C during the call: it may be billed
+            settled = self._count_unanswered(request, reservation, tokens_in, usd_in)
+            self._ledger.give_up(request.key)
             raise
         except CodrunError as error:  # the ledger cannot be written: an answer would be lost
             self._end(error)
@@ -178,55 +181,55 @@ class _Dispatch:
                 self._spending.release(reservation)
 
     def _count_unanswered(
-        self, question: Question, reservation: Reservation, tokens_in: int, usd_in: float | None
+        self, request: LLMRequest, reservation: Reservation, tokens_in: int, usd_in: float | None
     ) -> bool:
-        self._ledger.unanswered(question.key, tokens_in, usd_in)
+        self._ledger.unanswered(request.key, tokens_in, usd_in)
         self._spending.settle(reservation, tokens_in, usd_in)
         return True
 
-    async def _call(self, question: Question) -> Answer | Fault:
+    async def _call(self, request: LLMRequest) -> LLMAnswer | CallFailure:
         options = self._options
-        request: dict[str, Any] = {
+        call: dict[str, Any] = {
             "model": options.model,
-            "messages": [{"role": role, "content": content} for role, content in question.messages],
+            "messages": [{"role": role, "content": content} for role, content in request.messages],
             "timeout": options.timeout,
             "num_retries": 0,
             "max_retries": 0,
-            **self._parameters(question),
+            **self._parameters(request),
         }
         if options.api_base:
-            request["api_base"] = options.api_base
+            call["api_base"] = options.api_base
         if options.api_version:
-            request["api_version"] = options.api_version
+            call["api_version"] = options.api_version
         if self._key:
-            request["api_key"] = self._key
+            call["api_key"] = self._key
         try:
             # a provider's client that forgets its own time-out must not hang the run
-            response = await asyncio.wait_for(self._litellm.acompletion(**request), options.timeout + 5)
-            return self._read(question, response)
+            response = await asyncio.wait_for(self._litellm.acompletion(**call), options.timeout + 5)
+            return self._read(request, response)
         except Exception as error:  # noqa: BLE001 - litellm raises anything from IndexError to its own 20 classes
-            fault = fault_of(error, self._key)
-        if fault.filtered:
-            return Answer("", "content_filter", 0, 0, 0.0 if self._price else None)
-        LOG.info("call failed: %s", fault.detail)
-        return fault
+            failure = failure_of(error, self._key)
+        if failure.filtered:
+            return LLMAnswer("", "content_filter", 0, 0, 0.0 if self._price else None)
+        LOG.info("call failed: %s", failure.detail)
+        return failure
 
-    def _read(self, question: Question, response: Any) -> Answer:
+    def _read(self, request: LLMRequest, response: Any) -> LLMAnswer:
         choice = response.choices[0]
         text = choice.message.content or getattr(choice.message, "refusal", None) or ""
         usage = getattr(response, "usage", None)
-        tokens_in = int(getattr(usage, "prompt_tokens", 0) or 0) or tokens_at_most(question.messages)
+        tokens_in = int(getattr(usage, "prompt_tokens", 0) or 0) or tokens_at_most(request.messages)
         tokens_out = int(getattr(usage, "completion_tokens", 0) or 0) or len(text.encode("utf-8", "replace")) // (
-            BYTES_A_TOKEN_AT_LEAST
+            BYTES_PER_TOKEN_AT_LEAST
         )
         usd = self._price.of(tokens_in, tokens_out) if self._price else None
         # a server that echoes the request's headers must not bring the key into the ledger
         text = without_key(str(text), self._key or os.environ.get(self._key_variable))
-        return Answer(text, str(choice.finish_reason or ""), tokens_in, tokens_out, usd)
+        return LLMAnswer(text, str(choice.finish_reason or ""), tokens_in, tokens_out, usd)
 
-    def _parameters(self, question: Question) -> dict[str, Any]:
-        """The question's own, without a seed or a format that the provider does not take."""
-        parameters = {name: value for name, value in question.parameters.items() if value is not None}
+    def _parameters(self, request: LLMRequest) -> dict[str, Any]:
+        """The request's own, without a seed or a response format where the provider takes none."""
+        parameters = {name: value for name, value in request.parameters.items() if value is not None}
         for name in ("seed", "response_format"):
             if name not in self._taken:
                 parameters.pop(name, None)
@@ -254,30 +257,30 @@ class _Dispatch:
 
     def _missing(self, variable: str) -> str:
         return sentence(
-            Fault(401, f"none, the call was not sent, {variable} is not set"),
+            CallFailure(401, f"none, the call was not sent, {variable} is not set"),
             self._options.model, self._options.api_base, variable, key_is_set=False,
         )  # fmt: skip
 
-    def _sentence(self, fault: Fault) -> str:
+    def _sentence(self, failure: CallFailure) -> str:
         is_set = bool(os.environ.get(self._key_variable))
-        return sentence(fault, self._options.model, self._options.api_base, self._key_variable, is_set)
+        return sentence(failure, self._options.model, self._options.api_base, self._key_variable, is_set)
 
     def _circuit_is_broken(self) -> bool:
         return (
             self._failures >= BREAKER_FAILURES
-            and len(self._failed_questions) >= BREAKER_QUESTIONS
+            and len(self._failed_requests) >= BREAKER_REQUESTS
             and time.monotonic() - self._last_success >= BREAKER_SECONDS
         )
 
-    def _back_off(self, tries: int, fault: Fault) -> float:
+    def _back_off(self, tries: int, failure: CallFailure) -> float:
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * self._jitter.uniform(0.5, 1.0)
-        if fault.retry_after is not None:
+        if failure.retry_after is not None:
             # never earlier than asked, and not all at the same instant
-            wait = min(LONGEST_RETRY_AFTER, fault.retry_after) + self._jitter.uniform(0.0, 0.25)
+            wait = min(LONGEST_RETRY_AFTER, failure.retry_after) + self._jitter.uniform(0.0, 0.25)
         return wait
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, or less when everything ends."""
+        """Sleep, for less time if the dispatch ends."""
         try:
             await asyncio.wait_for(self._stop.wait(), seconds)
         except TimeoutError:
@@ -290,7 +293,7 @@ class _Dispatch:
 
 
 def _litellm() -> Any:
-    """litellm, imported now, without its network look-up, banner, telemetry, retries and chatter."""
+    """litellm, imported here, without its network look-up, banner, telemetry, retries and logging."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm
 
@@ -300,13 +303,13 @@ def _litellm() -> Any:
     litellm.cache = None
     clients = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "aiohttp")
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", *clients):
-        # they print requests, addresses and headers
+        # they log requests, addresses and headers
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return litellm
 
 
 async def _close(litellm: Any) -> None:
-    """Close the connections that belong to this event loop, which is about to end."""
+    """Close the connections that belong to this event loop before it ends."""
     close = getattr(litellm, "close_litellm_async_clients", None)
     if close is not None:
         await close()

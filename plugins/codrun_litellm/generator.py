@@ -1,4 +1,4 @@
-"""The generator `litellm`: asks a language model for counterfactuals and leaves the judging to the pipeline."""
+"""The generator `litellm`: asks a language model for counterfactuals; the pipeline judges them."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ from dataclasses import dataclass
 from typing import Any
 
 from cod_runner.api import (
-    Answer,
     BuildContext,
     CodrunError,
     Ledger,
+    LLMAnswer,
+    LLMRequest,
     Proposal,
-    Question,
     Request,
     Spending,
     TeacherView,
 )
 from codrun_litellm.answers import read_answer
 from codrun_litellm.client import Client
-from codrun_litellm.plugin import LitellmOptions
-from codrun_litellm.prompts import Demonstration, drawn_for_demonstrations, messages, template_name
+from codrun_litellm.options import LitellmOptions
+from codrun_litellm.prompts import (
+    Demonstration,
+    chosen_demonstrations,
+    drawn_for_demonstrations,
+    messages,
+    template_name,
+)
 from codrun_litellm.readiness import check_readiness
 
 FILTERED = "I cannot help with that: the provider's content filter refused this text."
-"""Stands for an answer that the provider's filter withheld, so that it is judged as the refusal it is."""
+"""Stands in for an answer that the provider's filter withheld, so that it is judged as a refusal."""
 LARGEST_DEMONSTRATED_EDIT = 0.5
-"""Share of the words: a demonstration has to show that few were changed."""
+"""Share of the words: a demonstration has to show that few are changed."""
 
 
 @dataclass(frozen=True)
 class _Sample:
     row: int
     original: str
-    question: Question
+    asked: LLMRequest
 
 
 class LitellmGenerator:
@@ -42,7 +48,7 @@ class LitellmGenerator:
 
     def __init__(self, options: LitellmOptions, context: BuildContext) -> None:
         if context.store is None:
-            raise CodrunError("the generator `litellm` needs a store to keep what it pays for")
+            raise CodrunError("the generator `litellm` needs a store, for the ledger of what it pays for")
         self._options = options
         self._labels = context.labels
         self._describe = context.describe
@@ -60,7 +66,7 @@ class LitellmGenerator:
         self._shown: tuple[Demonstration, ...] | None = None
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        """One candidate a sample, "" where an answer holds none; raises :class:`ProviderError` on any fault."""
+        """One candidate per sample, "" where an answer holds none; raises :class:`ProviderError` on any failure."""
         shown = self._demonstrations(teacher) if self._options.demonstrations else ()
         return self._asked(requests, teacher, shown)
 
@@ -73,10 +79,10 @@ class LitellmGenerator:
             for row, request in enumerate(requests)
             for sample in self._samples(row, request, highlighted[row], shown)
         ]
-        answers = self._client.ask([sample.question for sample in samples])
+        answers = self._client.ask([sample.asked for sample in samples])
         proposals: list[list[Proposal]] = [[] for _ in requests]
         for sample in samples:
-            answer = answers[sample.question.key]
+            answer = answers[sample.asked.key]
             proposals[sample.row].append(Proposal(_candidate(answer, sample.original), usd=answer.usd))
         return proposals
 
@@ -88,7 +94,8 @@ class LitellmGenerator:
         options = self._options
         if request.round > self.rounds:
             return []
-        conversation = messages(request, options, self._labels, self._describe, highlighted, shown)
+        chosen = chosen_demonstrations(shown, request, options.demonstrations, options.seed)
+        conversation = messages(request, options.prompt, self._labels, self._describe, highlighted, chosen)
         samples = []
         for index in range(options.candidates[request.round - 1]):
             first = request.round == 1 and index == 0
@@ -100,7 +107,7 @@ class LitellmGenerator:
                 "response_format": {"type": "json_object"} if options.json_mode else None,
                 "api_version": options.api_version,
             }
-            question = Question(
+            asked = LLMRequest(
                 provider=options.model.partition("/")[0] if "/" in options.model else "",
                 model=options.model,
                 base=options.api_base or "",
@@ -109,14 +116,14 @@ class LitellmGenerator:
                 sample=index,
                 template=self._template,
             )
-            samples.append(_Sample(row, request.input, question))
+            samples.append(_Sample(row, request.input, asked))
         return samples
 
     def _demonstrations(self, teacher: TeacherView) -> tuple[Demonstration, ...]:
-        """Pairs to show: texts drawn from the pool by the seed alone, asked for like any other, of which the teacher
-        is seen to flip. So what one text is shown never depends on which others are searched, or in which order."""
+        """Pairs to show: texts drawn from the pool by the seed alone, asked about like any other, whose answers flip
+        the teacher. So the demonstrations never depend on which texts are searched, or in which order."""
         if self._shown is None:
-            drawn = drawn_for_demonstrations(self._pool, self._options)
+            drawn = drawn_for_demonstrations(self._pool, self._options.demonstrations, self._options.seed)
             before = teacher.score([example.input for example in drawn])
             requests = []
             for example, probabilities in zip(drawn, before, strict=True):
@@ -135,7 +142,7 @@ class LitellmGenerator:
         return self._shown
 
     def _highlighted(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[str]]:
-        """For each request the words that speak most for its present class, the strongest first."""
+        """Per request, the words that speak most for its present class, the strongest first."""
         count = self._options.highlight
         if count == 0:
             return [[] for _ in requests]
@@ -149,7 +156,7 @@ class LitellmGenerator:
         return highlighted
 
 
-def _candidate(answer: Answer, original: str) -> str:
+def _candidate(answer: LLMAnswer, original: str) -> str:
     if answer.finish == "content_filter" and not answer.text:
         return FILTERED
     if answer.finish == "length":

@@ -1,6 +1,6 @@
-"""What a model is asked. Instructions are ours; everything from a data set travels as JSON that is called data.
+"""The prompts. Instructions are ours; everything from a data set is sent as JSON that the prompt calls data.
 
-No text of a data set, and no answer, is ever put through a template.
+No text of a data set, and no answer, ever goes through a template.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cod_runner.api import Attempt, DataError, Example, Input, Request
-from codrun_litellm.plugin import LitellmOptions
 
 Demonstration: TypeAlias = tuple[Input, Input, int, int]
 """Original, counterfactual, class before, class after."""
-DRAWN_A_DEMONSTRATION = 2
-"""Texts asked about for each demonstration wanted, since some do not flip."""
+DRAWN_PER_DEMONSTRATION = 2
+"""Texts asked about per demonstration wanted, since some do not flip."""
 TEMPLATE_VERSION = 1
 """Raise it when a message's wording changes: it is part of every answer's key."""
 SHOWN_ATTEMPTS = 4
-"""Failed candidates that a later round is told of, the latest ones."""
+"""How many failed candidates, the latest ones, a later round is told about."""
 
 GENERIC = """\
 You help to study a text classifier. {describe} The classes are: {labels}.
@@ -67,14 +66,6 @@ REASONS = {
 }
 
 
-def identity(options: LitellmOptions) -> dict[str, Any]:
-    """What decides the answers: not how fast, how patiently, or with whose key they are asked for."""
-    decides = options.model_dump(
-        mode="json", exclude={"api_key_env", "concurrency", "timeout", "retries", "prompt", "candidates"}
-    )
-    return {**decides, "candidates": list(options.candidates), "prompt": template_name(options.prompt)}
-
-
 def template_name(prompt: str) -> str:
     """Name and version of a prompt; a file's version is its content."""
     if not prompt.startswith("file:"):
@@ -85,13 +76,16 @@ def template_name(prompt: str) -> str:
 
 def messages(
     request: Request,
-    options: LitellmOptions,
+    prompt: str,
     labels: Sequence[str],
     describe: str,
     highlighted: Sequence[str] = (),
     demonstrations: Sequence[Demonstration] = (),
 ) -> tuple[tuple[str, str], ...]:
-    """(role, content) of every message of one request: instructions, some of the demonstrations, the text."""
+    """(role, content) of every message of one request: instructions, the demonstrations, the text.
+
+    ``prompt`` is one of :data:`TASKS`, or ``file:PATH``; raises :class:`DataError` where that cannot be read.
+    """
     label, target = labels[request.label], labels[request.target]
     tried = _tried(request.history, labels)
     extra = ""
@@ -99,7 +93,7 @@ def messages(
         extra += ", `words_that_matter` the words that weigh most in the classifier's decision"
     if tried:
         extra += ", `tried` edits that did not work, and why; find a better one"
-    task = _file(options.prompt) if options.prompt.startswith("file:") else TASKS[options.prompt]
+    task = _file(prompt) if prompt.startswith("file:") else TASKS[prompt]
     named = {
         "describe": f"Its task: {describe}" if describe else "Its task follows from its classes.",
         "labels": ", ".join(f'"{name}"' for name in labels),
@@ -108,7 +102,7 @@ def messages(
     }
     system = _filled(task, named) + "\n" + PROTOCOL.replace("{extra}", extra)
     shown = [("system", _valid(system))]
-    for original, counterfactual, old, new in _chosen(demonstrations, request, options):
+    for original, counterfactual, old, new in demonstrations:
         shown.append(("user", _data({"text": original, "class": labels[old], "wanted_class": labels[new]})))
         shown.append(("assistant", _data({"counterfactual": counterfactual})))
     question: dict[str, Any] = {"text": request.input, "class": label, "wanted_class": target}
@@ -119,23 +113,27 @@ def messages(
     return (*shown, ("user", _data(question)))
 
 
-def drawn_for_demonstrations(pool: Sequence[Example], options: LitellmOptions) -> list[Example]:
-    """Texts of the pool to make demonstrations of, drawn by the seed, as many of each class as of the others."""
+def drawn_for_demonstrations(pool: Sequence[Example], count: int, seed: int | None) -> list[Example]:
+    """Texts of the pool to make ``count`` demonstrations of, drawn by the seed, as many of each class as of the
+    others."""
     by_class: dict[int, list[Example]] = {}
-    for example in sorted(pool, key=lambda example: _drawn(options.seed, example.id)):
+    for example in sorted(pool, key=lambda example: _drawn(seed, example.id)):
         by_class.setdefault(example.label, []).append(example)
     dealt = [example for row in zip_longest(*(by_class[label] for label in sorted(by_class))) for example in row]
-    return [example for example in dealt if example is not None][: DRAWN_A_DEMONSTRATION * options.demonstrations]
+    return [example for example in dealt if example is not None][: DRAWN_PER_DEMONSTRATION * count]
 
 
-def _chosen(demonstrations: Sequence[Demonstration], request: Request, options: LitellmOptions) -> list[Demonstration]:
-    """The wanted number of pairs, those of the same direction first, in an order drawn from the seed."""
+def chosen_demonstrations(
+    pairs: Sequence[Demonstration], request: Request, count: int, seed: int | None
+) -> list[Demonstration]:
+    """At most ``count`` pairs, those of the request's direction first, in an order drawn from the seed; never one of
+    the text itself."""
 
     def order(pair: Demonstration) -> tuple[bool, str]:
-        return pair[2:] != (request.label, request.target), _drawn(options.seed, request.id, pair[0], pair[1])
+        return pair[2:] != (request.label, request.target), _drawn(seed, request.id, pair[0], pair[1])
 
-    others = [pair for pair in demonstrations if pair[0] != request.input]
-    return sorted(others, key=order)[: options.demonstrations]
+    others = [pair for pair in pairs if pair[0] != request.input]
+    return sorted(others, key=order)[:count]
 
 
 def _drawn(*parts: Any) -> str:
@@ -165,8 +163,8 @@ def _problem(attempt: Attempt, labels: Sequence[str]) -> str:
 
 
 def _filled(template: str, named: Mapping[str, str]) -> str:
-    """The recipe's own words in place of ``{describe}``, ``{labels}``, ``{label}``, ``{target}``; one pass, so that
-    nothing that was put in is read again."""
+    """The template with ``{describe}``, ``{labels}``, ``{label}``, ``{target}`` filled in; one pass, so that braces in
+    the values are left alone."""
     return re.sub(r"\{(\w+)\}", lambda found: named.get(found[1], found[0]), template).strip()
 
 

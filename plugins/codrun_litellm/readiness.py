@@ -1,4 +1,4 @@
-"""Asks, before a teacher is trained and anything is paid for, whether the model can be asked at all."""
+"""Checks that the model can be called at all, before a teacher is trained and anything is paid for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import urllib.request
 from urllib.parse import urlsplit
 
 from cod_runner.api import ProviderError
-from codrun_litellm.faults import Fault, sentence
-from codrun_litellm.plugin import LitellmOptions
+from codrun_litellm.failures import CallFailure, sentence
+from codrun_litellm.options import LitellmOptions
 from codrun_litellm.pricing import provider_of
 
 KEY_VARIABLES = {
@@ -22,7 +22,7 @@ KEY_VARIABLES = {
     "openrouter": "OPENROUTER_API_KEY",
     "xai": "XAI_API_KEY",
 }
-"""Providers that can be asked in no other way than with a key in this variable; others are left to the first call."""
+"""Providers that always need a key, and the variable that holds it; of others the first call will tell."""
 SECONDS_TO_CONNECT = 5.0
 
 
@@ -32,13 +32,13 @@ def check_readiness(options: LitellmOptions) -> None:
     if variable is None and options.api_base is None:
         variable = KEY_VARIABLES.get(provider_of(options.model))
     if variable is not None and not os.environ.get(variable):
-        fault = Fault(401, f"none, for {variable} is not set and nothing was sent")
-        raise ProviderError(sentence(fault, options.model, options.api_base, variable, key_is_set=False))
+        failure = CallFailure(401, f"none, the call was not sent, {variable} is not set")
+        raise ProviderError(sentence(failure, options.model, options.api_base, variable, key_is_set=False))
     if options.api_base is not None and not urllib.request.getproxies():
         refused = _refused(options.api_base)
         if refused is not None:
-            fault = Fault(None, refused, unreachable=True)
-            raise ProviderError(sentence(fault, options.model, options.api_base, "", key_is_set=True))
+            failure = CallFailure(None, refused, unreachable=True)
+            raise ProviderError(sentence(failure, options.model, options.api_base, "", key_is_set=True))
 
 
 def _refused(address: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cod_runner.api import Answer, Ledger, Question
+from cod_runner.api import Ledger, LLMAnswer, LLMRequest
 from cod_runner.cli import call
 
 
@@ -18,9 +18,9 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     ledger = Ledger.of_store(tmp_path, "run")
     for number, (text, usd) in enumerate((("a good film " * 40, 0.25), ("[bold]\x1b[2J\u202e text", None))):
         messages = (("system", "edit " * 200), ("user", json.dumps({"text": text})))
-        asked = Question("openai", "openai/a-model-with-a-very-long-name", "", messages, {"seed": number}, 0, "t-v1")
+        asked = LLMRequest("openai", "openai/a-model-with-a-very-long-name", "", messages, {"seed": number}, 0, "t-v1")
         ledger.claim(asked.key, 100, usd)
-        ledger.record(asked, Answer("an answer " * 40, "stop", 10, 5, usd))
+        ledger.record(asked, LLMAnswer("an answer " * 40, "stop", 10, 5, usd))
     return ledger
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from cod_runner.api import Answer, CodrunError, DataError, Ledger, Question
+from cod_runner.api import CodrunError, DataError, Ledger, LLMAnswer, LLMRequest
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 
-QUESTION = Question("openai", "openai/m", "http://h/v1", (("user", "hi"),), {"seed": 1}, 0, "generic-v1")
-ANSWER = Answer("hello", "stop", 10, 5, 0.25)
+REQUEST = LLMRequest("openai", "openai/m", "http://h/v1", (("user", "hi"),), {"seed": 1}, 0, "generic-v1")
+ANSWER = LLMAnswer("hello", "stop", 10, 5, 0.25)
 
 
 def test_an_answer_is_there_for_every_later_reader(tmp_path: Path) -> None:
     first = Ledger(tmp_path / "deep" / "llm.sqlite", "run")
-    assert first.claim(QUESTION.key, 100, 1.0) is True
-    first.record(QUESTION, ANSWER)
+    assert first.claim(REQUEST.key, 100, 1.0) is True
+    first.record(REQUEST, ANSWER)
     second = Ledger(tmp_path / "deep" / "llm.sqlite")
-    assert second.claim(QUESTION.key, 100, 1.0) == ANSWER
-    assert second.answers([QUESTION.key, "other"]) == {QUESTION.key: ANSWER}
+    assert second.claim(REQUEST.key, 100, 1.0) == ANSWER
+    assert second.answers([REQUEST.key, "other"]) == {REQUEST.key: ANSWER}
     assert first.spent().calls == 1 and first.spent().tokens == 15 and first.spent().usd == 0.25
     assert second.spent().calls == 0
 
@@ -35,33 +35,33 @@ def test_an_answer_is_there_for_every_later_reader(tmp_path: Path) -> None:
         {"messages": (("system", "hi"),)}, {"parameters": {"seed": 2}}, {"sample": 1}, {"template": "generic-v2"},
     ],
 )  # fmt: skip
-def test_everything_in_a_question_is_in_its_key(changed: dict) -> None:
-    assert replace(QUESTION, **changed).key != QUESTION.key
-    assert replace(QUESTION, parameters={**QUESTION.parameters}).key == QUESTION.key
+def test_everything_in_a_request_is_in_its_key(changed: dict) -> None:
+    assert replace(REQUEST, **changed).key != REQUEST.key
+    assert replace(REQUEST, parameters={**REQUEST.parameters}).key == REQUEST.key
 
 
 def test_a_live_claim_keeps_others_away_until_it_ends(tmp_path: Path) -> None:
     one, other = Ledger(tmp_path / "l"), Ledger(tmp_path / "l")
-    assert one.claim(QUESTION.key, 1, None) is True
-    assert other.claim(QUESTION.key, 1, None) is False
-    other.give_up(QUESTION.key)
-    assert other.claim(QUESTION.key, 1, None) is False, "a claim ends by its owner alone"
-    one.give_up(QUESTION.key)
-    assert other.claim(QUESTION.key, 1, None) is True
+    assert one.claim(REQUEST.key, 1, None) is True
+    assert other.claim(REQUEST.key, 1, None) is False
+    other.give_up(REQUEST.key)
+    assert other.claim(REQUEST.key, 1, None) is False, "a claim ends by its owner alone"
+    one.give_up(REQUEST.key)
+    assert other.claim(REQUEST.key, 1, None) is True
     other.close()
-    assert one.claim(QUESTION.key, 1, None) is True, "closing lets go"
+    assert one.claim(REQUEST.key, 1, None) is True, "closing lets go"
 
 
 def test_a_killed_owners_claim_is_free_at_once_and_counts_as_spent(tmp_path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from cod_runner.api import Ledger\n"
-        f"assert Ledger(Path(sys.argv[1]), 'run').claim({QUESTION.key!r}, 70, 0.5) is True\n"
+        f"assert Ledger(Path(sys.argv[1]), 'run').claim({REQUEST.key!r}, 70, 0.5) is True\n"
         "os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "l")], check=False)
     assert done.returncode == -9
     ledger = Ledger(tmp_path / "l", "run")
-    assert ledger.claim(QUESTION.key, 1, None) is True
+    assert ledger.claim(REQUEST.key, 1, None) is True
     spent = ledger.spent()
     assert (spent.calls, spent.tokens, spent.usd) == (1, 70, 0.5)
 
@@ -72,7 +72,7 @@ def test_owners_leave_no_files_behind(tmp_path: Path) -> None:
     dead.touch()
     os.utime(dead, (1, 1))
     ledger = Ledger(tmp_path / "l")
-    ledger.claim(QUESTION.key, 1, None)
+    ledger.claim(REQUEST.key, 1, None)
     assert len(list(dead.parent.iterdir())) == 1
     del ledger
     assert not list(dead.parent.iterdir())
@@ -82,7 +82,7 @@ def test_one_of_many_threads_gets_the_claim(tmp_path: Path) -> None:
     ledgers = [Ledger(tmp_path / "l") for _ in range(4)]
     won: list[object] = []
     threads = [
-        threading.Thread(target=lambda ledger=ledger: won.append(ledger.claim(QUESTION.key, 1, None)))
+        threading.Thread(target=lambda ledger=ledger: won.append(ledger.claim(REQUEST.key, 1, None)))
         for ledger in ledgers
     ]
     for thread in threads:
@@ -94,15 +94,15 @@ def test_one_of_many_threads_gets_the_claim(tmp_path: Path) -> None:
 
 def test_unanswered_calls_count(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "l", "run")
-    ledger.unanswered(QUESTION.key, 30, None)
+    ledger.unanswered(REQUEST.key, 30, None)
     assert ledger.spent().calls == ledger.spent().unpriced_calls == 1
 
 
 def test_export_and_import_carry_everything(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a")
     for number, text in enumerate((*UNTRUSTED_TEXTS, "half \ud83d pair")):
-        ledger.record(replace(QUESTION, messages=(("user", text),), sample=number), replace(ANSWER, text=text))
-    ledger.record(QUESTION, replace(ANSWER, usd=None))
+        ledger.record(replace(REQUEST, messages=(("user", text),), sample=number), replace(ANSWER, text=text))
+    ledger.record(REQUEST, replace(ANSWER, usd=None))
     count = len(UNTRUSTED_TEXTS) + 2
     assert ledger.export(tmp_path / "e.jsonl") == count
     other = Ledger(tmp_path / "b")
@@ -116,14 +116,14 @@ def test_export_and_import_carry_everything(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         (lambda row: {**row, "text": 1, "sample": "x"}, "e.jsonl:2: not a line of"),
-        (lambda row: {**row, "model": "another"}, "e.jsonl:2: the question does not belong to its key"),
+        (lambda row: {**row, "model": "another"}, "e.jsonl:2: the request does not belong to its key"),
         (lambda row: {key: row[key] for key in row if key != "usd"}, "e.jsonl:2: not a line of"),
         (lambda row: [row], "e.jsonl:2: not a line of"),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_imported(tmp_path: Path, change, sentence: str) -> None:
     ledger = Ledger(tmp_path / "a")
-    ledger.record(QUESTION, ANSWER)
+    ledger.record(REQUEST, ANSWER)
     (row,) = ledger.rows()
     file = tmp_path / "e.jsonl"
     file.write_text(f"{json.dumps(row)}\n{json.dumps(change(row))}\n")
@@ -141,27 +141,27 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
 
 def test_what_lay_in_another_place_of_the_store_is_moved_and_paid_for_by_nobody(tmp_path: Path) -> None:
     former = Ledger(tmp_path / "answers" / "llm.sqlite", "run")
-    assert former.claim(QUESTION.key, 100, 1.0) is True
-    former.record(QUESTION, ANSWER)
+    assert former.claim(REQUEST.key, 100, 1.0) is True
+    former.record(REQUEST, ANSWER)
     with pytest.raises(CodrunError, match="wait until every other codrun has ended"):
         Ledger.of_store(tmp_path)
-    assert former.answers([QUESTION.key]) == {QUESTION.key: ANSWER}, "an open ledger stays where it is"
+    assert former.answers([REQUEST.key]) == {REQUEST.key: ANSWER}, "an open ledger stays where it is"
     former.close()
     moved = Ledger.of_store(tmp_path, "run")
     assert moved.path == tmp_path / "llm.sqlite"
-    assert moved.answers([QUESTION.key]) == {QUESTION.key: ANSWER}
+    assert moved.answers([REQUEST.key]) == {REQUEST.key: ANSWER}
     assert moved.spent().calls == 1
     assert not (tmp_path / "answers" / "llm.sqlite").exists()
-    assert Ledger.of_store(tmp_path / "new").answers([QUESTION.key]) == {}
+    assert Ledger.of_store(tmp_path / "new").answers([REQUEST.key]) == {}
 
 
 def test_answers_recorded_in_quick_succession_are_there_after_a_kill(tmp_path: Path) -> None:
     """Only the first of them waits for the disk; a kill loses none of the others either."""
     script = (
         "import os, sys; from dataclasses import replace; from pathlib import Path\n"
-        "from cod_runner.api import Answer, Ledger, Question\n"
+        "from cod_runner.api import Ledger, LLMAnswer, LLMRequest\n"
         "ledger = Ledger(Path(sys.argv[1]), 'run')\n"
-        f"asked = [replace({QUESTION!r}, sample=number) for number in range(20)]\n"
+        f"asked = [replace({REQUEST!r}, sample=number) for number in range(20)]\n"
         "for one in asked:\n"
         "    ledger.claim(one.key, 1, None)\n"
         f"    ledger.record(one, {ANSWER!r})\n"

@@ -197,7 +197,7 @@ def test_a_wrong_key_is_one_sentence_with_exit_code_1_and_appears_nowhere(
         told = " ".join(capfd.readouterr().err.split())
         assert (
             f"error: `openai/local` at {server.api_base} refused the key (401): check the environment variable "
-            "OPENAI_API_KEY; every answer so far is kept, run again to go on; the provider's words:"
+            "OPENAI_API_KEY; every answer so far is saved, run the same command to continue; the provider's words:"
         ) in told
         assert "Traceback" not in told
         assert len(server.calls) <= CONCURRENCY
@@ -222,7 +222,7 @@ def test_no_key_at_all_is_answered_with_the_variable_to_set(
         assert not hosted or not server.calls
     told = " ".join(capfd.readouterr().err.split())
     model = "`gpt-4o-2024-11-20`" if hosted else f"`openai/local` at {server.api_base}"
-    assert f"error: {model} wants a key (401): set the environment variable OPENAI_API_KEY; every answer" in told
+    assert f"error: {model} needs a key (401): set the environment variable OPENAI_API_KEY; every answer" in told
 
 
 def test_a_budget_ends_the_run_in_mid_flight_and_a_larger_one_goes_on(

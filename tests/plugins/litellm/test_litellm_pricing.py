@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from cod_runner.api import CodrunError, Spending
-from codrun_litellm.plugin import LitellmOptions
-from codrun_litellm.pricing import estimate, price_of
+from codrun_litellm.options import LitellmOptions
+from codrun_litellm.pricing import price_of
 
 MODEL = "gpt-4o-2024-11-20"
 
@@ -27,18 +27,18 @@ def test_a_server_of_ones_own_has_no_known_price_whatever_its_model_is_called() 
 
 
 def test_an_estimate_counts_samples_rounds_and_demonstrations() -> None:
-    told = estimate(LitellmOptions(model=MODEL, candidates=[1, 4]), 100, 120)
+    told = LitellmOptions(model=MODEL, candidates=[1, 4]).estimate(100, 120)
     assert (told.calls_low, told.calls_high) == (100, 500)
     assert told.usd_low is not None and told.usd_high is not None
     assert 0.01 < told.usd_low < told.usd_high < 2
     assert 100 * 100 < told.tokens_low < 100 * 1000
-    with_pairs = estimate(LitellmOptions(model=MODEL, candidates=[1], demonstrations=4), 100, 120)
+    with_pairs = LitellmOptions(model=MODEL, candidates=[1], demonstrations=4).estimate(100, 120)
     assert (with_pairs.calls_low, with_pairs.calls_high) == (108, 108)
     assert with_pairs.tokens_low > told.tokens_low
 
 
 def test_an_unknown_price_is_unknown_and_not_nothing() -> None:
-    told = estimate(LitellmOptions(model="openai/local", api_base="http://127.0.0.1:1/v1"), 100, 120)
+    told = LitellmOptions(model="openai/local", api_base="http://127.0.0.1:1/v1").estimate(100, 120)
     assert told.usd_low is None and told.usd_high is None
     assert told.calls_low == 100
 
@@ -53,7 +53,7 @@ def test_a_usd_budget_needs_another_bound_where_the_price_is_unknown() -> None:
 def test_estimating_imports_no_litellm() -> None:
     script = (
         "import sys; from cod_runner.registry import Registry\n"
-        f"told = Registry.discover().estimate('generator', 'litellm', {{'model': '{MODEL}'}}, 10, 100)\n"
+        f"told = Registry.discover().options('generator', 'litellm', {{'model': '{MODEL}'}}).estimate(10, 100)\n"
         "assert told.calls_low == 10, told\n"
         "print([name for name in ('litellm', 'torch', 'transformers', 'openai', 'httpx') if name in sys.modules])"
     )

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from cod_runner.api import Attempt, DataError, Example, Request
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
-from codrun_litellm.plugin import PROMPTS, LitellmOptions
-from codrun_litellm.prompts import drawn_for_demonstrations, identity, messages, template_name
+from codrun_litellm.options import PROMPTS, LitellmOptions
+from codrun_litellm.prompts import chosen_demonstrations, drawn_for_demonstrations, messages, template_name
 
 LABELS = ("negative", "positive")
 
@@ -19,29 +19,29 @@ def options(**given: object) -> LitellmOptions:
 
 
 def asked(request: Request, labels: tuple[str, ...] = LABELS, words: tuple[str, ...] = (), **given: object) -> dict:
-    return json.loads(messages(request, options(**given), labels, "Is it praise?", words)[-1][1])
+    return json.loads(messages(request, options(**given).prompt, labels, "Is it praise?", words)[-1][1])
 
 
 @pytest.mark.parametrize("text", UNTRUSTED_TEXTS, ids=lambda text: ascii(text[:20]))
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_text_of_the_data_is_sent_whole_as_a_json_value_and_nowhere_else(text: str, prompt: str) -> None:
-    (_, system), (role, user) = messages(Request("a", text, 1, 0), options(prompt=prompt), LABELS, "Is it praise?")
+    (_, system), (role, user) = messages(Request("a", text, 1, 0), prompt, LABELS, "Is it praise?")
     assert role == "user"
     assert json.loads(user) == {"text": text, "class": "positive", "wanted_class": "negative"}
     assert text not in system
-    (_, for_another), _ = messages(Request("a", "x", 1, 0), options(prompt=prompt), LABELS, "Is it praise?")
+    (_, for_another), _ = messages(Request("a", "x", 1, 0), prompt, LABELS, "Is it praise?")
     assert system == for_another
 
 
 def test_half_a_surrogate_pair_does_not_stop_a_call() -> None:
-    content = messages(Request("a", "half \ud83d pair", 1, 0), options(), LABELS, "")[-1][1]
+    content = messages(Request("a", "half \ud83d pair", 1, 0), "generic", LABELS, "")[-1][1]
     assert "half ? pair" in content
     content.encode()
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_named_prompts_say_task_and_classes(prompt: str) -> None:
-    system = messages(Request("a", "x", 1, 0), options(prompt=prompt), ("unfit", "fine"), "Is {label} it?")[0][1]
+    system = messages(Request("a", "x", 1, 0), prompt, ("unfit", "fine"), "Is {label} it?")[0][1]
     assert "Is {label} it?" in system, "what was put in is not read as a template again"
     assert '"unfit", "fine"' in system
     assert '"fine"' in system
@@ -54,14 +54,14 @@ def test_a_file_is_a_prompt_and_its_content_is_its_version(tmp_path: Path) -> No
     checked = LitellmOptions.model_validate(
         {"model": "m", "prompt": "file:mine.txt"}, context={"folder": str(tmp_path)}
     )
-    system = messages(Request("a", "x", 1, 0), checked, LABELS, "")[0][1]
+    system = messages(Request("a", "x", 1, 0), checked.prompt, LABELS, "")[0][1]
     assert system.startswith('From "positive" to "negative". Keep {braces} and  spaces.')
     before = template_name(checked.prompt)
     file.write_text("Another.")
     assert template_name(checked.prompt) != before
     file.unlink()
     with pytest.raises(DataError, match=r"mine\.txt cannot be read"):
-        identity(checked)
+        checked.identity()
 
 
 def test_feedback_names_what_was_tried_and_how_the_teacher_reads_it() -> None:
@@ -95,32 +95,33 @@ def test_demonstrations_are_seeded_prefer_the_direction_and_leave_the_text_itsel
         *((f"good {i}", f"bad {i}", 1, 0) for i in range(5)),
     )
     request = Request("a", "a good film", 1, 0)
-    shown = messages(request, options(demonstrations=3), LABELS, "", (), pairs)
+    chosen = chosen_demonstrations(pairs, request, 3, 0)
+    shown = messages(request, "generic", LABELS, "", (), chosen)
     assert [role for role, _ in shown] == ["system", *["user", "assistant"] * 3, "user"]
     originals = [json.loads(content)["text"] for role, content in shown[1:-1] if role == "user"]
     assert all(text.startswith("good ") for text in originals)
-    assert shown == messages(request, options(demonstrations=3), LABELS, "", (), pairs)
-    others = {messages(request, options(demonstrations=3, seed=seed), LABELS, "", (), pairs) for seed in range(6)}
+    assert chosen == chosen_demonstrations(pairs, request, 3, 0)
+    others = {tuple(chosen_demonstrations(pairs, request, 3, seed)) for seed in range(6)}
     assert len(others) > 1
 
 
 def test_texts_for_demonstrations_are_balanced_and_do_not_depend_on_the_pools_order() -> None:
     pool = [Example(f"e{i}", f"text {i}", label=int(i % 4 == 0)) for i in range(40)]
-    drawn = drawn_for_demonstrations(pool, options(demonstrations=3))
+    drawn = drawn_for_demonstrations(pool, 3, 0)
     assert sorted(example.label for example in drawn) == [0, 0, 0, 1, 1, 1]
-    assert drawn == drawn_for_demonstrations(pool[::-1], options(demonstrations=3))
+    assert drawn == drawn_for_demonstrations(pool[::-1], 3, 0)
 
 
 def test_identity_holds_what_decides_the_answers_and_nothing_else() -> None:
-    plain = identity(options())
+    plain = options().identity()
     for same in ({"concurrency": 1}, {"timeout": 5}, {"retries": 0}, {"api_key_env": "MY_KEY"}):
-        assert identity(options(**same)) == plain
+        assert options(**same).identity() == plain
     for other in (
         {"model": "openai/b"}, {"api_base": "http://b/v1"}, {"temperature": 0.5}, {"warm_temperature": 1}, {"seed": 1},
         {"max_tokens": 9}, {"candidates": [2]}, {"prompt": "topic"}, {"demonstrations": 1}, {"highlight": 1},
         {"json_mode": True}, {"parameters": {"top_p": 0.5}}, {"api_version": "1"},
     ):  # fmt: skip
-        assert identity(options(**other)) != plain, other
+        assert options(**other).identity() != plain, other
     json.dumps(plain)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cod_runner.api import Attribution, BuildContext, Input, Request, Spending
 from codrun_litellm.generator import LitellmGenerator
-from codrun_litellm.plugin import LitellmOptions
+from codrun_litellm.options import LitellmOptions
 
 LABELS = ("negative", "positive")
 GOOD, BAD = {"good", "great", "warm"}, {"bad", "awful", "cold"}

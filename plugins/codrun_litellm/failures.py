@@ -1,4 +1,4 @@
-"""Names what a provider did wrong, by status rather than class, and keeps keys out of every sentence."""
+"""What a failed call means, judged by its status rather than its class, with keys removed from every sentence."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-PASSING = (408, 409, 425, 429)
-"""Client errors that a later try may not meet."""
+TRANSIENT = (408, 409, 425, 429)
+"""Client errors that may not recur on a later try."""
 LONGEST_DETAIL = 240
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 SHORTEST_SECRET = 8
-"""Anything shorter is a flag rather than a key, and a common word would be struck from every text."""
+"""Anything shorter is a flag rather than a key; replacing it would strike a common word from every text."""
 PLACEHOLDER_KEY = "not-needed"
-"""Sent to servers of one's own, which ask for no key, because the client below insists on one."""
+"""Sent to a user's own server, which asks for no key, because the client underneath insists on one."""
 SECRET_SHAPES = (
     re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|pplx|nvapi|hf)[-_][A-Za-z0-9_\-*.]{6,}"),
     re.compile(r"(?i)\bbearer\s+[^\s\"',}]+"),
@@ -29,27 +29,27 @@ WRAPPING = re.compile(r"\A(?:(?:[\w.]+(?:Error|Exception|Timeout): )|(?:\w+(?:Ex
 
 
 @dataclass(frozen=True)
-class Fault:
+class CallFailure:
     """One failed call."""
 
     status: int | None
     """The provider's HTTP status; None where there was no HTTP answer to speak of."""
     detail: str
     """One line in the provider's words, without secrets."""
-    lasting: bool = False
+    permanent: bool = False
     """Another try would fail too."""
     retry_after: float | None = None
     """Seconds the provider asks us to wait."""
-    unsettled: bool = False
-    """The call may have been worked on, and may be billed, although no answer came."""
+    may_be_billed: bool = False
+    """The provider may have done the work, and may bill it, although no answer came."""
     unreachable: bool = False
     """No connection was made, so nothing was asked."""
     filtered: bool = False
     """The provider refuses to work on this text: a refusal, not a failure."""
 
 
-def fault_of(error: BaseException, api_key: str | None) -> Fault:
-    """What an exception of litellm, or of what lies below it, says."""
+def failure_of(error: BaseException, api_key: str | None) -> CallFailure:
+    """What an exception of litellm, or of a library underneath it, means."""
     status = getattr(error, "status_code", None)
     status = status if isinstance(status, int) else None
     detail = WRAPPING.sub("", _one_line(scrubbed(str(error), api_key)))
@@ -57,20 +57,20 @@ def fault_of(error: BaseException, api_key: str | None) -> Fault:
     if "Missing credentials" in detail or "api_key client option must be set" in detail:
         status = 401  # litellm reports a key that is missing on this side as the provider's error 500
     if status == 400 and ("ContentPolicyViolationError" in names or "content_filter" in detail):
-        return Fault(status, detail, filtered=True)
-    lasting = status is not None and 400 <= status < 500 and status not in PASSING
+        return CallFailure(status, detail, filtered=True)
+    permanent = status is not None and 400 <= status < 500 and status not in TRANSIENT
     if status == 429 and ("insufficient_quota" in detail or "exceeded your current quota" in detail):
-        lasting = True  # an empty account is no rate limit
+        permanent = True  # an empty account is not a rate limit
     timed_out = status in (408, 504) or any("Timeout" in name for name in names)
     lost = not timed_out and bool(names & LOST)
     unreachable = bool(names & UNSENT)
-    return Fault(
+    return CallFailure(
         # litellm reports a connection that failed as the provider's error 500
         status=None if lost or unreachable else status,
         detail=detail,
-        lasting=lasting,
+        permanent=permanent,
         retry_after=_retry_after(error),
-        unsettled=(timed_out or lost) and not unreachable,
+        may_be_billed=(timed_out or lost) and not unreachable,
         unreachable=unreachable,
     )
 
@@ -93,35 +93,35 @@ def without_key(text: str, api_key: str | None) -> str:
     return text.replace(api_key, "[key]")
 
 
-def sentence(fault: Fault, model: str, base: str | None, key_variable: str, key_is_set: bool) -> str:
-    """What the user reads when a fault ends the run: model, base, cause, cure."""
+def sentence(failure: CallFailure, model: str, base: str | None, key_variable: str, key_is_set: bool) -> str:
+    """What the user reads when a failure ends the run: model, address, cause, cure."""
     where = f"`{model}`" + (f" at {base}" if base else "")
-    kept = "every answer so far is kept, run again to go on"
-    match fault.status:
+    saved = "every answer so far is saved, run the same command to continue"
+    match failure.status:
         case 401 | 403 if not key_is_set:
-            cause, cure = "wants a key", f"set the environment variable {key_variable}"
+            cause, cure = "needs a key", f"set the environment variable {key_variable}"
         case 401:
             cause, cure = "refused the key", f"check the environment variable {key_variable}"
         case 403:
-            cause, cure = "forbids the call", f"check what the key in {key_variable} may use"
+            cause, cure = "does not allow the call", f"check what the key in {key_variable} may use"
         case 404:
             cause, cure = "was not found", "check `model` and `api_base`"
         case 402:
-            cause, cure = "wants to be paid", "check the account"
-        case 429 if fault.lasting:
+            cause, cure = "asks for payment", "check the account"
+        case 429 if failure.permanent:
             cause, cure = "has no quota left on this account", "check the account"
         case 429:
-            cause, cure = "still limits the rate after every retry", "lower `concurrency` or wait"
+            cause, cure = "is still limiting the rate after every retry", "lower `concurrency` or wait"
         case 408:
             cause, cure = "timed out on every retry", "raise `timeout` or lower `concurrency`"
         case status if status is not None and status < 500:
             cause, cure = "rejected the request", "check `model` and its parameters"
-        case _ if fault.unreachable:
+        case _ if failure.unreachable:
             cause, cure = "cannot be reached", "check `api_base`, the network, and that the server runs"
         case _:
             cause, cure = "failed on every retry", "check the provider's state"
-    number = f" ({fault.status})" if fault.status else ""
-    return f"{where} {cause}{number}: {cure}; {kept}; the provider's words: {fault.detail or 'none'}"
+    number = f" ({failure.status})" if failure.status else ""
+    return f"{where} {cause}{number}: {cure}; {saved}; the provider's words: {failure.detail or 'none'}"
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -1,4 +1,4 @@
-"""Faults of a provider: retried where that helps, else the end of the run in one sentence; never a candidate."""
+"""Failures of a provider: retried where that helps, else the end of the run in one sentence; never a candidate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from word_teacher import WordTeacher, asks, generator
 from cod_runner.api import Ledger, ProviderError, Spending
 from cod_runner.testing.llm_server import Call, LLMServer, Reply
 from codrun_litellm import client
-from codrun_litellm.faults import fault_of, scrubbed
+from codrun_litellm.failures import failure_of, scrubbed
 
 TEACHER = WordTeacher()
 PLANTED = "sk-planted-0123456789abcdef"  # no real key
@@ -38,7 +38,7 @@ def once(first: Reply):
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "failure",
     [
         Reply("slow down", status=429),
         Reply("broken", status=500),
@@ -50,8 +50,8 @@ def once(first: Reply):
     ],
     ids=["429", "500", "503", "dropped", "no JSON", "no choices", "empty object"],
 )
-def test_passing_faults_are_retried_and_nothing_is_lost_or_paid_twice(tmp_path: Path, fault: Reply) -> None:
-    with LLMServer(once(fault)) as server:
+def test_transient_failures_are_retried_and_nothing_is_lost_or_paid_twice(tmp_path: Path, failure: Reply) -> None:
+    with LLMServer(once(failure)) as server:
         found = generator(tmp_path, server.api_base).propose(asks(6), TEACHER)
         assert [one[0].input for one in found] == [f"a bad film number {i}" for i in range(6)]
         prompts = [call.prompt for call in server.answered if call.number > 2]
@@ -87,12 +87,12 @@ def test_retry_after_is_read_in_every_form() -> None:
         def __init__(self, headers: dict[str, str]) -> None:
             self.litellm_response_headers = headers
 
-    assert fault_of(Failure({"Retry-After": "2.5"}), None).retry_after == 2.5
-    assert fault_of(Failure({"retry-after-ms": "1500"}), None).retry_after == 1.5
+    assert failure_of(Failure({"Retry-After": "2.5"}), None).retry_after == 2.5
+    assert failure_of(Failure({"retry-after-ms": "1500"}), None).retry_after == 1.5
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=30))
-    wait = fault_of(Failure({"retry-after": date}), None).retry_after
+    wait = failure_of(Failure({"retry-after": date}), None).retry_after
     assert wait is not None and 27 < wait <= 30
-    assert fault_of(Failure({"retry-after": "soon"}), None).retry_after is None
+    assert failure_of(Failure({"retry-after": "soon"}), None).retry_after is None
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_retry_after_is_read_in_every_form() -> None:
     [
         (400, "rejected the request (400): check `model` and its parameters"),
         (401, "refused the key (401): check the environment variable OPENAI_API_KEY"),
-        (403, "forbids the call (403): check what the key in OPENAI_API_KEY may use"),
+        (403, "does not allow the call (403): check what the key in OPENAI_API_KEY may use"),
         (404, "was not found (404): check `model` and `api_base`"),
     ],
 )
-def test_lasting_faults_end_the_run_at_once_in_one_sentence(
+def test_permanent_failures_end_the_run_at_once_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, sentence: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", PLANTED)
@@ -113,7 +113,7 @@ def test_lasting_faults_end_the_run_at_once_in_one_sentence(
             generator(tmp_path, server.api_base, concurrency=4).propose(asks(30), TEACHER)
         assert len(server.calls) <= 4
         told = str(caught.value)
-        assert told.startswith(f"`openai/local` at {server.api_base} {sentence}; every answer so far is kept")
+        assert told.startswith(f"`openai/local` at {server.api_base} {sentence}; every answer so far is saved")
     assert "\n" not in told
     assert caught.value.exit_code == 1
 
@@ -126,7 +126,7 @@ def test_a_missing_key_is_named_and_nothing_is_sent(tmp_path: Path, monkeypatch:
         ({"model": "anthropic/claude-3-5-haiku-20241022"}, "ANTHROPIC_API_KEY"),
         ({"model": "openai/x", "api_key_env": "MY_KEY"}, "MY_KEY"),
     ):
-        with pytest.raises(ProviderError, match=f"wants a key .401.: set the environment variable {variable}"):
+        with pytest.raises(ProviderError, match=f"needs a key .401.: set the environment variable {variable}"):
             generator(tmp_path, None, **given)
 
 
@@ -139,7 +139,7 @@ def test_a_key_is_missed_at_the_first_new_question_only_where_answers_are_there(
         monkeypatch.delenv("MY_KEY")
         made = generator(tmp_path, server.api_base, api_key_env="MY_KEY")
         assert made.propose(asks(2), TEACHER) == before
-        with pytest.raises(ProviderError, match=r"wants a key .401.: set the environment variable MY_KEY"):
+        with pytest.raises(ProviderError, match=r"needs a key .401.: set the environment variable MY_KEY"):
             made.propose(asks(3), TEACHER)
         assert len(server.calls) == 2
 
@@ -147,12 +147,12 @@ def test_a_key_is_missed_at_the_first_new_question_only_where_answers_are_there(
 def test_a_server_that_wants_a_key_is_answered_with_the_variable_to_set(tmp_path: Path) -> None:
     with (
         LLMServer(lambda call: Reply("who are you", status=401)) as server,
-        pytest.raises(ProviderError, match=r"wants a key .401.: set the environment variable OPENAI_API_KEY"),
+        pytest.raises(ProviderError, match=r"needs a key .401.: set the environment variable OPENAI_API_KEY"),
     ):
         generator(tmp_path, server.api_base).propose(asks(1), TEACHER)
 
 
-def test_an_empty_account_is_no_rate_limit(tmp_path: Path) -> None:
+def test_an_empty_account_is_not_a_rate_limit(tmp_path: Path) -> None:
     with LLMServer(lambda call: Reply("You exceeded your current quota", status=429)) as server:
         with pytest.raises(ProviderError, match="has no quota left"):
             generator(tmp_path, server.api_base).propose(asks(1), TEACHER)
@@ -175,7 +175,7 @@ def test_a_server_that_went_away_is_named_and_what_it_answered_stays(tmp_path: P
     assert spending.summary()["calls"] == 0, "what was never sent costs nothing"
 
 
-def test_answers_that_came_before_the_fault_are_kept_and_the_resume_asks_for_the_rest(tmp_path: Path) -> None:
+def test_answers_that_came_before_the_failure_are_saved_and_the_resume_asks_for_the_rest(tmp_path: Path) -> None:
     healthy = False
 
     def answer(call: Call) -> Reply:
