@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from cod_runner.api import BuildContext, LoadedData
-from codrun_data.identity import files_by_split, packaged_file
 from codrun_data.options import CsvOptions, FileOptions, JsonlOptions, PackageOptions, ParquetOptions, TsvOptions
-from codrun_data.rows import Table, delimited, json_lines, parquet
+from codrun_data.readers import Table, delimited, json_lines, parquet
 from codrun_data.tables import load_tables
 
 
@@ -17,7 +16,7 @@ class _OpenTable(Protocol):
 
 
 def _load(options: FileOptions, open_table: _OpenTable) -> LoadedData:
-    return load_tables(options, {split: open_table(path) for split, path in files_by_split(options).items()})
+    return load_tables(options, {split: open_table(path) for split, path in options.files_by_split().items()})
 
 
 class Csv:
@@ -69,7 +68,7 @@ class Package:
         self.options = options
 
     def load(self) -> LoadedData:
-        path = packaged_file(self.options)
+        path = self.options.packaged_file()
         match path.suffix:
             case ".csv":
                 table = delimited(path, ",", '"', self.options.encoding)

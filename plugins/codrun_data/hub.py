@@ -9,7 +9,7 @@ from typing import Any
 
 from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_faults
 from codrun_data.options import HubOptions, is_local
-from codrun_data.rows import Row, Table, batch_rows, column_positions
+from codrun_data.readers import Row, Table, batch_rows, column_positions
 from codrun_data.tables import load_tables
 
 SECONDS_TO_ANSWER = 5.0

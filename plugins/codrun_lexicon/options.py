@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
 from pydantic import Field
 
-from cod_runner.api import Options, PathOption
+from cod_runner.api import DataError, Options, PathOption
 
 
 class LexiconOptions(Options):
@@ -18,3 +23,19 @@ class LexiconOptions(Options):
     candidates: int = Field(6, ge=1, le=50, description="flips offered for each request")
     telling_words: int = Field(8, ge=1, le=50, description="words, by the teacher's attribution, to swap or leave out")
     substitutes: int = Field(6, ge=1, le=50, description="lexicon words tried in the place of each of these")
+
+    def identity(self) -> dict[str, Any]:
+        """The options, and every word list by its content or version."""
+        decides = self.model_dump(mode="json")
+        packaged = resources.files("codrun_lexicon").joinpath("opposites.txt").read_bytes()
+        decides["opposites"] = hashlib.sha256(packaged).hexdigest()
+        try:
+            decides["vader"] = metadata.version("vaderSentiment")
+        except metadata.PackageNotFoundError:
+            decides["vader"] = None  # the generator says so when it is built
+        if self.words is not None:
+            try:
+                decides["words"] = hashlib.sha256(Path(self.words).read_bytes()).hexdigest()
+            except OSError as error:
+                raise DataError(f"the word list {self.words} cannot be read: {error.strerror}") from error
+        return decides

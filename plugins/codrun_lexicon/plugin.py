@@ -16,6 +16,5 @@ def codrun_components() -> Iterator[Component]:
         options=LexiconOptions,
         build="codrun_lexicon.generator:Lexicon",
         summary="opposites, denials and swapped words, steered by the teacher; needs no other model and no network",
-        identity="codrun_lexicon.identity:of_lexicon",
         version=3,
     )

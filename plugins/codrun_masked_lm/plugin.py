@@ -38,15 +38,14 @@ class MaskedLmOptions(Options):
         path = Path(value).expanduser()
         return str(path if path.is_absolute() or folder is None else Path(folder, path))
 
-
-def identity(options: MaskedLmOptions) -> dict[str, Any]:
-    """Every option; a folder counts by its files' content."""
-    decides = options.model_dump(mode="json")
-    folder = Path(options.model)
-    if folder.is_absolute() and folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.suffix in DECIDING_SUFFIXES)
-        decides["model"] = {path.name: _digest(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files}
-    return decides
+    def identity(self) -> dict[str, Any]:
+        """Every option; a folder counts by its files' content."""
+        decides = self.model_dump(mode="json")
+        folder = Path(self.model)
+        if folder.is_absolute() and folder.is_dir():
+            files = [(path, path.stat()) for path in sorted(folder.iterdir()) if path.suffix in DECIDING_SUFFIXES]
+            decides["model"] = {path.name: _digest(path, state.st_size, state.st_mtime_ns) for path, state in files}
+        return decides
 
 
 @lru_cache(maxsize=64)
@@ -62,6 +61,5 @@ def codrun_components() -> Iterator[Component]:
         name="masked_lm",
         options=MaskedLmOptions,
         build="codrun_masked_lm.generator:MaskedLmGenerator",
-        identity="codrun_masked_lm.plugin:identity",
         summary="masks the words the teacher leans on and infills them with any masked language model, as MiCE does",
     )

@@ -19,13 +19,32 @@ class ECEOptions(Options):
     bins: int = Field(15, ge=1, description="bins of equal width over the confidence")
 
 
+METRICS: tuple[tuple[str, str, bool, type[Options], str, str], ...] = (
+    ("accuracy", "Accuracy", True, NoOptions, "Accuracy", "share of rows with the gold label"),
+    (
+        "agreement",
+        "Agreement with the teacher",
+        True,
+        NoOptions,
+        "Agreement",
+        "share of rows decided as the teacher does",
+    ),
+    ("kl", "KL divergence from the teacher", False, NoOptions, "MeanKL", "mean KL(teacher || student), nats"),
+    ("ece", "Expected calibration error", False, ECEOptions, "CalibrationError", "expected calibration error"),
+    ("f1", "Macro F1", True, NoOptions, "MacroF1", "F1 averaged over classes"),
+)
+"""Name, title, whether higher is better, options, class and summary."""
+
+
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    measures = "codrun_metrics.measures"
-    yield Component("metric", "accuracy", NoOptions, f"{measures}:Accuracy", "share of rows with the gold label")
-    yield Component(
-        "metric", "agreement", NoOptions, f"{measures}:Agreement", "share of rows decided as the teacher does"
-    )
-    yield Component("metric", "kl", NoOptions, f"{measures}:MeanKL", "mean KL(teacher || student), nats")
-    yield Component("metric", "ece", ECEOptions, f"{measures}:CalibrationError", "expected calibration error")
-    yield Component("metric", "f1", NoOptions, f"{measures}:MacroF1", "F1 averaged over classes")
+    for name, title, higher_is_better, options, build, summary in METRICS:
+        yield Component(
+            "metric",
+            name,
+            options,
+            f"codrun_metrics.metrics:{build}",
+            summary,
+            title=title,
+            higher_is_better=higher_is_better,
+        )

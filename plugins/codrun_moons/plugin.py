@@ -41,6 +41,11 @@ class MLPOptions(Options):
             raise ValueError("`margin_weights` needs `hidden: []` and one number for each of the `inputs`")
         return self
 
+    def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate:
+        """A vector is one position."""
+        width = self.hidden[-1] if self.hidden else self.inputs
+        return ShapeEstimate(ModelShape(len(self.hidden), width, classes=0), longest=1)
+
 
 class GradientOptions(Options):
     """Walks up the gradient of the teacher's logit margin until the teacher's reading flips."""
@@ -60,12 +65,6 @@ class BoundariesOptions(Options):
     )
 
 
-def mlp_shape(options: MLPOptions, teacher: ShapeEstimate | None) -> ShapeEstimate:
-    """A vector is one position."""
-    width = options.hidden[-1] if options.hidden else options.inputs
-    return ShapeEstimate(ModelShape(len(options.hidden), width, classes=0), longest=1)
-
-
 @hookimpl
 def codrun_components() -> Iterator[Component]:
     yield Component("dataset", "moons", MoonsOptions, "codrun_moons.data:Moons", "two half circles in the plane")
@@ -76,7 +75,6 @@ def codrun_components() -> Iterator[Component]:
             options=MLPOptions,
             build="codrun_moons.classifier:build",
             summary="a multi-layer perceptron over vectors",
-            shape="codrun_moons.plugin:mlp_shape",
         )
     yield Component(
         "generator", "gradient", GradientOptions, "codrun_moons.gradient:Gradient", "steps along the teacher's margin"

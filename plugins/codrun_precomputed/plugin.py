@@ -20,12 +20,11 @@ class PrecomputedOptions(Options):
     counterfactual: str = Field("counterfactual", description="column of the counterfactuals")
     target: str | None = Field(None, description="column that names the label each counterfactual is meant for")
 
-
-def identity(options: PrecomputedOptions) -> dict[str, Any]:
-    """The file's content and how it is read; not where it lies."""
-    path = Path(options.path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-    return {"sha256": digest, **options.model_dump(exclude={"path"})}
+    def identity(self) -> dict[str, Any]:
+        """The file's content and how it is read; not where it lies."""
+        path = Path(self.path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        return {"sha256": digest, **self.model_dump(exclude={"path"})}
 
 
 @hookimpl
@@ -35,6 +34,5 @@ def codrun_components() -> Iterator[Component]:
         name="precomputed",
         options=PrecomputedOptions,
         build="codrun_precomputed.generator:Precomputed",
-        identity="codrun_precomputed.plugin:identity",
         summary="pairs from a CSV or JSONL file, written by people or by an earlier run",
     )

@@ -18,7 +18,6 @@ from codrun_transformers.architecture import (
 )
 from codrun_transformers.checkpoint import find_folder, read_checkpoint
 from codrun_transformers.classifier import TextClassifier
-from codrun_transformers.identity import of_model
 from codrun_transformers.labels import head_order
 from codrun_transformers.lora import add_adapters, merge_adapters
 from codrun_transformers.options import ModelOptions, StudentOptions, TeacherOptions
@@ -32,7 +31,7 @@ def build_teacher(options: TeacherOptions, context: BuildContext) -> TextClassif
         context,
         dtype=options.dtype,
         device_map=options.device_map,
-        source=of_model(options) if options.device_map is not None else None,
+        source=options.identity() if options.device_map is not None else None,
     )
     if options.lora is not None:
         add_adapters(teacher.model, options.lora, context.seed)

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies and what decides it, for keys: a folder's content, a hub name and its revision.
+"""Where a checkpoint lies and what decides it, for keys: a folder's content, or a hub name.
 
 Standard library only, for ``codrun plan`` calls it.
 """
@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.api import CodrunError, SettingError
-from codrun_transformers.options import PACKAGE, StudentOptions, TeacherOptions
+
+PACKAGE = "package:"
+"""What the name of a checkpoint inside an installed package begins with."""
 
 DECIDING_SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".model", ".tiktoken", ".jinja"})
 """Of a checkpoint's files: configuration, weights, tokenizer; not its README or other formats of the weights."""
 
 
-def of_model(options: TeacherOptions | StudentOptions) -> dict[str, Any]:
-    """Every option; a folder counts by its files' content. A hub branch may move: only a commit pins it."""
-    decides = options.model_dump(mode="json")
-    if options.model is not None:
-        folder = local_folder(options.model)
-        decides["model"] = {"hub": options.model} if folder is None else {"files": file_digests(folder)}
-    return decides
+def of_checkpoint(model: str) -> dict[str, Any]:
+    """A folder counts by its files' content. A hub branch may move: only a commit as ``revision`` pins it."""
+    folder = local_folder(model)
+    return {"hub": model} if folder is None else {"files": file_digests(folder)}
 
 
 def local_folder(model: str) -> Path | None:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from cod_runner.api import Options
+from cod_runner.api import ModelShape, Options, ShapeEstimate
+from codrun_transformers import identity, shape
+from codrun_transformers.identity import PACKAGE
 
-PACKAGE = "package:"
 _PACKAGED = re.compile(r"package:[A-Za-z_]\w*(/[\w.-]+)*")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -88,6 +89,14 @@ class TeacherOptions(ModelOptions):
     )
     lora: LoraOptions | None = None
 
+    def identity(self) -> dict[str, Any]:
+        """Every option; the checkpoint counts by its content, or by its name on the hub."""
+        return {**self.model_dump(mode="json"), "model": identity.of_checkpoint(self.model)}
+
+    def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
+        """What the checkpoint's ``config.json`` says; None for a hub model that was never fetched."""
+        return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
+
 
 class MeasureOptions(Options):
     """Options of the measures ``similarity`` and ``fluency``."""
@@ -124,3 +133,19 @@ class StudentOptions(ModelOptions):
                 if getattr(self, name):
                     raise ValueError(f"`{name}` goes with `model`, not with `layers_from_teacher`")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Every option; a checkpoint counts by its content, or by its name on the hub."""
+        decides = self.model_dump(mode="json")
+        if self.model is not None:
+            decides["model"] = identity.of_checkpoint(self.model)
+        return decides
+
+    def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
+        """What the checkpoint's ``config.json`` or the teacher's shape says; None where that is not known."""
+        if self.model is not None:
+            return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
+        if teacher is None or self.layers_from_teacher is None:
+            return None
+        blocks, longest = len(self.layers_from_teacher), min(self.max_length, teacher.longest)
+        return ShapeEstimate(ModelShape(blocks, teacher.shape.width, classes=0), longest)

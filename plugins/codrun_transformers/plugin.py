@@ -1,4 +1,4 @@
-"""Declares the ``transformers`` teacher and student, and two measures of texts; imports nothing heavy."""
+"""Declares the ``transformers`` teacher and student and two measures of counterfactuals; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ def codrun_components() -> Iterator[Component]:
         options=TeacherOptions,
         build="codrun_transformers.build:build_teacher",
         summary="a sequence classifier from the hub, a folder or a package",
-        identity="codrun_transformers.identity:of_model",
-        shape="codrun_transformers.shape:of_model",
     )
     yield Component(
         kind="student",
@@ -25,18 +23,16 @@ def codrun_components() -> Iterator[Component]:
         options=StudentOptions,
         build="codrun_transformers.build:build_student",
         summary="a sequence classifier from a checkpoint, or cut from chosen blocks of the teacher",
-        identity="codrun_transformers.identity:of_model",
-        shape="codrun_transformers.shape:of_model",
     )
     yield Component(
-        kind="measure",
+        kind="cfe_measure",
         name="similarity",
         options=MeasureOptions,
         build="codrun_transformers.measures:Similarity",
         summary="cosine of the mean-pooled embeddings of original and counterfactual, by any encoder",
     )
     yield Component(
-        kind="measure",
+        kind="cfe_measure",
         name="fluency",
         options=MeasureOptions,
         build="codrun_transformers.measures:Fluency",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cod_runner.api import ModelShape, ShapeEstimate
 from codrun_transformers.identity import local_folder
-from codrun_transformers.options import StudentOptions, TeacherOptions
 
 _WIDTH = ("hidden_size", "dim", "d_model", "n_embd")
 _LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
@@ -16,23 +16,19 @@ _POSITIONS = ("max_position_embeddings", "n_positions")
 """What architectures call the same thing in their configurations."""
 
 
-def of_model(options: TeacherOptions | StudentOptions, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
-    """Layers, width and longest input; None for a hub model that was never fetched, and for what is cut from it."""
-    if options.model is None:
-        assert isinstance(options, StudentOptions)
-        assert options.layers_from_teacher is not None  # the options' validator sees to it
-        if teacher is None:
-            return None
-        blocks, longest = len(options.layers_from_teacher), min(options.max_length, teacher.longest)
-        return ShapeEstimate(ModelShape(blocks, teacher.shape.width, classes=0), longest)
-    config = _config(options.model, options.revision)
-    width, layers = _number(config, _WIDTH), _number(config, _LAYERS)
-    if width is None or layers is None:
+def of_checkpoint(
+    model: str, revision: str | None, layers: int | Sequence[int] | None, max_length: int
+) -> ShapeEstimate | None:
+    """Layers, width and longest input of the checkpoint with ``layers`` of its blocks (None: all of them) and inputs
+    cut at ``max_length`` tokens; None for a hub model that was never fetched."""
+    config = _config(model, revision)
+    width, blocks = _number(config, _WIDTH), _number(config, _LAYERS)
+    if width is None or blocks is None:
         return None
-    if options.layers is not None:
-        layers = options.layers if isinstance(options.layers, int) else len(options.layers)
-    longest = min(options.max_length, _number(config, _POSITIONS) or options.max_length)
-    return ShapeEstimate(ModelShape(layers, width, classes=0), longest)
+    if layers is not None:
+        blocks = layers if isinstance(layers, int) else len(layers)
+    longest = min(max_length, _number(config, _POSITIONS) or max_length)
+    return ShapeEstimate(ModelShape(blocks, width, classes=0), longest)
 
 
 def _config(model: str, revision: str | None) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import pytest
 
 from cod_runner.api import Attribution, BuildContext, CodrunError, DataError, Example, Input, Proposal, Request
 from codrun_lexicon.generator import Lexicon
-from codrun_lexicon.identity import of_lexicon
 from codrun_lexicon.options import LexiconOptions
 from codrun_lexicon.single_edits import NATURAL, OPPOSITE
 from codrun_lexicon.valence import vader
@@ -246,16 +245,16 @@ def test_faults_of_the_word_list_name_it(tmp_path: Path, content: str, wanted: s
 def test_a_missing_word_list_is_named(tmp_path: Path) -> None:
     options = LexiconOptions(words=str(tmp_path / "none.yaml"))
     with pytest.raises(DataError, match=r"none\.yaml cannot be read: No such file"):
-        of_lexicon(options)
+        options.identity()
 
 
 def test_identity_follows_the_words_not_their_place(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text("sports: [goal]")
-    first, second = (of_lexicon(LexiconOptions(words=str(tmp_path / name))) for name in "ab")
+    first, second = (LexiconOptions(words=str(tmp_path / name)).identity() for name in "ab")
     assert first == second
     (tmp_path / "b").write_text("sports: [ball]")
-    assert of_lexicon(LexiconOptions(words=str(tmp_path / "b"))) != first
+    assert LexiconOptions(words=str(tmp_path / "b")).identity() != first
 
 
 def test_vectors_are_refused_in_one_sentence() -> None:

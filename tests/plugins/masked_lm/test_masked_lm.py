@@ -15,7 +15,7 @@ from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Reques
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 from codrun_masked_lm.generator import MaskedLmGenerator
 from codrun_masked_lm.infiller import Infiller
-from codrun_masked_lm.plugin import MaskedLmOptions, identity
+from codrun_masked_lm.plugin import MaskedLmOptions
 
 GOOD, BAD = ("good", "great", "warm"), ("bad", "dull", "cold")
 NOUNS, VERBS = ("film", "story", "cast", "song"), ("saw", "heard", "loved", "left")
@@ -188,12 +188,12 @@ class VectorTeacher(WordTeacher):
 
 
 def test_identity_is_the_folders_content(folder: Path, tmp_path: Path) -> None:
-    here = identity(MaskedLmOptions(model=str(folder)))
+    here = MaskedLmOptions(model=str(folder)).identity()
     copied = tmp_path / "copy"
     copied.mkdir()
     for file in folder.iterdir():
         (copied / file.name).write_bytes(file.read_bytes())
-    assert identity(MaskedLmOptions(model=str(copied))) == here
+    assert MaskedLmOptions(model=str(copied)).identity() == here
     (copied / "config.json").write_text("{}")
-    assert identity(MaskedLmOptions(model=str(copied))) != here
-    assert identity(MaskedLmOptions(model="a/b", revision="c"))["model"] == "a/b"
+    assert MaskedLmOptions(model=str(copied)).identity() != here
+    assert MaskedLmOptions(model="a/b", revision="c").identity()["model"] == "a/b"

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cod_runner.api import BuildContext, Predictions
-from codrun_metrics.measures import Accuracy, Agreement, CalibrationError, MacroF1, MeanKL
-from codrun_metrics.plugin import ECEOptions, NoOptions
+from codrun_metrics.metrics import Accuracy, Agreement, CalibrationError, MacroF1, MeanKL
+from codrun_metrics.plugin import ECEOptions, NoOptions, codrun_components
 
 CONTEXT = BuildContext()
 
@@ -26,6 +26,16 @@ FOUR = _predictions(
 )
 
 
+def test_each_says_its_title_and_which_way_is_better() -> None:
+    assert {each.name: (each.title, each.higher_is_better) for each in codrun_components()} == {
+        "accuracy": ("Accuracy", True),
+        "agreement": ("Agreement with the teacher", True),
+        "kl": ("KL divergence from the teacher", False),
+        "ece": ("Expected calibration error", False),
+        "f1": ("Macro F1", True),
+    }
+
+
 def test_accuracy_and_agreement() -> None:
     assert Accuracy(NoOptions(), CONTEXT)(FOUR) == 0.75
     assert Agreement(NoOptions(), CONTEXT)(FOUR) == 0.5
@@ -35,7 +45,6 @@ def test_kl_is_from_teacher_to_student_in_nats() -> None:
     two = _predictions([[0.5, 0.5], [0.25, 0.75]], [[0.25, 0.75], [0.25, 0.75]], [0, 0])
     wanted = (0.25 * math.log(0.5) + 0.75 * math.log(1.5) + 0.0) / 2
     assert MeanKL(NoOptions(), CONTEXT)(two) == pytest.approx(wanted, abs=1e-7)
-    assert not MeanKL.higher_is_better
 
 
 def test_ece_weighs_each_bins_gap_by_its_rows() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cod_runner.api import BuildContext, DataError, Request
 from codrun_precomputed.generator import Precomputed
-from codrun_precomputed.plugin import PrecomputedOptions, identity
+from codrun_precomputed.plugin import PrecomputedOptions
 
 
 class Teacher:
@@ -69,6 +69,6 @@ def test_identity_follows_content_not_place(tmp_path: Path) -> None:
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
     first.write_text("original,counterfactual\na,b\n")
     second.write_text("original,counterfactual\na,b\n")
-    assert identity(PrecomputedOptions(path=str(first))) == identity(PrecomputedOptions(path=str(second)))
+    assert PrecomputedOptions(path=str(first)).identity() == PrecomputedOptions(path=str(second)).identity()
     second.write_text("original,counterfactual\na,c\n")
-    assert identity(PrecomputedOptions(path=str(first))) != identity(PrecomputedOptions(path=str(second)))
+    assert PrecomputedOptions(path=str(first)).identity() != PrecomputedOptions(path=str(second)).identity()

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from cod_runner.api import CodrunError
-from codrun_transformers.identity import local_folder, of_model
+from codrun_transformers.identity import local_folder
 from codrun_transformers.options import StudentOptions, TeacherOptions
 
 
@@ -80,21 +80,21 @@ def test_a_folder_counts_by_its_content_and_a_hub_model_by_its_name(tmp_path: Pa
     one = teacher(model=str(checkpoint(tmp_path / "one")))
     same = teacher(model=str(checkpoint(tmp_path / "same")))
     other = teacher(model=str(checkpoint(tmp_path / "other", b"other weights")))
-    assert of_model(one) == of_model(same) != of_model(other)
+    assert one.identity() == same.identity() != other.identity()
     (tmp_path / "same" / "README.md").write_text("does not decide")
-    assert of_model(one) == of_model(same)
+    assert one.identity() == same.identity()
     (tmp_path / "same" / "tokenizer.json").write_text("decides")
-    assert of_model(one) != of_model(same)
-    named = of_model(teacher(model="a/b", revision="v1"))
+    assert one.identity() != same.identity()
+    named = teacher(model="a/b", revision="v1").identity()
     assert named["model"] == {"hub": "a/b"} and named["revision"] == "v1"
-    assert of_model(StudentOptions(layers_from_teacher=[1, 3]))["layers_from_teacher"] == [1, 3]
+    assert StudentOptions(layers_from_teacher=[1, 3]).identity()["layers_from_teacher"] == [1, 3]
 
 
 def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:
     options = teacher(model=str(checkpoint(tmp_path / "model")))
-    before = of_model(options)
+    before = options.identity()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"longer weights")
-    assert of_model(options) != before
+    assert options.identity() != before
 
 
 def test_missing_folders_are_named_with_their_neighbour(tmp_path: Path) -> None:
@@ -119,8 +119,9 @@ def test_a_packages_folder_is_found_without_importing_it(tmp_path: Path, monkeyp
 
 def test_the_declaration_and_the_identity_import_nothing_heavy() -> None:
     script = (
-        "import sys; import codrun_transformers.plugin as plugin, codrun_transformers.identity; "
+        "import sys; import codrun_transformers.plugin as plugin; "
         "assert len(list(plugin.codrun_components())) == 4; "
+        "plugin.TeacherOptions(model='a/b').identity(); "
         "print([name for name in ('torch', 'transformers', 'safetensors', 'huggingface_hub') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

