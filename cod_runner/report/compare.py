@@ -9,13 +9,13 @@ from statistics import fmean
 from rich.console import Console
 from rich.text import Text
 
-from cod_runner.report.contents import HEADLINES, title_of
 from cod_runner.report.protocol import protocol
 from cod_runner.report.statistics import PairedComparison, compare_pairs
-from cod_runner.report.table import MISSING
+from cod_runner.report.table import MISSING, headline_metrics
 from cod_runner.report.terminal import rich_grid
-from cod_runner.report.text import markdown_grid, number_and_deviation, signed
-from cod_runner.runs.records import CellRow, RunFiles, higher_is_better
+from cod_runner.report.text import number_and_deviation, signed
+from cod_runner.runs.reading import RunFiles
+from cod_runner.runs.records import CellRow, MetricRecord
 
 DECIDES_WHAT_IS_MEASURED = ("data set", "evaluation")
 
@@ -37,7 +37,7 @@ class Difference:
 class MetricComparison:
     """All places that both runs have, by one metric."""
 
-    metric: str
+    metric: MetricRecord
     differences: tuple[Difference, ...]
     overall: PairedComparison
     """Differences averaged over the places of each seed, so that cells of one seed do not pass for independent."""
@@ -56,16 +56,26 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare_runs(first: RunFiles, second: RunFiles, metrics: Sequence[str] = HEADLINES) -> Comparison:
-    """Compare the cells (method, arm, k, seed) that both runs have finished, second minus first."""
+def compare_runs(first: RunFiles, second: RunFiles) -> Comparison:
+    """Compare the cells (method, arm, k, seed) that both runs have finished, second minus first.
+
+    By accuracy and agreement; or, where both runs measured neither, by every metric that both did.
+    """
     ours, theirs = ({row.place: row for row in run.rows} for run in (first, second))
     common = [place for place in ours if place in theirs]
     names = _names(first, second)
     settings = _differing_settings(first, second)
+    theirs_by_name = {metric.name: metric for metric in second.record.metrics}
+    metrics = headline_metrics([metric for metric in first.record.metrics if metric.name in theirs_by_name])
     compared = [made for metric in metrics if (made := _by_metric(metric, common, ours, theirs)) is not None]
     notes = []
     if not compared:
         notes.append(_nothing_in_common(first, second, names, metrics, bool(common)))
+    notes += [
+        f"The runs do not agree which way {metric.name} is better; here it is as {names[0]} says."
+        for metric in metrics
+        if metric.higher_is_better != theirs_by_name[metric.name].higher_is_better
+    ]
     different = [name for name, _, _ in settings if name in DECIDES_WHAT_IS_MEASURED]
     if different and compared:
         notes.append(
@@ -89,7 +99,7 @@ def compare_runs(first: RunFiles, second: RunFiles, metrics: Sequence[str] = HEA
 
 
 def _by_metric(
-    metric: str,
+    metric: MetricRecord,
     common: Sequence[tuple[str, str, int, int]],
     ours: dict[tuple[str, str, int, int], CellRow],
     theirs: dict[tuple[str, str, int, int], CellRow],
@@ -97,19 +107,18 @@ def _by_metric(
     places: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
     seeds: dict[int, list[float]] = {}
     for place in common:
-        if metric not in ours[place].metrics or metric not in theirs[place].metrics:
+        if metric.name not in ours[place].metrics or metric.name not in theirs[place].metrics:
             continue
-        first, second = ours[place].metrics[metric], theirs[place].metrics[metric]
+        first, second = ours[place].metrics[metric.name], theirs[place].metrics[metric.name]
         if first == first and second == second:  # not NaN
             places.setdefault(place[:3], []).append((first, second))
             seeds.setdefault(place[3], []).append(second - first)
-    upwards = higher_is_better(metric)
-    overall = compare_pairs([fmean(seeds[seed]) for seed in sorted(seeds)], upwards)
+    overall = compare_pairs([fmean(seeds[seed]) for seed in sorted(seeds)], metric.higher_is_better)
     if overall is None:
         return None
     differences = []
     for (method, arm, k), values in places.items():
-        pairs = compare_pairs([second - first for first, second in values], upwards)
+        pairs = compare_pairs([second - first for first, second in values], metric.higher_is_better)
         if pairs is not None:
             means = fmean(first for first, _ in values), fmean(second for _, second in values)
             differences.append(Difference(method, arm, k, *means, pairs))
@@ -133,10 +142,13 @@ def _differing_settings(first: RunFiles, second: RunFiles) -> tuple[tuple[str, s
 
 
 def _nothing_in_common(
-    first: RunFiles, second: RunFiles, names: tuple[str, str], metrics: Sequence[str], common: bool
+    first: RunFiles, second: RunFiles, names: tuple[str, str], metrics: Sequence[MetricRecord], common: bool
 ) -> str:
+    if common and not metrics:
+        return "Nothing is comparable: no metric was measured in both runs."
     if common:
-        return f"Nothing is comparable: no cell of both runs has a finite {' or '.join(metrics)}."
+        wanted = " or ".join(metric.name for metric in metrics)
+        return f"Nothing is comparable: no cell of both runs has a finite {wanted}."
     holds = []
     for name, run in zip(names, (first, second), strict=True):
         if not run.rows:
@@ -166,34 +178,18 @@ def _grid(compared: MetricComparison) -> list[list[str]]:
 def _overall_in_words(compared: MetricComparison) -> str:
     overall = compared.overall
     return (
-        f"All together: {signed(overall.summary.mean)} {compared.metric}, better in {overall.wins} of "
+        f"All together: {signed(overall.summary.mean)} {compared.metric.name}, better in {overall.wins} of "
         f"{overall.summary.n} seeds, p = {overall.p:.3g} (two-sided sign-flip permutation test; each seed averaged "
         f"over its cells; with {overall.summary.n} it cannot fall below {overall.smallest_possible_p:.3g})."
     )
-
-
-def comparison_markdown(comparison: Comparison) -> str:
-    """The comparison as markdown."""
-    lines = [f"# {comparison.first} and {comparison.second}", ""]
-    lines += [f"First: {comparison.first}. Second: {comparison.second}. Differences are second minus first."]
-    for compared in comparison.metrics:
-        lines += ["", f"## {title_of(compared.metric)}", "", *markdown_grid(COLUMNS, _grid(compared))]
-        lines += ["", _overall_in_words(compared)]
-    if comparison.settings:
-        lines += ["", "## What differs", ""]
-        lines += markdown_grid(("setting", comparison.first, comparison.second), [list(e) for e in comparison.settings])
-    if comparison.notes:
-        lines += ["", *(f"- {note}" for note in comparison.notes)]
-    return "\n".join(lines) + "\n"
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """Print the comparison."""
     console.print(Text(f"first: {comparison.first}   second: {comparison.second}"))
     for compared in comparison.metrics:
-        console.print(
-            rich_grid(title_of(compared.metric), COLUMNS, _grid(compared), 5, higher_is_better(compared.metric))
-        )
+        metric = compared.metric
+        console.print(rich_grid(metric.heading, COLUMNS, _grid(compared), 5, metric.higher_is_better))
         console.print(Text(_overall_in_words(compared)))
     if comparison.settings:
         head = ("setting", comparison.first, comparison.second)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cod_runner.recipe.grammar import Arm, Recipe
-from cod_runner.report.protocol import Setting, floor_methods, protocol
+from cod_runner.report.protocol import Setting, protocol
 from cod_runner.report.table import (
     ARM_NAMES,
     OPTIMISTIC,
@@ -15,24 +15,11 @@ from cod_runner.report.table import (
     Gain,
     Table,
     gains_in_words,
+    headline_metrics,
     paired_gains,
     result_table,
 )
-from cod_runner.runs.records import CellRow, RunRecord
-
-HEADLINES = ("accuracy", "agreement")
-TITLES = {
-    "accuracy": "Accuracy",
-    "agreement": "Agreement with the teacher",
-    "kl": "KL divergence from the teacher (lower is better)",
-    "ece": "Expected calibration error (lower is better)",
-    "f1": "Macro F1",
-}
-
-
-def title_of(metric: str) -> str:
-    """A metric's heading."""
-    return TITLES.get(metric, metric)
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 
 
 @dataclass(frozen=True)
@@ -73,21 +60,24 @@ def build_report(
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
 ) -> Report:
-    """Work out tables, gains and notes. ``other_lines`` counts lines of cells the recipe no longer has."""
+    """Work out tables, gains and notes. ``other_lines`` counts lines of cells the recipe no longer has.
+
+    What is known of metrics and of methods without a teacher is what the record says.
+    """
     made = recipe.counterfactuals
     optimistic = record.optimistic or recipe.evaluate.select == "best_reported"
     verified = record.verified and (made is None or made.verify)
-    floor = floor_methods(recipe)
-    measured = [metric.use for metric in recipe.evaluate.metrics]
+    floor = record.without_teacher or []
+    measured = [record.metric(use.use) for use in recipe.evaluate.metrics]
 
-    def table(metric: str) -> Table:
+    def table(metric: MetricRecord) -> Table:
         return result_table(
             rows, record.teacher_accuracy, metric,
             methods=list(recipe.methods), k=recipe.k, arms=list(recipe.arms), seeds=recipe.seeds,
             floor=floor, optimistic=optimistic, verified=verified,
         )  # fmt: skip
 
-    headlines = [metric for metric in HEADLINES if metric in measured] or measured
+    headlines = headline_metrics(measured)
     order = {method: place for place, method in enumerate(recipe.methods)}
     ordered = sorted(rows, key=lambda row: (order.get(row.method, len(order)), row.k, row.arm, row.seed))
 
@@ -171,4 +161,4 @@ def gain_summary(report: Report) -> str:
 def what_cod_changes(gains: Sequence[Gain]) -> str:
     """The heading of a table of gains."""
     over = "" if gains[0].over == "plain" else f" against {ARM_NAMES[gains[0].over]}"
-    return f"What +CoD changes{over}: {gains[0].metric}"
+    return f"What +CoD changes{over}: {gains[0].metric.name}"

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cod_runner.recipe.grammar import Arm
-from cod_runner.report.contents import Report, title_of
+from cod_runner.report.contents import Report
 from cod_runner.report.statistics import summarise
 from cod_runner.report.table import ARM_NAMES, Table, TableRow
 from cod_runner.runs.records import CellRow
@@ -33,7 +33,7 @@ def draw_figures(report: Report) -> dict[str, bytes]:
     figures = {}
     for table in report.tables:
         if any(cell.summary is not None for row in table.rows if row.kind != "teacher" for cell in row.cells):
-            figures[table.metric] = _png(_over_k(report, table))
+            figures[table.metric.name] = _png(_over_k(report, table))
     minimality = [
         float(line["minimality"])
         for line in report.outcomes
@@ -70,7 +70,7 @@ def _over_k(report: Report, table: Table) -> Figure:
         axes.set_title(method, fontsize=11, fontweight="bold", loc="left")
         _over_doublings(axes, table.k)
         if place % columns == 0:
-            axes.set_ylabel(title_of(table.metric).split(" (")[0])
+            axes.set_ylabel(table.metric.title)
         if place + columns >= len(panels):
             axes.set_xlabel("training examples k")
             axes.tick_params(labelbottom=True)
@@ -93,9 +93,9 @@ def _curve(
         means.append(cell.summary.mean)
         deviations.append(cell.summary.sd or 0.0)
         seeds = [
-            each.metrics[table.metric]
+            each.metrics[table.metric.name]
             for each in rows
-            if (each.method, each.arm, each.k) == (row.method, arm, k) and table.metric in each.metrics
+            if (each.method, each.arm, each.k) == (row.method, arm, k) and table.metric.name in each.metrics
         ]
         axes.scatter([k * 2 ** (2.2 * dodge)] * len(seeds), seeds, s=12, color=colour, alpha=0.4, linewidths=0)
     line, marker = ARM_LINES[arm], ARM_MARKERS[arm]

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.table import ARM_NAMES, ARM_ORDER, MISSING
 from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
 from cod_runner.word_diff import Piece, shown_input, word_diff
@@ -34,7 +34,6 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
     return template.render(
         report=report,
         record=record,
-        title_of=title_of,
         cell_parts=cell_parts,
         gain_columns=GAIN_COLUMNS,
         gain_words=gain_words,
@@ -43,7 +42,7 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         smallest_p_in_words=smallest_p_in_words,
         figures={name: base64.b64encode(png).decode("ascii") for name, png in figures.items()},
         figure_captions=_captions(report, figures),
-        pairs=[_pair(line) for line in report.outcomes[:PAIRS_SHOWN]],
+        pairs=[_shown_pair(line) for line in report.outcomes[:PAIRS_SHOWN]],
         pairs_verified=verified,
         training_sets=_training_sets(report),
         seeds=_by_seed(report),
@@ -62,10 +61,9 @@ def _without_control(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ShownPair:
     """An original and its counterfactual as the page shows them."""
 
-    id: str
     pieces: list[Piece]
     verified: bool
     before: str
@@ -73,7 +71,7 @@ class Pair:
     facts: str
 
 
-def _pair(line: Mapping[str, Any]) -> Pair:
+def _shown_pair(line: Mapping[str, Any]) -> ShownPair:
     original, changed = shown_input(line.get("original")), line.get("counterfactual")
     facts = []
     if line.get("generator"):
@@ -87,8 +85,7 @@ def _pair(line: Mapping[str, Any]) -> Pair:
     reasons = line.get("reasons")
     if not line.get("verified") and isinstance(reasons, dict | list) and reasons:
         facts.append("rejected: " + ", ".join(str(reason) for reason in reasons))
-    return Pair(
-        id=str(line.get("pair_id", "")),
+    return ShownPair(
         pieces=word_diff(original, shown_input(changed)) if changed is not None else [Piece("same", original)],
         verified=bool(line.get("verified")),
         before=_reading(line.get("from_label"), line.get("teacher_before")),
@@ -114,7 +111,7 @@ def _reading(label: Any, probabilities: Any) -> str:
 
 def _captions(report: Report, figures: Mapping[str, bytes]) -> dict[str, str]:
     captions = {
-        table.metric: f"{title_of(table.metric)} over k. Dots are seeds, bars sample standard deviations; "
+        table.metric.name: f"{table.metric.heading} over k. Dots are seeds, bars sample standard deviations; "
         f"{_lines_in_words(report)}."
         for table in report.tables
     }
@@ -178,7 +175,7 @@ class SeedLine:
 def _by_seed(report: Report) -> list[SeedLine]:
     if not report.tables:
         return []
-    metric = report.tables[0].metric
+    metric = report.tables[0].metric.name
     values = {row.place: row.metrics.get(metric) for row in report.rows}
     return [
         SeedLine(method, arm, k, [values.get((method, arm, k, seed)) for seed in report.recipe.seeds])

@@ -106,10 +106,3 @@ def _in_words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_in_words(each) for each in value) + "]"
     return "yes" if value is True else str(value)
-
-
-def floor_methods(recipe: Recipe) -> list[str]:
-    """Methods whose every loss that weighs anything is ``hard``: their plain arm never hears the teacher."""
-    return [
-        name for name, losses in recipe.methods.items() if all(loss.use == "hard" for loss in losses if loss.weight > 0)
-    ]

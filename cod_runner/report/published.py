@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from cod_runner.errors import DataError
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Use
+from cod_runner.report.protocol import component_in_words
 from cod_runner.report.statistics import Summary, summarise
-from cod_runner.report.table import MISSING, paired_gains
+from cod_runner.report.table import ACCURACY, paired_gains
 from cod_runner.report.terminal import rich_grid
-from cod_runner.report.text import markdown_grid, number_and_deviation, signed
-from cod_runner.runs.records import RunFiles
+from cod_runner.report.text import number_and_deviation, signed
+from cod_runner.runs.reading import RunFiles
 
 PUBLISHED_COLUMNS = ("dataset", "teacher", "student", "method", "arm", "k", "mean", "sd", "source")
 
@@ -85,7 +86,7 @@ def read_published(path: Path) -> list[PublishedNumber]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV in UTF-8: {error}") from error
+        raise DataError(f"{path} is not a CSV in UTF-8: {error}") from error
 
 
 def _published_number(path: Path, line: int, row: dict[str, str | None]) -> PublishedNumber:
@@ -100,39 +101,40 @@ def _published_number(path: Path, line: int, row: dict[str, str | None]) -> Publ
     return PublishedNumber(**names, k=k, mean=mean, sd=sd)
 
 
-def compare_published(run: RunFiles, path: Path, dataset: str | None = None) -> PublishedComparison:
+def compare_published(run: RunFiles, path: Path) -> PublishedComparison:
     """Set a run's accuracies beside the published ones of its data set.
 
-    The data set is ``dataset``, or what the recipe's data set says of itself (its component, ``config`` or
-    ``path``). Numbers of the run's own teacher and student are taken; if none were published, those of others, and
-    this is said.
+    The recipe's data set is a published one where its component, or an option's value (or the last part of it, as in
+    ``owner/name``), has the name; likewise the models. Numbers of the run's own teacher and student are taken; if none
+    were published, those of others, and this is said.
     """
     numbers = read_published(path)
     known = list(dict.fromkeys(number.dataset for number in numbers))
-    name = dataset or _dataset_of(run.recipe, known)
+    name = _dataset_of(run.recipe.dataset, known)
     run_name = run.folder.resolve().name
     here = [number for number in numbers if number.dataset == name]
     if not here:
-        own = dataset or run.recipe.dataset.use
+        own = run.recipe.dataset.use
         note = f"Nothing is comparable: numbers are published for {', '.join(known) or 'no data set'}, not for {own}."
         return PublishedComparison(run_name, (), (), (note,))
     notes = []
-    models = _model(run.recipe.teacher.options), _model(run.recipe.student.options)
-    same = [number for number in here if (number.teacher, number.student) == models]
+    teacher, student = run.recipe.teacher, run.recipe.student
+    same = [number for number in here if number.teacher in _named(teacher) and number.student in _named(student)]
     if not same:
+        ours = f"{component_in_words(teacher)} to {component_in_words(student)}"
         others = dict.fromkeys(f"{number.teacher} to {number.student}" for number in here)
-        notes.append(f"Other models: ours distil {models[0]} to {models[1]}, the published {'; '.join(others)}.")
+        notes.append(f"Other models: ours distil {ours}, the published {'; '.join(others)}.")
     chosen = same or here
     lines = []
     for number in chosen:
         values = [
-            row.metrics["accuracy"]
+            row.metrics[ACCURACY]
             for row in run.rows
-            if (row.method.lower(), row.arm, row.k) == number.place and "accuracy" in row.metrics
+            if (row.method.lower(), row.arm, row.k) == number.place and ACCURACY in row.metrics
         ]
-        ours = summarise(values)
-        if ours is not None:
-            lines.append(PublishedLine(number, ours))
+        measured = summarise(values)
+        if measured is not None:
+            lines.append(PublishedLine(number, measured))
     if not lines:
         places = ", ".join(dict.fromkeys(number.method for number in chosen))
         k = ", ".join(str(k) for k in sorted({number.k for number in chosen}))
@@ -143,9 +145,10 @@ def compare_published(run: RunFiles, path: Path, dataset: str | None = None) -> 
         if run.record.optimistic or run.recipe.evaluate.select == "best_reported"
         else "The published scripts report the best epoch on the reported split; this run does not."
     )
-    if dataset is None and run.recipe.dataset.use != name:
+    if run.recipe.dataset.use != name:
         notes.append(
-            f"Our data set is `{name}` by its hub name alone; the preset `{name}` has the published filters and splits."
+            f"Our data set is taken for `{name}` by its name alone; its filters and splits may not be the published "
+            "ones."
         )
     notes += [f"Source: {source}" for source in dict.fromkeys(line.published.source for line in lines)]
     return PublishedComparison(run_name, tuple(lines), tuple(_gains(run, lines)), tuple(notes))
@@ -158,7 +161,7 @@ def _gains(run: RunFiles, lines: Sequence[PublishedLine]) -> list[PublishedGain]
         by_models.setdefault((number.teacher, number.student), {})[number.place] = number.mean
     gains = []
     for means in by_models.values():
-        for gain in paired_gains(run.rows, "accuracy"):
+        for gain in paired_gains(run.rows, run.record.metric(ACCURACY)):
             places = [(gain.method.lower(), arm, gain.k) for arm in ("plain", "cod")]
             if all(place in means for place in places):
                 published = means[places[1]] - means[places[0]]
@@ -166,17 +169,17 @@ def _gains(run: RunFiles, lines: Sequence[PublishedLine]) -> list[PublishedGain]
     return gains
 
 
-def _dataset_of(recipe: Recipe, known: Sequence[str]) -> str | None:
-    options = recipe.dataset.options
-    for said in (recipe.dataset.use, options.get("config"), options.get("path")):
-        last = str(said or "").rsplit("/", 1)[-1].lower().replace("-", "").replace("_", "")
+def _dataset_of(dataset: Use, known: Sequence[str]) -> str | None:
+    for name in _named(dataset):
+        last = name.rsplit("/", 1)[-1].lower().replace("-", "").replace("_", "")
         if last in known:
             return last
     return None
 
 
-def _model(options: dict[str, object]) -> str:
-    return str(options.get("model") or options.get("layers_from_teacher") or MISSING)
+def _named(component: Use) -> list[str]:
+    """Every name that a recipe gives for a component: its own, and the words among its options."""
+    return [component.use, *(value for value in component.options.values() if isinstance(value, str))]
 
 
 LINE_COLUMNS = ("method", "arm", "k", "ours", "seeds", "published", "ours - published")
@@ -199,16 +202,6 @@ def _gain_grid(comparison: PublishedComparison) -> list[list[str]]:
     return [
         [gain.method, str(gain.k), number_and_deviation(gain.ours), signed(gain.published)] for gain in comparison.gains
     ]
-
-
-def published_markdown(comparison: PublishedComparison) -> str:
-    """The comparison as markdown."""
-    lines = [f"# {comparison.run} beside the published numbers"]
-    if comparison.lines:
-        lines += ["", "## Accuracy", "", *markdown_grid(LINE_COLUMNS, _line_grid(comparison))]
-    if comparison.gains:
-        lines += ["", "## What +CoD changes", "", *markdown_grid(GAIN_COLUMNS, _gain_grid(comparison))]
-    return "\n".join([*lines, "", *(f"- {note}" for note in comparison.notes)]) + "\n"
 
 
 def show_published(console: Console, comparison: PublishedComparison) -> None:

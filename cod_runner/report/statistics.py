@@ -52,7 +52,7 @@ class PairedComparison:
         return min(1.0, 2.0 ** (1 - self.summary.n))
 
 
-def compare_pairs(differences: Sequence[float], higher_is_better: bool = True) -> PairedComparison | None:
+def compare_pairs(differences: Sequence[float], higher_is_better: bool) -> PairedComparison | None:
     """Compare pairs by their differences (second minus first); None where there is no finite one."""
     finite = [difference for difference in differences if math.isfinite(difference)]
     summary = summarise(finite)

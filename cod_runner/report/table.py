@@ -10,8 +10,11 @@ from typing import Literal
 
 from cod_runner.recipe.grammar import Arm
 from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
-from cod_runner.runs.records import CellRow, higher_is_better
+from cod_runner.runs.records import CellRow, MetricRecord
 
+ACCURACY, AGREEMENT = "accuracy", "agreement"
+"""What few-shot distillation is judged by: the only metrics that a report knows by name."""
+HEADLINES = (ACCURACY, AGREEMENT)
 DECIMALS = 3
 """Digits shown; what is equal to this many digits is a tie."""
 OPTIMISTIC, UNVERIFIED = "†", "‡"
@@ -20,6 +23,12 @@ ARM_ORDER: tuple[Arm, ...] = ("plain", "control", "cod")
 ARM_NAMES: dict[Arm, str] = {"plain": "plain", "control": "+control", "cod": "+CoD"}
 RIVALS: dict[Arm, Arm] = {"plain": "cod", "cod": "plain"}
 """The two arms of which the better one is set in bold."""
+
+
+def headline_metrics(measured: Sequence[MetricRecord]) -> list[MetricRecord]:
+    """Accuracy and agreement, in this order; or, where neither was measured, everything that was."""
+    by_name = {metric.name: metric for metric in measured}
+    return [by_name[name] for name in HEADLINES if name in by_name] or list(measured)
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class TableRow:
 class Table:
     """One metric's table."""
 
-    metric: str
+    metric: MetricRecord
     k: tuple[int, ...]
     rows: tuple[TableRow, ...]
     seeds: tuple[int, ...]
@@ -97,7 +106,7 @@ class Table:
 def result_table(
     rows: Sequence[CellRow],
     teacher_accuracy: float | None,
-    metric: str = "accuracy",
+    metric: MetricRecord,
     *,
     methods: Sequence[str] | None = None,
     k: Sequence[int] | None = None,
@@ -119,7 +128,7 @@ def result_table(
     expected = len({row.seed for row in rows} if seeds is None else set(seeds))
     found: dict[tuple[str, str, int], dict[int, CellRow]] = {}
     for row in rows:
-        if metric in row.metrics:
+        if metric.name in row.metrics:
             found.setdefault((row.method, row.arm, row.k), {})[row.seed] = row
 
     def cell(method: str, arm: Arm, column: int) -> TableCell:
@@ -135,7 +144,7 @@ def result_table(
         )
 
     table_rows = []
-    if metric == "accuracy" and teacher_accuracy is not None:
+    if metric.name == ACCURACY and teacher_accuracy is not None:
         ceiling = TableCell(summarise([teacher_accuracy]))
         table_rows.append(TableRow("teacher (ceiling)", "teacher", "", tuple(ceiling for _ in columns)))
     for method in sorted(methods, key=lambda name: name in floor):
@@ -148,22 +157,22 @@ def result_table(
     return Table(metric, columns, tuple(table_rows), tuple(seen))
 
 
-def _summary(rows: dict[int, CellRow], metric: str) -> Summary | None:
-    return summarise([rows[seed].metrics[metric] for seed in sorted(rows)])
+def _summary(rows: dict[int, CellRow], metric: MetricRecord) -> Summary | None:
+    return summarise([rows[seed].metrics[metric.name] for seed in sorted(rows)])
 
 
-def _is_better(mine: Summary | None, other: Summary | None, metric: str) -> bool:
+def _is_better(mine: Summary | None, other: Summary | None, metric: MetricRecord) -> bool:
     if mine is None or other is None or not (math.isfinite(mine.mean) and math.isfinite(other.mean)):
         return False
     difference = round(mine.mean, DECIMALS) - round(other.mean, DECIMALS)
-    return difference > 0 if higher_is_better(metric) else difference < 0
+    return difference > 0 if metric.higher_is_better else difference < 0
 
 
 @dataclass(frozen=True)
 class Gain:
     """What CoD changed for one method at one k: cod minus plain (or control), seed by seed."""
 
-    metric: str
+    metric: MetricRecord
     method: str
     k: int
     pairs: PairedComparison
@@ -175,16 +184,16 @@ class Gain:
     @property
     def outcome(self) -> Literal["better", "equal", "worse"]:
         """By the mean, as it is shown: what rounds to 0 is equal."""
-        mean = round(self.pairs.summary.mean, DECIMALS) * (1 if higher_is_better(self.metric) else -1)
+        mean = round(self.pairs.summary.mean, DECIMALS) * (1 if self.metric.higher_is_better else -1)
         return "better" if mean > 0 else "worse" if mean < 0 else "equal"
 
 
-def paired_gains(rows: Sequence[CellRow], metric: str, over: Arm = "plain") -> list[Gain]:
+def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: Arm = "plain") -> list[Gain]:
     """CoD's gain over another arm for every method and k that has both of some seed, in the rows' order."""
     values: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
     for row in rows:
-        if metric in row.metrics:
-            values.setdefault((row.method, row.k), {}).setdefault(row.arm, {})[row.seed] = row.metrics[metric]
+        if metric.name in row.metrics:
+            values.setdefault((row.method, row.k), {}).setdefault(row.arm, {})[row.seed] = row.metrics[metric.name]
     order = list(dict.fromkeys(row.method for row in rows))
     gains = []
     for method, k in sorted(values, key=lambda place: (order.index(place[0]), place[1])):
@@ -193,7 +202,7 @@ def paired_gains(rows: Sequence[CellRow], metric: str, over: Arm = "plain") -> l
         common = sorted(
             seed for seed in set(other) & set(cod) if math.isfinite(other[seed]) and math.isfinite(cod[seed])
         )
-        pairs = compare_pairs([cod[seed] - other[seed] for seed in common], higher_is_better(metric))
+        pairs = compare_pairs([cod[seed] - other[seed] for seed in common], metric.higher_is_better)
         if pairs is not None:
             gains.append(Gain(metric, method, k, pairs, tuple(common), over))
     return gains
@@ -204,8 +213,9 @@ def gains_in_words(gains: Sequence[Gain]) -> str:
     if not gains:
         return "No method has both arms of one seed yet, so there is no gain to report."
     outcomes = Counter(gain.outcome for gain in gains)
-    over = "" if gains[0].over == "plain" else f" than {ARM_NAMES[gains[0].over]}"
+    metric, over = gains[0].metric, gains[0].over
+    than = "" if over == "plain" else f" than {ARM_NAMES[over]}"
     return (
-        f"By mean {gains[0].metric} +CoD is better{over} in {outcomes['better']}, equal in {outcomes['equal']} and "
+        f"By mean {metric.name} +CoD is better{than} in {outcomes['better']}, equal in {outcomes['equal']} and "
         f"worse in {outcomes['worse']} of {len(gains)} settings (method x k)."
     )

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
-from cod_runner.runs.records import higher_is_better
 from cod_runner.word_diff import shown_input
 
 
@@ -33,7 +32,7 @@ def show_report(console: Console, report: Report) -> None:
 
 def rich_table(table: Table) -> RichTable:
     """One metric's table: the better number of a pair is bold and green, the teacher's row is dim."""
-    shown = RichTable(title=title_of(table.metric), title_justify="left", title_style="bold")
+    shown = RichTable(title=Text(table.metric.heading), title_justify="left", title_style="bold")
     shown.add_column("method", no_wrap=True)
     for k in table.k:
         shown.add_column(f"k = {k}", justify="right", no_wrap=True)
@@ -51,7 +50,7 @@ def rich_table(table: Table) -> RichTable:
 def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
     """Gains, losses in red."""
     body = [gain_words(gain) for gain in gains]
-    better_up = higher_is_better(gains[0].metric)
+    better_up = gains[0].metric.higher_is_better
     return rich_grid(what_cod_changes(gains), GAIN_COLUMNS, body, signed_column=2, better_up=better_up)
 
 
@@ -63,7 +62,7 @@ def rich_grid(
     better_up: bool = True,
 ) -> RichTable:
     """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse."""
-    shown = RichTable(title=title, title_justify="left", title_style="bold")
+    shown = RichTable(title=Text(title), title_justify="left", title_style="bold")
     for place, name in enumerate(head):
         shown.add_column(name, justify="left" if place == 0 or signed_column is None else "right")
     colours = {"+": "green", MINUS: "red"} if better_up else {"+": "red", MINUS: "green"}

@@ -7,9 +7,9 @@ import io
 import math
 from collections.abc import Sequence
 
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, title_of, what_cod_changes
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.statistics import Summary
-from cod_runner.report.table import DECIMALS, MISSING, Gain, Table, TableCell, TableRow
+from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow
 from cod_runner.word_diff import shown_input
 
 CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
@@ -23,7 +23,7 @@ def markdown(report: Report) -> str:
         lines += [_line(report.recipe.describe), ""]
     lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
     for table, *compared in zip(report.tables, report.gains, report.gains_over_control, strict=True):
-        lines += ["", f"## {_line(title_of(table.metric))}", "", *table_lines(table), ""]
+        lines += ["", f"## {_line(table.metric.heading)}", "", *table_lines(table), ""]
         lines += [f"- {note}" for note in table.footnotes]
         for gains in filter(None, compared):
             lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
@@ -111,8 +111,9 @@ def csv_text(report: Report) -> str:
     writer.writerow(CSV_COLUMNS)
     accuracy = report.record.teacher_accuracy
     if accuracy is not None:
-        writer.writerow(["teacher", "", "", "accuracy", accuracy, "", 1, accuracy, accuracy])
+        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy])
     for table in (*report.tables, *report.further_tables):
+        metric = spreadsheet_safe(table.metric.name)
         for row in table.rows:
             if row.kind == "teacher":
                 continue
@@ -120,9 +121,7 @@ def csv_text(report: Report) -> str:
                 if cell.summary is not None:
                     each = cell.summary
                     numbers = [each.mean, "" if each.sd is None else each.sd, each.n, each.smallest, each.largest]
-                    writer.writerow(
-                        [spreadsheet_safe(row.method), row.kind, k, spreadsheet_safe(table.metric), *numbers]
-                    )
+                    writer.writerow([spreadsheet_safe(row.method), row.kind, k, metric, *numbers])
     return out.getvalue()
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from cod_runner.files import write_whole
 from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.text import csv_text, markdown
-from cod_runner.runs.records import CellRow, RunRecord, read_run
+from cod_runner.runs.reading import read_run
+from cod_runner.runs.records import CellRow, RunRecord
 
 
 def write_reports(
@@ -23,9 +25,9 @@ def write_reports(
 ) -> Report:
     """Write ``table.md``, ``table.csv``, ``figures/*.png`` and ``report.html`` into ``folder``, each whole.
 
-    ``rows`` are the recipe's own cells (:func:`current_rows`), ``outcomes`` the lines of ``counterfactuals.jsonl``,
-    ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's. Returns what was written, for
-    the terminal.
+    ``rows`` are the recipe's own cells (:func:`cod_runner.runs.reading.current_rows`), ``outcomes`` the lines of
+    ``counterfactuals.jsonl``, ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's.
+    Returns what was written, for the terminal.
     """
     from cod_runner.report.figures import draw_figures
     from cod_runner.report.page import page
@@ -40,9 +42,12 @@ def write_reports(
     return report
 
 
-def write_reports_again(folder: Path) -> Report:
-    """``codrun report RUN``: the same from the run's files; raises :class:`CodrunError` where one is unreadable."""
-    run = read_run(folder)
+def write_reports_again(folder: Path, registry: Registry) -> Report:
+    """``codrun report RUN``: the same from the run's files; raises :class:`CodrunError` where one is unreadable.
+
+    The registry is asked only for what an older ``run.json`` does not say.
+    """
+    run = read_run(folder, registry)
     return write_reports(folder, run.recipe, run.record, run.rows, run.outcomes, run.other_lines)
 
 

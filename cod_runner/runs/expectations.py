@@ -37,7 +37,7 @@ class ExpectationResult:
 
     @property
     def what(self) -> str:
-        """``accuracy of kd, cod, k = 16``."""
+        """``accuracy, kd, cod, k = 16``."""
         wanted = self.expectation
         if wanted.gain is not None:
             return f"gain of {wanted.gain} (cod - plain), {wanted.method}, k = {wanted.k}"

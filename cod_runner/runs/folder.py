@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,10 @@ from cod_runner.errors import CodrunError
 from cod_runner.files import lock, write_whole
 from cod_runner.machine import provenance
 from cod_runner.recipe import LoadedRecipe
-from cod_runner.report import RunRecord, json_lines
+from cod_runner.registry import Registry
+from cod_runner.runs.declared import methods_without_teacher, metrics_of
+from cod_runner.runs.reading import json_lines
+from cod_runner.runs.records import CellRow, RunRecord
 
 LOG = logging.getLogger("codrun")
 KEPT_BETWEEN_CALLS = (
@@ -75,8 +78,14 @@ class RunFolder:
             write_whole(path, uuid.uuid4().hex)
         return path.read_text(encoding="utf-8").strip()
 
-    def begin(self, loaded: LoadedRecipe, cell_keys: list[str]) -> RunRecord:
-        """Keep the resolved recipe, and take up the record of an earlier call, if there was one."""
+    def begin(self, loaded: LoadedRecipe, registry: Registry, cell_keys: list[str]) -> RunRecord:
+        """Write the resolved recipe, and take up the record of an earlier call, if there was one.
+
+        ``cell_keys`` are the keys of all cells of the recipe. The record says of the recipe's metrics and losses what a
+        report must know; it is not on disk before :meth:`write_record`. Raises :class:`SettingError` for a metric that
+        cells.jsonl cannot hold.
+        """
+        metrics = metrics_of(loaded.recipe, registry)
         write_whole(self.recipe, loaded.to_yaml())
         earlier = {}
         if self.record.exists():
@@ -94,6 +103,8 @@ class RunFolder:
                 "recipe": loaded.recipe.name,
                 "profile": loaded.profile,
                 "command": f"codrun {loaded.path}" + (f" --profile {loaded.profile}" if loaded.profile else ""),
+                "metrics": metrics,
+                "without_teacher": methods_without_teacher(loaded.recipe, registry),
                 "cell_keys": cell_keys,
                 "optimistic": loaded.recipe.evaluate.select == "best_reported",
                 "verified": counterfactuals is None
@@ -109,9 +120,9 @@ class RunFolder:
         """The last whole line of each key in ``cells.jsonl``; a torn line is ignored."""
         return {line["key"]: line for line in json_lines(self.cells) if isinstance(line.get("key"), str)}
 
-    def append_row(self, row: Mapping[str, Any]) -> None:
+    def append_row(self, row: CellRow) -> None:
         """Add a finished cell and wait until it is on disk; a torn line before it is closed first."""
-        line = json.dumps(row, ensure_ascii=False, sort_keys=False) + "\n"
+        line = json.dumps(row.to_json(), ensure_ascii=False) + "\n"
         with self.cells.open("ab+") as file:
             if file.tell() > 0:
                 file.seek(-1, os.SEEK_END)

@@ -1,79 +1,96 @@
-"""What a report reads: the lines of ``cells.jsonl`` and ``counterfactuals.jsonl``, ``run.json``, ``recipe.yaml``."""
+"""What a run's files hold: a line of ``cells.jsonl``, and ``run.json``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from cod_runner.errors import CodrunError, RecipeError
-from cod_runner.recipe.grammar import Arm, Recipe
-
-LOWER_IS_BETTER = frozenset({"kl", "ece"})
-"""Metrics whose smaller value is the better one; of every other metric the larger one is."""
-
-_ARM: TypeAdapter[Arm] = TypeAdapter(Arm)
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether a larger value of this metric is the better one."""
-    return metric not in LOWER_IS_BETTER
+from cod_runner.errors import CodrunError
+from cod_runner.recipe.grammar import Arm
 
 
 @dataclass(frozen=True)
 class CellRow:
-    """One finished student: a line of ``cells.jsonl``."""
+    """One finished student: a line of ``cells.jsonl``, written and read as this. Can be pickled.
+
+    The fields stand in the order of the file. A field that is None is not in the line. No metric may have the name of
+    a field, since a line is flat: :func:`cod_runner.runs.declared.metrics_of` refuses such a recipe before it runs.
+    """
 
     key: str
+    """Hash of all that decides the cell."""
     method: str
     arm: Arm
     k: int
     seed: int
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Every number of the line that no field below names: accuracy, agreement, kl, ece, f1, a plugin's own."""
+    """By the name that the recipe uses; they stand flat in the line."""
     steps: int | None = None
+    """Optimiser steps."""
     training_rows: int | None = None
     redrawn: int | None = None
     """Originals that had no verified counterfactual and were replaced by the next in order."""
     yield_: float | None = None
-    """Pairs kept over originals tried, 0 to 1; ``yield`` in the file."""
-    seconds: float | None = None
-    precision: str | None = None
-    device: str | None = None
+    """Pairs found over originals tried, 0 to 1; ``yield`` in the file."""
+    teacher_disagrees_with_gold: int | None = None
+    """Originals of the pairs that the teacher does not read as their gold label; None in an arm without pairs."""
+    losses: Mapping[str, float] | None = None
+    """The last step's, by term."""
     select: str | None = None
     """The recipe's ``evaluate.select``; ``best_reported`` makes the metrics optimistic."""
+    precision: str | None = None
+    device: str | None = None
+    """Its type: cpu, cuda, mps."""
+    train_seconds: float | None = None
+    seconds: float | None = None
+    """Of the whole cell: building, training, measuring, saving."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else the line holds, kept as it is."""
+    """Whatever else the line holds, unchanged."""
+
+    def __post_init__(self) -> None:
+        clash = FIELDS.keys() & self.metrics.keys()
+        if clash:
+            raise ValueError(f"the metric `{min(clash)}` has the name of a field of cells.jsonl")
 
     @classmethod
-    def from_json(cls, line: Mapping[str, Any]) -> CellRow:
-        """Read a line; raise :class:`CodrunError` where it lacks what names a cell."""
+    def from_json(cls, line: Mapping[str, Any], metrics: Collection[str]) -> CellRow:
+        """Read a line; ``metrics`` are the recipe's, by name. A metric that is not a number was not measured.
+
+        Raises :class:`CodrunError` where the line lacks what names a cell, or a field has a wrong type.
+        """
+        fields: dict[str, Any] = {}
+        measured: dict[str, float] = {}
+        extra: dict[str, Any] = {}
+        for key, value in line.items():
+            if key in FIELDS:
+                fields[FIELDS[key]] = value
+            elif key in metrics and isinstance(value, int | float) and not isinstance(value, bool):
+                measured[key] = float(value)
+            else:
+                extra[key] = value
         try:
-            key, method, arm = str(line["key"]), str(line["method"]), _ARM.validate_python(line["arm"])
-            k, seed = int(line["k"]), int(line["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CodrunError(f"a line of cells.jsonl names no cell (key, method, arm, k, seed): {error}") from error
-        rest = {name: value for name, value in line.items() if name not in {"key", "method", "arm", "k", "seed"}}
-        known = {name.rstrip("_"): name for name in _CELL_FIELDS}
-        fields = {known[name]: rest.pop(name) for name in list(rest) if name in known}
-        metrics = {name: float(rest.pop(name)) for name, value in list(rest.items()) if _is_metric(name, value)}
-        return cls(key, method, arm, k, seed, metrics=metrics, extra=rest, **fields)
+            return _ROW.validate_python({**fields, "metrics": measured, "extra": extra})
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0]).rstrip("_")
+            where = f"a line of cells.jsonl names no cell ({', '.join(NAMES_A_CELL)})"
+            if key not in NAMES_A_CELL:
+                where = f"a line of cells.jsonl has a `{key}` of a wrong type"
+            raise CodrunError(f"{where}: {key}: {first['msg']}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The flat line that ``from_json`` reads; what is None is left out."""
-        named = {name.rstrip("_"): getattr(self, name) for name in _CELL_FIELDS}
+        """The flat line that ``from_json`` reads, its keys in the order of the file."""
+        values = {key: getattr(self, name) for key, name in FIELDS.items()}
         return {
-            "key": self.key, "method": self.method, "arm": self.arm, "k": self.k, "seed": self.seed,
+            **{key: values.pop(key) for key in NAMES_A_CELL},
             **self.metrics,
-            **{name: value for name, value in named.items() if value is not None},
+            **{key: value for key, value in values.items() if value is not None},
             **self.extra,
-        }  # fmt: skip
+        }
 
     @property
     def place(self) -> tuple[str, str, int, int]:
@@ -81,11 +98,13 @@ class CellRow:
         return self.method, self.arm, self.k, self.seed
 
 
-_CELL_FIELDS = ("steps", "training_rows", "redrawn", "yield_", "seconds", "precision", "device", "select")
-
-
-def _is_metric(name: str, value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and "seconds" not in name
+NAMES_A_CELL = ("key", "method", "arm", "k", "seed")
+"""The keys with which every line of ``cells.jsonl`` begins."""
+FIELDS: Mapping[str, str] = {
+    name.rstrip("_"): name for name in CellRow.__dataclass_fields__ if name not in ("metrics", "extra")
+}
+"""The core's own keys of a line, which no metric may have, in the order of the file; and the field that each fills."""
+_ROW: TypeAdapter[CellRow] = TypeAdapter(CellRow)
 
 
 class QualityRow(BaseModel):
@@ -98,8 +117,29 @@ class QualityRow(BaseModel):
     flipped: float | str | None = None
 
 
+class MetricRecord(BaseModel):
+    """What a report must know of a metric, as its plugin declares it: a report needs no plugin."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    """As the recipe uses it, and as it stands in ``cells.jsonl``."""
+    title: str
+    higher_is_better: bool
+
+    @classmethod
+    def unknown(cls, name: str) -> MetricRecord:
+        """A metric of which nobody says anything: the larger value counts as the better one."""
+        return cls(name=name, title=name, higher_is_better=True)
+
+    @property
+    def heading(self) -> str:
+        """The title, with the direction where it is not the usual one."""
+        return self.title if self.higher_is_better else f"{self.title} (lower is better)"
+
+
 class RunRecord(BaseModel):
-    """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are kept."""
+    """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are preserved."""
 
     model_config = ConfigDict(extra="allow", validate_assignment=True)
 
@@ -129,9 +169,21 @@ class RunRecord(BaseModel):
     """The checkpoint was chosen on the reported split."""
     verified: bool = True
     """False where counterfactuals that the teacher did not confirm were trained on."""
+    metrics: list[MetricRecord] = Field(default_factory=list)
+    """The recipe's, in its order. Older records have none: :func:`cod_runner.runs.declared.complete` adds them."""
+    without_teacher: list[str] | None = None
+    """Methods none of whose losses uses the teacher: the floor. None in older records."""
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; lines of other keys are not tabled. None: every line is current."""
     quality: list[QualityRow] = Field(default_factory=list)
+
+    def metric(self, name: str) -> MetricRecord:
+        """What is known of a metric."""
+        return next((metric for metric in self.metrics if metric.name == name), MetricRecord.unknown(name))
+
+    @property
+    def metric_names(self) -> list[str]:
+        return [metric.name for metric in self.metrics]
 
     def finished_now(self, seconds: float, ran: bool) -> None:
         """Note the end of a call; one that found everything done leaves the time of the run as it was."""
@@ -143,85 +195,3 @@ class RunRecord(BaseModel):
     def teacher_accuracy(self) -> float | None:
         value = self.teacher.get("accuracy")
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """A run's folder as a report sees it."""
-
-    folder: Path
-    recipe: Recipe
-    record: RunRecord
-    rows: tuple[CellRow, ...]
-    """Lines of the recipe as it stands; in the order of the file."""
-    other_lines: int
-    """Lines of cells that the recipe no longer has (an older learning rate, say)."""
-    outcomes: tuple[Mapping[str, Any], ...]
-    """Lines of ``counterfactuals.jsonl``."""
-
-
-def read_rows(path: Path) -> list[CellRow]:
-    """The last line of each key of ``cells.jsonl``; a line torn by a kill is passed over, a missing file is empty."""
-    rows: dict[str, CellRow] = {}
-    for line in json_lines(path):
-        if isinstance(line.get("key"), str):
-            rows.pop(line["key"], None)
-            rows[line["key"]] = CellRow.from_json(line)
-    return list(rows.values())
-
-
-def current_rows(rows: Sequence[CellRow], keys: Collection[str] | None) -> tuple[list[CellRow], int]:
-    """(rows whose key is among ``keys``, number of the others). Without keys: the last row of each place."""
-    if keys is not None:
-        current = [row for row in rows if row.key in set(keys)]
-    else:
-        current = list({row.place: row for row in rows}.values())
-    return current, len(rows) - len(current)
-
-
-def read_run(folder: Path) -> RunFiles:
-    """Read a run's folder; raise :class:`CodrunError` that names the file at fault."""
-    recipe = _read_recipe(folder / "recipe.yaml")
-    record = _read_record(folder / "run.json", recipe)
-    rows, others = current_rows(read_rows(folder / "cells.jsonl"), record.cell_keys)
-    outcomes = tuple(json_lines(folder / "counterfactuals.jsonl"))
-    return RunFiles(folder, recipe, record, tuple(rows), others, outcomes)
-
-
-def _read_recipe(path: Path) -> Recipe:
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise RecipeError(f"{path.parent} is no run's folder: it has no recipe.yaml; name one like runs/NAME") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CodrunError(f"{path} cannot be read as YAML ({error}); run the recipe again to restore it") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CodrunError(f"{path} is not a resolved recipe: `{where}`: {first['msg']}") from error
-
-
-def _read_record(path: Path, recipe: Recipe) -> RunRecord:
-    if not path.exists():
-        return RunRecord(recipe=recipe.name, notes=["run.json is missing: the run has not ended yet, or was cut off."])
-    try:
-        return RunRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise CodrunError(f"{path} is not a run's record: {where}: {first['msg']}") from error
-
-
-def json_lines(path: Path) -> list[dict[str, Any]]:
-    """Every whole line; a missing file has none."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue  # the line that a kill cut off, or an empty one
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines

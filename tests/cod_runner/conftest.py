@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from cod_runner.api import Component, hookimpl
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.runs.records import CellRow, RunRecord
+from cod_runner.registry import Registry
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 
 # method, arm, k -> accuracy of seeds 0, 1, 2
 ACCURACY = {
@@ -24,6 +26,15 @@ ACCURACY = {
     ("hard", "plain", 16): (0.55, 0.55, 0.55),
 }
 
+METRICS = {
+    name: MetricRecord(name=name, title=title, higher_is_better=name != "kl")
+    for name, title in (
+        ("accuracy", "Accuracy"),
+        ("agreement", "Agreement with the teacher"),
+        ("kl", "KL divergence from the teacher"),
+    )
+}
+
 
 def row_of(method: str, arm: str, k: int, seed: int, accuracy: float, **more: Any) -> CellRow:
     line = {
@@ -32,7 +43,7 @@ def row_of(method: str, arm: str, k: int, seed: int, accuracy: float, **more: An
         "steps": 100, "training_rows": k, "redrawn": 0, "yield": 1.0, "seconds": 3.0,
         "precision": "fp32", "device": "cpu", "select": "last", **more,
     }  # fmt: skip
-    return CellRow.from_json(line)
+    return CellRow.from_json(line, metrics={*METRICS, *more})
 
 
 @pytest.fixture
@@ -72,6 +83,7 @@ def record() -> RunRecord:
         recipe="small", command="codrun recipes/small.yaml", versions={"codrun": "9.9"}, machine={"cores": 2},
         seconds=300.0, teacher={"accuracy": 0.815}, notes=["k=8, seed 2: only 80% gave a pair"],
         quality=[{"name": "flip rate", "all": 0.5, "flipped": 1.0}],
+        metrics=list(METRICS.values()), without_teacher=["hard"],
     )  # fmt: skip
 
 
@@ -127,3 +139,26 @@ def make_row() -> Callable[..., CellRow]:
 @pytest.fixture
 def recipe_with() -> Callable[..., Recipe]:
     return make_recipe
+
+
+@pytest.fixture
+def no_plugins() -> Registry:
+    """A machine on which no plugin is installed."""
+    return Registry()
+
+
+@pytest.fixture
+def registry_of() -> Callable[..., Registry]:
+    """A machine on which one plugin declares these components."""
+
+    def made(*components: Component) -> Registry:
+        @hookimpl
+        def codrun_components() -> list[Component]:
+            return list(components)
+
+        registry = Registry()
+        plugin = type("Plugin", (), {"codrun_components": staticmethod(codrun_components)})
+        assert registry.register("stranger", "stranger.plugin", lambda: plugin).fault is None
+        return registry
+
+    return made

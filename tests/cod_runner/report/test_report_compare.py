@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,27 +10,40 @@ import pytest
 from rich.console import Console
 
 from cod_runner.errors import DataError
-from cod_runner.report.compare import compare_runs, comparison_markdown, show_comparison
-from cod_runner.report.published import compare_published, published_markdown, read_published, show_published
-from cod_runner.runs.records import CellRow, read_run
+from cod_runner.registry import Registry
+from cod_runner.report.compare import compare_runs, show_comparison
+from cod_runner.report.published import compare_published, read_published, show_published
+from cod_runner.runs.reading import RunFiles, read_run
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 
 PUBLISHED = Path(__file__).parents[3] / "recipes" / "paper" / "published.csv"
 MakeRun = Callable[..., Path]
 MakeRow = Callable[..., CellRow]
 
 
+def read(folder: Path) -> RunFiles:
+    """A run's folder, on a machine without plugins."""
+    return read_run(folder, Registry())
+
+
 def shown(show: Callable[..., None], comparison: object) -> str:
-    console = Console(record=True, width=200, file=io.StringIO())
+    console = Console(record=True, width=300, file=io.StringIO())
     show(console, comparison)
     return console.export_text()
+
+
+def lines(text: str) -> list[list[str]]:
+    """The words in the cells of every table that was printed."""
+    return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in text.splitlines() if "│" in line]
 
 
 def test_two_runs_are_paired_cell_by_cell(make_run: MakeRun, make_row: MakeRow) -> None:
     first = [make_row("kd", "plain", k, seed, 0.6) for k in (8, 16) for seed in (0, 1)]
     second = [make_row("kd", "plain", 8, 0, 0.62, key="x"), make_row("kd", "plain", 8, 1, 0.66, key="y"),
               make_row("kd", "plain", 16, 0, 0.58, key="z"), make_row("lwd", "plain", 16, 1, 0.9)]  # fmt: skip
-    comparison = compare_runs(read_run(make_run("one", first)), read_run(make_run("two", second)), ["accuracy"])
-    (accuracy,) = comparison.metrics
+    comparison = compare_runs(read(make_run("one", first)), read(make_run("two", second)))
+    accuracy, agreement = comparison.metrics
+    assert (accuracy.metric.name, agreement.metric.name) == ("accuracy", "agreement")
     at_8, at_16 = accuracy.differences
     assert (at_8.first, at_8.second) == (0.6, pytest.approx(0.64))
     assert at_8.pairs.summary.mean == pytest.approx(0.04)  # .02 and .06
@@ -41,50 +55,73 @@ def test_two_runs_are_paired_cell_by_cell(make_run: MakeRun, make_row: MakeRow) 
     assert accuracy.overall.summary.n == 2
     assert "1 cell of one alone, not compared." in comparison.notes
     assert "1 cell of two alone, not compared." in comparison.notes
-    text = comparison_markdown(comparison)
-    assert "| kd | plain | 8 | 0.600 | 0.640 | +0.040 ± 0.028 | 2 of 2 | 0.5 |" in text
-    assert "−0.020" in shown(show_comparison, comparison)
+    text = shown(show_comparison, comparison)
+    assert "Accuracy" in text
+    assert "All together: +0.030 accuracy, better in 1 of 2 seeds" in text
+    assert ["kd", "plain", "8", "0.600", "0.640", "+0.040 ± 0.028", "2 of 2", "0.5"] in lines(text)
+    assert ["kd", "plain", "16", "0.600", "0.580", "−0.020", "0 of 1", "1"] in lines(text)
 
 
 def test_nothing_in_common_is_said_plainly(make_run: MakeRun, make_row: MakeRow) -> None:
-    one = read_run(make_run("one", [make_row("kd", "plain", 8, 0, 0.6)]))
-    two = read_run(make_run("two", [make_row("lwd", "plain", 16, 3, 0.6)]))
+    one = read(make_run("one", [make_row("kd", "plain", 8, 0, 0.6)]))
+    two = read(make_run("two", [make_row("lwd", "plain", 16, 3, 0.6)]))
     comparison = compare_runs(one, two)
     assert comparison.metrics == ()
     assert comparison.notes == (
         "Nothing is comparable: no method, arm, k and seed is in both runs (one has kd at k 8, seeds 0; two has lwd at "
         "k 16, seeds 3).",
     )
-    assert "Nothing is comparable" in comparison_markdown(comparison)
     assert "Nothing is comparable" in shown(show_comparison, comparison)
-    empty = compare_runs(one, read_run(make_run("three", [])))
+    empty = compare_runs(one, read(make_run("three", [])))
     assert "three has no finished cell" in empty.notes[0]
 
 
 def test_other_data_is_a_warning_and_other_settings_are_listed(make_run: MakeRun, rows: list[CellRow]) -> None:
-    one = read_run(make_run("one", rows))
-    two = read_run(make_run("two", rows, dataset="sst2", train={"steps": 200}))
+    one = read(make_run("one", rows))
+    two = read(make_run("two", rows, dataset="sst2", train={"steps": 200}))
     comparison = compare_runs(one, two)
     assert [name for name, _, _ in comparison.settings] == ["data set", "training"]
     assert any("not measured alike (data set differ)" in note for note in comparison.notes)
-    assert "| training | 100 steps" in comparison_markdown(comparison)
+    (training,) = [line for line in lines(shown(show_comparison, comparison)) if line[0] == "training"]
+    assert [words.split(",")[0] for words in training] == ["training", "100 steps", "200 steps"]
 
 
 def test_one_key_with_two_results_is_a_fault_that_is_named(
     make_run: MakeRun, make_row: MakeRow, rows: list[CellRow]
 ) -> None:
-    one = read_run(make_run("one", rows))
-    again = compare_runs(one, read_run(make_run("two", rows)))
+    one = read(make_run("one", rows))
+    again = compare_runs(one, read(make_run("two", rows)))
     assert again.notes == (f"{len(rows)} cells have the same key in both runs and the same numbers.",)
     assert again.metrics[0].overall.p == 1.0
     other = [make_row("kd", "plain", 8, 0, 0.61), *rows[1:]]
-    unlike = compare_runs(one, read_run(make_run("three", other)))
+    unlike = compare_runs(one, read(make_run("three", other)))
     assert any(note.startswith(f"1 of {len(rows)} cells have the same key") for note in unlike.notes)
+
+
+def test_runs_are_compared_by_what_both_measured_and_in_the_direction_that_is_better(
+    make_run: MakeRun, make_row: MakeRow, record: RunRecord
+) -> None:
+    record.metrics = [MetricRecord(name="brier", title="Brier score", higher_is_better=False)]
+    only_brier = {"metrics": ["brier"]}
+    first = [make_row("kd", "cod", 8, seed, 0.6, brier=0.30) for seed in (0, 1)]
+    second = [make_row("kd", "cod", 8, seed, 0.6, brier=0.10) for seed in (0, 1)]
+    one, two = (read(make_run(name, rows, evaluate=only_brier)) for name, rows in (("one", first), ("two", second)))
+    comparison = compare_runs(one, two)
+    text = shown(show_comparison, comparison)
+    assert "Brier score (lower is better)" in text
+    assert ["kd", "cod", "8", "0.300", "0.100", "−0.200 ± 0.000", "2 of 2", "0.5"] in lines(text)
+    assert "better in 2 of 2 seeds" in text
+    record.metrics = [MetricRecord.unknown("brier")]
+    other = read(make_run("three", second, evaluate=only_brier))
+    assert any("do not agree which way brier is better" in note for note in compare_runs(one, other).notes)
+    record.metrics = [MetricRecord.unknown("f1")]
+    nothing_shared = compare_runs(one, read(make_run("four", second, evaluate={"metrics": ["f1"]})))
+    assert nothing_shared.notes[0] == "Nothing is comparable: no metric was measured in both runs."
 
 
 def test_two_folders_of_one_name_are_told_apart(make_run: MakeRun, rows: list[CellRow], tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    comparison = compare_runs(read_run(make_run("a/run", rows)), read_run(make_run("run", rows)))
+    comparison = compare_runs(read(make_run("a/run", rows)), read(make_run("run", rows)))
     assert comparison.first != comparison.second
 
 
@@ -109,7 +146,7 @@ def test_the_published_table_is_the_poster_s() -> None:
 
 
 def test_ours_beside_the_published(make_run: MakeRun, rows: list[CellRow]) -> None:
-    run = read_run(make_run("ours", rows, dataset={"use": "hub", "path": "nyu-mll/glue", "config": "sst2"}))
+    run = read(make_run("ours", rows, dataset={"use": "hub", "path": "nyu-mll/glue", "config": "sst2"}))
     comparison = compare_published(run, PUBLISHED)
     assert {line.published.place for line in comparison.lines} == {
         ("kd", arm, k) for arm in ("plain", "cod") for k in (8, 16)
@@ -117,20 +154,20 @@ def test_ours_beside_the_published(make_run: MakeRun, rows: list[CellRow]) -> No
     gains = {gain.k: gain for gain in comparison.gains}
     assert gains[8].ours.mean == pytest.approx(0.04)
     assert gains[8].published == pytest.approx(0.719 - 0.617)
-    text = published_markdown(comparison)
-    assert "| kd | plain | 8 | 0.620 ± 0.020 | 3 | 0.617 ± 0.042 | +0.003 |" in text
-    assert "| kd | cod | 8 | 0.660 ± 0.030 | 3 | 0.719 ± 0.063 | −0.059 |" in text
-    assert "Other models: ours distil big to small" in text
-    assert "−0.059" in shown(show_published, comparison)
+    text = shown(show_published, comparison)
+    assert ["kd", "plain", "8", "0.620 ± 0.020", "3", "0.617 ± 0.042", "+0.003"] in lines(text)
+    assert ["kd", "cod", "8", "0.660 ± 0.030", "3", "0.719 ± 0.063", "−0.059"] in lines(text)
+    assert ["kd", "8", "+0.040 ± 0.010", "+0.102"] in lines(text)
+    assert "Other models: ours distil transformers (model big) to transformers (model small)" in text
     assert "this run does not" in text
-    assert "`sst2` by its hub name alone" in text
+    assert "taken for `sst2` by its name alone" in text
 
 
 def test_an_optimistic_run_and_a_preset_are_compared_as_what_they_are(make_run: MakeRun, rows: list[CellRow]) -> None:
-    run = read_run(make_run("ours", rows, dataset="sst2", evaluate={"select": "best_reported"}))
-    text = published_markdown(compare_published(run, PUBLISHED))
+    run = read(make_run("ours", rows, dataset="sst2", evaluate={"select": "best_reported"}))
+    text = shown(show_published, compare_published(run, PUBLISHED))
     assert "Ours are optimistic" in text
-    assert "hub name" not in text
+    assert "by its name alone" not in text
 
 
 def test_numbers_of_the_run_s_own_models_are_chosen(make_run: MakeRun, rows: list[CellRow], tmp_path: Path) -> None:
@@ -139,25 +176,23 @@ def test_numbers_of_the_run_s_own_models_are_chosen(make_run: MakeRun, rows: lis
         "dataset,teacher,student,method,arm,k,mean,sd,source\n"
         "sst2,big,small,kd,plain,8,0.7,,a paper\nsst2,huge,small,kd,plain,8,0.9,0.1,a paper\n"
     )
-    comparison = compare_published(read_run(make_run("ours", rows, dataset="sst2")), path)
+    comparison = compare_published(read(make_run("ours", rows, dataset="sst2")), path)
     (line,) = comparison.lines
     assert (line.published.mean, line.published.sd) == (0.7, None)
     assert not any("Other models" in note for note in comparison.notes)
 
 
 def test_a_data_set_that_nobody_published_is_said(make_run: MakeRun, rows: list[CellRow]) -> None:
-    run = read_run(make_run("ours", rows))
+    run = read(make_run("ours", rows))
     comparison = compare_published(run, PUBLISHED)
     assert comparison.lines == ()
     assert comparison.notes == (
         "Nothing is comparable: numbers are published for amazon, cola, imdb, sst2, yelp, sent140, not for csv.",
     )
-    assert compare_published(run, PUBLISHED, dataset="sst2").lines
-    assert "not for qnli" in compare_published(run, PUBLISHED, dataset="qnli").notes[0]
 
 
 def test_no_cell_in_common_with_the_published_is_said(make_run: MakeRun, make_row: MakeRow) -> None:
-    run = read_run(make_run("ours", [make_row("ted", "cod", 8, 0, 0.6)], dataset="sst2"))
+    run = read(make_run("ours", [make_row("ted", "cod", 8, 0, 0.6)], dataset="sst2"))
     (note,) = compare_published(run, PUBLISHED).notes
     assert "the run has no such cell" in note
 

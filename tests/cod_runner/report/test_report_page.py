@@ -12,6 +12,7 @@ import pytest
 
 from cod_runner.errors import CodrunError
 from cod_runner.recipe.grammar import Recipe
+from cod_runner.registry import Registry
 from cod_runner.report.contents import build_report
 from cod_runner.report.figures import draw_figures
 from cod_runner.report.page import page
@@ -101,8 +102,9 @@ def test_one_k_and_one_seed_can_be_drawn(
 
 
 def test_a_run_writes_its_report_and_writes_it_again_from_its_files(
-    run_folder: Path, recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]]
-) -> None:
+    run_folder: Path, recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]],
+    no_plugins: Registry,
+) -> None:  # fmt: skip
     write_reports(run_folder, recipe, record, rows, outcomes)
     kinds = {".md", ".csv", ".html", ".png"}
     written = {path: path.read_bytes() for path in run_folder.rglob("*") if path.suffix in kinds}
@@ -112,20 +114,20 @@ def test_a_run_writes_its_report_and_writes_it_again_from_its_files(
     }  # fmt: skip
     for path in written:
         path.unlink()
-    write_reports_again(run_folder)
+    write_reports_again(run_folder, no_plugins)
     assert {path: path.read_bytes() for path in written} == written
 
 
-def test_a_plugin_s_picture_is_in_the_page(run_folder: Path) -> None:
+def test_a_plugin_s_picture_is_in_the_page(run_folder: Path, no_plugins: Registry) -> None:
     (run_folder / "figures").mkdir()
     (run_folder / "figures" / "boundary.png").write_bytes(PNG + b"boundary")
-    write_reports_again(run_folder)
+    write_reports_again(run_folder, no_plugins)
     assert base64.b64encode(PNG + b"boundary").decode() in (run_folder / "report.html").read_text()
 
 
-def test_a_report_on_no_run_writes_nothing(tmp_path: Path) -> None:
+def test_a_report_on_no_run_writes_nothing(tmp_path: Path, no_plugins: Registry) -> None:
     with pytest.raises(CodrunError):
-        write_reports_again(tmp_path)
+        write_reports_again(tmp_path, no_plugins)
     assert list(tmp_path.iterdir()) == []
 
 

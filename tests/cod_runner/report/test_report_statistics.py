@@ -70,7 +70,10 @@ def test_many_pairs_are_drawn_with_a_seed_and_never_give_0() -> None:
 
 
 def test_wins_follow_the_direction_in_which_the_metric_is_better() -> None:
-    up, down = compare_pairs([0.1, 0.0, -0.2]), compare_pairs([0.1, 0.0, -0.2], higher_is_better=False)
+    up, down = (
+        compare_pairs([0.1, 0.0, -0.2], higher_is_better=True),
+        compare_pairs([0.1, 0.0, -0.2], higher_is_better=False),
+    )
     assert up is not None
     assert down is not None
     assert (up.wins, up.losses, down.wins, down.losses) == (1, 1, 1, 1)
@@ -81,10 +84,10 @@ def test_wins_follow_the_direction_in_which_the_metric_is_better() -> None:
 
 
 def test_nothing_to_compare_is_none() -> None:
-    assert compare_pairs([math.nan]) is None
+    assert compare_pairs([math.nan], True) is None
 
 
 def test_the_smallest_p_that_n_pairs_can_show() -> None:
-    three = compare_pairs([0.1, 0.2, 0.3])
+    three = compare_pairs([0.1, 0.2, 0.3], True)
     assert three is not None
     assert three.p == three.smallest_possible_p == 0.25

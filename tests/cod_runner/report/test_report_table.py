@@ -6,7 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from cod_runner.report.table import Table, TableCell, gains_in_words, paired_gains, result_table
-from cod_runner.runs.records import CellRow
+from cod_runner.runs.records import CellRow, MetricRecord
+
+ACCURACY = MetricRecord(name="accuracy", title="Accuracy", higher_is_better=True)
+AGREEMENT = MetricRecord(name="agreement", title="Agreement with the teacher", higher_is_better=True)
+KL = MetricRecord(name="kl", title="KL divergence", higher_is_better=False)
 
 
 def cell(table: Table, method: str, kind: str, k: int) -> TableCell:
@@ -15,7 +19,7 @@ def cell(table: Table, method: str, kind: str, k: int) -> TableCell:
 
 
 def test_means_deviations_and_the_better_one(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815)
+    table = result_table(rows, 0.815, ACCURACY)
     plain, cod = cell(table, "kd", "plain", 8), cell(table, "kd", "cod", 8)
     assert plain.summary is not None
     assert cod.summary is not None
@@ -27,39 +31,39 @@ def test_means_deviations_and_the_better_one(rows: list[CellRow]) -> None:
 
 
 def test_a_method_that_loses_is_shown_losing(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815)
+    table = result_table(rows, 0.815, ACCURACY)
     assert cell(table, "kd", "plain", 16).better
     assert not cell(table, "kd", "cod", 16).better
 
 
 def test_a_tie_has_no_better_one(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815)
+    table = result_table(rows, 0.815, ACCURACY)
     assert not cell(table, "hard", "plain", 8).better
     assert not cell(table, "hard", "cod", 8).better
 
 
 def test_what_differs_only_beyond_the_digits_shown_is_a_tie(make_row: Callable[..., CellRow]) -> None:
-    table = result_table([make_row("kd", "plain", 8, 0, 0.6001), make_row("kd", "cod", 8, 0, 0.6004)], None)
+    table = result_table([make_row("kd", "plain", 8, 0, 0.6001), make_row("kd", "cod", 8, 0, 0.6004)], None, ACCURACY)
     assert not any(each.better for each in table.cells)
 
 
 def test_other_seeds_are_not_compared(rows: list[CellRow]) -> None:
     fewer = [row for row in rows if row.place != ("kd", "cod", 8, 2)]
-    table = result_table(fewer, 0.815)
+    table = result_table(fewer, 0.815, ACCURACY)
     assert not cell(table, "kd", "cod", 8).better
     assert cell(table, "kd", "cod", 8).some_missing
     assert not cell(table, "kd", "plain", 8).some_missing
 
 
 def test_lower_is_better_for_kl(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815, "kl")
+    table = result_table(rows, 0.815, KL)
     assert cell(table, "kd", "cod", 8).better
     assert cell(table, "kd", "plain", 16).better
     assert not cell(table, "kd", "cod", 16).better
 
 
 def test_the_ceiling_comes_first_and_the_floor_last(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815, methods=["hard", "kd"], floor=["hard"])
+    table = result_table(rows, 0.815, ACCURACY, methods=["hard", "kd"], floor=["hard"])
     assert [(row.kind, row.label) for row in table.rows] == [
         ("teacher", "teacher (ceiling)"),
         ("plain", "kd"),
@@ -71,12 +75,12 @@ def test_the_ceiling_comes_first_and_the_floor_last(rows: list[CellRow]) -> None
 
 
 def test_the_teacher_has_no_row_where_its_number_means_nothing(rows: list[CellRow]) -> None:
-    assert all(row.kind != "teacher" for row in result_table(rows, 0.815, "agreement").rows)
-    assert all(row.kind != "teacher" for row in result_table(rows, None).rows)
+    assert all(row.kind != "teacher" for row in result_table(rows, 0.815, AGREEMENT).rows)
+    assert all(row.kind != "teacher" for row in result_table(rows, None, ACCURACY).rows)
 
 
 def test_what_the_recipe_asks_for_and_no_cell_has_is_a_gap(rows: list[CellRow]) -> None:
-    table = result_table(rows, None, methods=["kd", "lwd"], k=[8, 32], arms=["plain", "cod"], seeds=range(3))
+    table = result_table(rows, None, ACCURACY, methods=["kd", "lwd"], k=[8, 32], arms=["plain", "cod"], seeds=range(3))
     assert cell(table, "lwd", "cod", 8).summary is None
     assert cell(table, "kd", "plain", 32).summary is None
     assert any("no finished cell" in note for note in table.footnotes)
@@ -84,30 +88,30 @@ def test_what_the_recipe_asks_for_and_no_cell_has_is_a_gap(rows: list[CellRow]) 
 
 def test_cod_alone_is_named_with_its_method(rows: list[CellRow]) -> None:
     only = [row for row in rows if row.arm == "cod"]
-    assert [row.label for row in result_table(only, None).rows] == ["kd +CoD", "hard +CoD"]
+    assert [row.label for row in result_table(only, None, ACCURACY).rows] == ["kd +CoD", "hard +CoD"]
 
 
 def test_optimistic_numbers_are_marked_from_the_cell_or_the_run(
     rows: list[CellRow], make_row: Callable[..., CellRow]
 ) -> None:
     best = [make_row("kd", "plain", 8, seed, 0.6, select="best_reported") for seed in range(3)]
-    table = result_table([*rows[3:], *best], 0.815)
+    table = result_table([*rows[3:], *best], 0.815, ACCURACY)
     assert cell(table, "kd", "plain", 8).marks == "†"
     assert cell(table, "kd", "cod", 8).marks == ""
-    whole = result_table(rows, 0.815, optimistic=True)
+    whole = result_table(rows, 0.815, ACCURACY, optimistic=True)
     assert {each.marks for row in whole.rows if row.kind != "teacher" for each in row.cells if each.summary} == {"†"}
     assert any(note.startswith("†") for note in table.footnotes)
 
 
 def test_unverified_marks_the_cod_arm_only(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815, verified=False)
+    table = result_table(rows, 0.815, ACCURACY, verified=False)
     assert cell(table, "kd", "cod", 8).marks == "‡"
     assert cell(table, "kd", "plain", 8).marks == ""
     assert any(note.startswith("‡") for note in table.footnotes)
 
 
 def test_nan_is_shown_and_never_better(make_row: Callable[..., CellRow]) -> None:
-    table = result_table([make_row("kd", "plain", 8, 0, math.nan), make_row("kd", "cod", 8, 0, 0.6)], None)
+    table = result_table([make_row("kd", "plain", 8, 0, math.nan), make_row("kd", "cod", 8, 0, 0.6)], None, ACCURACY)
     broken = cell(table, "kd", "plain", 8)
     assert broken.summary is not None
     assert math.isnan(broken.summary.mean)
@@ -115,7 +119,7 @@ def test_nan_is_shown_and_never_better(make_row: Callable[..., CellRow]) -> None
 
 
 def test_gains_are_paired_by_seed(rows: list[CellRow]) -> None:
-    gains = {(gain.method, gain.k): gain for gain in paired_gains(rows, "accuracy")}
+    gains = {(gain.method, gain.k): gain for gain in paired_gains(rows, ACCURACY)}
     at_8 = gains["kd", 8].pairs  # .03, .04, .05
     assert at_8.summary.mean == pytest.approx(0.04)
     assert at_8.summary.sd == pytest.approx(0.01)
@@ -129,21 +133,21 @@ def test_gains_are_paired_by_seed(rows: list[CellRow]) -> None:
 
 def test_gains_use_common_seeds_only(rows: list[CellRow]) -> None:
     fewer = [row for row in rows if row.place not in {("kd", "cod", 8, 2), ("kd", "plain", 8, 0)}]
-    (gain,) = [gain for gain in paired_gains(fewer, "accuracy") if (gain.method, gain.k) == ("kd", 8)]
+    (gain,) = [gain for gain in paired_gains(fewer, ACCURACY) if (gain.method, gain.k) == ("kd", 8)]
     assert gain.seeds == (1,)
     assert gain.pairs.summary.mean == pytest.approx(0.04)
     assert gain.pairs.summary.sd is None
 
 
 def test_the_sentence_counts_losses_too(rows: list[CellRow]) -> None:
-    assert gains_in_words(paired_gains(rows, "accuracy")) == (
+    assert gains_in_words(paired_gains(rows, ACCURACY)) == (
         "By mean accuracy +CoD is better in 1, equal in 1 and worse in 1 of 3 settings (method x k)."
     )
     assert "no gain to report" in gains_in_words([])
 
 
 def test_a_smaller_kl_is_a_better_outcome(rows: list[CellRow]) -> None:
-    outcomes = {(gain.method, gain.k): gain.outcome for gain in paired_gains(rows, "kl")}
+    outcomes = {(gain.method, gain.k): gain.outcome for gain in paired_gains(rows, KL)}
     assert outcomes == {("kd", 8): "better", ("kd", 16): "worse", ("hard", 8): "equal"}
 
 
@@ -151,12 +155,12 @@ def test_the_control_stands_between_plain_and_cod_and_has_gains_of_its_own(
     rows: list[CellRow], make_row: Callable[..., CellRow]
 ) -> None:
     control = [make_row("kd", "control", 8, seed, accuracy) for seed, accuracy in enumerate((0.99, 0.64, 0.63))]
-    table = result_table([*rows, *control], None, methods=["kd"], arms=["plain", "cod", "control"])
+    table = result_table([*rows, *control], None, ACCURACY, methods=["kd"], arms=["plain", "cod", "control"])
     assert [row.label for row in table.rows] == ["kd", "+control", "+CoD"]
     assert cell(table, "kd", "cod", 8).better and not cell(table, "kd", "control", 8).better
     assert any(note.startswith("+control: half of the examples are copies") for note in table.footnotes)
-    [gain] = paired_gains([*rows, *control], "accuracy", "control")
+    [gain] = paired_gains([*rows, *control], ACCURACY, "control")
     assert (gain.method, gain.k, gain.over) == ("kd", 8, "control")
     assert gain.pairs.summary.mean == pytest.approx((0.63 - 0.99 + 0.66 - 0.64 + 0.69 - 0.63) / 3)
     assert "+CoD is better than +control in 0, equal in 0 and worse in 1 of 1" in gains_in_words([gain])
-    assert paired_gains(rows, "accuracy", "control") == []
+    assert paired_gains(rows, ACCURACY, "control") == []

@@ -119,7 +119,7 @@ def test_a_plugin_s_metric_is_tabled_by_its_name(
     recipe = recipe_with(evaluate={"metrics": ["=hausdorff"]})
     rows = [make_row("kd", "plain", 8, seed, 0.6, **{"=hausdorff": 0.25}) for seed in range(3)]
     report = build_report(recipe, record, rows)
-    assert [table.metric for table in report.tables] == ["=hausdorff"]
+    assert [table.metric.name for table in report.tables] == ["=hausdorff"]
     assert "kd,plain,8,'=hausdorff,0.25,0.0,3,0.25,0.25" in csv_text(report)
 
 

@@ -14,7 +14,7 @@ from cod_runner.runs.records import CellRow
 
 def row(arm: str, seed: int, accuracy: float, k: int = 16, **more: Any) -> CellRow:
     line = {"key": f"{arm}{k}{seed}", "method": "kd", "arm": arm, "k": k, "seed": seed, "accuracy": accuracy, **more}
-    return CellRow.from_json(line)
+    return CellRow.from_json(line, metrics=["accuracy"])
 
 
 def expected(**fields: Any) -> Expectation:

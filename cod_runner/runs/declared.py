@@ -1,0 +1,70 @@
+"""What plugins declare and a report must know without them: it is written into ``run.json`` when a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from cod_runner.errors import CodrunError, SettingError, standing_at
+from cod_runner.recipe.grammar import Recipe, WeightedLoss
+from cod_runner.registry import Registry
+from cod_runner.runs.records import FIELDS, MetricRecord, RunRecord
+
+
+def metrics_of(recipe: Recipe, registry: Registry) -> list[MetricRecord]:
+    """The title and the direction of each metric, in the order of the recipe.
+
+    Raises :class:`SettingError` for a metric that could not be told from another key of ``cells.jsonl``.
+    """
+    for index, use in enumerate(recipe.evaluate.metrics):
+        if use.use in FIELDS:
+            with standing_at("evaluate", "metrics", index):
+                raise SettingError(
+                    f"the metric `{use.use}` has the name of a key that every line of cells.jsonl has already; its "
+                    "plugin must give it another name"
+                )
+    return [_metric(use.use, registry) for use in recipe.evaluate.metrics]
+
+
+def methods_without_teacher(recipe: Recipe, registry: Registry) -> list[str]:
+    """Methods of which no loss that weighs anything uses the teacher: their plain arm never hears it."""
+    return [name for name, losses in recipe.methods.items() if not _use_teacher(losses, registry)]
+
+
+def complete(record: RunRecord, recipe: Recipe, registry: Registry) -> RunRecord:
+    """The record with everything that older versions of codrun did not write.
+
+    It comes from the plugins as they are today. Where one is gone, the larger value of its metric counts as the better
+    one, and a method with its loss as one that has a teacher.
+    """
+    known = {metric.name: metric for metric in record.metrics}
+    metrics = [known.get(use.use) or _metric_if_known(use.use, registry) for use in recipe.evaluate.metrics]
+    without = record.without_teacher
+    if without is None:
+        without = [name for name, losses in recipe.methods.items() if _surely_without_teacher(losses, registry)]
+    return record.model_copy(update={"metrics": metrics, "without_teacher": without})
+
+
+def _metric(name: str, registry: Registry) -> MetricRecord:
+    component = registry.find("metric", name)
+    return MetricRecord(name=name, title=component.title or name, higher_is_better=component.higher_is_better)
+
+
+def _metric_if_known(name: str, registry: Registry) -> MetricRecord:
+    try:
+        return _metric(name, registry)
+    except CodrunError:
+        return MetricRecord.unknown(name)
+
+
+def _use_teacher(losses: Sequence[WeightedLoss], registry: Registry) -> bool:
+    weighed = (loss for loss in losses if loss.weight > 0)
+    return any(registry.options("loss", loss.use, loss.options).uses_teacher() for loss in weighed)
+
+
+def _surely_without_teacher(losses: Sequence[WeightedLoss], registry: Registry) -> bool:
+    try:
+        return not _use_teacher(losses, registry)
+    except (CodrunError, ValidationError):  # the plugin is gone, or takes other options today
+        return False

@@ -1,0 +1,151 @@
+"""A run's folder is read back: whole lines only, the recipe's cells only, and older records completed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cod_runner.api import Component, Options
+from cod_runner.errors import CodrunError, RecipeError
+from cod_runner.registry import Registry
+from cod_runner.runs.reading import current_rows, read_rows, read_run
+from cod_runner.runs.records import CellRow
+
+LINE = {"key": "a", "method": "kd", "arm": "cod", "k": 8, "seed": 1, "accuracy": 0.5, "why": "a word"}
+
+
+def row(**changes: object) -> CellRow:
+    return CellRow.from_json({**LINE, **changes}, ["accuracy"])
+
+
+def test_a_torn_last_line_is_ignored_and_the_last_line_of_a_key_counts(tmp_path: Path) -> None:
+    again = {**LINE, "accuracy": 0.75}
+    path = tmp_path / "cells.jsonl"
+    path.write_text(json.dumps(LINE) + "\n" + json.dumps(again) + "\n" + json.dumps({**LINE, "key": "b"})[:40])
+    assert read_rows(path, ["accuracy"]) == [row(accuracy=0.75)]
+
+
+def test_a_text_with_a_line_separator_stays_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "cells.jsonl"
+    path.write_text(json.dumps({**LINE, "why": "one\u2028two"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_rows(path, ["accuracy"]) == [row(why="one\u2028two")]
+
+
+def test_no_file_is_no_row(tmp_path: Path) -> None:
+    assert read_rows(tmp_path / "cells.jsonl", []) == []
+
+
+def test_rows_of_other_keys_are_counted_and_left_out() -> None:
+    rows = [row(key=key, seed=seed) for seed, key in enumerate("abc")]
+    current, others = current_rows(rows, ["a", "c", "not yet run"])
+    assert ([row.key for row in current], others) == (["a", "c"], 1)
+
+
+def test_without_keys_the_last_row_of_a_place_counts() -> None:
+    current, others = current_rows([row(key="old"), row(key="new")], None)
+    assert ([row.key for row in current], others) == (["new"], 1)
+
+
+def test_a_run_is_read_from_its_folder(run_folder: Path, rows: list[CellRow], no_plugins: Registry) -> None:
+    run = read_run(run_folder, no_plugins)
+    assert (run.recipe.name, run.record.teacher_accuracy, run.other_lines) == ("small", 0.815, 0)
+    assert list(run.rows) == rows
+    assert [line["pair_id"] for line in run.outcomes] == ["0", "1"]
+
+
+def test_a_run_that_was_cut_off_is_read_too_and_says_so(run_folder: Path, no_plugins: Registry) -> None:
+    (run_folder / "run.json").unlink()
+    assert "has not ended" in read_run(run_folder, no_plugins).record.notes[0]
+
+
+def test_a_folder_that_is_not_a_run_is_a_wrong_call(tmp_path: Path, no_plugins: Registry) -> None:
+    with pytest.raises(RecipeError, match="not a run's folder"):
+        read_run(tmp_path, no_plugins)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("recipe.yaml", "k: [", "cannot be read as YAML"), ("recipe.yaml", "k: 1", "not a resolved recipe"),
+     ("run.json", "{}", "not a run's record")],
+)  # fmt: skip
+def test_a_broken_file_is_named(run_folder: Path, no_plugins: Registry, name: str, text: str, said: str) -> None:
+    (run_folder / name).write_text(text)
+    with pytest.raises(CodrunError, match=said) as caught:
+        read_run(run_folder, no_plugins)
+    assert name in str(caught.value)
+
+
+def test_a_cell_of_another_learning_rate_is_left_out(
+    make_run: Callable[..., Path], rows: list[CellRow], no_plugins: Registry
+) -> None:
+    folder = make_run("other", rows)
+    record = json.loads((folder / "run.json").read_text())
+    record["cell_keys"] = [row.key for row in rows[1:]]
+    (folder / "run.json").write_text(json.dumps(record))
+    run = read_run(folder, no_plugins)
+    assert (len(run.rows), run.other_lines) == (len(rows) - 1, 1)
+
+
+class HardOptions(Options):
+    smoothing: float = 0.0
+
+    def uses_teacher(self) -> bool:
+        return False
+
+
+class KDOptions(Options):
+    temperature: float = 2.0
+
+
+def older(folder: Path) -> Path:
+    """The folder as a codrun left it that knew the directions of its own metrics only."""
+    record = json.loads((folder / "run.json").read_text())
+    del record["metrics"], record["without_teacher"]
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_what_an_older_record_lacks_is_asked_of_the_plugins(
+    run_folder: Path, registry_of: Callable[..., Registry]
+) -> None:
+    registry = registry_of(
+        Component("metric", "kl", Options, "m:KL", "", title="KL divergence", higher_is_better=False),
+        Component("metric", "accuracy", Options, "m:Accuracy", ""),
+        Component("loss", "hard", HardOptions, "m:Hard", ""),
+        Component("loss", "kd", KDOptions, "m:KD", ""),
+    )
+    record = read_run(older(run_folder), registry).record
+    assert [(metric.name, metric.title, metric.higher_is_better) for metric in record.metrics] == [
+        ("accuracy", "accuracy", True),
+        ("agreement", "agreement", True),  # no plugin has it
+        ("kl", "KL divergence", False),
+    ]
+    assert record.without_teacher == ["hard"]
+
+
+def test_without_any_plugin_an_older_run_has_no_floor_and_every_metric_points_up(
+    run_folder: Path, no_plugins: Registry
+) -> None:
+    record = read_run(older(run_folder), no_plugins).record
+    assert [metric.higher_is_better for metric in record.metrics] == [True, True, True]
+    assert record.without_teacher == []
+
+
+def test_a_loss_that_takes_other_options_today_is_one_with_a_teacher(
+    run_folder: Path, registry_of: Callable[..., Registry]
+) -> None:
+    class OtherOptions(HardOptions):
+        needed: int
+
+    registry = registry_of(Component("loss", "hard", OtherOptions, "m:Hard", ""))
+    assert read_run(older(run_folder), registry).record.without_teacher == []
+
+
+def test_what_the_record_says_counts_more_than_the_plugin_of_today(
+    run_folder: Path, registry_of: Callable[..., Registry]
+) -> None:
+    registry = registry_of(Component("metric", "kl", Options, "m:KL", "", title="otherwise"))
+    assert not read_run(run_folder, registry).record.metric("kl").higher_is_better
