@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_core import PydanticUndefined
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cod_runner.api import KINDS, Component
+from cod_runner.cli.option_types import described
 from cod_runner.errors import PluginError
 from cod_runner.registry import Plugin, Registry
 
@@ -44,11 +44,15 @@ def show_plugins(console: Console, registry: Registry, name: str | None = None) 
     rows = [(component, plugin) for plugin, components in chosen for component in components]
     for component, plugin in sorted(rows, key=lambda row: (KINDS.index(row[0].kind), row[0].name)):
         source = f"{plugin.distribution} {plugin.version}"
-        table.add_row(component.kind, f"[bold]{escape(component.name)}[/bold]", plugin.name, source, component.summary)
+        table.add_row(
+            component.kind,
+            Text(component.name, "bold"),
+            *(Text(told) for told in (plugin.name, source, component.summary)),
+        )
     for plugin, _ in chosen:
         if plugin.fault:
             table.add_row(
-                "[red]broken[/red]", "", plugin.name, plugin.distribution, f"[red]{escape(plugin.fault)}[/red]"
+                Text("broken", "red"), "", Text(plugin.name), Text(plugin.distribution), Text(plugin.fault, "red")
             )
     console.print(table)
     if name is not None:
@@ -72,16 +76,21 @@ def _chosen(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Com
 
 
 def _show_options(console: Console, component: Component) -> None:
-    console.print(f"[bold]{component.kind} {escape(component.name)}[/bold]")
+    console.print(Text.assemble((f"{component.kind} {component.name}", "bold"), _column_of(component)))
     if not component.options.model_fields:
         console.print("  no options")
         return
-    table = Table("option", "type", "default", "meaning", box=None, header_style="dim", pad_edge=False)
-    for option, details in component.options.model_fields.items():
-        annotation = details.annotation
-        kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
-        default = (
-            "required" if details.default is PydanticUndefined and details.is_required() else repr(details.default)
-        )
-        table.add_row(f"  {option}", escape(kind), escape(default), escape(details.description or ""))
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("option", no_wrap=True)
+    for column in ("type", "default", "meaning"):
+        table.add_column(column)
+    for option in described(component.options):
+        table.add_row(*(Text(told) for told in (f"  {option.name}", option.type, option.default, option.meaning)))
     console.print(table)
+
+
+def _column_of(component: Component) -> str:
+    """For a metric: what reports call it."""
+    if component.kind != "metric":
+        return ""
+    return f": {component.title or component.name}{'' if component.higher_is_better else ' (lower is better)'}"

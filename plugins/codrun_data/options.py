@@ -139,7 +139,7 @@ class FileOptions(TableOptions):
 class CsvOptions(FileOptions, EncodedText):
     """A CSV file with a header line."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(",", min_length=1, max_length=1, description="what stands between two columns")
     quote: str | None = Field('"', min_length=1, max_length=1, description="null: quotes are ordinary characters")
 
 

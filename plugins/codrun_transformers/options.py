@@ -87,7 +87,9 @@ class TeacherOptions(ModelOptions):
     device_map: str | dict[str, int | str] | None = Field(
         None, description="spreads a teacher that does not fit over devices (needs accelerate)"
     )
-    lora: LoraOptions | None = None
+    lora: LoraOptions | None = Field(
+        None, description="low-rank adapters while the teacher is fine-tuned, merged into the weights on save"
+    )
 
     def identity(self) -> dict[str, Any]:
         """Every option; the checkpoint counts by its content, or by its name on the hub."""
