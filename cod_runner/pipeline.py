@@ -54,7 +54,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
     cells = cells_of(recipe, registry)
     started = time.monotonic()
     with opened_run(loaded, registry, settings, progress) as context:
-        record = context.folder.begin(loaded, [cell.key for cell in cells])
+        record = context.folder.begin(loaded, registry, [cell.key for cell in cells])
         finished = {} if settings.fresh else context.folder.finished_rows()
         waiting = [cell for cell in cells if cell.key not in finished]
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")

@@ -13,7 +13,8 @@ from cod_runner.recipe.grammar import Arm
 from cod_runner.report import Report, write_reports
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
-from cod_runner.runs.records import QualityRow, RunRecord, current_rows, json_lines, read_rows
+from cod_runner.runs.reading import current_rows, json_lines, read_rows
+from cod_runner.runs.records import QualityRow, RunRecord
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.pairs import FoundPairs
 from cod_runner.stages.teacher import teacher_facts
@@ -75,6 +76,6 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     folder.write_record(record)
     if ran:
         context.registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
-    rows, others = current_rows(read_rows(folder.cells), record.cell_keys)
+    rows, others = current_rows(read_rows(folder.cells, record.metric_names), record.cell_keys)
     report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
     return RunResult(folder, record, report, check_expectations(loaded.recipe.expect, loaded.not_run, rows))

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -24,6 +23,7 @@ from cod_runner.machine import cores
 from cod_runner.recipe.grammar import Arm
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
+from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.trackers import attach_trackers
@@ -64,7 +64,7 @@ def train_students(
         step(0, len(tasks))
         for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
             context.folder.append_row(row)
-            hook.codrun_cell_finished(row=row)
+            hook.codrun_cell_finished(row=row.to_json())
             step(done, len(tasks))
 
 
@@ -82,7 +82,7 @@ class CellWork:
         self._observed = observed
         """Whether the recipe's trackers are attached."""
 
-    def __call__(self, task: CellTask) -> dict[str, Any]:
+    def __call__(self, task: CellTask) -> CellRow:
         if not self._observed:
             attach_trackers(task.worker.recipe, self._registry)
             self._observed = True
@@ -99,7 +99,7 @@ def _work_of_this_process() -> CellWork:
     return CellWork(Registry.discover(), observed=False)
 
 
-def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
+def train_cell(task: CellTask, registry: Registry) -> CellRow:
     """Build, train, measure and save one student; returns its line of ``cells.jsonl``.
 
     Its result depends on the task alone, bit for bit on one CPU, so students always train on one thread.
@@ -141,31 +141,24 @@ def train_cell(task: CellTask, registry: Registry) -> dict[str, Any]:
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
     with folder_written_whole(worker.students / cell.name) as folder:
         student.save(folder)
-    return {
-        "key": cell.key,
-        "method": cell.method,
-        "arm": cell.arm,
-        "k": cell.k,
-        "seed": cell.seed,
-        **metrics,
-        "steps": result.steps,
-        "training_rows": len(task.training.rows),
-        **_facts(task.training),
-        "losses": result.losses,
-        "select": recipe.evaluate.select,
-        "precision": precision,
-        "device": torch.device(device).type,
-        "train_seconds": round(trained - trained_from, 3),
-        "seconds": round(time.monotonic() - started, 3),
-    }
-
-
-def _facts(chosen: TrainingSet) -> dict[str, Any]:
-    facts: dict[str, Any] = {"redrawn": chosen.redrawn, "yield": round(chosen.pair_yield, 4)}
-    return (
-        facts
-        if chosen.teacher_disagrees is None
-        else {**facts, "teacher_disagrees_with_gold": chosen.teacher_disagrees}
+    return CellRow(
+        key=cell.key,
+        method=cell.method,
+        arm=cell.arm,
+        k=cell.k,
+        seed=cell.seed,
+        metrics=metrics,
+        steps=result.steps,
+        training_rows=len(task.training.rows),
+        redrawn=task.training.redrawn,
+        yield_=round(task.training.pair_yield, 4),
+        teacher_disagrees_with_gold=task.training.teacher_disagrees,
+        losses=result.losses,
+        select=recipe.evaluate.select,
+        precision=precision,
+        device=torch.device(device).type,
+        train_seconds=round(trained - trained_from, 3),
+        seconds=round(time.monotonic() - started, 3),
     )
 
 

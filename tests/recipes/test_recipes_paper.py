@@ -20,7 +20,7 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.report.published import PublishedNumber, compare_published, read_published
 from cod_runner.runs.cells import cells_of
-from cod_runner.runs.records import read_run
+from cod_runner.runs.reading import read_run
 from cod_runner.testing.llm_server import Call, LLMServer
 from cod_runner.testing.tiny_models import tiny_deberta
 
@@ -213,7 +213,7 @@ def test_a_run_is_set_beside_the_numbers_of_its_table(registry: Registry, name: 
     (tmp_path / "recipe.yaml").write_text(loaded.to_yaml())
     cells = [vars(cell) | {"accuracy": 0.5} for cell in cells_of(loaded.recipe, registry)]
     (tmp_path / "cells.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells))
-    found = compare_published(read_run(tmp_path), PUBLISHED)
+    found = compare_published(read_run(tmp_path, registry), PUBLISHED)
     methods = {method for method in loaded.recipe.methods if method in ("kd", "lwd")}
     assert len(found.lines) == len(methods) * 2 * 6
     assert {line.published.dataset for line in found.lines} <= {loaded.recipe.dataset.use}
