@@ -90,7 +90,8 @@ class Registry:
             if not isinstance(component, Component):
                 raise TypeError(f"codrun_components gave {component!r}, which is not a Component")
             if component.kind not in KINDS:
-                raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`")
+                former = "; the kind `measure` is called `cfe_measure`" if str(component.kind) == "measure" else ""
+                raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`{former}")
             core = {"use", "weight", "finetune"} if component.kind == "teacher" else {"use", "weight"}
             reserved = (core | METHODS) & set(component.options.model_fields)
             if reserved:

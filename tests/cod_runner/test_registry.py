@@ -15,9 +15,9 @@ import pytest
 from pydantic import Field
 
 from cod_runner.api import BuildContext, Component, Options, PathOption, hookimpl
-from cod_runner.errors import PluginError
+from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
-from cod_runner.registry import Registry
+from cod_runner.registry import METHODS, Registry
 
 
 class NoOptions(Options):
@@ -113,6 +113,11 @@ class FinetuneOptions(Options):
     finetune: bool = False
 
 
+def options_with(name: str) -> type[Options]:
+    """Options of which one is called ``name``."""
+    return type("Named", (Options,), {"__annotations__": {name: int}, name: 1})
+
+
 BROKEN = [
     (raising(ImportError("no module named gone")), "ImportError: no module named gone"),
     (raising(SystemExit(3)), "SystemExit: 3"),
@@ -124,6 +129,17 @@ BROKEN = [
     (lambda: plugin(codrun_step=staticmethod(codrun_step)), "PluginValidationError: "),
     (lambda: plugin("text"), "TypeError: codrun_components gave 'text', which is not a Component"),
     (lambda: plugin(component(kind="los")), "TypeError: component `mine` is of unknown kind `los`"),
+    (
+        lambda: plugin(component(kind="measure")),
+        "TypeError: component `mine` is of unknown kind `measure`; the kind `measure` is called `cfe_measure`",
+    ),
+    *(
+        (
+            lambda name=name: plugin(component(options=options_with(name))),
+            f"TypeError: component `mine` defines the option `{name}`, which is the core's",
+        )
+        for name in sorted(METHODS)
+    ),
     (
         lambda: plugin(component(options=UseOptions)),
         "TypeError: component `mine` defines the option `use`, which is the core's",
@@ -139,6 +155,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Field name .* shadows an attribute")
 @pytest.mark.parametrize(("load", "fault"), BROKEN, ids=[fault[:40] for _, fault in BROKEN])
 def test_a_broken_plugin_is_named_and_stops_nothing_else(load: Any, fault: str) -> None:
     registry = Registry()
@@ -235,7 +252,6 @@ def test_discovery_goes_through_entry_points_one_by_one(monkeypatch: pytest.Monk
 def built(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("a_plugins_module")
     module.Built = lambda options, context: (options, context)  # type: ignore[attr-defined]
-    module.identity = lambda options: {"hash": options.size}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_plugins_module", module)
     return module
 
@@ -249,13 +265,28 @@ def test_a_component_is_built_from_validated_options(built: types.ModuleType) ->
     assert given is context
 
 
-def test_identity_is_the_options_or_what_the_plugin_says(built: types.ModuleType) -> None:
+class HashedOptions(SomeOptions):
+    def identity(self) -> dict[str, Any]:
+        if self.path is not None:
+            raise SettingError("there is no such file", "path")
+        return {"hash": self.size}
+
+
+def test_identity_is_the_options_or_what_they_say() -> None:
     registry = Registry()
-    good(registry, "good", component("plain"), component("hashed", identity="a_plugins_module:identity", version=4))
+    good(registry, "good", component("plain"), component("hashed", options=HashedOptions, version=4))
     assert registry.identity("loss", "plain", {}) == {
         "use": "plain", "version": 1, "options": {"size": 1, "path": None},
     }  # fmt: skip
     assert registry.identity("loss", "hashed", {"size": 9}) == {"use": "hashed", "version": 4, "options": {"hash": 9}}
+    with pytest.raises(SettingError, match="no such file") as caught:
+        registry.identity("loss", "hashed", {"path": "x.csv"})
+    assert caught.value.component == ("loss", "hashed")
+
+
+def test_every_method_of_the_options_is_known_to_the_registry() -> None:
+    ours = {name for name in vars(Options) if callable(getattr(Options, name)) and not name.startswith(("_", "model_"))}
+    assert ours == METHODS
 
 
 def test_every_hook_is_specified_documented_and_typed() -> None:
