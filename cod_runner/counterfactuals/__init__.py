@@ -1,7 +1,8 @@
-"""Counterfactual explanations: searched, judged by the teacher, kept, measured and shown."""
+"""Counterfactual explanations: searched, judged by the teacher, stored, measured and shown."""
 
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome
 from cod_runner.counterfactuals.quality import Quality, measured, quality_table
-from cod_runner.counterfactuals.search import Pair, PairSearch
+from cod_runner.counterfactuals.search import PairSearch
+from cod_runner.data.fewshot import Pair
 
 __all__ = ["OutcomeStore", "Pair", "PairOutcome", "PairSearch", "Quality", "measured", "quality_table"]

@@ -1,4 +1,4 @@
-"""Why a candidate is refused: first by looking at it, then by the teacher's word. No model judges its own work."""
+"""Why a candidate is refused: first by its text, then by the teacher's reading. No model judges its own work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cod_runner.recipe.grammar import Counterfactuals
 
 
 class Reason(StrEnum):
-    """Reject reasons, as they stand in ``counterfactuals.jsonl``."""
+    """Reject reasons, spelled as in ``counterfactuals.jsonl``."""
 
     EMPTY = "empty"
     IDENTICAL = "identical"
@@ -40,7 +40,7 @@ _PREAMBLE = re.compile(
     r"\b(rewritten|modified|revised|edited|counterfactual|rephrased)\b[^.!?:]{0,40})",
     re.IGNORECASE,
 )
-"""What a model says before its answer, where no answer follows."""
+"""What a model says before its answer: refused where no answer follows."""
 
 
 def refused_unasked(
@@ -51,7 +51,7 @@ def refused_unasked(
     settings: Counterfactuals,
     teacher: TeacherView,
 ) -> Reason | None:
-    """What is wrong with a candidate before the teacher is asked; None where nothing is."""
+    """Why a candidate is refused without asking the teacher; None where it is not."""
     original = request.input
     edits, share = teacher.distance(original, candidate)
     if not isinstance(candidate, str) or not isinstance(original, str):
@@ -93,11 +93,11 @@ def refused_by_teacher(
 
 
 def folded(text: str) -> str:
-    """A text without what does not change it: case and white space."""
+    """A text with case and white space folded, which are not a change."""
     return " ".join(text.casefold().split())
 
 
 def _leaks(label: str, candidate: str, original: str) -> bool:
-    """Whether a label's name stands in the candidate and not in the original: an answer that names its class."""
+    """Whether a label's name is in the candidate and not in the original: an answer that names its class."""
     word = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", re.IGNORECASE)
     return bool(word.search(candidate)) and not word.search(original)

@@ -1,4 +1,4 @@
-"""Every outcome of a search, kept before it is used: an original is searched once per teacher and settings."""
+"""Every outcome of a search, stored before it is used: an original is searched once per teacher and settings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cod_runner.files import open_database
 from cod_runner.store import content_key
 
 VERSION = 2
-"""Of the search and of what is kept; raised when an older outcome would not be found again, or not be read."""
+"""Of the search and the stored format; raised when an older outcome would not be found again, or cannot be read."""
 
 SCHEMA = "create table if not exists outcomes (key text primary key, line text not null)"
 
 
 @dataclass(frozen=True)
 class PairOutcome:
-    """What the search found for one original: a line of ``counterfactuals.jsonl``, less the source's row."""
+    """What the search found for one original: a line of ``counterfactuals.jsonl`` without the original's id."""
 
     original: Input
     counterfactual: Input | None
@@ -45,7 +45,7 @@ class PairOutcome:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Reject reasons and how often each was given."""
+        """Reject reasons and how often each occurred."""
         counts: dict[str, int] = {}
         for attempt in self.attempts:
             if attempt.reason is not None:
@@ -72,7 +72,7 @@ class PairOutcome:
 
 
 class OutcomeStore:
-    """Outcomes in sqlite, safe for two runs at once; a kill loses nothing that was kept."""
+    """Outcomes in an SQLite file, safe for two runs at once; a kill loses nothing that was stored."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -80,7 +80,7 @@ class OutcomeStore:
             connection.execute(SCHEMA)
 
     def find(self, keys: Iterable[str]) -> dict[str, PairOutcome]:
-        """The outcomes that are here, by key."""
+        """The outcomes that are stored, by key."""
         found = {}
         with self._connected() as connection:
             for key in keys:
@@ -89,8 +89,8 @@ class OutcomeStore:
                     found[key] = PairOutcome.from_json(json.loads(row[0]))
         return found
 
-    def keep(self, outcomes: Mapping[str, PairOutcome]) -> None:
-        """Write outcomes, all or none of them; the first one of a key stays."""
+    def add(self, outcomes: Mapping[str, PairOutcome]) -> None:
+        """Store outcomes, all or none; a key that has one already stays as it is."""
         if not outcomes:
             return
         with self._connected() as connection:
@@ -106,8 +106,8 @@ class OutcomeStore:
                 yield connection
         except sqlite3.Error as error:
             raise CodrunError(
-                f"the kept counterfactuals in {self._path} cannot be used ({error}); free its disk or lock, or delete "
-                "the file: they are then searched again"
+                f"the stored counterfactuals in {self._path} cannot be used ({error}); free its disk or lock, or "
+                "delete the file: they are then searched again"
             ) from error
 
 

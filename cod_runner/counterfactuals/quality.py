@@ -1,4 +1,4 @@
-"""How good the counterfactuals are, in the field's measures (CEval, MiCE): of all originals, and of the flipped."""
+"""How good the counterfactuals are, in the field's measures (CEval, MiCE): over all originals, and over the flipped."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cod_runner.counterfactuals.outcomes import PairOutcome
 from cod_runner.errors import CodrunError
 
 NO_CANDIDATE = (Reason.EMPTY, Reason.REFUSAL, Reason.PREAMBLE_ONLY)
-"""What leaves nothing to judge in an answer."""
+"""Reject reasons of answers that hold no candidate."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One measure, over everything and over what flipped the teacher. None: nothing to measure."""
+    """One measure, over all originals and over those that were flipped. None: nothing to measure."""
 
     name: str
     all: float | None
@@ -30,9 +30,9 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
 
     ``gold``, the originals in the order of the outcomes, adds how often the teacher agrees with their labels.
     """
-    kept = [outcome for outcome in outcomes if outcome.verified]
+    successes = [outcome for outcome in outcomes if outcome.verified]
     best = [candidate for outcome in outcomes if (candidate := _best_candidate(outcome)) is not None]
-    flipped = [candidate for outcome in kept if (candidate := _best_candidate(outcome)) is not None]
+    flipped = [candidate for outcome in successes if (candidate := _best_candidate(outcome)) is not None]
     attempts = [attempt for outcome in outcomes for attempt in outcome.attempts]
     read = [
         Candidate(outcome, attempt)
@@ -48,8 +48,8 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
         return Quality(name, part / whole if whole else None, None)
 
     rows = [
-        Quality("originals searched", float(len(outcomes)), float(len(kept))),
-        share("yield (originals with a verified flip)", len(kept), len(outcomes)),
+        Quality("originals searched", float(len(outcomes)), float(len(successes))),
+        share("yield (originals with a verified flip)", len(successes), len(outcomes)),
         share("flip rate of candidates the teacher read", sum(_flips(one) for one in read), len(read)),
         share("candidates refused unread", len(attempts) - len(read), len(attempts)),
         share("answers that hold a candidate", sum(one.reason not in NO_CANDIDATE for one in attempts), len(attempts)),
@@ -58,7 +58,7 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
         both("minimality (edits / words)", minimality),
         both("probability change", probability_change),
         both("boundary margin |p1 - p2|", boundary_margin),
-        Quality("diversity of candidates", diversity(outcomes), diversity(kept)),
+        Quality("diversity of candidates", diversity(outcomes), diversity(successes)),
     ]
     if gold:
         agreed = [
@@ -71,7 +71,7 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
 
 
 def measured(outcomes: Sequence[PairOutcome], measures: Sequence[CfeMeasure]) -> list[Quality]:
-    """A row for each of ``measures``, over the candidates that :func:`quality_table` takes; each is asked once."""
+    """A row per measure, over the candidates that :func:`quality_table` uses; each measure is called once."""
     best = [candidate for outcome in outcomes if (candidate := _best_candidate(outcome)) is not None]
     pairs = [(one.outcome.original, one.attempt.input) for one in best]
     rows = []
@@ -93,7 +93,7 @@ class Candidate:
 
 
 def minimality(candidate: Candidate) -> float | None:
-    """Edits over the original's words; of the kept counterfactual as it was measured, else by the same ratio."""
+    """Edits over the original's words: as stored for the counterfactual itself, computed for any other candidate."""
     outcome, edits = candidate.outcome, candidate.attempt.edits
     if candidate.attempt.input == outcome.counterfactual:
         return outcome.minimality
@@ -102,13 +102,13 @@ def minimality(candidate: Candidate) -> float | None:
 
 
 def probability_change(candidate: Candidate) -> float | None:
-    """How much the probability of the class to be flipped fell."""
+    """By how much the probability of the class to be flipped fell."""
     after, label = candidate.attempt.probabilities, candidate.outcome.from_label
     return None if after is None else candidate.outcome.teacher_before[label] - after[label]
 
 
 def boundary_margin(candidate: Candidate) -> float | None:
-    """How far the teacher is from doubt: the gap between its two likeliest classes."""
+    """How sure the teacher is: the gap between its two likeliest classes."""
     if candidate.attempt.probabilities is None:
         return None
     first, second = sorted(candidate.attempt.probabilities, reverse=True)[:2]
@@ -131,7 +131,7 @@ def diversity(outcomes: Sequence[PairOutcome]) -> float | None:
 
 
 def _best_candidate(outcome: PairOutcome) -> Candidate | None:
-    """The kept counterfactual; for a failure the candidate that came nearest."""
+    """The counterfactual; where there is none, the candidate that came nearest."""
     read = [one for one in outcome.attempts if one.probabilities is not None]
     for attempt in read:
         if attempt.input == outcome.counterfactual:
@@ -143,7 +143,7 @@ def _best_candidate(outcome: PairOutcome) -> Candidate | None:
 
 
 def _flips(candidate: Candidate) -> bool:
-    """Whether the teacher read it as was asked; without verification nothing else said so."""
+    """Whether the teacher reads it as another class, which without verification nothing else has checked."""
     after = candidate.attempt.probabilities
     return (
         candidate.attempt.reason is None

@@ -13,6 +13,7 @@ from typing import Any
 from cod_runner.api import Attempt, Example, Generator, Proposal, Request, TeacherView
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome, outcome_key
+from cod_runner.data.fewshot import Pair
 from cod_runner.errors import CodrunError
 from cod_runner.recipe.grammar import Counterfactuals
 
@@ -20,23 +21,15 @@ SEARCHED_TOGETHER = 32
 """Originals searched side by side: enough for full teacher batches, few enough that a bar moves."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """An original and its counterfactual, or in the arm ``control`` its copy."""
-
-    original: Example
-    changed: Example
-
-
 @dataclass
 class Hunt:
-    """One original on its way to an outcome."""
+    """The search for one original's counterfactual while it runs."""
 
     key: str
     before: tuple[float, ...]
     """The teacher's probabilities of the original."""
     requests: tuple[Request, ...]
-    """One, or with ``target: all`` one for each other class, the likeliest first."""
+    """One, or with ``target: all`` one per other class, the likeliest first."""
     attempts: list[Attempt] = field(default_factory=list)
     history: dict[str, list[Attempt]] = field(default_factory=dict)
     """The attempts of each request, by its id."""
@@ -44,13 +37,13 @@ class Hunt:
 
     @property
     def best(self) -> tuple[Attempt, Request] | None:
-        """The flip that is kept: the first by :func:`preference`."""
+        """The flip that is chosen: the first by :func:`preference`."""
         return min(self.flips, key=lambda flip: preference(*flip), default=None)
 
 
 @dataclass
 class PairSearch:
-    """Finds pairs for originals, from the ledger or anew."""
+    """Finds pairs for originals, stored ones or by a new search."""
 
     generators: Sequence[tuple[str, Generator]]
     teacher: TeacherView
@@ -58,7 +51,7 @@ class PairSearch:
     settings: Counterfactuals
     identity: Any
     """JSON-able data that decides what the generators propose and how they are judged."""
-    ledger: OutcomeStore
+    stored: OutcomeStore
     flip: bool = True
     """False looks for the opposite: copies that the teacher reads as it reads the original (the arm ``control``)."""
     outcomes: dict[str, PairOutcome] = field(default_factory=dict)
@@ -70,11 +63,12 @@ class PairSearch:
         wanted: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, Pair]:
-        """Pairs by the original's id, so that the first ``wanted`` originals of each order that can have one do.
+        """Pairs by the original's id, for the first ``wanted`` originals of each order that can have one.
 
-        ``orders`` are walked side by side; where an original fails, its order goes on (``on_failure: redraw``),
-        stays one short (``drop``), keeps the nearest miss (``keep_unverified``), or the run ends (``fail``).
-        Raises :class:`CodrunError` there, and what a generator raises; every outcome found until then is kept.
+        ``orders`` are walked side by side; where an original fails, the walk takes the next one (``on_failure:
+        redraw``), ends one pair short (``drop``), uses the nearest miss (``keep_unverified``), or the run ends
+        (``fail``). Raises :class:`CodrunError` for the last, and what a generator raises; every outcome found until
+        then is stored.
         """
         pairs: dict[str, Pair] = {}
         places = [0] * len(orders)
@@ -90,15 +84,15 @@ class PairSearch:
         return pairs
 
     def search(self, examples: Sequence[Example]) -> list[PairOutcome]:
-        """One outcome an original: what the ledger holds, or what a new search finds, kept before it is returned."""
+        """One outcome per original: the stored one, or what a new search finds, stored before it is returned."""
         new = {example.id: example for example in examples if example.id not in self.outcomes}
         before = self.teacher.score([example.input for example in new.values()])
         hunts = {
             name: self._hunt(example, probabilities)
             for (name, example), probabilities in zip(new.items(), before, strict=True)
         }
-        known = self.ledger.find([hunt.key for hunt in hunts.values()])
-        # Two originals with one input are one search: they share a key.
+        known = self.stored.find([hunt.key for hunt in hunts.values()])
+        # Two originals with equal inputs share a key, and so a search.
         self._pursue(list({hunt.key: hunt for hunt in hunts.values() if hunt.key not in known}.values()), known)
         self.outcomes.update((name, known[hunt.key]) for name, hunt in hunts.items())
         return [self.outcomes[example.id] for example in examples]
@@ -106,7 +100,7 @@ class PairSearch:
     def _next(
         self, orders: Sequence[Sequence[Example]], wanted: int, places: list[int], pairs: Mapping[str, Pair]
     ) -> list[Example]:
-        """The originals to look at now, and ``places`` moved past them."""
+        """The originals to look at next; moves ``places`` past them."""
         pending: dict[str, Example] = {}
         for number, order in enumerate(orders):
             place = places[number]
@@ -116,9 +110,9 @@ class PairSearch:
         return list(pending.values())
 
     def _pursue(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
-        """Search anew: generators in order, rounds in order, every open request in each round.
+        """Search: generators in order, rounds in order, every open request in each round.
 
-        An outcome is kept as soon as it is sure, so that what a later round raises costs nothing that was found.
+        An outcome is stored as soon as it is final, so that an error in a later round loses none.
         """
         for name, generator in self.generators:
             silent: set[str] = set()  # requests that this generator has nothing to offer for
@@ -135,23 +129,23 @@ class PairSearch:
                 proposals = generator.propose(requests, self.teacher)
                 if len(proposals) != len(requests):
                     raise CodrunError(
-                        f"the generator `{name}` answered {len(proposals)} of {len(requests)} requests: a fault of its "
-                        "plugin, which must give a list, empty or not, for each"
+                        f"the generator `{name}` answered {len(proposals)} of {len(requests)} requests: a bug in its "
+                        "plugin, which must return a list, empty or not, for each"
                     )
                 silent |= {request.id for request, offered in zip(requests, proposals, strict=True) if not offered}
                 self._judge(asked, proposals, name)
-                self._keep([hunt for hunt in hunts if hunt.flips and hunt.key not in found], found)
-        self._keep([hunt for hunt in hunts if hunt.key not in found], found)
+                self._store([hunt for hunt in hunts if hunt.flips and hunt.key not in found], found)
+        self._store([hunt for hunt in hunts if hunt.key not in found], found)
 
-    def _keep(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
-        self.ledger.keep({hunt.key: self._outcome(hunt) for hunt in hunts})
-        # Read back: where another run was quicker, its outcome is the one that both use.
-        found.update(self.ledger.find(hunt.key for hunt in hunts))
+    def _store(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
+        self.stored.add({hunt.key: self._outcome(hunt) for hunt in hunts})
+        # Read back: where another run was first, both use its outcome.
+        found.update(self.stored.find(hunt.key for hunt in hunts))
 
     def _judge(
         self, asked: Sequence[tuple[Hunt, Request]], proposals: Sequence[Sequence[Proposal]], generator: str
     ) -> None:
-        """Refuse what needs no teacher, then have the teacher read all that is left in one call; note both."""
+        """Refuse what can be refused without the teacher, then ask it about all the others in one call; note both."""
         judged: list[tuple[Hunt, Request, Attempt]] = []
         tried = {hunt.key: {attempt.input for attempt in hunt.attempts} for hunt, _ in asked}
         for (hunt, request), offered in zip(asked, proposals, strict=True):
@@ -177,7 +171,7 @@ class PairSearch:
             hunt.history.setdefault(request.id, []).append(attempt)
         if not self.settings.verify:
             for hunt, _ in asked:
-                hunt.flips[1:] = []  # the published protocol takes the first answer that is one
+                hunt.flips[1:] = []  # the published protocol takes the first answer that holds a candidate
 
     def _verdict(self, probabilities: tuple[float, ...], request: Request) -> str | None:
         if not self.flip:
@@ -187,7 +181,7 @@ class PairSearch:
         return refused_by_teacher(probabilities, request, self.settings.target == "all", self.settings.margin)
 
     def _hunt(self, example: Example, probabilities: tuple[float, ...]) -> Hunt:
-        """Which class is to be flipped, and to which."""
+        """Decide which class is to be flipped, and to which."""
         read_as = probabilities.index(max(probabilities))
         label = read_as if self.settings.base_label == "teacher" else example.label
         targets = sorted(
@@ -220,27 +214,27 @@ class PairSearch:
             ) from None
 
     def _outcome(self, hunt: Hunt) -> PairOutcome:
-        kept, request = hunt.best or (None, hunt.requests[0])
-        if kept is None and self.settings.on_failure == "keep_unverified":
+        chosen, request = hunt.best or (None, hunt.requests[0])
+        if chosen is None and self.settings.on_failure == "keep_unverified":
             read = [attempt for attempt in hunt.attempts if attempt.probabilities is not None]
-            kept = max(read, key=lambda attempt: (_margin(attempt, request), -(attempt.edits or 0.0)), default=None)
+            chosen = max(read, key=lambda attempt: (_margin(attempt, request), -(attempt.edits or 0.0)), default=None)
         flipped = bool(hunt.flips) and self.settings.verify
-        edits, minimality = (None, None) if kept is None else self.teacher.distance(request.input, kept.input)
-        after = None if kept is None else kept.probabilities
+        edits, minimality = (None, None) if chosen is None else self.teacher.distance(request.input, chosen.input)
+        after = None if chosen is None else chosen.probabilities
         read_as = None if after is None else after.index(max(after))
         return PairOutcome(
             original=request.input,
-            counterfactual=None if kept is None else kept.input,
+            counterfactual=None if chosen is None else chosen.input,
             from_label=request.label,
             target=read_as if flipped and read_as is not None else request.target,
-            # Without verification the published protocol labels an answer as it was asked for.
-            label=read_as if self.settings.verify or kept is None else request.target,
+            # Without verification the published protocol gives an answer the label that was asked for.
+            label=read_as if self.settings.verify or chosen is None else request.target,
             teacher_before=hunt.before,
             teacher_after=after,
             verified=flipped,
             edits=edits,
             minimality=minimality,
-            generator=None if kept is None else kept.generator,
+            generator=None if chosen is None else chosen.generator,
             attempts=tuple(hunt.attempts),
         )
 
@@ -254,13 +248,13 @@ class PairSearch:
                     "`on_failure` is `fail`; `redraw` takes the next original instead"
                 )
             return None
-        if not self.flip:  # a copy is an augmentation: it keeps the label that its original was given
+        if not self.flip:  # a copy is an augmentation: it has its original's label
             return Pair(example, Example(f"{example.id}~copy", outcome.counterfactual, example.label))
         return Pair(example, Example(f"{example.id}~cf", outcome.counterfactual, outcome.label, is_counterfactual=True))
 
 
 def preference(attempt: Attempt, request: Request) -> tuple[int, float, float, str]:
-    """The order among flips: natural before odd, fewest edits, larger margin past the boundary, text."""
+    """The order among flips: lower tier, then fewer edits, then the larger margin past the boundary, then text."""
     return attempt.tier, attempt.edits or 0.0, -_margin(attempt, request), str(attempt.input)
 
 

@@ -1,4 +1,4 @@
-"""From loaded data to what an experiment uses: a clean training pool and an evaluation split apart from it."""
+"""From loaded data to a clean training pool and an evaluation split that shares no text with it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from cod_runner.errors import CodrunError
 
 EVALUATION_SHARE = 0.2
 EVALUATION_ROWS = 2_000
-"""Without splits of its own, a data set gives this share of its rows, at most so many, to the evaluation."""
+"""Of a data set without splits, this share of the rows, and at most this many, become the evaluation split."""
 
 EVALUATION_SPLIT = ("evaluate", "split")
 LABELS = ("dataset", "labels")
-"""Settings of a recipe that cure what is wrong with the data."""
+"""Settings of a recipe that a fault of the data points at."""
 
 UNLABELLED = -1
-"""A label that is not public, as in GLUE's test sets."""
+"""Stands for a label that is not public, as in GLUE's test sets."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Rows left out, by reason."""
+    """Rows omitted, by reason."""
 
     empty: int = 0
     unlabelled: int = 0
     duplicate: int = 0
-    """Further rows of one text under one label; the first is kept."""
+    """Further rows of one text with one label; the first row stays."""
     conflicting: int = 0
-    """Rows of a text that stands there under several labels; none is kept."""
+    """Rows of a text that has several labels; all are dropped."""
     overlapping: int = 0
     """Rows of the pool whose text is in the evaluation split too."""
 
@@ -41,12 +41,12 @@ class Dropped:
         return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def sentence(self) -> str:
-        """What was dropped and why; empty where nothing was."""
+        """How many rows were dropped and why; "" where none was."""
         reasons = (
             (self.empty, "without text"),
             (self.unlabelled, "without a label"),
             (self.duplicate, "that repeat another"),
-            (self.conflicting, "whose text stands under several labels"),
+            (self.conflicting, "whose text has several labels"),
             (self.overlapping, "of the pool that are in the evaluation split"),
         )
         named = [f"{count:,} {reason}" for count, reason in reasons if count]
@@ -55,23 +55,23 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What an experiment draws from, and what it is measured on; no content is in both."""
+    """What an experiment trains on and what it is measured on; no content is in both."""
 
     labels: tuple[str, ...]
     pool: tuple[Example, ...]
-    """The teacher's training rows and the few-shot originals come from here; in the order of the data."""
+    """The teacher's training rows and the few-shot originals are drawn from it; in the order of the data."""
     evaluation: tuple[Example, ...]
     notes: tuple[str, ...]
     dropped: Dropped
 
 
 def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
-    """Clean the data and set the evaluation split ``split`` apart from the training pool.
+    """Clean the data and separate the evaluation split ``split`` from the training pool.
 
-    Texts count as equal when they are equal after Unicode NFC and folding of white space; case counts. Data in a
-    single split gives :data:`EVALUATION_SHARE` of its rows, stratified; which ones depends on ``seed`` and on the
-    texts themselves, not on the order of the rows. Raises :class:`DataError` whose setting leads from the recipe's
-    root to what would cure it.
+    Texts count as equal when they are equal after Unicode NFC and folding of white space; case counts. Where the data
+    is a single split, :data:`EVALUATION_SHARE` of its rows, stratified, become the evaluation split; which ones depends
+    on ``seed`` and the texts, not on the order of the rows. Raises :class:`DataError` whose setting leads from the
+    recipe's root to what would cure it.
     """
     notes = list(data.notes)
     if split in data.splits:
@@ -89,7 +89,7 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
         _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
         evaluation, pool = _stratified(rows, len(data.labels), seed)
         notes.append(
-            f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are set apart for the "
+            f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are held out for the "
             "evaluation, the same in every run"
         )
     if dropped.sentence():
@@ -107,15 +107,15 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
 
 
 def content_of(value: Input) -> Input:
-    """What makes two inputs the same: a text after NFC and folding of white space; a vector as it is."""
+    """What decides whether two inputs are equal: a text after NFC and folding of white space, or the vector."""
     if isinstance(value, str):
         return " ".join(unicodedata.normalize("NFC", value).split())
     return value
 
 
 def content_rank(purpose: str, seed: int, example: Example) -> bytes:
-    """A pseudo-random sort key that depends on the purpose, the seed and the content alone: an order by it is the
-    same however the rows of a file are ordered, and in every process."""
+    """A pseudo-random sort key that depends on the purpose, the seed and the content alone, so that sorting by it
+    gives the same order in every process, whatever the order of a file's rows."""
     content = content_of(example.input)
     spelled = content if isinstance(content, str) else repr(tuple(map(float, content)))
     return hashlib.sha256(f"{purpose}\0{seed}\0{spelled}".encode("utf-8", "surrogatepass")).digest()
@@ -129,13 +129,13 @@ def _pool_split(data: LoadedData, evaluation: str) -> str:
         return others[0]
     if not others:
         raise DataError(
-            f"the only split of the data is `{evaluation}`, which cannot be trained on and evaluated on at once; "
-            "with another name in `evaluate.split` some of its rows are set apart",
+            f"the only split of the data is `{evaluation}`, which cannot serve for training and evaluation at once; "
+            "give `evaluate.split` another name, and some of its rows are held out",
             *EVALUATION_SPLIT,
         )
     raise DataError(
-        f"which split is the training pool? none is named `train`: there are {_listed(data.splits)}; "
-        "name it `train` in the data set's `splits`",
+        f"no split is named `train`, so the training pool is unknown: there are {_listed(data.splits)}; "
+        "name one of them `train` in the data set's `splits`",
         "dataset",
         "splits",
     )
@@ -168,7 +168,7 @@ def _refuse_unlabelled(data: LoadedData, split: str) -> None:
 
 
 def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
-    """Rows with text and label, one for each content, in their order."""
+    """Rows with text and label, one per content, in their order."""
     labels_of: dict[Input, set[int]] = {}
     first: dict[Input, Example] = {}
     empty = unlabelled = 0
@@ -184,9 +184,9 @@ def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
             labels_of.setdefault(content, set()).add(example.label)
             first.setdefault(content, example)
     conflicting = sum(seen[content] for content, labels in labels_of.items() if len(labels) > 1)
-    kept = [example for content, example in first.items() if len(labels_of[content]) == 1]
-    duplicate = seen.total() - conflicting - len(kept)
-    return kept, Dropped(empty=empty, unlabelled=unlabelled, duplicate=duplicate, conflicting=conflicting)
+    unique = [example for content, example in first.items() if len(labels_of[content]) == 1]
+    duplicate = seen.total() - conflicting - len(unique)
+    return unique, Dropped(empty=empty, unlabelled=unlabelled, duplicate=duplicate, conflicting=conflicting)
 
 
 def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:
@@ -197,8 +197,8 @@ def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:
 
 
 def _stratified(rows: Sequence[Example], classes: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """(evaluation, rest), each in the order of the rows. Each class gives its share, by largest remainder, but at
-    least one row, and keeps at least one."""
+    """(evaluation, rest), each in the order of the rows. Each class contributes its share to the evaluation, by largest
+    remainder, but at least one row, and at least one row of it stays."""
     by_class = _by_class(rows, classes)
     wanted = min(EVALUATION_ROWS, round(EVALUATION_SHARE * len(rows)))
     shares = [wanted * len(each) / len(rows) for each in by_class]
@@ -222,7 +222,7 @@ def _check_classes(labels: Sequence[str], rows: Sequence[Example], where: str, *
     there = [name for name, count in zip(labels, counts, strict=True) if count]
     if len(there) == 1:
         raise DataError(
-            f"{where} holds rows of one class only, `{there[0]}`, so there is nothing to tell apart{aside}; "
+            f"{where} has rows of one class only, `{there[0]}`, so there is nothing to classify{aside}; "
             "check the label column and `labels:`",
             *LABELS,
         )
@@ -231,16 +231,16 @@ def _check_classes(labels: Sequence[str], rows: Sequence[Example], where: str, *
             have = f"only {count:,}" if count else "none"
             raise DataError(
                 f"{where} needs at least {least} rows of the class `{name}` and has {have}{aside}; "
-                "add rows, or take the label out of `labels:`",
+                "add rows, or remove the label from `labels:`",
                 *LABELS,
             )
 
 
 def _check_apart(pool: Sequence[Example], evaluation: Sequence[Example]) -> None:
-    """The last line of defence: nothing that is measured on may have been trained on."""
+    """The last line of defence: nothing in the evaluation split may be trained on."""
     held = {content_of(example.input) for example in evaluation}
     shared = sum(content_of(example.input) in held for example in pool)
     if shared:
         raise CodrunError(
-            f"{shared:,} rows of the training pool are in the evaluation split: a fault of codrun, report it"
+            f"{shared:,} rows of the training pool are in the evaluation split: a bug in codrun, please report it"
         )

@@ -18,40 +18,35 @@ from cod_runner.recipe.balance import imbalance, smallest_k
 from cod_runner.recipe.grammar import Arm
 
 
-class Pair(Protocol):
-    """An original and its counterfactual, or in the arm ``control`` its copy, as the search returns them."""
+@dataclass(frozen=True)
+class Pair:
+    """An original and its counterfactual, or in the arm ``control`` its copy."""
+
+    original: Example
+    changed: Example
+
+
+class DrawsTrainingSet(Protocol):
+    """A cell, of which only what decides its training set matters here."""
 
     @property
-    def original(self) -> Example: ...
-    @property
-    def changed(self) -> Example: ...
-
-
-class CellLike(Protocol):
-    """What decides a training set."""
-
-    @property
-    def arm(self) -> Arm: ...
-    @property
-    def k(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
+    def training_set(self) -> tuple[Arm, int, int]: ...
 
 
 @dataclass(frozen=True)
 class Walk:
-    """The originals of one class that an arm took, and what the walk along the order met."""
+    """The pairs of one class that an arm took, and the originals without one on the way."""
 
     pairs: tuple[Pair, ...]
     redrawn: int
     """Originals passed over because they have no counterfactual."""
     missing: int
-    """Pairs wanted and not found."""
+    """Pairs asked for and not found."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one student trains on: ``rows`` in an order that interleaves the classes, pairs next to each other."""
+    """What one student trains on: ``rows``, classes interleaved, the two halves of a pair next to each other."""
 
     rows: tuple[Example, ...]
     redrawn: int = 0
@@ -59,7 +54,7 @@ class TrainingSet:
     outside: int = 0
     """Originals of pairs that lie outside what ``plain`` has at the same k and seed."""
     missing: int = 0
-    """Pairs wanted and not had; 0 unless failures are dropped instead of redrawn."""
+    """Pairs asked for and not found; 0 unless failures are dropped instead of redrawn."""
     teacher_disagrees: int | None = None
     """Originals that the teacher reads as another class than gold; None where it was not asked before training."""
 
@@ -74,7 +69,7 @@ class TrainingSet:
 def originals_in_order(pool: Sequence[Example], classes: int, seed: int) -> list[list[Example]]:
     """The pool by class id, each class in the order of this seed: ``[classes][rows]``.
 
-    The order depends on the seed and on the inputs themselves, not on the order of the pool's rows.
+    The order depends on the seed and the inputs, not on the order of the pool's rows.
     """
     order: list[list[Example]] = [[] for _ in range(classes)]
     for example in pool:
@@ -90,13 +85,13 @@ def originals_by_seed(corpus: Corpus, seeds: Iterable[int]) -> dict[int, list[li
 
 
 def check_k(k: int, labels: int, arms: Collection[str]) -> None:
-    """Refuse a k that the classes do not divide, and say which would do. Pairs must be whole in each class."""
+    """Refuse a k that cannot be balanced over the classes, in whole pairs; the error names the nearest k that can."""
     if (fault := imbalance(k, labels, arms)) is not None:
         raise DataError(fault)
 
 
 def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Collection[str]) -> None:
-    """Refuse a k that is larger than the pool, with the numbers and the largest k that would do."""
+    """Refuse a k that the pool is too small for; the error has the numbers and the largest k that would do."""
     counts = [0] * len(labels)
     for example in pool:
         counts[example.label] += 1
@@ -130,7 +125,7 @@ def plain_set(order: Sequence[Sequence[Example]], k: int) -> list[Example]:
 def first_with_pair(order: Sequence[Example], count: int, pairs: Mapping[str, Pair], *, redraw: bool = True) -> Walk:
     """Walk one class's order and take the first ``count`` originals that have a pair (by the original's id).
 
-    Without ``redraw`` only the first ``count`` originals are looked at, and those without a pair leave a gap.
+    Without ``redraw`` only the first ``count`` originals are looked at, and each without a pair leaves a gap.
     """
     taken: list[Pair] = []
     passed = 0
@@ -149,8 +144,8 @@ def paired_set(
 ) -> TrainingSet:
     """The first k/2/classes originals of each class that have a counterfactual (or a copy), each followed by it.
 
-    ``pairs`` maps an original's id to its pair; an id that is not there has none. Raises :class:`DataError` where
-    a class runs out of originals and ``redraw`` is asked for.
+    ``pairs`` maps an original's id to its pair; originals without one are absent. Raises :class:`DataError` where a
+    class runs out of originals and ``redraw`` is on.
     """
     each = originals_per_class(k, len(order), "cod")
     walks = [first_with_pair(rows, each, pairs, redraw=redraw) for rows in order]
@@ -175,7 +170,7 @@ def paired_set(
 
 
 def training_rows(pairs: Iterable[Pair]) -> list[Example]:
-    """Each original followed by its counterfactual or copy, the two naming each other as partners."""
+    """Each original followed by its counterfactual or copy, each half naming the other as its partner."""
     rows = []
     for pair in pairs:
         rows.append(replace(pair.original, partner=pair.changed.id))
@@ -184,25 +179,23 @@ def training_rows(pairs: Iterable[Pair]) -> list[Example]:
 
 
 def training_sets(
-    cells: Iterable[CellLike],
+    cells: Iterable[DrawsTrainingSet],
     originals: Mapping[int, Sequence[Sequence[Example]]],
     pairs: Mapping[Arm, Mapping[str, Pair]],
     *,
     redraw: bool = True,
 ) -> dict[tuple[Arm, int, int], TrainingSet]:
-    """The training set of every (arm, k, seed) that some cell wants; methods share it.
+    """The training set of every (arm, k, seed) that some cell trains on; methods share it.
 
-    ``pairs`` holds, for each arm that has them, the pairs by the original's id. ``redraw`` is about ``cod``: a copy
-    of ``control`` that cannot be made is always redrawn.
+    ``pairs`` holds, for each arm that has them, the pairs by the original's id. ``redraw`` applies to ``cod``: an
+    original of ``control`` whose copy cannot be made is always redrawn.
     """
     sets: dict[tuple[Arm, int, int], TrainingSet] = {}
-    for cell in cells:
-        place = (cell.arm, cell.k, cell.seed)
-        if place not in sets:
-            order = originals[cell.seed]
-            sets[place] = (
-                TrainingSet(tuple(plain_set(order, cell.k)))
-                if cell.arm == "plain"
-                else paired_set(order, cell.k, pairs[cell.arm], redraw=redraw or cell.arm == "control")
-            )
+    for arm, k, seed in dict.fromkeys(cell.training_set for cell in cells):
+        order = originals[seed]
+        sets[arm, k, seed] = (
+            TrainingSet(tuple(plain_set(order, k)))
+            if arm == "plain"
+            else paired_set(order, k, pairs[arm], redraw=redraw or arm == "control")
+        )
     return sets

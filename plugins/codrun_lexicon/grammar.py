@@ -10,7 +10,6 @@ DETERMINERS = frozenset(
     "a an the this that these those its his her their our your my some any no every each another such both all "
     "what whose".split()
 )
-POSSESSIVES = frozenset("its his her their our your my".split())
 PREPOSITIONS = frozenset(
     "of in on with without for from by at as about into through between over under than like toward towards "
     "against among beyond despite".split()

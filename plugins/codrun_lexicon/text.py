@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
 HYPHENS = tuple("-‐‑")
@@ -150,13 +149,3 @@ def _article(sentence: Sentence, place: int, new: str) -> tuple[Change, ...]:
         return ()
     shown = wanted.upper() if article.text.isupper() and len(article.text) > 1 else wanted
     return (Change(article.start, article.end, shown[0].upper() + shown[1:] if article.text[0].isupper() else shown),)
-
-
-def phrase_at(sentence: Sentence, place: int, words: Sequence[str]) -> bool:
-    """Whether these words stand at ``place``, next to each other."""
-    if place + len(words) > len(sentence.tokens):
-        return False
-    found = sentence.tokens[place : place + len(words)]
-    return all(token.lower == word for token, word in zip(found, words, strict=True)) and all(
-        left.end <= right.start for left, right in pairwise(found)
-    )

@@ -90,10 +90,6 @@ class Leaning:
             self._with[example.label].update(words)
             self._rows[example.label] += 1
 
-    def texts_with(self, word: str) -> int:
-        """In how many texts of the pool a word stands."""
-        return self._texts[word]
-
     def learned(self, word: str, label: int, target: int) -> float:
         """Log-odds of the word in texts of ``target`` against those of ``label``, in standard errors; 0 if rare."""
         if self._texts[word] < SEEN_ENOUGH or not self._rows[label] or not self._rows[target]:

@@ -32,22 +32,22 @@ def outcome(text: str = "a bad film") -> PairOutcome:
     )
 
 
-def test_what_is_kept_comes_back_equal(tmp_path: Path) -> None:
-    OutcomeStore(tmp_path / "pairs.sqlite").keep({"k": outcome()})
+def test_what_is_stored_comes_back_equal(tmp_path: Path) -> None:
+    OutcomeStore(tmp_path / "pairs.sqlite").add({"k": outcome()})
     assert OutcomeStore(tmp_path / "pairs.sqlite").find(["k", "other"]) == {"k": outcome()}
 
 
 def test_the_first_outcome_of_a_key_stays(tmp_path: Path) -> None:
-    ledger = OutcomeStore(tmp_path / "pairs.sqlite")
-    ledger.keep({"k": outcome()})
-    ledger.keep({"k": outcome("another")})
-    assert ledger.find(["k"]) == {"k": outcome()}
+    store = OutcomeStore(tmp_path / "pairs.sqlite")
+    store.add({"k": outcome()})
+    store.add({"k": outcome("another")})
+    assert store.find(["k"]) == {"k": outcome()}
 
 
 def write_many(path: Path, name: str) -> None:
-    ledger = OutcomeStore(path)
+    store = OutcomeStore(path)
     for number in range(50):
-        ledger.keep({f"{name}{number}": outcome(), "shared": outcome(name)})
+        store.add({f"{name}{number}": outcome(), "shared": outcome(name)})
 
 
 def test_two_processes_write_at_once(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
     assert len(found) == 100
 
 
-def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "pairs.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 50)
     with pytest.raises(CodrunError, match=r"pairs\.sqlite cannot be used .*delete"):
         OutcomeStore(tmp_path / "pairs.sqlite")

@@ -24,7 +24,7 @@ def search(
         fingerprint="teacher",
         settings=Counterfactuals(generators=["x"], **settings),
         identity=[name for name, _ in generators],
-        ledger=OutcomeStore(folder / "pairs.sqlite"),
+        stored=OutcomeStore(folder / "pairs.sqlite"),
     )
 
 
@@ -255,8 +255,8 @@ def test_keep_unverified_takes_the_nearest_miss_with_the_teachers_label(tmp_path
     finder = search(tmp_path, ("g", Scripted(script)), on_failure="keep_unverified")
     pairs = finder.walk([ORDER], 2)
     assert numbers(pairs) == [0, 1]
-    kept = finder.outcomes["a good film 1"]
-    assert (kept.counterfactual, kept.verified, kept.label) == ("a warm film 1", False, 1)
+    found = finder.outcomes["a good film 1"]
+    assert (found.counterfactual, found.verified, found.label) == ("a warm film 1", False, 1)
     assert pairs["a good film 1"].changed.label == 1
 
 

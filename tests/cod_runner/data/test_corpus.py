@@ -32,7 +32,7 @@ def test_a_single_split_gives_a_fifth_stratified() -> None:
     assert Counter(example.label for example in corpus.evaluation) == {0: 14, 1: 6}
     assert len(corpus.pool) == 80
     assert not texts(corpus.pool) & texts(corpus.evaluation)
-    assert any("20 of its 100 rows are set apart" in note for note in corpus.notes)
+    assert any("20 of its 100 rows are held out" in note for note in corpus.notes)
 
 
 def test_evaluation_rows_are_bounded() -> None:
@@ -70,13 +70,12 @@ def test_empty_duplicate_and_conflicting_rows_are_dropped_and_counted() -> None:
     corpus = prepare_corpus(data(train=dirty), "validation")
     dropped = corpus.dropped
     assert (dropped.empty, dropped.duplicate, dropped.conflicting, dropped.unlabelled) == (1, 2, 2, 1)
-    kept = {example.id for example in (*corpus.pool, *corpus.evaluation)}
-    assert "train:22" in kept, "the first of equal texts stays"
-    assert "train:26" in kept, "case counts"
-    assert len(kept) == 22
+    remaining = {example.id for example in (*corpus.pool, *corpus.evaluation)}
+    assert "train:22" in remaining, "the first of equal texts stays"
+    assert "train:26" in remaining, "case counts"
+    assert len(remaining) == 22
     assert corpus.notes[-1] == (
-        "dropped rows: 1 without text, 1 without a label, 2 that repeat another, "
-        "2 whose text stands under several labels"
+        "dropped rows: 1 without text, 1 without a label, 2 that repeat another, 2 whose text has several labels"
     )
 
 
@@ -114,7 +113,7 @@ def test_one_split_cannot_be_both() -> None:
 
 
 def test_several_splits_and_none_named_train() -> None:
-    with pytest.raises(DataError, match="none is named `train`"):
+    with pytest.raises(DataError, match="no split is named `train`"):
         prepare_corpus(data(a=rows(8), b=rows(8), validation=rows(4, prefix="x")), "validation")
 
 
@@ -137,7 +136,7 @@ def test_unusable_data_is_refused(examples: list[Example], sentence: str) -> Non
 
 def test_a_class_that_the_pool_lacks_is_named() -> None:
     only_held_out = [Example("validation:0", "a", 0), Example("validation:1", "b", 1)]
-    with pytest.raises(DataError, match=r"training pool \(split `train`\) holds rows of one class only"):
+    with pytest.raises(DataError, match=r"training pool \(split `train`\) has rows of one class only"):
         prepare_corpus(data(train=[Example("train:0", "c", 0)], validation=only_held_out), "validation")
 
 

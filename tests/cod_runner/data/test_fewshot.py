@@ -11,6 +11,7 @@ import pytest
 from cod_runner.api import DataError, Example
 from cod_runner.data.fewshot import (
     Arm,
+    Pair,
     check_k,
     check_pool,
     first_with_pair,
@@ -23,16 +24,8 @@ from cod_runner.data.fewshot import (
 
 
 @dataclass(frozen=True)
-class MadePair:
-    original: Example
-    changed: Example
-
-
-@dataclass(frozen=True)
 class MadeCell:
-    arm: Arm
-    k: int
-    seed: int
+    training_set: tuple[Arm, int, int]
     method: str = "kd"
 
 
@@ -40,14 +33,14 @@ def pool(count: int = 90, classes: int = 3) -> list[Example]:
     return [Example(f"train:{row}", f"text {row}", row % classes) for row in range(count)]
 
 
-def pair(original: Example) -> MadePair:
-    return MadePair(
+def pair(original: Example) -> Pair:
+    return Pair(
         original,
         Example(f"{original.id}~cf", f"not {original.input}", (original.label + 1) % 3, is_counterfactual=True),
     )
 
 
-def pairs(examples: list[Example], rate: float = 1.0, seed: int = 0) -> dict[str, MadePair]:
+def pairs(examples: list[Example], rate: float = 1.0, seed: int = 0) -> dict[str, Pair]:
     draw = random.Random(seed)
     return {example.id: pair(example) for example in examples if draw.random() < rate}
 
@@ -193,7 +186,7 @@ def test_walk_stops_at_the_last_one_wanted() -> None:
 
 def test_training_rows_name_their_partners() -> None:
     original = Example("train:1", "good", 1)
-    first, second = training_rows([MadePair(original, Example("train:1~cf", "bad", 0, is_counterfactual=True))])
+    first, second = training_rows([Pair(original, Example("train:1~cf", "bad", 0, is_counterfactual=True))])
     assert (first.id, first.partner, first.is_counterfactual, first.label) == ("train:1", "train:1~cf", False, 1)
     assert (second.id, second.partner, second.is_counterfactual, second.label) == ("train:1~cf", "train:1", True, 0)
 
@@ -201,7 +194,9 @@ def test_training_rows_name_their_partners() -> None:
 def test_methods_share_a_training_set() -> None:
     examples = pool(60)
     originals = {seed: originals_in_order(examples, 3, seed) for seed in (0, 1)}
-    cells = [MadeCell(arm, 6, seed, method) for arm in ("plain", "cod") for seed in (0, 1) for method in ("kd", "lwd")]
+    cells = [
+        MadeCell((arm, 6, seed), method) for arm in ("plain", "cod") for seed in (0, 1) for method in ("kd", "lwd")
+    ]
     sets = training_sets(cells, originals, {"cod": pairs(examples)})
     assert set(sets) == {("plain", 6, 0), ("plain", 6, 1), ("cod", 6, 0), ("cod", 6, 1)}
     assert all(len(each.rows) == 6 for each in sets.values())
@@ -210,11 +205,9 @@ def test_methods_share_a_training_set() -> None:
 
 def test_the_control_takes_the_originals_of_cod_with_copies_instead() -> None:
     examples = pool(60)
-    copies = {
-        one.id: MadePair(one, Example(f"{one.id}~copy", f"{one.input} less a word", one.label)) for one in examples
-    }
+    copies = {one.id: Pair(one, Example(f"{one.id}~copy", f"{one.input} less a word", one.label)) for one in examples}
     originals = {0: originals_in_order(examples, 3, 0)}
-    cells = [MadeCell(arm, 12, 0) for arm in ("cod", "control")]
+    cells = [MadeCell((arm, 12, 0)) for arm in ("cod", "control")]
     sets = training_sets(cells, originals, {"cod": pairs(examples), "control": copies})
     cod, control = sets["cod", 12, 0], sets["control", 12, 0]
     assert ids(cod.rows)[::2] == ids(control.rows)[::2]

@@ -63,7 +63,7 @@ def test_columns_labels_and_k_are_guessed_and_said(registry: Registry, tmp_path:
         "texts: column `review`, the longest ones (32 characters on average)",
         "labels: column `sentiment`",
         "in the order of their ids: neg (30 rows), pos (30 rows)",
-        "12 of its 60 rows are set apart for the evaluation",
+        "12 of its 60 rows are held out for the evaluation",
         "k: 8 and 16, of 48 rows to draw from",
     ):
         assert part in told, told

@@ -41,15 +41,19 @@ def test_by_hand(before: str, after: str, edits: int) -> None:
     assert edit_distance(tokens(after), tokens(before)) == edits
 
 
-def test_equal_to_the_definition_on_random_texts() -> None:
+@pytest.mark.parametrize(
+    "alphabet", [tuple("abcde"), ("", "a", "é", "don't", "😀", "word"), tuple(map(str, range(40)))]
+)
+def test_equal_to_the_definition_on_random_texts(alphabet: tuple[str, ...]) -> None:
     drawn = random.Random(0)
-    for _ in range(2000):
-        before = tuple(drawn.choices("abcde", k=drawn.randrange(14)))
-        after = tuple(drawn.choices("abcde", k=drawn.randrange(14)))
+    for _ in range(1000):
+        before = tuple(drawn.choices(alphabet, k=drawn.randrange(14)))
+        after = tuple(drawn.choices(alphabet, k=drawn.randrange(14)))
         assert edit_distance(before, after) == by_the_table(before, after), (before, after)
-    long = tuple(str(drawn.randrange(40)) for _ in range(300))
+    long = tuple(drawn.choice(alphabet) for _ in range(300))
     changed = tuple(drawn.choice((word, word, word, "new")) for word in long if drawn.random() > 0.1)
     assert edit_distance(long, changed) == by_the_table(long, changed)
+    assert type(edit_distance(long, changed)) is int
 
 
 def test_one_changed_word_of_a_long_text_is_one_edit() -> None:

@@ -91,7 +91,7 @@ def test_a_model_that_looks_ahead_or_lacks_its_head_is_no_language_model(encoder
         Fluency(options(encoder), BuildContext())
     tiny_bert(tmp_path)
     BertForMaskedLM(BertConfig.from_pretrained(tmp_path)).save_pretrained(tmp_path)
-    with pytest.raises(CodrunError, match="is no causal language model: what it says of a token depends on later ones"):
+    with pytest.raises(CodrunError, match="is not a causal language model: what it says of a token depends on later ones"):
         Fluency(options(tmp_path), BuildContext())
 
 
@@ -103,10 +103,10 @@ def test_the_command_line_names_a_measure_and_its_model(encoder: Path) -> None:
     assert [measure.title for measure in built] == ["similarity (cosine of embeddings)"] * 2
     assert built[0]([(OLD, NEW)]) != [None]
     for wrong, fault, sentence in (
-        ("similarty=x", PluginError, "no measure is named `similarty`; did you mean `similarity`?"),
+        ("similarty=x", PluginError, "no cfe_measure is named `similarty`; did you mean `similarity`?"),
         ("similarity", RecipeError, "--measure similarity: `model`: Field required; its options are model, revision"),
         ("similarity={model: x, length: 3}", RecipeError, "`length`: Extra inputs are not permitted; its options are"),
-        ("similarity={model: [", RecipeError, "what follows `=` is no YAML"),
+        ("similarity={model: [", RecipeError, "what follows `=` is not YAML"),
         ("fluency=./nowhere", CodrunError, "there is no model folder"),
     ):
         with pytest.raises(fault) as caught:
