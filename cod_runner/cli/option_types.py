@@ -150,7 +150,7 @@ def _either(parts: Sequence[_Words]) -> _Words:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if field.default_factory is not None and field.default_factory_takes_validated_data:
+    if getattr(field, "default_factory_takes_validated_data", False):  # pydantic 2.10 and later
         return "by the other options"
     return in_yaml(field.get_default(call_default_factory=True))
 

