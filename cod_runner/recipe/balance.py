@@ -1,4 +1,4 @@
-"""Which k can be balanced over the classes, for a recipe that is read and for data that is loaded."""
+"""Which k can be balanced over the classes: checked when a recipe is read and again when its data is loaded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from cod_runner.recipe.grammar import PAIRED
 
 
 def smallest_k(classes: int, arms: Collection[str]) -> int:
-    """What k must be a multiple of: one example of each class, a whole pair where an arm has pairs."""
+    """The number that k must be a multiple of: one example per class, or one whole pair where an arm has pairs."""
     return classes if PAIRED.isdisjoint(arms) else 2 * classes
 
 
 def imbalance(k: int, classes: int | None, arms: Collection[str]) -> str | None:
-    """Why ``k`` cannot be balanced and which would do; None where it can. ``classes`` is None until data tell."""
+    """Why ``k`` cannot be balanced and which k can; None where it can. ``classes`` is None until the data is loaded."""
     step = smallest_k(classes or 1, arms)
     if k % step == 0:
         return None

@@ -1,4 +1,4 @@
-"""A recipe's file and the files it extends, each taken apart into what it says itself and its profiles."""
+"""A recipe's file and the files it extends, each split into its own keys and its profiles."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from cod_runner.recipe.nodes import Mapping, Mark, Node, Source, is_null, text_o
 from cod_runner.recipe.yaml import read_file
 
 OWN_KEYS = ("extends", "profiles")
-"""What belongs to the file and is no part of a merged recipe."""
+"""Keys that belong to a file and are not part of a merged recipe."""
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One file."""
+class RecipeFile:
+    """One file of the chain."""
 
     source: Source
     body: Mapping
     profiles: dict[str, Mapping]
 
 
-def read_chain(path: Path, faults: list[Fault]) -> list[Layer] | None:
-    """The file's layers, the farthest parent first; None where a file cannot be read at all."""
-    layers: list[Layer] = []
+def read_chain(path: Path, faults: list[Fault]) -> list[RecipeFile] | None:
+    """The file after its parents, the farthest first; None where one of them cannot be read at all."""
+    files: list[RecipeFile] = []
     visited: list[Path] = []
     current = _absolute(path.expanduser())
     if current.name.startswith("_") and current.is_file():
@@ -35,14 +35,14 @@ def read_chain(path: Path, faults: list[Fault]) -> list[Layer] | None:
         return None
     while True:
         visited.append(current.resolve())
-        layer = _read_layer(current, faults)
-        if layer is None:
+        read = _read_recipe_file(current, faults)
+        if read is None:
             return None
-        root, found = layer
-        layers.insert(0, found)
+        root, found = read
+        files.insert(0, found)
         extends = root.get("extends")
         if extends is None or is_null(extends):
-            return layers
+            return files
         parent = _parent(extends, visited, faults)
         if parent is None:
             return None
@@ -50,31 +50,32 @@ def read_chain(path: Path, faults: list[Fault]) -> list[Layer] | None:
 
 
 def _absolute(path: Path) -> Path:
-    """Without `..`, links left as they are, so that faults show the path as it was given."""
+    """Without `..`, symbolic links not resolved, so that faults show the path as it was given."""
     return Path(os.path.normpath(path.absolute()))
 
 
 def source_of(path: Path) -> Source:
-    """A file, shown relative to the working folder where it lies below it."""
+    """A file, shown relative to the working folder where it is inside it."""
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
     return Source(str(shown), path.parent)
 
 
-def _read_layer(path: Path, faults: list[Fault]) -> tuple[Mapping, Layer] | None:
+def _read_recipe_file(path: Path, faults: list[Fault]) -> tuple[Mapping, RecipeFile] | None:
+    """The file's whole mapping, and the file split."""
     source = source_of(path)
     root = read_file(path, source, faults)
     if root is None:
         return None
     body = Mapping(root.mark, {key: entry for key, entry in root.entries.items() if key not in OWN_KEYS})
-    return root, Layer(source, body, _profiles(root.get("profiles"), faults))
+    return root, RecipeFile(source, body, _profiles(root.get("profiles"), faults))
 
 
 def _profiles(node: Node | None, faults: list[Fault]) -> dict[str, Mapping]:
     if node is None or is_null(node) or node.broken:
         return {}
     if not isinstance(node, Mapping):
-        faults.append(node.mark.fault("`profiles` wants a mapping of names to what each changes"))
+        faults.append(node.mark.fault("`profiles` must be a mapping of names to what each changes"))
         return {}
     profiles: dict[str, Mapping] = {}
     for name, entry in node.entries.items():
@@ -83,11 +84,11 @@ def _profiles(node: Node | None, faults: list[Fault]) -> dict[str, Mapping]:
         elif isinstance(entry.node, Mapping):
             for key in OWN_KEYS:
                 if key in entry.node.entries:
-                    faults.append(entry.node.entries[key].key.fault(f"a profile cannot hold `{key}`"))
+                    faults.append(entry.node.entries[key].key.fault(f"a profile cannot contain `{key}`"))
             own = {key: each for key, each in entry.node.entries.items() if key not in OWN_KEYS}
             profiles[name] = Mapping(entry.node.mark, own)
         elif not entry.node.broken:
-            faults.append(entry.node.mark.fault(f"the profile {quoted(name)} wants a mapping of what it changes"))
+            faults.append(entry.node.mark.fault(f"the profile {quoted(name)} must be a mapping of what it changes"))
     return profiles
 
 
@@ -95,11 +96,11 @@ def _parent(extends: Node, visited: list[Path], faults: list[Fault]) -> Path | N
     name = text_of(extends)
     if not name or extends.broken:
         if not extends.broken:
-            faults.append(extends.mark.fault("`extends` wants the path of one recipe file"))
+            faults.append(extends.mark.fault("`extends` must be the path of one recipe file"))
         return None
     path = _absolute(extends.mark.source.folder / Path(name).expanduser())
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
+        what = "is a folder" if path.is_dir() else "does not exist"
         others = [each.name for each in path.parent.glob("*.y*ml") if each.resolve() not in visited]
         hint = nearest(path.name, others) if not path.is_dir() else ""
         faults.append(extends.mark.fault(f"the parent {quoted(name)} {what}{hint}"))

@@ -1,6 +1,6 @@
-"""What makes no sense in a recipe although every key and value is allowed by itself.
+"""What cannot work in a recipe although every key and value is allowed by itself.
 
-The checks read the tree, not the validated recipe, so that they speak also where something else is wrong.
+The checks read the tree, not the validated recipe, so that they also report where something else is wrong.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Any, get_args
 
 from cod_runner.errors import Fault
 from cod_runner.recipe.balance import imbalance
-from cod_runner.recipe.grammar import PAIRED, Arm, Expectation, Recipe
+from cod_runner.recipe.grammar import DEFAULT_ARMS, PAIRED, Arm, Expectation, Recipe
 from cod_runner.recipe.messages import nearest, quoted
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
 from cod_runner.recipe.overlays import as_component
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
-DEFAULT_ARMS: tuple[Arm, ...] = ("plain", "cod")
-"""Those of a recipe that names none, and those that a gain compares."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ def domain_of(tree: Mapping) -> Domain:
 
 
 def check_sense(tree: Mapping, options: Dict[Place, Dict[str, Any]], domain: Domain) -> list[Fault]:
-    """Every fault of the whole. ``options`` are the validated ones by place; ``domain`` is what expectations may
-    speak of."""
+    """Every fault of the recipe as a whole. ``options`` are the validated ones by place; ``domain`` is what
+    expectations may refer to."""
     labels = _labels(tree, options)
     checks = (
         _balance(tree, labels), _pairs(tree), _targets(tree, labels), _failures(tree), _metrics(tree),
@@ -88,7 +86,7 @@ def _arms(tree: Mapping) -> list[str]:
 
 
 def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
-    """The label names that the data set declares; empty where only the data will tell."""
+    """The label names that the data set declares (see ``Dataset``); empty where only the data will tell."""
     declared = options.get(("dataset",), {}).get("labels")
     if declared is None:
         return []
@@ -96,7 +94,7 @@ def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
 
 
 def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
-    """k must divide into classes, and for the arms ``cod`` and ``control`` into pairs of each class."""
+    """k must be divisible by the classes, and for the arms ``cod`` and ``control`` into pairs of each class."""
     for item in _items(tree, "k"):
         k = _whole_number(item)
         fault = None if k is None or k < 2 else imbalance(k, len(labels) or None, _arms(tree))
@@ -116,15 +114,15 @@ def _pairs(tree: Mapping) -> Iterator[Fault]:
         and not difflib.get_close_matches("counterfactuals", unknown, 1)
     ):
         node = next((item for item in _items(tree, "arms") if text_of(item) == "cod"), tree)
-        yield node.mark.fault("the arm `cod` needs `counterfactuals`; write them, or `arms: [plain]`")
+        yield node.mark.fault("the arm `cod` needs `counterfactuals`; add them, or set `arms: [plain]`")
     if "control" in paired and tree.get("control") is None:
         node = next(item for item in _items(tree, "arms") if text_of(item) == "control")
-        yield node.mark.fault("the arm `control` needs `control`, what makes its copies: `control: word_dropout`")
+        yield node.mark.fault("the arm `control` needs `control`, the generator of its copies")
     batch = at(tree, ("train", "batch_size"))
     size = _whole_number(batch)
     if batch is not None and size is not None and size > 0 and size % 2:
         yield batch.mark.fault(
-            f"`train.batch_size` must be even, so that the arm `{paired[0]}` keeps pairs together, not {size}"
+            f"`train.batch_size` must be even, not {size}: a batch of the arm `{paired[0]}` holds whole pairs"
         )
 
 
@@ -138,30 +136,32 @@ def _targets(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
         return
     if not fixed:
         mark = at(tree, ("counterfactuals",)).entries["targets"].key  # type: ignore[union-attr]
-        yield mark.fault("`targets` means something only with `target: fixed`")
+        yield mark.fault("`targets` has an effect only with `target: fixed`")
         return
     for label, entry in targets.entries.items():
         goal = text_of(entry.node)
         if labels and label not in labels:
-            yield entry.key.fault(f"{quoted(label)} is no label{nearest(label, labels)}")
+            yield entry.key.fault(f"{quoted(label)} is not a label{nearest(label, labels)}")
         if goal is not None and labels and goal not in labels:
-            yield entry.node.mark.fault(f"{quoted(goal)} is no label{nearest(goal, labels)}")
+            yield entry.node.mark.fault(f"{quoted(goal)} is not a label{nearest(goal, labels)}")
         if goal == label:
             yield entry.node.mark.fault(f"{quoted(label)} cannot be flipped to itself")
     absent = [label for label in labels if label not in targets.entries]
     if absent:
-        yield targets.mark.fault(f"`targets` says nothing about {', '.join(quoted(each) for each in absent)}")
+        yield targets.mark.fault(f"`targets` has no entry for {', '.join(quoted(each) for each in absent)}")
 
 
 def _failures(tree: Mapping) -> Iterator[Fault]:
     verify, failure = at(tree, ("counterfactuals", "verify")), at(tree, ("counterfactuals", "on_failure"))
     off = isinstance(verify, Scalar) and verify.value is False
     if off and failure is not None and text_of(failure) == "keep_unverified":
-        yield failure.mark.fault("`on_failure: keep_unverified` means nothing with `verify: false`, which keeps all")
+        yield failure.mark.fault(
+            "`on_failure: keep_unverified` has no effect with `verify: false`, which accepts every answer"
+        )
 
 
 def _metrics(tree: Mapping) -> Iterator[Fault]:
-    """A metric is a column of the results, so it can be there once."""
+    """A metric is a column of the results, so it can be listed once."""
     seen: set[str] = set()
     for item in _items(tree, "evaluate", "metrics"):
         component = as_component(item)
@@ -172,7 +172,7 @@ def _metrics(tree: Mapping) -> Iterator[Fault]:
 
 
 def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
-    """An expectation speaks of cells that the recipe has; where it has none at all, that is a fault of its own."""
+    """An expectation must be about cells that the recipe has; a recipe without any has a fault of its own."""
     allowed: dict[str, frozenset[str]] = {
         "method": domain.methods, "metric": domain.metrics, "gain": domain.metrics, "arm": domain.arms,
     }  # fmt: skip
@@ -192,4 +192,4 @@ def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
             yield node.mark.fault(f"the recipe has no k of {k}; there are: {there}")
         gain = item.get("gain")
         if gain is not None and text_of(gain) is not None and domain.arms and not set(DEFAULT_ARMS) <= domain.arms:
-            yield gain.mark.fault("`gain` compares the arms `cod` and `plain`, and the recipe has not both")
+            yield gain.mark.fault("`gain` compares the arms `cod` and `plain`, so the recipe needs both arms")

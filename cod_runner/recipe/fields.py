@@ -1,4 +1,4 @@
-"""What types a place inside a pydantic model can have: for the keys it may hold, and for values of a wrong type."""
+"""The types that a place inside a pydantic model can have: for its allowed keys, and for values of a wrong type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONVERTERS = (BeforeValidator, PlainValidator, WrapValidator)
 def types_at(annotation: Any, place: Place) -> Iterator[Any]:
     """Every type, unions taken apart, that the value at ``place`` below a value of type ``annotation`` may have.
 
-    What a converting validator reads is ``Any``: only the validator knows.
+    The input of a converting validator is ``Any``: only the validator knows its type.
     """
     origin = get_origin(annotation)
     if origin is Annotated:
@@ -56,9 +56,9 @@ def keys_at(annotation: Any, place: Place) -> Collection[str]:
 
 
 def coerced(annotation: Any, node: Node, place: Place = ()) -> Iterator[tuple[Place, Scalar, str]]:
-    """Values that pydantic would bend into shape (``"8"`` or ``true`` for a number, ``no`` for false).
+    """Values that pydantic would convert (``"8"`` or ``true`` for a number, ``no`` for false).
 
-    Gives the place below ``annotation``, the value, and what is wanted there.
+    Yields the place below ``annotation``, the value, and what it must be.
     """
     if isinstance(node, Mapping):
         for key, entry in node.entries.items():

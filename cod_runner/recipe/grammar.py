@@ -1,4 +1,4 @@
-"""The grammar of a recipe, as pydantic models. What a component's options may be is its plugin's to say."""
+"""The grammar of a recipe, as pydantic models. A component's options are its plugin's business."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
 
 from cod_runner.api import FinetuneSettings, Kind, TrainSettings
+from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 
 Arm = Literal["plain", "cod", "control"]
+DEFAULT_ARMS: tuple[Arm, ...] = ("plain", "cod")
+"""Those of a recipe that names none, and those that a gain compares."""
 PAIRED: frozenset[Arm] = frozenset({"cod", "control"})
-"""Arms whose training sets are k/2 originals and one more text for each."""
+"""Arms whose training sets are k/2 originals and one further text for each."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -41,11 +44,11 @@ class Section(BaseModel):
 
 
 class Use(BaseModel):
-    """A component: ``use`` names it, everything else is an option of its plugin. ``use: X`` may be the string X."""
+    """A component: ``use`` names it, everything else is an option of its plugin. ``use: X`` may be just ``X``."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
-    use: str = Field(min_length=1, description="the component's name; `codrun plugins` lists what there is")
+    use: str = Field(min_length=1, description="the component's name; `codrun plugins` lists them all")
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +57,7 @@ class Use(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What stands beside ``use`` (and beside the keys that belong to the core)."""
+        """Every key but ``use`` and the others that belong to the core."""
         return dict(self.model_extra or {})
 
 
@@ -104,19 +107,19 @@ class Counterfactuals(Section):
     @classmethod
     def _shorter_first(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 <= value[0] < value[1]:
-            raise ValueError("wants two shares, the smaller one first, neither below 0")
+            raise ValueError("must be two shares, the smaller one first, neither below 0")
         return value
 
 
 class Evaluate(Section):
-    """On what, when, and by which metrics a student is measured."""
+    """On which split, at which epoch, and by which metrics a student is measured."""
 
     split: str = Field("validation", min_length=1, description="the split that students are measured on")
     select: Literal["last", "best_dev", "best_reported"] = Field(
         "last", description="which epoch counts; `best_reported` selects on the reported split and is optimistic"
     )
     metrics: list[Use] = Field(
-        default_factory=lambda: [Use(use=name) for name in ("accuracy", "agreement", "kl", "ece", "f1")],
+        default_factory=lambda: [Use(use=name) for name in DEFAULT_METRICS],
         min_length=1,
     )
 
@@ -146,17 +149,17 @@ class Expectation(Section):
 
 
 class Recipe(Section):
-    """A whole recipe after ``extends``, profile and overrides were merged. ``extends`` and ``profiles`` are
-    resolved before this model sees it."""
+    """A whole recipe after ``extends``, profile and overrides are merged. ``extends`` and ``profiles`` are resolved
+    before this model sees it."""
 
     recipe: Literal[1] = Field(description="version of the grammar")
     name: FolderName = Field(description="names the run's folder")
-    describe: str = Field("", description="one sentence on what the task is, for generators that prompt a model")
+    describe: str = Field("", description="the task in one sentence, for generators that prompt a model")
     dataset: Use = Field(description="the labelled examples")
     k: Annotated[list[Annotated[int, Field(ge=2)]], NoRepeats] = Field(
         min_length=1, description="numbers of training examples, all classes and counterfactuals counted"
     )
-    seeds: Annotated[list[NonNegativeInt], NoRepeats] = Field(min_length=1, description="one student a seed")
+    seeds: Annotated[list[NonNegativeInt], NoRepeats] = Field(min_length=1, description="one student per seed")
     teacher: Teacher
     student: Use = Field(description="the model that is trained")
     counterfactuals: Counterfactuals | None = Field(None, description="needed for the arm `cod`")
@@ -164,7 +167,7 @@ class Recipe(Section):
         min_length=1, description="name to losses, which are added up"
     )
     arms: Annotated[list[Arm], NoRepeats] = Field(
-        default=["plain", "cod"],
+        default=list(DEFAULT_ARMS),
         min_length=1,
         description="`plain`: k originals; `cod`: k/2 originals and their k/2 counterfactuals; `control`: k/2 "
         "originals and a perturbed copy of each that the teacher reads as before",
@@ -175,18 +178,18 @@ class Recipe(Section):
         default_factory=list, description="what a regression run must show; a miss ends with exit code 3"
     )
     control: Use | None = Field(None, description="needed for the arm `control`: the generator of its copies")
-    executor: Use = Field(Use(use="processes"), description="where cells run")
+    executor: Use = Field(Use(use=DEFAULT_EXECUTOR), description="where cells run")
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
 
     def generators(self, arm: Arm) -> list[Use]:
-        """What makes the other halves of an arm's pairs; nothing for an arm that the recipe does not have."""
+        """The generators of the other halves of an arm's pairs; none for an arm that the recipe does not have."""
         if arm == "cod" and arm in self.arms and self.counterfactuals is not None:
             return self.counterfactuals.generators
         return [self.control] if arm == "control" and arm in self.arms and self.control is not None else []
 
     @property
     def budget(self) -> Budget:
-        """What all generators together may spend; without bounds where the recipe sets none."""
+        """What all generators together may spend; unbounded where the recipe sets no bound."""
         return Budget() if self.counterfactuals is None else self.counterfactuals.budget
 
 
@@ -207,7 +210,7 @@ COMPONENTS: dict[Pattern, Kind] = {
 
 
 def kind_at(place: tuple[str | int, ...]) -> Kind | None:
-    """The kind of the component that stands at ``place``, if one does."""
+    """The kind of the component at ``place``; None where the grammar has none there."""
     for pattern, kind in COMPONENTS.items():
         if len(pattern) == len(place) and all(part in ("*", step) for part, step in zip(pattern, place, strict=True)):
             return kind

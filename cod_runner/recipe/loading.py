@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cod_runner.errors import Fault, RecipeError, SettingError
-from cod_runner.recipe.chain import OWN_KEYS, Layer, read_chain
+from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
 from cod_runner.recipe.messages import nearest, quoted, shortened
@@ -30,23 +30,23 @@ class LoadedRecipe:
     """A recipe that was read and checked."""
 
     recipe: Recipe
-    """What runs: every option complete, paths absolute, expectations on the cells that run."""
+    """What runs: every option complete, paths absolute, expectations only on the cells that run."""
     written: Recipe
-    """The recipe without profile, ``--set`` and flags; where it is complete only with them, with them."""
+    """The recipe without profile, ``--set`` and flags; with them where it is complete only with them."""
     path: Path
     profile: str | None
     folder: Path
-    """Where the recipe lies; absolute."""
+    """The recipe's folder; absolute."""
     not_run: list[Expectation]
-    """The expectations on cells that the profile or a flag leaves out."""
+    """The expectations on cells that the profile or a flag excludes."""
     tree: Mapping
-    """What runs, as it is written: every key and value with its position."""
+    """What runs, as written: every key and value with its position."""
     profiles: tuple[str, ...] = ()
-    """Names of the profiles that the recipe offers."""
+    """Names of the recipe's profiles."""
 
     @contextmanager
     def pointing(self) -> Iterator[None]:
-        """Raise a :class:`SettingError` from inside as a :class:`RecipeError` at the line that is to be changed."""
+        """Raise a :class:`SettingError` from inside as a :class:`RecipeError` at the line to be changed."""
         try:
             yield
         except SettingError as error:
@@ -70,24 +70,24 @@ def load_recipe(
     overrides: Sequence[str] = (),
     flags: Dict[str, Any] = NO_FLAGS,
 ) -> LoadedRecipe:
-    """Read ``path`` with its parents, put overlays on top, and check everything.
+    """Read ``path`` with its parents, apply the overlays, and check everything.
 
     ``overrides`` are ``key.path=value`` of ``--set``, values in YAML; ``flags`` hold the values of ``k``, ``seeds``,
-    ``methods`` (names to keep) and ``arms``, and come last. Every profile of the file is checked, chosen or not.
+    ``methods`` (names of those that run) and ``arms``, and come last. Every profile is checked, chosen or not.
     Raises :class:`RecipeError` with every fault found.
     """
     faults: list[Fault] = []
-    layers = read_chain(path, faults)
-    if layers is None:
+    files = read_chain(path, faults)
+    if files is None:
         raise RecipeError.of(faults)
     validator = Validator(registry)
-    base = _merged(None, [layer.body for layer in layers], validator)
-    profiles = {name: _profile(base, layers, name, validator) for layer in layers for name in layer.profiles}
+    base = _merged(None, [file.body for file in files], validator)
+    profiles = {name: _profile(base, files, name, validator) for file in files for name in file.profiles}
     if profile is not None and profile not in profiles:
         hint = nearest(profile, profiles) or "; the recipe has no profiles"
         faults.append(_flag("profile").fault(f"no profile is named {quoted(profile)}{hint}"))
     running = profiles.get(profile or "", base)
-    if overrides:  # an item of a list that is there by default can be addressed too
+    if overrides:  # the items of a default list can be addressed too
         running = _with_overrides(validator.completed(running), overrides, validator, faults)
     running = _with_flags(running, flags, validator, faults)
 
@@ -97,12 +97,12 @@ def load_recipe(
     for name, tree in profiles.items():
         if name != profile:
             found = _all_faults(validator.check(tree), domain)
-            faults += _with_the_profile([each for each in found if each not in written_faults], layers, name)
+            faults += _with_the_profile([each for each in found if each not in written_faults], files, name)
     checked = written if running is base else validator.check(running)
     found = _all_faults(checked, domain | domain_of(profiles.get(profile or "", base)))
     faults += [each for each in found if each in written_faults]
     new = [each for each in found if each not in written_faults]
-    faults += new if profile is None else _with_the_profile(new, layers, profile)
+    faults += new if profile is None else _with_the_profile(new, files, profile)
     if faults or checked.recipe is None:
         raise RecipeError.of(faults)
     cells = domain_of(checked.tree)
@@ -112,7 +112,7 @@ def load_recipe(
         written=written.recipe or checked.recipe,
         path=path,
         profile=profile,
-        folder=layers[-1].source.folder,
+        folder=files[-1].source.folder,
         not_run=[each for each in expect if not cells.holds(each)],
         tree=checked.tree,
         profiles=tuple(profiles),
@@ -127,23 +127,23 @@ def _merged(base: Mapping | None, overlays: Sequence[Mapping], validator: Valida
     return tree
 
 
-def _profile(base: Mapping, layers: Sequence[Layer], name: str, validator: Validator) -> Mapping:
-    """The recipe under a profile: a parent's profile of the name first, the file's own on top."""
-    return _merged(base, [layer.profiles[name] for layer in layers if name in layer.profiles], validator)
+def _profile(base: Mapping, files: Sequence[RecipeFile], name: str, validator: Validator) -> Mapping:
+    """The recipe under a profile: a parent's profile of that name first, the file's own on top."""
+    return _merged(base, [file.profiles[name] for file in files if name in file.profiles], validator)
 
 
 def _all_faults(checked: Checked, domain: Domain) -> list[Fault]:
-    """What grammar and plugins say, and what makes no sense; expectations may speak of ``domain`` too."""
+    """The faults of grammar and options, and those of the whole; expectations may be about ``domain`` too."""
     return checked.faults + check_sense(checked.tree, checked.options, domain | domain_of(checked.tree))
 
 
-def _with_the_profile(faults: Sequence[Fault], layers: Sequence[Layer], name: str) -> list[Fault]:
-    """Faults that are there only under a profile: one that shows in another place says so."""
+def _with_the_profile(faults: Sequence[Fault], files: Sequence[RecipeFile], name: str) -> list[Fault]:
+    """Faults that occur only under a profile; one at a place outside the profile says so."""
     own = {
         (mark.source.shown, mark.line, mark.column)
-        for layer in layers
-        if name in layer.profiles
-        for mark in marks(layer.profiles[name])
+        for file in files
+        if name in file.profiles
+        for mark in marks(file.profiles[name])
     }
     return [
         fault
@@ -186,12 +186,12 @@ def _with_flags(tree: Mapping, flags: Dict[str, Any], validator: Validator, faul
         mark = _flag(name)
         node = from_plain(value, mark)
         if name == "methods":
-            node = _kept_methods(tree, value, mark, faults)
+            node = _chosen_methods(tree, value, mark, faults)
         tree = _merged(Mapping(tree.mark, {**tree.entries, name: Entry(mark, node)}), [], validator)
     return tree
 
 
-def _kept_methods(tree: Mapping, names: Sequence[str], mark: Mark, faults: list[Fault]) -> Node:
+def _chosen_methods(tree: Mapping, names: Sequence[str], mark: Mark, faults: list[Fault]) -> Node:
     methods = tree.get("methods")
     if not isinstance(methods, Mapping):
         return methods if methods is not None else from_plain(None, mark)
@@ -200,5 +200,5 @@ def _kept_methods(tree: Mapping, names: Sequence[str], mark: Mark, faults: list[
             faults.append(mark.fault(f"no method is named {quoted(name)}{nearest(name, methods.entries)}"))
     if not names:
         faults.append(mark.fault("names no method"))
-    kept = {name: entry for name, entry in methods.entries.items() if name in names}
-    return Mapping(methods.mark, kept or methods.entries)
+    chosen = {name: entry for name, entry in methods.entries.items() if name in names}
+    return Mapping(methods.mark, chosen or methods.entries)

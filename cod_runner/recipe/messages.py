@@ -1,4 +1,4 @@
-"""pydantic's errors as sentences, one a mistake, at the node where the mistake is."""
+"""pydantic's errors as sentences, one per mistake, at the node where the mistake is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WANTED = {
     "tuple_type": "a list", "set_type": "a list", "dict_type": "a mapping", "model_type": "a mapping",
     "model_attributes_type": "a mapping", "path_type": "text", "none_required": "null",
 }  # fmt: skip
-"""What a wrong type's error asks for."""
+"""What the value must be, by the type of pydantic's error."""
 
 _LIMITS = {
     "greater_than": "must be greater than {gt}", "greater_than_equal": "must be at least {ge}",
@@ -35,19 +35,19 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Located:
-    """An error and where it is: the place of the deepest node that it speaks of."""
+    """An error and where it is: the place of the deepest node that it is about."""
 
     type: str
     place: Place
     node: Node
     key: Mark | None
-    """Position of the key under which ``node`` stands."""
+    """Position of the key whose value is ``node``."""
     of_key: bool
-    """Whether the key itself is wrong, not what stands under it."""
+    """Whether the key itself is wrong, not its value."""
     missing: str | int | None
-    """The key or index that an error of type ``missing`` asks for."""
+    """The key or index that is missing, in an error of that type."""
     union: tuple[tuple[Place, str], ...]
-    """Where a union was tried, and as what; outermost first."""
+    """Where a union was tried, and as which branch; outermost first."""
     value: Any
     context: dict[str, Any]
     message: str
@@ -56,7 +56,7 @@ class Located:
 def faults_of(
     errors: Iterable[ErrorDetails], root: Node, place: Place, names_at: Callable[[Place], Collection[str]]
 ) -> list[Fault]:
-    """One fault a mistake. ``root`` stands at ``place``; ``names_at`` gives the keys allowed in a mapping."""
+    """One fault per mistake. ``root`` is the node at ``place``; ``names_at`` gives the keys allowed in a mapping."""
     located = [each for each in (_locate(error, root, place) for error in errors) if each is not None]
     collapsed = _collapse(located)
     misspelt = {
@@ -68,14 +68,14 @@ def faults_of(
     faults = []
     for error in collapsed:
         if error.missing is not None and (*error.place, error.missing) in misspelt:
-            continue  # it is there under a wrong name, which is said already
+            continue  # it is there under a misspelt name, which has a fault of its own
         mark, sentence = _sentence(error, names_at(error.place[:-1]))
         faults.append(mark.fault(shortened(sentence, LONGEST_SENTENCE)))
     return faults
 
 
 def _locate(error: ErrorDetails, root: Node, place: Place) -> Located | None:
-    """Walk from the root along an error's location; what leads nowhere is the tag of a union."""
+    """Walk from the root along an error's location; a step that leads nowhere is the tag of a union's branch."""
     node, key = root, None
     union: list[tuple[Place, str]] = []
     missing: str | int | None = None
@@ -104,24 +104,24 @@ def _locate(error: ErrorDetails, root: Node, place: Place) -> Located | None:
 
 
 def _collapse(errors: Sequence[Located]) -> list[Located]:
-    """Of a union's branches keep the one that was meant, or say in one error what all of them want."""
-    kept: list[Located] = []
+    """Reduce a union's branches to the one that was meant, or to one error that names what each of them accepts."""
+    collapsed: list[Located] = []
     unions: dict[Place, dict[str, list[Located]]] = {}
     for error in errors:
         if error.union:
             (place, tag), *deeper = error.union
             unions.setdefault(place, {}).setdefault(tag, []).append(replace(error, union=tuple(deeper)))
         else:
-            kept.append(error)
+            collapsed.append(error)
     for place, branches in unions.items():
         fitting = [branch for branch in branches.values() if not any(_is_wrong_type(each, place) for each in branch)]
         if fitting:
-            kept.extend(_collapse(min(fitting, key=len)))
+            collapsed.extend(_collapse(min(fitting, key=len)))
             continue
         wrong = [each for branch in branches.values() for each in _collapse(branch) if _is_wrong_type(each, place)]
         wanted = list(dict.fromkeys(_wanted(each) for each in wrong))
-        kept.append(replace(wrong[0], type="union", union=(), context={"wanted": _either(wanted)}))
-    return kept
+        collapsed.append(replace(wrong[0], type="union", union=(), context={"wanted": _either(wanted)}))
+    return collapsed
 
 
 def _is_wrong_type(error: Located, place: Place) -> bool:
@@ -150,14 +150,14 @@ def _either(nouns: Sequence[str]) -> str:
 
 
 def _sentence(error: Located, known: Collection[str]) -> tuple[Mark, str]:
-    """Where to point, and what to say."""
+    """The position to point at, and the sentence."""
     here, name = error.node.mark, f"`{dotted(error.place)}`" if error.place else "the recipe"
     if error.type == "missing":
         return _missing(error)
     if error.type == "extra_forbidden":
         return error.key or here, f"unknown key {name}{nearest(str(error.place[-1]), known)}"
     if error.type in _WANTED or error.type in ("literal_error", "enum", "union"):
-        sentence = f"{name} wants {_wanted(error)}, not {quoted(error.value)}"
+        sentence = f"{name} must be {_wanted(error)}, not {quoted(error.value)}"
         options = _expected(error) if error.type == "literal_error" else []
         near = difflib.get_close_matches(str(error.value), options, 1)
         return here, f"{sentence}; did you mean `{near[0]}`?" if near else sentence
@@ -191,7 +191,7 @@ def _missing(error: Located) -> tuple[Mark, str]:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """``; did you mean ...?``, or the names there are, or nothing if there are none."""
+    """``; did you mean ...?``, or else the known names, or "" if there are none."""
     near = difflib.get_close_matches(name, sorted(known), 1)
     if near:
         return f"; did you mean `{near[0]}`?"
@@ -201,7 +201,7 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 def quoted(value: Any) -> str:
-    """A value as a sentence quotes it, never at length."""
+    """A value as it is quoted in a sentence, shortened if it is long."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -214,5 +214,5 @@ def quoted(value: Any) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """The text, cut with `...` where it is too long."""
+    """The text, cut and ended with `...` where it is too long."""
     return text if len(text) <= length else f"{text[: length - 3]}..."

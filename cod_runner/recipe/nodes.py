@@ -1,4 +1,4 @@
-"""A recipe's YAML as a tree in which every key and value knows the file, line and column it came from."""
+"""A recipe's YAML as a tree whose every key and value has the file, line and column it comes from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from cod_runner.errors import Fault
 
 Place: TypeAlias = tuple[str | int, ...]
-"""Where a node stands in a recipe: keys and list indices from the root."""
+"""Where a node is in a recipe: keys and list indices from the root."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Source:
     """A file, a ``--set`` or another flag."""
 
     shown: str
-    """As faults name it."""
+    """As faults show it."""
     folder: Path
     """What its relative paths are relative to; absolute."""
     flag: bool = False
@@ -34,7 +34,7 @@ class Mark:
     column: int = 1
 
     def fault(self, sentence: str) -> Fault:
-        """This position with what is wrong there, in one line whatever it quotes."""
+        """A fault at this position, on one line whatever the sentence quotes."""
         sentence = "".join(each if each.isprintable() else " " for each in sentence)
         if self.source.flag:
             return Fault(self.source.shown, None, None, sentence)
@@ -43,7 +43,7 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One value. ``broken`` says that a fault was reported on it already, so that no second one is."""
+    """One value. ``broken``: a fault of it has been reported already, so no second one is."""
 
     mark: Mark
     broken: bool = field(default=False, kw_only=True)
@@ -83,7 +83,7 @@ class Mapping(Node):
 
 
 def is_null(node: Node | None) -> bool:
-    """Whether the value is written as null, or left blank."""
+    """Whether the value is null, or left blank."""
     return isinstance(node, Scalar) and node.value is None
 
 
@@ -93,7 +93,7 @@ def text_of(node: Node | None) -> str | None:
 
 
 def child(node: Node | None, step: str | int) -> Node | None:
-    """What a mapping holds under a key, or a list at an index."""
+    """A mapping's value under a key, or a list's item at an index; None where there is none."""
     if isinstance(node, Mapping):
         return node.get(str(step))
     if isinstance(node, Items) and isinstance(step, int) and 0 <= step < len(node.items):
@@ -102,14 +102,14 @@ def child(node: Node | None, step: str | int) -> Node | None:
 
 
 def at(node: Node | None, place: Place) -> Node | None:
-    """The node that stands at ``place`` below ``node``."""
+    """The node at ``place`` below ``node``; None where there is none."""
     for step in place:
         node = child(node, step)
     return node
 
 
 def mark_at(node: Node, place: Place) -> Mark:
-    """The position of what stands at ``place``, or of the deepest mapping or list on the way that is written."""
+    """The position of the node at ``place``, or of the deepest mapping or list on the way to it that exists."""
     for step in place:
         below = child(node, step)
         if below is None:
@@ -128,7 +128,7 @@ def plain(node: Node) -> Any:
 
 
 def from_plain(value: Any, mark: Mark) -> Node:
-    """Plain data as a tree whose every node stands at ``mark``."""
+    """Plain data as a tree whose every node has the position ``mark``."""
     if isinstance(value, dict):
         return Mapping(mark, {str(key): Entry(mark, from_plain(each, mark)) for key, each in value.items()})
     if isinstance(value, list | tuple):

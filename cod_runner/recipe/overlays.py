@@ -9,7 +9,7 @@ from cod_runner.recipe.grammar import kind_at
 from cod_runner.recipe.nodes import Entry, Items, Mapping, Node, Place, is_null, text_of
 
 Alternatives: TypeAlias = Callable[[Place, Mapping], Sequence[Sequence[str]]]
-"""The groups of keys, of the mapping at a place, of which one stands for the others."""
+"""The groups of keys of the mapping at a place that are alternatives to each other."""
 
 
 def merge(base: Node | None, over: Node, place: Place, alternatives: Alternatives) -> Node:
@@ -35,9 +35,9 @@ def merge(base: Node | None, over: Node, place: Place, alternatives: Alternative
 
 
 def set_at(base: Node | None, path: Sequence[str], value: Node, place: Place, alternatives: Alternatives) -> Node:
-    """``value`` on top of what stands at ``path`` below ``base``; a list item is addressed by its index.
+    """``value`` on top of the node at ``path`` below ``base``; a list item is addressed by its index.
 
-    Raises :class:`LookupError` with a sentence where the path leads into something that has no parts.
+    Raises :class:`LookupError` with a sentence where the path leads into a single value or past the end of a list.
     """
     if not path:
         return merge(base, value, place, alternatives)
@@ -87,7 +87,7 @@ def _with_entries(base: Mapping, given: dict[str, Entry], place: Place, alternat
 
 
 def as_component(node: Node) -> Node:
-    """A component's bare name as the mapping that it stands for."""
+    """A component's bare name as the mapping that it is short for."""
     if text_of(node) is not None and not node.broken:
         return Mapping(node.mark, {"use": Entry(node.mark, node)})
     return node

@@ -1,4 +1,4 @@
-"""JSON Schema of a recipe, every plugin's options included: what editors complete and check with."""
+"""JSON Schema of a recipe, including every plugin's options, for completion and checks in editors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _REFERENCE = "#/$defs/"
 def json_schema(registry: Registry) -> Schema:
     """The schema of a recipe file (draft 2020-12).
 
-    A file that ``extends`` another, a fragment, and a profile may leave out anything and may blank keys with
-    ``null``; so every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
+    A file that ``extends`` another, a fragment, and a profile may omit anything and may blank keys with ``null``; so
+    every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
     """
     definitions: dict[str, Schema] = {}
     grammar = _hoisted(Recipe, "", definitions)
@@ -48,7 +48,7 @@ def json_schema(registry: Registry) -> Schema:
 
 
 def _hoisted(model: type[BaseModel], prefix: str, definitions: dict[str, Schema]) -> Schema:
-    """A model's schema; the models inside it become definitions of their own, their names prefixed."""
+    """A model's schema; the models inside it become separate definitions, their names prefixed."""
     schema = model.model_json_schema(ref_template=f"{_REFERENCE}{prefix}{{model}}")
     definitions |= {f"{prefix}{name}": each for name, each in schema.pop("$defs", {}).items()}
     return schema
@@ -72,7 +72,7 @@ def _component_of(kind: Kind, registry: Registry, definitions: dict[str, Schema]
 def _mapping_of(component: Component, definitions: dict[str, Schema]) -> Schema:
     try:
         options = _hoisted(component.options, f"{component.kind}.{component.name}.", definitions)
-    except PydanticInvalidForJsonSchema:  # an option of a type that JSON Schema has no word for
+    except PydanticInvalidForJsonSchema:  # an option of a type that JSON Schema cannot express
         fields = component.options.model_fields
         required = [name for name, field in fields.items() if field.is_required()]
         options = {"properties": {name: {} for name in fields}, "required": required}
@@ -96,7 +96,7 @@ def _mapping_of(component: Component, definitions: dict[str, Schema]) -> Schema:
 
 
 def _refer(grammar: Schema, definitions: dict[str, Schema], pattern: tuple[str, ...], kind: Kind) -> None:
-    """Let the place that ``pattern`` names refer to the components of a kind."""
+    """Make the place that ``pattern`` names refer to the components of a kind."""
     node, holder, key = grammar, grammar, ""
     for step in pattern:
         node = _followed(node, definitions)
@@ -111,7 +111,7 @@ def _refer(grammar: Schema, definitions: dict[str, Schema], pattern: tuple[str, 
 
 
 def _followed(node: Schema, definitions: dict[str, Schema]) -> Schema:
-    """The definition behind a reference, also behind one that may be null."""
+    """The definition behind a reference, including a reference that may be null."""
     for each in (node, *node.get("anyOf", ())):
         if "$ref" in each:
             return definitions[each["$ref"].removeprefix(_REFERENCE)]
@@ -146,7 +146,7 @@ def _or_null(schema: Schema) -> Schema:
 
 
 def _file(recipe: Schema) -> Schema:
-    """A recipe with what belongs to its file."""
+    """A recipe with the keys that belong to its file."""
     own = {
         "extends": {"type": ["string", "null"], "description": "the recipe that this one changes; beside this file"},
         "profiles": {

@@ -1,4 +1,4 @@
-"""A merged tree against the grammar and against the options of every component it names."""
+"""Checks a merged tree against the grammar and against the options of every component that it names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from cod_runner.api import Component, Kind
 from cod_runner.errors import Fault, PluginError
+from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.fields import coerced, keys_at, models_at
-from cod_runner.recipe.grammar import COMPONENTS, Evaluate, Recipe, core_keys, kind_at
+from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at
 from cod_runner.recipe.messages import LONGEST_VALUE, faults_of, quoted, shortened
 from cod_runner.recipe.nodes import (
     Entry,
@@ -32,13 +33,13 @@ from cod_runner.recipe.overlays import as_component, dotted, merge
 from cod_runner.recipe.yaml import resolve
 from cod_runner.registry import Registry
 
-Bent: TypeAlias = dict[Place, tuple[Scalar, str]]
-"""Values that pydantic would bend into another type, and what is wanted in their place."""
+Coerced: TypeAlias = dict[Place, tuple[Scalar, str]]
+"""Values that pydantic would convert to another type, and what they must be."""
 
 
 @dataclass
 class Checked:
-    """What a check found. ``recipe`` is None where there are faults."""
+    """The result of a check. ``recipe`` is None where there are faults."""
 
     tree: Mapping
     """With the defaults that name components."""
@@ -65,17 +66,14 @@ class Validator:
         return [group for model in models for group in getattr(model, "alternatives", ())]
 
     def completed(self, root: Mapping) -> Mapping:
-        """The tree with the components that a recipe need not name; they stand at the root's position."""
-        defaults = {
-            "executor": Recipe.model_fields["executor"].default.use,
-            "evaluate": {"metrics": [metric.use for metric in Evaluate().metrics]},
-        }
-        tree = merge(from_plain(defaults, root.mark), _without_blanks(root, ()), (), self.alternatives)
+        """The tree with the default components that it does not name; these have the root's position."""
+        components = {"executor": DEFAULT_EXECUTOR, "evaluate": {"metrics": list(DEFAULT_METRICS)}}
+        tree = merge(from_plain(components, root.mark), _without_blanks(root, ()), (), self.alternatives)
         assert isinstance(tree, Mapping)
         return tree
 
     def check(self, root: Mapping) -> Checked:
-        """Everything that the grammar and the components' options have to say about a whole recipe."""
+        """Every fault that the grammar and the components' options find in a whole recipe."""
         tree = self.completed(root)
         checked = Checked(tree)
         data = plain(tree)
@@ -84,12 +82,12 @@ class Validator:
             if options is not None:
                 checked.options[place] = options
                 _put_options(data, place, kind, node, options)
-        bent: Bent = {place: (node, wanted) for place, node, wanted in coerced(Recipe, tree)}
-        checked.faults += _type_faults(bent)
+        converted: Coerced = {place: (node, wanted) for place, node, wanted in coerced(Recipe, tree)}
+        checked.faults += _type_faults(converted)
         try:
             recipe = Recipe.model_validate(data)
         except ValidationError as error:
-            wrong = [each for each in error.errors() if each["loc"] not in bent]
+            wrong = [each for each in error.errors() if each["loc"] not in converted]
             checked.faults += faults_of(wrong, root, (), _known_keys)
         else:
             checked.recipe = None if checked.faults else recipe
@@ -100,7 +98,7 @@ class Validator:
         use = node.get("use")
         name = text_of(use)
         if use is None or not name or use.broken or node.broken:
-            return None  # the grammar says what is wrong
+            return None  # the grammar reports what is wrong
         try:
             component = self._registry.find(kind, shortened(name, LONGEST_VALUE))
         except PluginError as error:
@@ -108,8 +106,10 @@ class Validator:
             return None
         core = core_keys(kind)
         own = Mapping(node.mark, {key: entry for key, entry in node.entries.items() if key not in core})
-        bent: Bent = {(*place, *below): (value, wanted) for below, value, wanted in coerced(component.options, own)}
-        faults += _type_faults(bent)
+        converted: Coerced = {
+            (*place, *below): (value, wanted) for below, value, wanted in coerced(component.options, own)
+        }
+        faults += _type_faults(converted)
         folders = list(dict.fromkeys([use.mark.source.folder, *(mark.source.folder for mark in marks(own))]))
         dumps: dict[Path, dict[str, Any]] = {}
         for folder in folders:
@@ -118,13 +118,13 @@ class Validator:
                     plain(own), context={"folder": str(folder)}
                 ).model_dump(mode="json")
             except ValidationError as error:
-                wrong = [each for each in error.errors() if (*place, *each["loc"]) not in bent]
+                wrong = [each for each in error.errors() if (*place, *each["loc"]) not in converted]
                 faults += faults_of(wrong, own, place, _option_keys(component, place))
                 return None
             except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
                 faults.append(node.mark.fault(_of_a_broken_validator(component, error)))
                 return None
-        return None if bent else _by_folder(own, dumps, folders[0])
+        return None if converted else _by_folder(own, dumps, folders[0])
 
 
 def _known_keys(place: Place) -> set[str]:
@@ -140,7 +140,7 @@ def _option_keys(component: Component, start: Place) -> Callable[[Place], set[st
 
 
 def components_of(tree: Mapping) -> Iterator[tuple[Place, Kind, Mapping]]:
-    """Every component that the tree names, wherever the grammar has one."""
+    """Every component that the tree names, at every place where the grammar has one."""
 
     def walk(node: Node | None, pattern: tuple[str, ...], place: Place) -> Iterator[tuple[Place, Mapping]]:
         if not pattern:
@@ -162,9 +162,9 @@ def components_of(tree: Mapping) -> Iterator[tuple[Place, Kind, Mapping]]:
 
 
 def _without_blanks(node: Node, place: Place) -> Node:
-    """Without keys of the core that are blank or null: they are as absent as what was never written.
+    """The tree without keys of the core that are blank or null, which count as absent.
 
-    A plugin's options keep their nulls, which may mean something.
+    Nulls among a plugin's options stay: they may mean something.
     """
     if isinstance(node, Items):
         return Items(node.mark, tuple(_without_blanks(item, (*place, n)) for n, item in enumerate(node.items)))
@@ -189,7 +189,7 @@ def _put_options(data: Any, place: Place, kind: Kind, node: Mapping, options: di
 
 
 def _by_folder(node: Node | None, dumps: dict[Path, Any], main: Path) -> Any:
-    """Of dumps that differ in the folder their paths were taken from: each value from its own node's folder."""
+    """One dump from several that differ in the folder their paths are relative to: each value of its node's folder."""
     value = dumps[main]
     if node is None or len(dumps) == 1:
         return value
@@ -205,15 +205,15 @@ def _by_folder(node: Node | None, dumps: dict[Path, Any], main: Path) -> Any:
     return dumps.get(node.mark.source.folder, value)
 
 
-def _type_faults(bent: Bent) -> list[Fault]:
+def _type_faults(converted: Coerced) -> list[Fault]:
     faults = []
-    for place, (node, wanted) in bent.items():
+    for place, (node, wanted) in converted.items():
         in_quotes = isinstance(node.value, str) and isinstance(resolve(node.value), int | float)
-        cure = "; take the quotes off" if in_quotes else ""
-        faults.append(node.mark.fault(f"`{dotted(place)}` wants {wanted}, not {quoted(node.value)}{cure}"))
+        cure = "; remove the quotes" if in_quotes else ""
+        faults.append(node.mark.fault(f"`{dotted(place)}` must be {wanted}, not {quoted(node.value)}{cure}"))
     return faults
 
 
 def _of_a_broken_validator(component: Component, error: Exception) -> str:
     reason = shortened(f"{type(error).__name__}: {error}", 200)
-    return f"the plugin of {component.kind} `{component.name}` failed while it checked the options: {reason}"
+    return f"the plugin of the {component.kind} `{component.name}` failed while it checked the options: {reason}"

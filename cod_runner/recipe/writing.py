@@ -10,11 +10,11 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.yaml import resolve
 
 _LINE_ENDS = frozenset("\r\x85\u2028\u2029")
-"""Read back as they are only from double quotes."""
+"""Read back unchanged only from double quotes."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes whatever YAML 1.2 would not read back as text, and writes no anchors."""
+    """Quotes text that YAML 1.2 would read back as something else, and writes no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

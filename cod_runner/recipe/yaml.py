@@ -1,4 +1,4 @@
-"""YAML as a recipe may use it: read without running anything, scalars as in YAML 1.2, positions kept."""
+"""YAML as a recipe may use it: read without running anything, scalars as in YAML 1.2, every node with its position."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cod_runner.recipe.nodes import Entry, Items, Mapping, Mark, Node, Scalar, S
 LARGEST_FILE = 1_000_000
 """Bytes."""
 MOST_NODES = 50_000
-"""After aliases are written out."""
+"""With aliases expanded."""
 DEEPEST = 40
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -40,7 +40,7 @@ _MOST_DIGITS = 300
 
 
 class _Unreadable(Exception):
-    """Carries the one fault after which nothing more of a file can be said."""
+    """Carries the one fault after which nothing more can be read of a file."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -48,13 +48,13 @@ class _Unreadable(Exception):
 
 
 def read_file(path: Path, source: Source, faults: list[Fault]) -> Mapping | None:
-    """Read one recipe file into a mapping; None, and a fault, where it is none."""
+    """Read one recipe file into a mapping; None, and a fault, where it is not one."""
     start = Mark(source)
     try:
         if path.is_dir():
             raise _Unreadable(start.fault("is a folder, not a recipe file"))
         if path.stat().st_size > LARGEST_FILE:
-            raise _Unreadable(start.fault(f"is larger than {LARGEST_FILE:,} bytes, which no recipe is"))
+            raise _Unreadable(start.fault(f"is larger than {LARGEST_FILE:,} bytes, too large for a recipe"))
         text = _decoded(path.read_bytes(), source)
         root = read_text(text, source, faults)
     except _Unreadable as error:
@@ -69,7 +69,7 @@ def read_file(path: Path, source: Source, faults: list[Fault]) -> Mapping | None
     elif not isinstance(root, Mapping):
         what = "a list" if isinstance(root, Items) else "a single value"
         if not root.broken:
-            faults.append(root.mark.fault(f"a recipe is a mapping (`key: value` lines), and this is {what}"))
+            faults.append(root.mark.fault(f"a recipe is a mapping (`key: value` lines), but this is {what}"))
     else:
         return root
     return None
@@ -125,7 +125,7 @@ def _composed(text: str, source: Source, faults: list[Fault]) -> Node | None:
     except yaml.MarkedYAMLError as error:
         if "nesting depth" not in str(error.problem):
             raise
-    # libyaml counts brackets ahead of the events and gave up before the composer could say where it is too deep
+    # libyaml counts brackets ahead of the events and gives up before the composer can report where it is too deep
     del faults[known:]
     return _Composer(yaml.parse(text, Loader=yaml.SafeLoader), source, faults).document()
 
@@ -137,12 +137,12 @@ def _problem(error: yaml.MarkedYAMLError, text: str) -> str:
     if at is not None and at.line < len(lines) and "\t" in lines[at.line][: at.column + 1]:
         return f"{problem}; indent with spaces, not with a tab"
     if "mapping values are not allowed" in problem:
-        return f"{problem}; text that holds `: ` needs quotes"
+        return f"{problem}; text that contains `: ` needs quotes"
     return problem
 
 
 def resolve(text: str) -> str | int | float | bool | None:
-    """What an unquoted scalar is in YAML 1.2: ``no``, ``12:30`` and dates are text, ``010`` is ten."""
+    """The value of an unquoted scalar in YAML 1.2: ``no``, ``12:30`` and dates are text, ``010`` is ten."""
     if _NULL.fullmatch(text):
         return None
     if text in _BOOL:
@@ -158,8 +158,8 @@ def resolve(text: str) -> str | int | float | bool | None:
 
 
 class _Composer:
-    """Builds the tree from the parser's events, which come one by one, so that nothing expands or recurses
-    before it was counted."""
+    """Builds the tree from the parser's events, which come one by one, so that everything is counted before it
+    expands or recurses."""
 
     def __init__(self, events: Iterator[Event], source: Source, faults: list[Fault]) -> None:
         self._events = events
@@ -186,7 +186,7 @@ class _Composer:
         self._faults.append(mark.fault(sentence))
 
     def _node(self, event: Event, depth: int) -> tuple[Node, int]:
-        """The node, and how many nodes it is with its aliases written out."""
+        """The node, and how many nodes it is with its aliases expanded."""
         mark = self._mark(event)
         if depth > DEEPEST:
             raise _Unreadable(mark.fault(f"is nested more than {DEEPEST} levels deep"))
@@ -221,19 +221,19 @@ class _Composer:
             raise _Unreadable(mark.fault(f"the alias `*{event.anchor}` has no anchor `&{event.anchor}` before it"))
         node, size = self._anchors[event.anchor]
         if node is None:
-            raise _Unreadable(mark.fault(f"the alias `*{event.anchor}` stands inside what it refers to"))
+            raise _Unreadable(mark.fault(f"the alias `*{event.anchor}` is inside the value that it refers to"))
         return node, self._counted(size, mark)
 
     def _counted(self, size: int, mark: Mark) -> int:
         if size > MOST_NODES:
-            raise _Unreadable(mark.fault(f"more than {MOST_NODES:,} values with the aliases written out"))
+            raise _Unreadable(mark.fault(f"more than {MOST_NODES:,} values with the aliases expanded"))
         return size
 
     def _scalar(self, event: Event, mark: Mark, broken: bool) -> Scalar:
         assert isinstance(event, ScalarEvent)
         value = event.value if event.style else resolve(event.value)
         if isinstance(value, float) and not math.isfinite(value) and not broken:
-            self._say(mark, f"`{event.value[:60]}` is no finite number")
+            self._say(mark, f"`{event.value[:60]}` is not a finite number")
             broken = True
         return Scalar(mark, value, broken=broken)
 
@@ -249,15 +249,15 @@ class _Composer:
                 continue
             if name in entries:
                 first = entries[name].key
-                self._say(key.mark, f"the key `{name[:60]}` is here twice; the first is in line {first.line}")
+                self._say(key.mark, f"the key `{name[:60]}` is repeated; the first is on line {first.line}")
             entries[name] = Entry(key.mark, value)
         return Mapping(mark, entries, broken=broken), size
 
     def _key(self, event: Event, key: Node) -> str | None:
         if not isinstance(event, ScalarEvent):
-            self._say(key.mark, "a key is text, not a list, mapping or alias")
+            self._say(key.mark, "a key must be text, not a list, mapping or alias")
         elif event.value == "<<" and not event.style:
-            self._say(key.mark, "the merge key `<<` is no part of YAML 1.2; write the keys out, or use `extends`")
+            self._say(key.mark, "the merge key `<<` is not part of YAML 1.2; write the keys out, or use `extends`")
         elif not event.value:
             self._say(key.mark, "a key is empty")
         elif not key.broken:

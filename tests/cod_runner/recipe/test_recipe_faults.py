@@ -21,32 +21,32 @@ BALANCE = "classes and pairs of an original and its counterfactual: it must be a
 
 CHANGED = [
     # top level
-    ("recipe: 1", "recipe: 2", "1:9: `recipe` wants `1`, not `2`"),
+    ("recipe: 1", "recipe: 2", "1:9: `recipe` must be `1`, not `2`"),
     ("recipe: 1\n", "", "1:1: `recipe` is missing"),
     ("recipe: 1", "recpe: 1", "1:1: unknown key `recpe`; did you mean `recipe`?"),
     ("name: small", "name: ../x", f"2:7: `name`: {FOLDER}"),
-    ("name: small", "name: 3", "2:7: `name` wants text, not `3`"),
-    ("name: small", "name: [a]", "2:7: `name` wants text, not a list"),
+    ("name: small", "name: 3", "2:7: `name` must be text, not `3`"),
+    ("name: small", "name: [a]", "2:7: `name` must be text, not a list"),
     # k
     ("k: [8, 16]", "k: [0, 16]", "4:5: `k.0` must be at least 2, not `0`"),
     ("k: [8, 16]", "k: [6]", f"4:5: k=6 cannot be balanced over 2 {BALANCE} 4; 4 or 8 would do"),
     ("k: [8, 16]", "k: [8, 2]", f"4:8: k=2 cannot be balanced over 2 {BALANCE} 4; 4 would do"),
     ("k: [8, 16]", "k: []", "4:4: `k` is empty"),
     ("k: [8, 16]", "k:", "4:1: `k` is empty"),
-    ("k: [8, 16]", "k: 8", "4:4: `k` wants a list, not `8`"),
-    ("k: [8, 16]", 'k: [8, "16"]', "4:8: `k.1` wants a whole number, not `16`; take the quotes off"),
-    ("k: [8, 16]", "k: [8, true]", "4:8: `k.1` wants a whole number, not true"),
-    ("k: [8, 16]", "k: [8, 8.5]", "4:8: `k.1` wants a whole number, not `8.5`"),
+    ("k: [8, 16]", "k: 8", "4:4: `k` must be a list, not `8`"),
+    ("k: [8, 16]", 'k: [8, "16"]', "4:8: `k.1` must be a whole number, not `16`; remove the quotes"),
+    ("k: [8, 16]", "k: [8, true]", "4:8: `k.1` must be a whole number, not true"),
+    ("k: [8, 16]", "k: [8, 8.5]", "4:8: `k.1` must be a whole number, not `8.5`"),
     ("k: [8, 16]", "k: [8, 8]", "4:4: `k`: lists `8` twice"),
-    ("k: [8, 16]", "k: [8, 1_6]", "4:8: `k.1` wants a whole number, not `1_6`"),
-    ("k: [8, 16]", "k: [8, null]", "4:8: `k.1` wants a whole number, not null"),
+    ("k: [8, 16]", "k: [8, 1_6]", "4:8: `k.1` must be a whole number, not `1_6`"),
+    ("k: [8, 16]", "k: [8, null]", "4:8: `k.1` must be a whole number, not null"),
     ("seeds: [0, 1]", "seeds: [-1]", "5:9: `seeds.0` must be at least 0, not `-1`"),
     # components and their plugins' options
     ("use: csv", "use: cvs", "3:16: no dataset is named `cvs`; did you mean `csv`?"),
     ("use: csv, ", "", "3:10: `dataset.use` is missing"),
     ("path: data.csv", "paht: data.csv", "3:21: unknown key `dataset.paht`; did you mean `path`?"),
     ("path: data.csv, ", "", "3:10: `dataset.path` is missing"),
-    ("path: data.csv", "path: 12", "3:27: `dataset.path` wants text, not `12`"),
+    ("path: data.csv", "path: 12", "3:27: `dataset.path` must be text, not `12`"),
     ("path: data.csv", "path: data.csv, rows: 0", "3:43: `dataset.rows` must be at least 1, not `0`"),
     ("labels: [negative, positive]", "labels: [a, a]", "3:45: `dataset.labels`: lists the same label twice"),
     (
@@ -55,7 +55,11 @@ CHANGED = [
         "8:32: no generator is named `lexicno`; did you mean `lexicon`?",
     ),
     ("generators: [lexicon]", "generators: []", "8:31: `counterfactuals.generators` is empty"),
-    ("generators: [lexicon]", "generators: lexicon", "8:31: `counterfactuals.generators` wants a list, not `lexicon`"),
+    (
+        "generators: [lexicon]",
+        "generators: lexicon",
+        "8:31: `counterfactuals.generators` must be a list, not `lexicon`",
+    ),
     ("{generators: [lexicon]}", "{}", "8:18: `counterfactuals.generators` is missing"),
     (
         "[lexicon]",
@@ -82,18 +86,18 @@ CHANGED = [
     (
         "{use: transformers, model: small}",
         "3",
-        "7:10: `student` wants a student, by name or as a mapping with `use`, not `3`",
+        "7:10: `student` must be a student, by name or as a mapping with `use`, not `3`",
     ),
     ("{use: transformers, model: small}", "''", "7:10: `student` is empty"),
     ("{use: transformers, model: small}", "", "7:1: `student` is empty"),
     # methods
     ("weight: 20", "weight: -1", "10:32: `methods.kd.1.weight` must be at least 0, not `-1`"),
     ("weight: 20", "wieght: 20", "10:24: unknown key `methods.kd.1.wieght`; did you mean `weight`?"),
-    ("weight: 20", "weight: .inf", "10:32: `.inf` is no finite number"),
-    ("temperature: 2", "temperature: hot", "10:49: `methods.kd.1.temperature` wants a number, not `hot`"),
+    ("weight: 20", "weight: .inf", "10:32: `.inf` is not a finite number"),
+    ("temperature: 2", "temperature: hot", "10:49: `methods.kd.1.temperature` must be a number, not `hot`"),
     ("temperature: 2", "temperature: 0", "10:49: `methods.kd.1.temperature` must be greater than 0, not `0`"),
     ("lwd: [hard, lwd]", "lwd: []", "11:8: `methods.lwd` is empty"),
-    ("lwd: [hard, lwd]", "lwd:", "11:7: `methods.lwd` wants a list, not null"),
+    ("lwd: [hard, lwd]", "lwd:", "11:7: `methods.lwd` must be a list, not null"),
     ("lwd: [hard, lwd]", "../x: [hard]", f"11:3: the key `../x` {FOLDER}"),
     (
         "lwd: [hard, lwd]",
@@ -103,7 +107,7 @@ CHANGED = [
     (
         "lwd: [hard, lwd]",
         "lwd: [{use: lwd, layers: lats}]",
-        "11:28: `methods.lwd.0.layers` wants `uniform` or `last`, a whole number or a list, not `lats`",
+        "11:28: `methods.lwd.0.layers` must be `uniform` or `last`, a whole number or a list, not `lats`",
     ),
     (
         "lwd: [hard, lwd]",
@@ -118,19 +122,19 @@ CHANGED = [
     (
         "lwd: [hard, lwd]",
         "lwd: [{use: lwd, pool: maen}]",
-        "11:26: `methods.lwd.0.pool` wants `mean` or `cls`, not `maen`; did you mean `mean`?",
+        "11:26: `methods.lwd.0.pool` must be `mean` or `cls`, not `maen`; did you mean `mean`?",
     ),
     (
         "lwd: [hard, lwd]",
         "lwd: [{use: brittle, value: 0}]",
-        "11:9: the plugin of loss `brittle` failed while it checked the options: "
+        "11:9: the plugin of the loss `brittle` failed while it checked the options: "
         "ZeroDivisionError: integer division or modulo by zero",
     ),
-    # what makes no sense together
+    # what cannot work together
     (
         "counterfactuals: {generators: [lexicon]}\n",
         "",
-        "1:1: the arm `cod` needs `counterfactuals`; write them, or `arms: [plain]`",
+        "1:1: the arm `cod` needs `counterfactuals`; add them, or set `arms: [plain]`",
     ),
     ("counterfactuals:", "counterfactual:", "8:1: unknown key `counterfactual`; did you mean `counterfactuals`?"),
     (
@@ -141,17 +145,17 @@ CHANGED = [
     (
         "[lexicon]}",
         "[lexicon], targets: {negative: positive}}",
-        "8:42: `targets` means something only with `target: fixed`",
+        "8:42: `targets` has an effect only with `target: fixed`",
     ),
     (
         "[lexicon]}",
         "[lexicon], target: fixed, targets: {negative: postive, positive: negative}}",
-        "8:77: `postive` is no label; did you mean `positive`?",
+        "8:77: `postive` is not a label; did you mean `positive`?",
     ),
     (
         "[lexicon]}",
         "[lexicon], target: fixed, targets: {negative: positive}}",
-        "8:66: `targets` says nothing about `positive`",
+        "8:66: `targets` has no entry for `positive`",
     ),
     (
         "[lexicon]}",
@@ -161,33 +165,33 @@ CHANGED = [
     (
         "[lexicon]}",
         "[lexicon], verify: false, on_failure: keep_unverified}",
-        "8:69: `on_failure: keep_unverified` means nothing with `verify: false`, which keeps all",
+        "8:69: `on_failure: keep_unverified` has no effect with `verify: false`, which accepts every answer",
     ),
     (
         "[lexicon]}",
         "[lexicon], length_ratio: [2, 1]}",
-        "8:56: `counterfactuals.length_ratio`: wants two shares, the smaller one first, neither below 0",
+        "8:56: `counterfactuals.length_ratio`: must be two shares, the smaller one first, neither below 0",
     ),
     ("[lexicon]}", "[lexicon], budget: {usd: -1}}", "8:56: `counterfactuals.budget.usd` must be at least 0, not `-1`"),
 ]
 
 ADDED = [
-    ("arms: [plain, control]", "12:15: the arm `control` needs `control`, what makes its copies: `control: word_dropout`"),
+    ("arms: [plain, control]", "12:15: the arm `control` needs `control`, the generator of its copies"),
     ("trian: {epochs: 1}", "12:1: unknown key `trian`; did you mean `train`?"),
     ("trian:", "12:1: unknown key `trian`; did you mean `train`?"),
-    ("train: 3", "12:8: `train` wants a mapping, not `3`"),
+    ("train: 3", "12:8: `train` must be a mapping, not `3`"),
     ("train: {epochs: 1, steps: 2}", "12:8: `train`: give `steps` or `epochs`, not both"),
-    ("train: {epochs: true}", "12:17: `train.epochs` wants a whole number, not true"),
-    ("train: {compact_vocabulary: no}", "12:29: `train.compact_vocabulary` wants true or false, not `no`"),
+    ("train: {epochs: true}", "12:17: `train.epochs` must be a whole number, not true"),
+    ("train: {compact_vocabulary: no}", "12:29: `train.compact_vocabulary` must be true or false, not `no`"),
     ("train: {lr: 0}", "12:13: `train.lr` must be greater than 0, not `0`"),
-    ("train: {lr: .nan}", "12:13: `.nan` is no finite number"),
+    ("train: {lr: .nan}", "12:13: `.nan` is not a finite number"),
     ("train: {warmup: 2}", "12:17: `train.warmup` must be less than 1, not `2`"),
     ("train: {betas: [0.9]}", "12:16: `train.betas` has 1 entries, too few"),
     ("train: {betas: [0.9, 0.9, 0.9]}", "12:16: `train.betas` has more than 2 entries"),
-    ("train: {batch_size: 7}", "12:21: `train.batch_size` must be even, so that the arm `cod` keeps pairs together, not 7"),
+    ("train: {batch_size: 7}", "12:21: `train.batch_size` must be even, not 7: a batch of the arm `cod` holds whole pairs"),
     (
         "train: {schedule: linaer}",
-        "12:19: `train.schedule` wants `linear`, `cosine` or `constant`, not `linaer`; did you mean `linear`?",
+        "12:19: `train.schedule` must be `linear`, `cosine` or `constant`, not `linaer`; did you mean `linear`?",
     ),
     ("evaluate: {metrics: [acuracy]}", "12:22: no metric is named `acuracy`; did you mean `accuracy`?"),
     ("evaluate: {metrics: []}", "12:21: `evaluate.metrics` is empty"),
@@ -195,10 +199,10 @@ ADDED = [
     ("evaluate: {metric: [kl]}", "12:12: unknown key `evaluate.metric`; did you mean `metrics`?"),
     ("executor: procesess", "12:11: no executor is named `procesess`; did you mean `processes`?"),
     ("trackers: [{use: lg}]", "12:18: no tracker is named `lg`; did you mean `log`?"),
-    ("arms: [plain, codd]", "12:15: `arms.1` wants `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
+    ("arms: [plain, codd]", "12:15: `arms.1` must be `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
     ("arms: []", "12:7: `arms` is empty"),
-    ("expect: 3", "12:9: `expect` wants a list, not `3`"),
-    ("expect: [3]", "12:10: `expect.0` wants a mapping, not `3`"),
+    ("expect: 3", "12:9: `expect` must be a list, not `3`"),
+    ("expect: [3]", "12:10: `expect.0` must be a mapping, not `3`"),
     (
         "expect: [{metric: accuracy, method: kdd, arm: cod, k: 8, at_least: 1}]",
         "12:37: the recipe has no method `kdd`; did you mean `kd`?",
@@ -213,7 +217,7 @@ ADDED = [
     ),
     (
         "expect: [{metric: accuracy, method: kd, arm: cdo, k: 8, at_least: 1}]",
-        "12:46: `expect.0.arm` wants `plain`, `cod` or `control`, not `cdo`; did you mean `cod`?",
+        "12:46: `expect.0.arm` must be `plain`, `cod` or `control`, not `cdo`; did you mean `cod`?",
     ),
     (
         "expect: [{metric: accuracy, method: kd, k: 8, at_least: 1}]",
@@ -226,23 +230,23 @@ ADDED = [
     ),
     (
         "arms: [plain]\nexpect: [{gain: kl, method: kd, k: 8, at_most: 0}]",
-        "13:17: `gain` compares the arms `cod` and `plain`, and the recipe has not both",
+        "13:17: `gain` compares the arms `cod` and `plain`, so the recipe needs both arms",
     ),
     (
         "arms: [plain]\nexpect: [{metric: kl, method: kd, arm: cod, k: 8, at_most: 0}]",
         "13:40: the recipe has no arm `cod`; there are: plain",
     ),
-    ("profiles: [ci]", "12:11: `profiles` wants a mapping of names to what each changes"),
-    ("profiles: {ci: 3}", "12:16: the profile `ci` wants a mapping of what it changes"),
-    ("profiles: {ci: {extends: x.yaml}}", "12:17: a profile cannot hold `extends`"),
+    ("profiles: [ci]", "12:11: `profiles` must be a mapping of names to what each changes"),
+    ("profiles: {ci: 3}", "12:16: the profile `ci` must be a mapping of what it changes"),
+    ("profiles: {ci: {extends: x.yaml}}", "12:17: a profile cannot contain `extends`"),
     ("profiles: {ci: {trian: {steps: 5}}}", "12:17: unknown key `trian`; did you mean `train`?"),
     ("profiles: {ci: {k: [6]}}", f"12:21: k=6 cannot be balanced over 2 {BALANCE} 4; 4 or 8 would do"),
-    ("k: [8]", "12:1: the key `k` is here twice; the first is in line 4"),
+    ("k: [8]", "12:1: the key `k` is repeated; the first is on line 4"),
     ("describe: !!python/object/apply:os.system [ls]", "12:11: the tag `!!python/object/apply:os.system` is refused: a recipe is plain YAML and runs no code"),
     ("describe: !env HOME", "12:11: the tag `!env` is refused: a recipe is plain YAML and runs no code"),
-    ("train: &t {steps: 1}\nevaluate: {<<: *t}", "13:12: the merge key `<<` is no part of YAML 1.2; write the keys out, or use `extends`"),
-    ("extends: gone.yaml", "12:10: the parent `gone.yaml` is not there"),
-    ("extends: [a]", "12:10: `extends` wants the path of one recipe file"),
+    ("train: &t {steps: 1}\nevaluate: {<<: *t}", "13:12: the merge key `<<` is not part of YAML 1.2; write the keys out, or use `extends`"),
+    ("extends: gone.yaml", "12:10: the parent `gone.yaml` does not exist"),
+    ("extends: [a]", "12:10: `extends` must be the path of one recipe file"),
     ("extends: .", "12:10: the parent `.` is a folder"),
     ("extends: recipe.yaml", "12:10: `extends` goes in a circle: recipe.yaml -> recipe.yaml"),
 ]  # fmt: skip
@@ -255,13 +259,13 @@ UNREADABLE = [
     ("", "1:1: is empty; a recipe begins with `recipe: 1`"),
     ("# a comment\n", "1:1: is empty; a recipe begins with `recipe: 1`"),
     ("---\n", "1:1: is empty; a recipe begins with `recipe: 1`"),
-    ("- a\n- b\n", "1:1: a recipe is a mapping (`key: value` lines), and this is a list"),
-    ("words\n", "1:1: a recipe is a mapping (`key: value` lines), and this is a single value"),
+    ("- a\n- b\n", "1:1: a recipe is a mapping (`key: value` lines), but this is a list"),
+    ("words\n", "1:1: a recipe is a mapping (`key: value` lines), but this is a single value"),
     ("k: [1\nname: x\n", "2:5: is not YAML: did not find expected ',' or ']' while parsing a flow sequence"),
-    ("a: b: c\n", "1:5: is not YAML: mapping values are not allowed in this context; text that holds `: ` needs quotes"),
+    ("a: b: c\n", "1:5: is not YAML: mapping values are not allowed in this context; text that contains `: ` needs quotes"),
     ("a: @x\n", "1:4: is not YAML: found character that cannot start any token while scanning for the next token"),
-    (BOMB, "4:4: more than 50,000 values with the aliases written out"),
-    ("a: &a [*a]\n", "1:8: the alias `*a` stands inside what it refers to"),
+    (BOMB, "4:4: more than 50,000 values with the aliases expanded"),
+    ("a: &a [*a]\n", "1:8: the alias `*a` is inside the value that it refers to"),
     ("a: *b\n", "1:4: the alias `*b` has no anchor `&b` before it"),
     ("[" * 100_000, "1:41: is nested more than 40 levels deep"),
     ("recipe: 1\nname: a\x07b\n", "2:8: the control character U+0007 is not allowed in YAML"),
@@ -270,7 +274,7 @@ UNREADABLE = [
     (b"PK\x03\x04", "1:3: the control character U+0003 is not allowed in YAML"),
     ("recipe: 1\nname: é\n".encode("latin-1"), "2:7: byte 0xe9 is not UTF-8; save the file as UTF-8"),
     ("recipe: 1\n".encode("utf-16"), "1:1: is UTF-16 text; save it as UTF-8"),
-    ("# " + "x" * 1_000_000, "1:1: is larger than 1,000,000 bytes, which no recipe is"),
+    ("# " + "x" * 1_000_000, "1:1: is larger than 1,000,000 bytes, too large for a recipe"),
 ]  # fmt: skip
 
 
@@ -286,7 +290,7 @@ def test_one_added_line_gives_one_fault(line: str, fault: str, recipe: str, faul
 
 
 @pytest.mark.parametrize(("text", "fault"), UNREADABLE, ids=[line[:40] for _, line in UNREADABLE])
-def test_what_is_no_recipe_at_all(text: str | bytes, fault: str, faults: FaultLines) -> None:
+def test_what_is_not_a_recipe_at_all(text: str | bytes, fault: str, faults: FaultLines) -> None:
     assert faults(text) == [f"recipe.yaml:{fault}"]
 
 
@@ -383,9 +387,9 @@ def test_a_recipe_outside_the_working_folder_is_shown_in_full(
     ("old", "new", "fault"),
     [
         ("k: [8, 16]", "k: []", "4:4: `k` is empty"),
-        ("k: [8, 16]", "k: 16", "4:4: `k` wants a list, not `16`"),
+        ("k: [8, 16]", "k: 16", "4:4: `k` must be a list, not `16`"),
         ("k: [8, 16]", "k: [0]", "4:5: `k.0` must be at least 2, not `0`"),
-        ("seeds: [0, 1]", "seeds: [0, 1]\narms: [plane]", "6:8: `arms.0` wants `plain`, `cod` or `control`"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\narms: [plane]", "6:8: `arms.0` must be `plain`, `cod` or `control`"),
         ("  kd: [hard, {use: kd, weight: 20, temperature: 2}]\n  lwd: [hard, lwd]\n", "", "9:1: `methods` is empty"),
     ],
 )  # fmt: skip

@@ -145,7 +145,7 @@ def test_set_may_complete_a_recipe(recipe: str, load: Load) -> None:
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"overrides": ["train.lr=x"]}, "--set train.lr=x: `train.lr` wants a number, not `x`"),
+        ({"overrides": ["train.lr=x"]}, "--set train.lr=x: `train.lr` must be a number, not `x`"),
         ({"overrides": ["train.lr=[1"]}, "--set train.lr=[1: is not YAML: did not find expected ',' or ']' while parsing a flow sequence"),
         ({"overrides": ["trian.lr=1"]}, "--set trian.lr=1: unknown key `trian`; did you mean `train`?"),
         ({"overrides": ["train.lr"]}, "--set train.lr: write it as `key.path=value`"),
@@ -160,7 +160,7 @@ def test_set_may_complete_a_recipe(recipe: str, load: Load) -> None:
         ({"flags": {"seeds": []}}, "--seeds: `seeds` is empty"),
         ({"flags": {"methods": ["kdd"]}}, "--methods: no method is named `kdd`; did you mean `kd`?"),
         ({"flags": {"methods": []}}, "--methods: names no method"),
-        ({"flags": {"arms": ["codd"]}}, "--arms: `arms.0` wants `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
+        ({"flags": {"arms": ["codd"]}}, "--arms: `arms.0` must be `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
         ({"profile": "offlin"}, "--profile: no profile is named `offlin`; did you mean `offline`?"),
     ],
 )  # fmt: skip
@@ -207,7 +207,7 @@ def test_a_circle_is_reported_where_it_closes(write: Write, faults: FaultLines) 
 def test_a_missing_parent_suggests_a_near_one(recipe: str, write: Write, faults: FaultLines) -> None:
     write(recipe, "_deberta.yaml")
     assert faults("name: x\nextends: _debarta.yaml\n") == [
-        "recipe.yaml:2:10: the parent `_debarta.yaml` is not there; did you mean `_deberta.yaml`?"
+        "recipe.yaml:2:10: the parent `_debarta.yaml` does not exist; did you mean `_deberta.yaml`?"
     ]
 
 
@@ -220,7 +220,7 @@ def test_a_profile_repeats_no_fault_of_the_recipe(recipe: str, faults: FaultLine
     text = recipe.replace("weight: 20", "weight: -1") + "profiles: {a: {k: [4]}, b: {student: {model: 3}}}\n"
     expected = [
         "recipe.yaml:10:32: `methods.kd.1.weight` must be at least 0, not `-1`",
-        "recipe.yaml:12:46: `student.model` wants text, not `3`",
+        "recipe.yaml:12:46: `student.model` must be text, not `3`",
     ]
     assert faults(text) == expected
     assert faults(text, profile="a") == expected

@@ -1,0 +1,4 @@
+"""The components of a recipe that names none: the only place where the core names any."""
+
+DEFAULT_EXECUTOR = "processes"
+DEFAULT_METRICS = ("accuracy", "agreement", "kl", "ece", "f1")
