@@ -2,8 +2,8 @@
 
     python benchmarks/llm_concurrency.py [--calls 96] [--concurrency 32] [--milliseconds 300] [--limit 1.6]
 
-The ideal is calls / concurrency x milliseconds. What comes once (importing litellm, the first connection) is timed
-apart, as the fixed start. Ends with exit code 1 where measured / ideal is above the limit.
+The ideal is calls / concurrency x milliseconds. What happens once (importing litellm, the first connection) is timed
+separately, as the fixed start. Ends with exit code 1 where measured / ideal is above the limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from codrun_litellm.options import LitellmOptions
 
 
 class NoTeacher:
-    """Nothing here asks the teacher."""
+    """Never asked: the generator reads nothing of the teacher here."""
 
 
 def serve(delay: float, told: Connection) -> None:
@@ -39,7 +39,7 @@ def serve(delay: float, told: Connection) -> None:
 
 @contextmanager
 def served(delay: float) -> Iterator[str]:
-    """The server in a process of its own, as a real one is."""
+    """The server in a separate process, as a real one is."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(delay, theirs), daemon=True)
     process.start()
@@ -72,12 +72,12 @@ def main() -> int:
         measured, worked = time.perf_counter() - started, time.process_time() - worked
         started = time.perf_counter()
         generator.propose(requests(asked.calls, "text"), NoTeacher())  # type: ignore[arg-type]
-        kept = time.perf_counter() - started
+        from_ledger = time.perf_counter() - started
     ideal = math.ceil(asked.calls / asked.concurrency) * asked.milliseconds / 1000
     print(f"{asked.calls} calls of {asked.milliseconds} ms, {asked.concurrency} at once")
     print(f"ideal {ideal:.2f} s, measured {measured:.2f} s, ratio {measured / ideal:.2f}")
-    print(f"processor time {worked / asked.calls * 1000:.1f} ms a call, most of it litellm's")
-    print(f"fixed start {fixed:.2f} s, the same answers from the ledger {kept:.3f} s")
+    print(f"processor time {worked / asked.calls * 1000:.1f} ms per call, most of it litellm's")
+    print(f"fixed start {fixed:.2f} s, the same answers from the ledger {from_ledger:.3f} s")
     return 0 if measured / ideal <= asked.limit else 1
 
 

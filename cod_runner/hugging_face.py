@@ -1,4 +1,4 @@
-"""What differs between versions of Hugging Face's libraries, and what they say that codrun says in its own words."""
+"""Differences between versions of Hugging Face's libraries, and their messages that codrun replaces by its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """transformers reports no missing keys and shows no bars inside; imported here, so that naming this costs none."""
+    """Inside, transformers reports no missing keys and shows no bars. Imports transformers only when it is called."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -23,10 +23,10 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def hub_faults() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises where the hub refuses or does not answer; imported here, so that naming it is free.
+    """What huggingface_hub raises where the hub refuses or does not answer. Imports it only when it is called.
 
-    Which HTTP library it speaks through differs from version to version. Its own error derives from that library's
-    base of all errors, a refused connection included, and from :class:`OSError`.
+    The HTTP library underneath differs from version to version. The hub's own error derives from that library's base
+    class of all errors, a refused connection included, and from :class:`OSError`.
     """
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -1,4 +1,4 @@
-"""Texts for the eye: what changed between two of them word by word, and no character that is obeyed when shown."""
+"""Texts for display: a word-by-word diff of two texts, and control characters written out instead of obeyed."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ _WORD = re.compile(r"\s*(?:\w+(?:['’]\w+)*|[^\w\s])|\s+$")
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Characters that move the cursor, colour a terminal, turn the direction of the text, are invisible, or are none."""
+"""Characters that move the cursor, colour a terminal, change the text's direction or are invisible, and lone
+surrogates."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of text that both sides share, or that only one of them has."""
+    """A stretch of text that both sides share, or that only one of them has."""
 
     kind: Literal["same", "removed", "added"]
     text: str
 
 
 def word_diff(original: str, changed: str) -> list[Piece]:
-    """The pieces, in reading order, what was removed before what was added in its place.
+    """The pieces in reading order, what was removed before what was added in its place.
 
-    Joining all but the added gives ``original``; all but the removed, ``changed``. White space before a word goes
-    with the word, and is shared where both sides have the same.
+    Joining all but the added ones gives ``original``; all but the removed, ``changed``. White space before a word
+    belongs to the word, and is shared where both sides have the same.
     """
     pieces: list[Piece] = []
     for piece in _pieces(_WORD.findall(original), _WORD.findall(changed)):
@@ -61,7 +62,7 @@ def _pieces(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
 
 
 def _beside(removed: str, added: str) -> Iterator[Piece]:
-    """Two texts that stand for each other, the white space and the words that they share set apart."""
+    """The pieces of one text replaced by another; white space or words that both have are separate pieces."""
     space, other_space = _space_before(removed), _space_before(added)
     if removed and added and space == other_space:
         yield Piece("same", space)

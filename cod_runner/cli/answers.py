@@ -1,4 +1,4 @@
-"""What ``codrun ledger list`` shows: one line an answer, cut to the width of the terminal."""
+"""The table of ``codrun ledger list``: one line per answer, cut to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cod_runner.word_diff import visible
 
 
 def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print :meth:`Ledger.rows` as a table; texts are shown as they are, never obeyed as markup or control codes."""
+    """Print :meth:`Ledger.rows` as a table; texts are never read as markup, and control characters are written out."""
     table = Table(box=None, header_style="bold", pad_edge=False, expand=True)
     table.add_column("day (UTC)", no_wrap=True, min_width=10)
     table.add_column("model", no_wrap=True, overflow="ellipsis", max_width=max(12, console.width // 4))
@@ -44,7 +44,7 @@ def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def _asked_about(row: Mapping[str, Any]) -> str:
-    """The text of the data set in the last message, or the message itself where it holds none."""
+    """The data set's text in the last message, or the whole message where it has none."""
     content = row["messages"][-1]["content"] if row["messages"] else ""
     try:
         return str(json.loads(content)["text"])

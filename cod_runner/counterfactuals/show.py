@@ -13,7 +13,7 @@ from cod_runner.counterfactuals.quality import Quality
 from cod_runner.word_diff import shown_input, visible, word_diff
 
 LONGEST_SHOWN = 2_000
-"""Characters of one text; what is longer is cut, with a sign."""
+"""Characters of one text; a longer one is cut and ends with `…`."""
 
 
 def show_pairs(
@@ -21,7 +21,7 @@ def show_pairs(
 ) -> None:
     """Print each line of ``counterfactuals.jsonl`` as a diff, then the quality table.
 
-    Texts of the data set and of models are never read as markup, and their control characters are shown.
+    Texts of the data set and of models are never read as markup, and their control characters are written out.
     """
     for line in lines:
         console.print(_pair(line, labels))
@@ -33,7 +33,7 @@ def show_pairs(
 
 
 def coloured_diff(original: str, changed: str) -> Text:
-    """Removed words struck through in red, added ones in green; the brackets say it without colour."""
+    """Removed words struck through in red, added ones in green; brackets mark both where there is no colour."""
     text = Text()
     for piece in word_diff(original, changed):
         words = visible(piece.text.strip())

@@ -67,7 +67,7 @@ def test_refusals_and_bare_preambles_reach_the_judge_as_they_stand() -> None:
     assert read_answer("Here is the rewritten text:", ORIGINAL) == "Here is the rewritten text:"
 
 
-def test_what_belongs_to_the_text_is_kept() -> None:
+def test_what_belongs_to_the_text_stays() -> None:
     assert read_answer('"good" film', '"bad" film') == '"good" film'
     assert read_answer('"It was bad"', '"It was good"') == '"It was bad"'
     assert read_answer("the result is a bad film: dull", "the result is a good film: fun").endswith("film: dull")

@@ -1,4 +1,4 @@
-"""The generator against a local server, reached through the real litellm: what is asked, paid for, and kept."""
+"""The generator against a local server, reached through the real litellm: what is asked, paid for, and recorded."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CONCURRENCY = 3
 PAIRS = 16
 RECIPE = f"""
 recipe: 1
-name: kept
+name: paid
 describe: Does a sentence praise a film?
 dataset: {{use: csv, path: films.csv, text: text, label: label, labels: [bad, fine]}}
 k: [16]
@@ -104,7 +104,7 @@ def question(request: Mapping[str, Any]) -> str:
     return json.dumps([messages, parameters["seed"], parameters["temperature"]])
 
 
-def kept(folder: Path) -> set[str]:
+def recorded(folder: Path) -> set[str]:
     path = folder / "store" / "llm.sqlite"
     return {question(row) for row in Ledger(path).rows()} if path.exists() else set()
 
@@ -141,7 +141,7 @@ def test_a_run_killed_again_and_again_asks_for_no_answer_that_it_had(folder: Pat
             time.sleep(0.4)  # what the server still answers, it answers into the void
             sent = [question(one.body) for one in server.calls[asked:]]
             assert not set(sent) & had, "an answer that was in the ledger was asked for again"
-            had = kept(folder)
+            had = recorded(folder)
             in_flight = [name for name in sent if name not in had]
             assert len(sent) >= answers
             assert len(in_flight) <= CONCURRENCY, "an answer that came was not written before something else was done"
@@ -151,12 +151,12 @@ def test_a_run_killed_again_and_again_asks_for_no_answer_that_it_had(folder: Pat
         assert not {question(one.body) for one in server.calls[asked:]} & had
         counts = Counter(question(one.body) for one in server.calls)
     assert {name: count - 1 for name, count in counts.items() if count > 1} == Counter(lost)
-    assert kept(folder) == set(counts)
+    assert recorded(folder) == set(counts)
     assert len(counts) == PAIRS
-    record = json.loads((folder / "runs" / "kept" / "run.json").read_text())
+    record = json.loads((folder / "runs" / "paid" / "run.json").read_text())
     # what a killed run had in flight may be billed, so it counts; one that it was about to send counts too
     assert sum(counts.values()) <= record["calls"] <= PAIRS + 2 * CONCURRENCY
-    assert len((folder / "runs" / "kept" / "cells.jsonl").read_text().splitlines()) == 4
+    assert len((folder / "runs" / "paid" / "cells.jsonl").read_text().splitlines()) == 4
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(folder: Path) -> None
         assert process.returncode == 130, told
         assert "interrupted; nothing that is finished is lost, the same command continues" in " ".join(told.split())
         assert "Traceback" not in told
-        had, asked = kept(folder), len(server.calls)
+        had, asked = recorded(folder), len(server.calls)
         assert 4 - CONCURRENCY <= len(had) < PAIRS
         assert call(["cfes", "recipe.yaml", *at(server.api_base), "--quiet"]) == 0
         later = [question(one.body) for one in server.calls[asked:]]
@@ -202,12 +202,12 @@ def test_a_wrong_key_is_one_sentence_with_exit_code_1_and_appears_nowhere(
         assert "Traceback" not in told
         assert len(server.calls) <= CONCURRENCY
         assert {one.authorization for one in server.calls} == {f"Bearer {PLANTED}"}
-        assert not kept(folder)
+        assert not recorded(folder)
         right = True
         assert call(["cfes", "recipe.yaml", *at(server.api_base), "--quiet", "--json"]) == 0
         assert call(["ledger", "export", "shared.jsonl"]) == 0
         shown = "".join(capfd.readouterr())
-    assert len(kept(folder)) == PAIRS
+    assert len(recorded(folder)) == PAIRS
     assert PLANTED not in told + shown + seen(folder)
 
 
@@ -236,11 +236,11 @@ def test_a_budget_ends_the_run_in_mid_flight_and_a_larger_one_goes_on(
         assert "the budget `calls: 7` has no room for one more call: this run has spent 7 calls" in " ".join(
             capfd.readouterr().err.split()
         )
-        assert len(server.calls) == len(kept(folder)) == 7
+        assert len(server.calls) == len(recorded(folder)) == 7
         assert cfes(7) == 1
         assert len(server.calls) == 7, "a resumed run has spent what it spent before"
         assert cfes(PAIRS) == 0
-        assert len(server.calls) == len(kept(folder)) == PAIRS
+        assert len(server.calls) == len(recorded(folder)) == PAIRS
 
 
 def test_offline_answers_from_the_ledger_and_counts_what_is_missing(
@@ -257,7 +257,7 @@ def test_offline_answers_from_the_ledger_and_counts_what_is_missing(
         assert len(server.calls) == made
         capfd.readouterr()
     shutil.rmtree(folder / "store" / "pairs")
-    assert call(["cfes", "recipe.yaml", *asked, "--offline"]) == 0, "no server, no kept verdict: the ledger suffices"
+    assert call(["cfes", "recipe.yaml", *asked, "--offline"]) == 0, "no server, no stored verdict: the ledger suffices"
     assert json.loads(capfd.readouterr().out) == shown
     assert call(["cfes", "recipe.yaml", *asked, "--offline", "--seeds", "7"]) == 1
     told = " ".join(capfd.readouterr().err.split())

@@ -44,11 +44,11 @@ def once(first: Reply):
         Reply("broken", status=500),
         Reply("overloaded", status=503),
         Reply(drop=True),
-        Reply(raw="this is no JSON"),
+        Reply(raw="this is not JSON"),
         Reply(raw='{"choices": []}'),
         Reply(raw="{}"),
     ],
-    ids=["429", "500", "503", "dropped", "no JSON", "no choices", "empty object"],
+    ids=["429", "500", "503", "dropped", "not JSON", "no choices", "empty object"],
 )
 def test_transient_failures_are_retried_and_nothing_is_lost_or_paid_twice(tmp_path: Path, failure: Reply) -> None:
     with LLMServer(once(failure)) as server:

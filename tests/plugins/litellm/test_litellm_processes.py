@@ -61,18 +61,20 @@ def test_a_killed_run_goes_on_and_repeats_no_answer_that_it_had(tmp_path: Path) 
         process.kill()
         process.communicate()
         time.sleep(0.3)
-        kept = {json.loads(row["messages"][-1]["content"])["text"] for row in Ledger(tmp_path / "llm.sqlite").rows()}
+        recorded = {
+            json.loads(row["messages"][-1]["content"])["text"] for row in Ledger(tmp_path / "llm.sqlite").rows()
+        }
         asked_before = len(server.calls)
-        in_flight = asked_before - len(kept)
-        assert len(kept) >= 8
+        in_flight = asked_before - len(recorded)
+        assert len(recorded) >= 8
         assert 0 <= in_flight <= 8
 
         resumed = Spending(run="run")
         found = generator(tmp_path, server.api_base, spending=resumed).propose(asks(40), WordTeacher())
         assert [one[0].input for one in found] == [f"a bad film number {i}" for i in range(40)]
         later = [json.loads(call.prompt)["text"] for call in server.calls[asked_before:]]
-        assert not set(later) & kept, "an answer that was kept was paid for again"
-        assert len(later) == len(set(later)) == 40 - len(kept)
+        assert not set(later) & recorded, "an answer that was recorded was paid for again"
+        assert len(later) == len(set(later)) == 40 - len(recorded)
     # what the killed process had in flight may be billed, so the run counts it
     assert 40 <= resumed.summary()["calls"] <= 40 + 8
 
