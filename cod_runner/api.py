@@ -220,7 +220,12 @@ class LoadedData:
 
 
 class Dataset(Protocol):
-    """Kind ``dataset``."""
+    """Kind ``dataset``.
+
+    The core knows two options by name, where a data set has them: ``labels``, the list of label names in the order of
+    their class ids, by which ``k`` and ``targets`` are checked before any data is read, and which faults about classes
+    point at; and ``splits``, which a fault about the names of splits points at.
+    """
 
     def load(self) -> LoadedData:
         """Read everything; raise :class:`DataError` that names file, row and cure, and the option to point at, as in
@@ -554,7 +559,10 @@ class Metric(Protocol):
 
 
 class CfeMeasure(Protocol):
-    """Kind ``cfe_measure``: a row of the quality table of the counterfactuals, for ``codrun cfes --measure``."""
+    """Kind ``cfe_measure``: a row of the quality table of the counterfactuals, for ``codrun cfes --measure``.
+
+    ``--measure NAME=VALUE`` gives VALUE to the one option without a default, if there is exactly one.
+    """
 
     title: str
     """What the row is called, its unit or range included."""
