@@ -42,8 +42,8 @@ def cfes(
         list[str] | None,
         typer.Option(
             "--measure",
-            metavar="NAME=MODEL",
-            help="a further row of the quality table: similarity, fluency; may be repeated",
+            metavar="NAME=VALUE",
+            help="a further row of the quality table, by a cfe_measure and its option; may be repeated",
         ),
     ] = None,
     quiet: QuietOption = False,

@@ -3,6 +3,5 @@
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome
 from cod_runner.counterfactuals.quality import Quality, measured, quality_table
 from cod_runner.counterfactuals.search import PairSearch
-from cod_runner.data.fewshot import Pair
 
-__all__ = ["OutcomeStore", "Pair", "PairOutcome", "PairSearch", "Quality", "measured", "quality_table"]
+__all__ = ["OutcomeStore", "PairOutcome", "PairSearch", "Quality", "measured", "quality_table"]

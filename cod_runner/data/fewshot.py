@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Protocol
 
 from cod_runner.api import DataError, Example
 from cod_runner.data.corpus import Corpus, content_rank
@@ -24,13 +23,6 @@ class Pair:
 
     original: Example
     changed: Example
-
-
-class DrawsTrainingSet(Protocol):
-    """A cell, of which only what decides its training set matters here."""
-
-    @property
-    def training_set(self) -> tuple[Arm, int, int]: ...
 
 
 @dataclass(frozen=True)
@@ -179,19 +171,19 @@ def training_rows(pairs: Iterable[Pair]) -> list[Example]:
 
 
 def training_sets(
-    cells: Iterable[DrawsTrainingSet],
+    wanted: Iterable[tuple[Arm, int, int]],
     originals: Mapping[int, Sequence[Sequence[Example]]],
     pairs: Mapping[Arm, Mapping[str, Pair]],
     *,
     redraw: bool = True,
 ) -> dict[tuple[Arm, int, int], TrainingSet]:
-    """The training set of every (arm, k, seed) that some cell trains on; methods share it.
+    """The training set of every (arm, k, seed) that is wanted.
 
     ``pairs`` holds, for each arm that has them, the pairs by the original's id. ``redraw`` applies to ``cod``: an
     original of ``control`` whose copy cannot be made is always redrawn.
     """
     sets: dict[tuple[Arm, int, int], TrainingSet] = {}
-    for arm, k, seed in dict.fromkeys(cell.training_set for cell in cells):
+    for arm, k, seed in dict.fromkeys(wanted):
         order = originals[seed]
         sets[arm, k, seed] = (
             TrainingSet(tuple(plain_set(order, k)))

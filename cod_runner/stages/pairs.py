@@ -11,8 +11,8 @@ from typing import Any
 
 from cod_runner.api import Classifier, Example
 from cod_runner.context import RunContext
-from cod_runner.counterfactuals import OutcomeStore, Pair, PairOutcome, PairSearch, Quality, quality_table
-from cod_runner.data.fewshot import TrainingSet, training_sets
+from cod_runner.counterfactuals import OutcomeStore, PairOutcome, PairSearch, Quality, quality_table
+from cod_runner.data.fewshot import Pair, TrainingSet, training_sets
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.progress import Progress
@@ -140,7 +140,8 @@ def draw_training_sets(
     """D_train of every (arm, k, seed) that some cell trains on: k originals, or k/2 and the other halves of their
     pairs. Says where the arms of a comparison are less alike than they look."""
     pairs = {arm: of_arm.pairs for arm, of_arm in found.items()}
-    sets = training_sets(cells, originals, pairs, redraw=found["cod"].redraw)
+    wanted = (cell.training_set for cell in cells)  # methods share it
+    sets = training_sets(wanted, originals, pairs, redraw=found["cod"].redraw)
     _warn_of_unequal_arms(sets, context.progress)
     return {
         place: replace(chosen, teacher_disagrees=found[place[0]].disagreements(chosen))

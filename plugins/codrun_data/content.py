@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import hashlib
 import importlib.util
 from pathlib import Path
 
-from cod_runner.api import DataError
+from cod_runner.api import DataError, file_digest
 
 
 def check_file(path: Path, *setting: str) -> None:
@@ -38,15 +36,8 @@ def file_in_package(package: str, file: str, distribution: str | None) -> Path:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex; computed once for each state of the file in a process."""
-    state = path.stat()
-    return _digest(path, state.st_size, state.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(path: Path, size: int, modified: int) -> str:
+    """SHA-256 of a file's bytes, hex; raises :class:`DataError`."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cod_runner.api import Component, Options, hookimpl
+from cod_runner.api import Component, Options, file_digest, hookimpl
 
 DECIDING_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 """Configuration, weights and tokenizer of a folder."""
@@ -43,15 +41,9 @@ class MaskedLmOptions(Options):
         decides = self.model_dump(mode="json")
         folder = Path(self.model)
         if folder.is_absolute() and folder.is_dir():
-            files = [(path, path.stat()) for path in sorted(folder.iterdir()) if path.suffix in DECIDING_SUFFIXES]
-            decides["model"] = {path.name: _digest(path, state.st_size, state.st_mtime_ns) for path, state in files}
+            files = [path for path in sorted(folder.iterdir()) if path.suffix in DECIDING_SUFFIXES]
+            decides["model"] = {path.name: file_digest(path) for path in files}
         return decides
-
-
-@lru_cache(maxsize=64)
-def _digest(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @hookimpl

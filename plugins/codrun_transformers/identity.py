@@ -6,13 +6,11 @@ Standard library only, for ``codrun plan`` calls it.
 from __future__ import annotations
 
 import difflib
-import functools
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import CodrunError, SettingError
+from cod_runner.api import CodrunError, SettingError, file_digest
 
 PACKAGE = "package:"
 """What the name of a checkpoint inside an installed package begins with."""
@@ -48,8 +46,7 @@ def local_folder(model: str) -> Path | None:
 def file_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each deciding file by its name, hex."""
     files = sorted(path for path in folder.iterdir() if path.suffix in DECIDING_SUFFIXES and path.is_file())
-    states = ((path, path.stat()) for path in files)
-    return {path.name: _digest(path, state.st_size, state.st_mtime_ns) for path, state in states}
+    return {path.name: _digest(path) for path in files}
 
 
 def _packaged_folder(model: str) -> Path:
@@ -70,10 +67,8 @@ def _nearest(folder: Path) -> str:
     return f"; did you mean `{folder.parent / near[0]}`?" if near else "; paths are relative to the recipe"
 
 
-@functools.lru_cache(maxsize=256)
-def _digest(path: Path, size: int, modified: int) -> str:
+def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise CodrunError(f"{path} cannot be read: {error.strerror}") from error
