@@ -34,7 +34,9 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
-from cod_runner.hidden_states import layer_mapping
+from cod_runner.files import file_digest
+from cod_runner.fixed_batches import fixed_batches
+from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean
 from cod_runner.hugging_face import hub_faults, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
@@ -49,8 +51,8 @@ __all__ = [
     "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger",
     "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
     "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
-    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "hookimpl", "hookspec", "hub_faults",
-    "layer_mapping", "quiet_transformers",
+    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "file_digest", "fixed_batches", "head_pooled",
+    "hookimpl", "hookspec", "hub_faults", "layer_mapping", "masked_mean", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -442,8 +444,9 @@ class Loss(Protocol):
 
     A subclass may set ``aligned = True``: it compares positions, so the engine refuses it, before training,
     unless teacher and student have equal token ids, and moves the teacher's states to the student's positions (the
-    two masks are then equal, whichever side each pads on); and ``learning_rate``, for its own parameters. A term of
-    weight 0 is computed without gradient, for the log alone.
+    two masks are then equal, whichever side each pads on); beside it ``alignment_hint``, what the user can do about
+    unequal ones, as in "give it `pool: mean`", which ends the engine's sentence; and ``learning_rate``, for its own
+    parameters. A term of weight 0 is computed without gradient, for the log alone.
     """
 
     def bind(self, binding: Binding) -> None:

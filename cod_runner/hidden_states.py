@@ -1,10 +1,14 @@
-"""Which student layer is compared with which teacher layer, for losses between hidden states; needs no torch."""
+"""What losses between hidden states share: the layer mapping and two ways to pool. Importing it loads no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cod_runner.errors import SettingError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def layer_mapping(
@@ -27,3 +31,23 @@ def layer_mapping(
                 "layers",
             )
     return [(ours, theirs) for ours, theirs in layers]
+
+
+def masked_mean(values: Tensor, mask: Tensor | None, dim: int = 1) -> Tensor:
+    """Mean over the real tokens of each row, whichever side it is padded on; 0 for a row that has none.
+
+    ``values`` is ``[..., batch, tokens, ...]`` with the tokens at ``dim``, which is dropped; ``mask`` is
+    ``[batch, tokens]``, true (or 1) at real tokens; None: every token is real.
+    """
+    if mask is None:
+        return values.mean(dim)
+    real = mask.reshape(*mask.shape, *[1] * (values.dim() - dim - 1)).bool()
+    return values.masked_fill(~real, 0.0).sum(dim) / real.sum(1).clamp(min=1)
+
+
+def head_pooled(states: Tensor, pooled_at: Tensor) -> Tensor:
+    """The state that the classification head reads: ``[batch, tokens, width]`` at ``pooled_at [batch]`` is
+    ``[batch, width]``."""
+    import torch
+
+    return states[torch.arange(len(states), device=states.device), pooled_at]

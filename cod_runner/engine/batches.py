@@ -1,4 +1,4 @@
-"""Training batches: a pair's halves share a batch, and each pass shuffles from a stream of its own."""
+"""Training batches: a pair's halves share a batch, and each pass is shuffled from a stream of its own."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ class TrainingBatches:
         self.examples = list(examples)
         self.batch_size, self.device = batch_size, device
         if not self.examples:
-            raise CodrunError("there is no example to train on")
+            raise CodrunError("there are no examples to train on")
         self._row_of = {example.id: row for row, example in enumerate(self.examples)}
         if len(self._row_of) < len(self.examples):
             raise CodrunError("two training examples have one id, so the halves of a pair cannot be told apart")
-        self._units = _units(self.examples, self._row_of)
+        self._partner = [_partner_row(example, self._row_of) for example in self.examples]
+        self._units = _units(self._partner)
         if batch_size % 2 and any(len(unit) > 1 for unit in self._units):
-            raise CodrunError(f"`train.batch_size: {batch_size}` would leave a pair no place; set a multiple of 2")
+            raise CodrunError(
+                f"`train.batch_size: {batch_size}` cannot be filled with whole pairs; set a multiple of 2"
+            )
         self._classifier = classifier
         self.encoded: list[Encoded] = classifier.encode([example.input for example in self.examples])
 
     def of_pass(self, number: int, seed: int, *purpose: str) -> list[list[int]]:
         """Pass ``number`` as row numbers, batch by batch, in the order that ``(seed, *purpose, number)`` shuffles.
 
-        Every example occurs once and the last batch may be short. With pairs and singles and an even batch size
-        there are always ceil(examples / batch size) batches, whatever the order.
+        Every example occurs once and the last batch may be short. There are ceil(examples / batch size) batches,
+        whatever the order, unless an original has several counterfactuals: then there may be more or fewer.
         """
         waiting = list(self._units)
         random.Random(derived_seed(seed, *purpose, number)).shuffle(waiting)
@@ -57,12 +60,13 @@ class TrainingBatches:
     def batch(self, rows: Sequence[int]) -> Batch:
         """These rows as one batch on the device."""
         examples = [self.examples[row] for row in rows]
-        place = {example.id: position for position, example in enumerate(examples)}
+        place = {row: position for position, row in enumerate(rows)}
+        partner = [place.get(self._partner[row], -1) for row in rows]
         inputs = self._classifier.collate([self.encoded[row] for row in rows])
         return Batch(
-            ids=tuple(place),
+            ids=tuple(example.id for example in examples),
             labels=sent(torch.tensor([example.label for example in examples]), self.device),
-            partner=sent(torch.tensor([_place(example, place) for example in examples]), self.device),
+            partner=sent(torch.tensor(partner), self.device),
             is_counterfactual=sent(torch.tensor([example.is_counterfactual for example in examples]), self.device),
             inputs={name: sent(value, self.device) for name, value in inputs.items()},
         )
@@ -71,21 +75,21 @@ class TrainingBatches:
         """The batches of one pass, as :meth:`of_pass` orders them."""
         return (self.batch(rows) for rows in self.of_pass(number, seed, *purpose))
 
-    def examples_of(self, batch: Batch) -> list[Example]:
-        """The examples of a batch, in its order."""
-        return [self.examples[self._row_of[each]] for each in batch.ids]
+    def rows_of(self, batch: Batch) -> list[int]:
+        """The row numbers of a batch, in its order."""
+        return [self._row_of[each] for each in batch.ids]
 
 
-def _place(example: Example, place: dict[str, int]) -> int:
-    return -1 if example.partner is None else place.get(example.partner, -1)
+def _partner_row(example: Example, row_of: dict[str, int]) -> int:
+    """The row of the example's partner; -1 where it has none, or none that is trained on."""
+    return -1 if example.partner is None else row_of.get(example.partner, -1)
 
 
-def _units(examples: Sequence[Example], row_of: dict[str, int]) -> list[tuple[int, ...]]:
+def _units(partners: Sequence[int]) -> list[tuple[int, ...]]:
     """Row numbers that belong in one batch: an example with all its partners, or one without any."""
-    unit_of: dict[int, list[int]] = {row: [row] for row in range(len(examples))}
-    for row, example in enumerate(examples):
-        partner = None if example.partner is None else row_of.get(example.partner)
-        if partner is not None and unit_of[partner] is not unit_of[row]:
+    unit_of: dict[int, list[int]] = {row: [row] for row in range(len(partners))}
+    for row, partner in enumerate(partners):
+        if partner >= 0 and unit_of[partner] is not unit_of[row]:
             unit_of[partner].extend(unit_of[row])
             for member in unit_of[row]:
                 unit_of[member] = unit_of[partner]

@@ -27,9 +27,9 @@ def choose_device(wanted: str) -> str:
     except RuntimeError:
         raise CodrunError(f"no device is called `{wanted}`; there are cpu, cuda, cuda:1, mps and auto") from None
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise CodrunError(f"this machine has no `{wanted}`; leave --device away to take the best there is")
+        raise CodrunError(f"this machine has no `{wanted}`; omit --device to take the best there is")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise CodrunError(f"this machine has no `{wanted}`; leave --device away to take the best there is")
+        raise CodrunError(f"this machine has no `{wanted}`; omit --device to take the best there is")
     return wanted
 
 

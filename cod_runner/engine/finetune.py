@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, Classifier, Example, FinetuneSettings, Outputs
-from cod_runner.engine.training import WeightedTerm, train_student
+from cod_runner.engine.losses import WeightedTerm
+from cod_runner.engine.training import train_student
 
 
 class GoldLabels(nn.Module):

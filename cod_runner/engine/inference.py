@@ -1,12 +1,8 @@
-"""Batches of one fixed shape, so that what a classifier says of an input never depends on its company.
-
-Matrix kernels choose their blocking by shape, so one input's outputs move by 1e-6 with the batch that it shares.
-Here every batch has 16 rows, and its length is the input's own rounded up to 16; rows that are missing are filled.
-"""
+"""Inference: batch-invariant where the outputs are stored or decide a verdict, fast where a student is evaluated."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -17,26 +13,13 @@ from torch import Tensor
 from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.device import autocast, resolve_precision, sent, threads
 from cod_runner.engine.outputs import Row, unpadded
+from cod_runner.fixed_batches import FixedBatch, fixed_batches
 from cod_runner.machine import cores
 
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 
-ROWS = 16
-LENGTH_MULTIPLE = 16
 EVALUATION_BATCH = 32
-
-
-def fixed_batches(encoded: Sequence[Encoded]) -> Iterator[tuple[list[int], list[Encoded]]]:
-    """(positions, exactly :data:`ROWS` rows), short inputs first; the last row repeats to fill a batch."""
-    buckets: dict[int, list[int]] = defaultdict(list)
-    for position, one in enumerate(encoded):
-        buckets[-(-max(1, len(one.ids)) // LENGTH_MULTIPLE)].append(position)
-    for _, positions in sorted(buckets.items()):
-        for start in range(0, len(positions), ROWS):
-            real = positions[start : start + ROWS]
-            rows = [encoded[position] for position in real]
-            yield real, rows + [rows[-1]] * (ROWS - len(rows))
 
 
 def each_row(
@@ -46,29 +29,28 @@ def each_row(
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[list[tuple[int, Encoded, Row]]]:
-    """One list a batch: (position in ``inputs``, encoding, what was said), float32, without dropout or autocast.
+    """One list per batch: (position in ``inputs``, encoding, outputs), float32, without dropout or autocast.
 
-    Each batch is computed by one CPU thread: more of them would add sums in another order. Where only logits are
-    wanted, several batches are under way at once, one on each core.
+    Batch-invariant: batches have a fixed shape, and each is computed by one CPU thread, since more of them would add
+    sums in another order. Where only logits are wanted, several batches are under way at once, one per core.
     """
     encoded = classifier.encode(inputs)
     classifier.eval()
 
-    def said(batch: tuple[list[int], list[Encoded]]) -> list[tuple[int, Encoded, Row]]:
-        positions, rows = batch
+    def computed(batch: FixedBatch) -> list[tuple[int, Encoded, Row]]:
         torch.set_num_threads(1)  # holds for the thread that calls it
+        collated = classifier.collate([encoded[row] for row in batch.rows], batch.length)
         with torch.no_grad():
-            padded = {name: sent(value, device) for name, value in classifier.collate(rows, LENGTH_MULTIPLE).items()}
-            outputs = classifier(padded, hidden=layers)
-        real = rows[: len(positions)]
-        return list(zip(positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))
+            outputs = classifier({name: sent(value, device) for name, value in collated.items()}, hidden=layers)
+        real = [encoded[position] for position in batch.positions]
+        return list(zip(batch.positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))
 
     at_once = cores() if torch.device(device).type == "cpu" and not layers else 1
     done = 0
     with threads(1):
-        for answered in _in_order(said, fixed_batches(encoded), at_once):
-            done += len(answered)
-            yield answered
+        for rows in _in_order(computed, fixed_batches([len(one.ids) for one in encoded]), at_once):
+            done += len(rows)
+            yield rows
             progress(done, len(inputs))
 
 

@@ -1,4 +1,4 @@
-"""What a loss sees before training: data, initial student, kept results, and a small loop to fit its parameters."""
+"""What a loss sees before training: data, initial student, cached results, and a small loop to fit its parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, 
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import autocast
 from cod_runner.engine.optimisation import FUSED_ON
-from cod_runner.engine.outputs import as_float32, laid_out_as, moved
+from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.signals import TeacherSignals
 from cod_runner.errors import CodrunError
@@ -35,23 +35,32 @@ class WeightedTerm:
 
 
 class TrainingData:
-    """The batches of one training with what teacher and student say about them."""
+    """The batches of one training with what teacher and student say about them.
+
+    Each row's signals are found in the store once, here, with the hidden states of ``layers`` mapped into memory.
+    """
 
     def __init__(
-        self, student: Classifier, batches: TrainingBatches, signals: TeacherSignals | None, precision: str
+        self,
+        student: Classifier,
+        batches: TrainingBatches,
+        signals: TeacherSignals | None,
+        layers: Sequence[int],
+        precision: str,
     ) -> None:
-        self.student, self.batches, self._signals = student, batches, signals
+        self.student, self.batches = student, batches
         self.teacher_shape = student.shape if signals is None else signals.shape
         self.aligned = False
         """Whether teacher states must stand at the student's positions."""
         self.precision, self.device = precision, batches.device
+        inputs = [example.input for example in batches.examples]
+        self._signals = None if signals is None else signals.rows(inputs, layers)
 
-    def signals(self, batch: Batch, layers: Sequence[int]) -> Outputs:
-        """The teacher's outputs for a batch, on the device, float32, padded on the right."""
+    def signals(self, rows: Sequence[int], layers: Sequence[int]) -> Outputs:
+        """The teacher's outputs for a batch of these rows, on the device, float32, padded on the right."""
         if self._signals is None:
             return NoTeacher()
-        kept = self._signals.outputs([example.input for example in self.batches.examples_of(batch)], layers)
-        return moved(kept, self.device)
+        return moved(padded([self._signals[row] for row in rows], layers), self.device)
 
     def student_outputs(self, batch: Batch, layers: Sequence[int]) -> Outputs:
         """The student's outputs in the precision of this training, then in float32."""
@@ -87,7 +96,7 @@ class LossData:
 
     def signals(self, batch: Batch) -> Outputs:
         """The teacher's outputs for a batch, on the device."""
-        return self._data.signals(batch, self._needs.teacher)
+        return self._data.signals(self._data.batches.rows_of(batch), self._needs.teacher)
 
     @torch.no_grad()
     def student_outputs(self, batch: Batch) -> Outputs:
@@ -99,7 +108,7 @@ class LossData:
 def bind_losses(
     terms: Sequence[WeightedTerm], names: Sequence[str], data: TrainingData, *, seed: int, cache_folder: Path | None
 ) -> None:
-    """Let each loss create its parameters, each from the random stream that its name in ``names`` has."""
+    """Let each loss create its parameters, each from the random stream of its name in ``names``."""
     for term, name in zip(terms, names, strict=True):
         stream = derived_seed(seed, "bind", name)
         own = LossData(data, term.needs(data.teacher_shape, data.student.shape), stream)
@@ -157,7 +166,7 @@ def _fit(
 ) -> None:
     """AdamW without decay on ``objective(batch)``, ``epochs`` passes, constant rate.
 
-    Raises :class:`CodrunError` in the first pass whose objective is no number; looked at once a pass.
+    Raises :class:`CodrunError` in the first pass whose objective is not finite; checked once per pass.
     """
     fused = torch.device(device).type in FUSED_ON
     optimiser = torch.optim.AdamW(list(parameters), lr=lr, weight_decay=0.0, fused=fused)

@@ -1,9 +1,9 @@
-"""Optimiser and learning-rate schedule."""
+"""Optimiser, number of steps, and learning-rate schedule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ FUSED_ON = ("cpu", "cuda")
 def build_optimiser(groups: Sequence[dict[str, Any]], settings: TrainSettings, device: str) -> torch.optim.Optimizer:
     """AdamW or Adam, fused where the device offers it.
 
-    The weight decay holds for every trained parameter, biases and norms too, as in the paper's published scripts.
+    The weight decay applies to every trained parameter, biases and norms too, as in the paper's published scripts.
     """
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
     return kind(
@@ -34,6 +34,17 @@ def cut_is_exact(settings: TrainSettings) -> bool:
     """Whether training only the embedding rows in use gives the same weights: an untouched row's step must be its
     decay alone, which holds for decoupled decay, and for Adam without any."""
     return settings.compact_vocabulary and (settings.optimiser == "adamw" or settings.weight_decay == 0)
+
+
+def planned_steps(settings: TrainSettings, batches_in: Callable[[int], int]) -> int:
+    """Optimiser steps of a training: ``steps``, or what ``epochs`` passes make.
+
+    ``batches_in(number)`` is how many batches pass ``number``, from 1, holds. A step takes ``accumulation`` batches,
+    and the last one of a pass those that remain.
+    """
+    if settings.epochs is None:
+        return settings.steps or 1
+    return sum(-(-batches_in(number) // settings.accumulation) for number in range(1, settings.epochs + 1))
 
 
 def rate_factor(settings: TrainSettings, step: int, total: int) -> float:

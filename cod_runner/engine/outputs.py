@@ -1,4 +1,4 @@
-"""Outputs of a batch taken apart into unpadded rows, one an example, and put together again."""
+"""Outputs of a batch taken apart into unpadded rows, one per example, and put together again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the teacher said: computed once an input, kept in a folder, read back without the teacher.
+"""What the teacher said: computed once per input, stored in a folder, read back without the teacher.
 
-Logits, token ids and the pooled position lie in one sqlite database; hidden states, of training examples only, in
-one safetensors file an input: unpadded, written whole, read through a memory map.
+Logits, token ids and the pooled position are in one sqlite database; hidden states, of training examples only, in
+one safetensors file per input: unpadded, written whole, read through a memory map.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cod_runner.api import Classifier, Input, ModelShape, Outputs
+from cod_runner.api import Classifier, Input, ModelShape
 from cod_runner.engine.inference import each_row
-from cod_runner.engine.outputs import Row, padded
+from cod_runner.engine.outputs import Row
 from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, open_database
 
@@ -35,7 +35,7 @@ create table if not exists answer (
 ) without rowid;
 """
 KEYS_PER_QUERY = 500
-"""Below sqlite's oldest bound on the parameters of one statement, 999."""
+"""Below sqlite's oldest limit on the parameters of one statement, 999."""
 
 
 def input_key(value: Input) -> bytes:
@@ -47,7 +47,7 @@ def input_key(value: Input) -> bytes:
 class SignalStore:
     """Every teacher's signals in one folder; several processes may read and add at once.
 
-    What a GPU computed is kept apart from what a CPU did: their last bits differ, and a result must not depend on
+    What a GPU computed is stored apart from what a CPU did: their last bits differ, and a result must not depend on
     what the store already held.
     """
 
@@ -67,10 +67,10 @@ class SignalStore:
         device: str,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> int:
-        """Ask the teacher about every input that is not here yet with these layers; returns how many it was asked.
+        """Ask the teacher about every input that is not stored yet with these layers; returns how many it was asked.
 
-        ``layers`` may stay empty where only logits are wanted (candidates, the evaluation split). What is there is
-        kept as it is: the teacher speaks once. ``progress(done, total)`` follows each batch. A kill loses the batch
+        ``layers`` may stay empty where only logits are wanted (candidates, the evaluation split). What is stored
+        stays as it is: the teacher speaks once. ``progress(done, total)`` follows each batch. A kill loses the batch
         that was being computed and no more.
         """
         distinct = {input_key(value): value for value in inputs}
@@ -79,7 +79,7 @@ class SignalStore:
         missing = [
             key
             for key in distinct
-            if key not in answered or (layers and not set(layers) <= self._kept_layers(number, key))
+            if key not in answered or (layers and not set(layers) <= self._stored_layers(number, key))
         ]
         if not missing:
             return 0
@@ -88,7 +88,7 @@ class SignalStore:
             for batch in each_row(teacher, values, layers, device, progress):
                 for position, encoded, row in batch:
                     if layers:
-                        self._keep_hidden(number, missing[position], row)
+                        self._store_hidden(number, missing[position], row)
                     ids = torch.tensor(encoded.ids, dtype=torch.int32)
                     connection.execute(
                         "insert or ignore into answer values (?, ?, ?, ?, ?)",
@@ -141,21 +141,21 @@ class SignalStore:
     def _hidden_path(self, number: int, key: bytes) -> Path:
         return self.folder / "hidden" / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
 
-    def _kept_layers(self, number: int, key: bytes) -> set[int]:
+    def _stored_layers(self, number: int, key: bytes) -> set[int]:
         path = self._hidden_path(number, key)
         if not path.exists():
             return set()
         try:
             with safe_open(path, framework="pt") as file:
-                return {int(name) for name in file.keys()}  # noqa: SIM118 - a safe_open is no mapping
+                return {int(name) for name in file.keys()}  # noqa: SIM118 - a safe_open is not a mapping
         except (OSError, SafetensorError):
             return set()  # damaged: computed again, and replaced
 
-    def _keep_hidden(self, number: int, key: bytes, row: Row) -> None:
+    def _store_hidden(self, number: int, key: bytes, row: Row) -> None:
         """Write one input's file whole; layers that it held already stay bit for bit."""
         path = self._hidden_path(number, key)
         states = {str(layer): value.contiguous() for layer, value in row.hidden.items()}
-        if self._kept_layers(number, key):
+        if self._stored_layers(number, key):
             states.update(load_file(path))
         with file_written_whole(path) as temporary:
             save_file(states, temporary)
@@ -168,13 +168,12 @@ class SignalStore:
 
 
 class TeacherSignals:
-    """One teacher's kept word, read by training and evaluation."""
+    """One teacher's signals, read by training and evaluation."""
 
     def __init__(self, store: SignalStore, number: int, labels: tuple[str, ...], shape: ModelShape) -> None:
         self.labels, self.shape = labels, shape
         self._store, self._number = store, number
         self._known: dict[bytes, tuple[Tensor, tuple[int, ...], int]] = {}
-        self._mapped: dict[bytes, dict[str, Tensor]] = {}
 
     def logits(self, inputs: Sequence[Input]) -> Tensor:
         """``[inputs, classes]``, float32, on the CPU."""
@@ -183,22 +182,16 @@ class TeacherSignals:
         return torch.stack([logits for logits, _, _ in self._read([input_key(value) for value in inputs])])
 
     def ids(self, value: Input) -> tuple[int, ...]:
-        """The teacher's token ids of an input, one a position."""
+        """The teacher's token ids of an input, one per position."""
         return self._read([input_key(value)])[0][1]
 
-    def outputs(self, inputs: Sequence[Input], layers: Sequence[int] = ()) -> Outputs:
-        """The signals as one batch on the CPU, padded on the right with zeros to its longest input."""
+    def rows(self, inputs: Sequence[Input], layers: Sequence[int] = ()) -> list[Row]:
+        """The signals of each input, with the hidden states of these layers mapped into memory, not yet read."""
         keys = [input_key(value) for value in inputs]
-        rows = [
+        return [
             Row(logits, self._hidden(key, layers), len(ids), pooled_at)
             for key, (logits, ids, pooled_at) in zip(keys, self._read(keys), strict=True)
         ]
-        return padded(rows, layers)
-
-    def size(self, inputs: Sequence[Input], layers: Sequence[int]) -> int:
-        """Bytes that these layers' hidden states of these inputs take."""
-        tokens = sum(len(ids) for _, ids, _ in self._read([input_key(value) for value in inputs]))
-        return 4 * tokens * self.shape.width * len(set(layers))
 
     def _read(self, keys: Sequence[bytes]) -> list[tuple[Tensor, tuple[int, ...], int]]:
         """(logits ``[classes]``, token ids, pooled position) of each input, read from disk once."""
@@ -216,21 +209,20 @@ class TeacherSignals:
         return [self._known[key] for key in keys]
 
     def _hidden(self, key: bytes, layers: Sequence[int]) -> dict[int, Tensor]:
-        """Layer to ``[tokens, width]``, mapped into memory; the system keeps what fits."""
+        """Layer to ``[tokens, width]``, mapped into memory; the operating system holds what fits."""
         if not layers:
             return {}
         path = self._store._hidden_path(self._number, key)
-        if key not in self._mapped:
-            try:
-                self._mapped[key] = load_file(path)
-            except (OSError, SafetensorError) as error:
-                raise CodrunError(
-                    f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
-                ) from error
-        lacking = [layer for layer in layers if str(layer) not in self._mapped[key]]
+        try:
+            states = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CodrunError(
+                f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
+            ) from error
+        lacking = [layer for layer in layers if str(layer) not in states]
         if lacking:
             raise CodrunError(f"the store lacks the teacher's layers {lacking} of an example; run the recipe again")
-        return {layer: self._mapped[key][str(layer)] for layer in layers}
+        return {layer: states[str(layer)] for layer in layers}
 
 
 def _bytes(values: Tensor) -> bytes:

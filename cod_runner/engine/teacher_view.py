@@ -1,4 +1,4 @@
-"""The teacher as generators see it: batched, counted, answered from the store the second time."""
+"""The teacher as generators see it: batched, and answered from the store the second time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ class CachedTeacher:
 
     def __init__(self, classifier: Classifier, store: SignalStore, device: str) -> None:
         self.labels = classifier.labels
-        self.forwards = 0
-        """Inputs the teacher was really asked about."""
         self._classifier, self._store, self._device = classifier, store, device
         self._memory: dict[bytes, tuple[float, ...]] = {}
         self._attributions: dict[tuple[bytes, int], list[Attribution]] = {}
@@ -26,7 +24,7 @@ class CachedTeacher:
         """Probabilities ``[inputs][classes]``, from logits that do not depend on the batch."""
         new = {key: value for value in inputs if (key := input_key(value)) not in self._memory}
         if new:
-            self.forwards += self._store.add(self._classifier, new.values(), device=self._device)
+            self._store.add(self._classifier, new.values(), device=self._device)
             for key, logits in self._store.logits(self._classifier, list(new.values()), self._device).items():
                 self._memory[key] = tuple(torch.softmax(logits.double(), 0).tolist())
         return [self._memory[input_key(value)] for value in inputs]

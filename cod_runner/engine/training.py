@@ -1,4 +1,4 @@
-"""The training loop. It knows contracts only: a classifier, weighted losses, a teacher's kept signals.
+"""The training loop. It knows contracts only: a classifier, weighted losses, a teacher's stored signals.
 
 Loss = sum over terms of weight x mean over the step's examples of the term's value (Algorithm 1, line 12).
 """
@@ -27,13 +27,11 @@ from cod_runner.api import (
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses, term_names
-from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
+from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, planned_steps, rate_factor
 from cod_runner.engine.seeds import random_stream
 from cod_runner.engine.signals import TeacherSignals
 from cod_runner.engine.training_log import TrainingLog
 from cod_runner.errors import CodrunError, SettingError
-
-__all__ = ["TrainingResult", "WeightedTerm", "planned_steps", "refuse_misaligned", "train_student"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class TrainingResult:
     trained_parameters: int
     """Numbers that an optimiser step touched, the losses' own included."""
     best_epoch: int | None = None
-    """The pass, from 1, whose weights were kept; None where the last step's were."""
+    """The pass, from 1, whose weights the student has; None where it has those of the last step."""
 
 
 def train_student(
@@ -70,7 +68,7 @@ def train_student(
 ) -> TrainingResult:
     """Train ``student`` in place and return what happened.
 
-    ``signals`` may be None where no loss asks for a teacher. ``cache_folder`` keeps what losses fit in ``bind``; it
+    ``signals`` may be None where no loss asks for a teacher. ``cache_folder`` holds what losses fit in ``bind``; it
     must belong to this cell alone. ``on_step(step, losses)`` is called for every step, some steps late;
     ``progress(done, total)`` at once. ``evaluate_epoch()``, called after every pass with the whole vocabulary in
     place, returns a score, and the weights of the best pass (the first among equals) are the result.
@@ -84,13 +82,13 @@ def train_student(
     if settings.gradient_checkpointing:
         _checkpoint_gradients(student)
     batches = TrainingBatches(student, examples, settings.batch_size, device)
-    data = TrainingData(student, batches, signals, precision)
     names = term_names(terms)
     if not any(term.weight > 0 for term in terms):
         raise CodrunError(f"every loss ({', '.join(names)}) has weight 0, so there is nothing to train on")
-    needs = [term.needs(data.teacher_shape, student.shape) for term in terms]
+    needs = [term.needs(student.shape if signals is None else signals.shape, student.shape) for term in terms]
     teacher_layers = sorted({layer for need in needs for layer in need.teacher})
     student_layers = sorted({layer for need in needs for layer in need.student})
+    data = TrainingData(student, batches, signals, teacher_layers, precision)
     data.aligned = _positions_match(terms, batches, signals)
 
     with _deterministic(device):
@@ -106,7 +104,7 @@ def train_student(
             scaler = torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16")
             log = TrainingLog(names, device, on_step)
             best = _BestPass(student, evaluate_epoch, cut)
-            total = planned_steps(settings, batches, seed)
+            total = planned_steps(settings, lambda number: len(batches.of_pass(number, seed, "order")))
             student.train()
 
             for step, group in enumerate(_steps(batches, settings.accumulation, total, seed)):
@@ -116,7 +114,7 @@ def train_student(
                 for rows in group.batches:
                     batch = batches.batch(rows)
                     ours = data.student_outputs(batch, student_layers)
-                    theirs = data.matched(data.signals(batch, teacher_layers), ours)
+                    theirs = data.matched(data.signals(rows, teacher_layers), ours)
                     values = [_summed(term, ours, theirs, batch) for term in terms]
                     # Divided by the examples of the whole step, so that short batches weigh what they hold.
                     loss = _weighted(terms, values) / group.examples
@@ -152,14 +150,6 @@ def train_student(
     )
 
 
-def planned_steps(settings: TrainSettings, batches: TrainingBatches, seed: int) -> int:
-    """Optimiser steps of a training: ``steps``, or what ``epochs`` passes make."""
-    if settings.epochs is None:
-        return settings.steps or 1
-    passes = (len(batches.of_pass(number, seed, "order")) for number in range(1, settings.epochs + 1))
-    return sum(-(-count // settings.accumulation) for count in passes)
-
-
 @dataclass(frozen=True)
 class _Step:
     """What one optimiser step is made of."""
@@ -191,7 +181,7 @@ def _steps(batches: TrainingBatches, accumulation: int, total: int, seed: int) -
 def _summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
     """The term's value summed over the batch.
 
-    A term of weight 0 is watched and nothing more: no gradient, and no draw from the stream that dropout uses.
+    A term of weight 0 is logged and nothing more: no gradient, and no draw from the stream that dropout uses.
     """
     if term.weight > 0:
         values = term.loss(student, teacher, batch)
@@ -201,7 +191,7 @@ def _summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch
     if values.shape != batch.labels.shape:
         raise CodrunError(
             f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
-            "examples; a loss returns one value an example"
+            "examples; a loss returns one value per example"
         )
     return values.sum()
 
@@ -235,9 +225,7 @@ def _parameter_groups(
 
 def _checkpoint_gradients(student: Classifier) -> None:
     if not isinstance(student, GradientCheckpointing):
-        raise CodrunError(
-            "`gradient_checkpointing: true` needs a model that offers it, and this one does not; leave it out"
-        )
+        raise CodrunError("`gradient_checkpointing: true` needs a model that offers it, and this one does not; omit it")
     student.gradient_checkpointing_enable()
 
 
@@ -267,7 +255,7 @@ def _deterministic(device: str) -> Iterator[None]:
 
 
 class _BestPass:
-    """Keeps the weights of the best pass, where a recipe selects one."""
+    """Holds the weights of the best pass, where a recipe selects one."""
 
     def __init__(self, student: Classifier, evaluate: Callable[[], float] | None, cut: VocabularyCut | None) -> None:
         self.number: int | None = None
@@ -305,22 +293,23 @@ def refuse_misaligned(
         inputs = [example.input for example in examples]
         for example, ours, theirs in zip(examples, student.encode(inputs), teacher.encode(inputs), strict=True):
             if ours.ids != theirs.ids:
-                raise SettingError(_misaligned(name, example))
+                raise SettingError(_misaligned(name, loss, example))
 
 
 def _positions_match(terms: Sequence[WeightedTerm], batches: TrainingBatches, signals: TeacherSignals | None) -> bool:
     """Whether some loss compares positions; raise :class:`CodrunError` if positions do not match then."""
-    comparing = [term.name for term in terms if getattr(term.loss, "aligned", False)]
+    comparing = [term for term in terms if getattr(term.loss, "aligned", False)]
     if not comparing or signals is None:
         return False
     for example, encoded in zip(batches.examples, batches.encoded, strict=True):
         if signals.ids(example.input) != encoded.ids:
-            raise CodrunError(_misaligned(comparing[0], example))
+            raise CodrunError(_misaligned(comparing[0].name, comparing[0].loss, example))
     return True
 
 
-def _misaligned(name: str, example: Example) -> str:
+def _misaligned(name: str, loss: Loss, example: Example) -> str:
+    cure = getattr(loss, "alignment_hint", "take a teacher and a student with one tokenizer, or omit this loss")
     return (
         f"the loss `{name}` compares positions, but teacher and student cut example {example.id} into different "
-        "tokens; give it `pool: mean` or `pool: cls`, which compare one vector a text"
+        f"tokens; {cure}"
     )

@@ -1,4 +1,4 @@
-"""Losses by term and step, kept on the device and fetched now and then: nothing waits for it in between."""
+"""Losses by term and step, on the device and fetched now and then: nothing waits for it in between."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class TrainingLog:
     """(step, value of each term), every step."""
 
     def __post_init__(self) -> None:
-        self._kept = torch.zeros(STEPS_BETWEEN_LOOKS, len(self.names), device=self.device)
+        self._sums = torch.zeros(STEPS_BETWEEN_LOOKS, len(self.names), device=self.device)
         self._row = 0
 
     def add(self, values: Tensor) -> None:
         """``[terms]`` sums over one batch's examples, without gradient."""
-        self._kept[self._row] += values
+        self._sums[self._row] += values
 
     def step(self, examples: int) -> None:
-        """A step was made of ``examples`` examples; raises if one of the last steps' terms was no number."""
-        self._kept[self._row] /= examples
+        """A step was made of ``examples`` examples; raises if a term of one of the last steps was not finite."""
+        self._sums[self._row] /= examples
         self._row += 1
         if self._row == STEPS_BETWEEN_LOOKS:
             self.look()
 
     def look(self) -> None:
-        """Fetch what was kept: the one place where training waits for the device."""
+        """Fetch the steps since the last look: the one place where training waits for the device."""
         first = len(self.curve) + 1
-        for step, row in enumerate(self._kept[: self._row].tolist(), start=first):
+        for step, row in enumerate(self._sums[: self._row].tolist(), start=first):
             losses = dict(zip(self.names, row, strict=True))
             for name, value in losses.items():
                 if not abs(value) < float("inf"):
@@ -52,7 +52,7 @@ class TrainingLog:
                     )
             self.curve.append((step, losses))
             self.on_step(step, losses)
-        self._kept.zero_()
+        self._sums.zero_()
         self._row = 0
 
     @property

@@ -16,6 +16,7 @@ from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.inference import predict
+from cod_runner.engine.optimisation import planned_steps
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.training import train_student
 from cod_runner.files import folder_written_whole
@@ -127,7 +128,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         task.training.rows,
         terms,
         signals,
-        fixed_steps(recipe.train, cell.k),
+        steps_for_any_arm(recipe.train, cell.k),
         seed=cell.seed,
         device=device,
         cache_folder=worker.store.folder("losses") / fitted_key(task),
@@ -162,11 +163,10 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     )
 
 
-def fixed_steps(settings: TrainSettings, k: int) -> TrainSettings:
-    """The settings with epochs turned into steps of ``k`` examples, so that every arm takes equally many."""
-    if settings.epochs is None:
-        return settings
-    steps = settings.epochs * math.ceil(math.ceil(k / settings.batch_size) / settings.accumulation)
+def steps_for_any_arm(settings: TrainSettings, k: int) -> TrainSettings:
+    """The settings with epochs turned into steps of ``k`` examples, so that arms take equally many, also where one is
+    short of pairs."""
+    steps = planned_steps(settings, lambda number: math.ceil(k / settings.batch_size))
     return settings.model_copy(update={"epochs": None, "steps": steps})
 
 

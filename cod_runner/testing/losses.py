@@ -66,7 +66,7 @@ def loss_case(
     with tempfile.TemporaryDirectory() as folder:
         store = SignalStore(Path(folder))
         store.add(teacher, texts, needs.teacher, device="cpu")
-        data = TrainingData(student, batches, store.reader(teacher.fingerprint), "fp32")
+        data = TrainingData(student, batches, store.reader(teacher.fingerprint), needs.teacher, "fp32")
         data.aligned = getattr(loss, "aligned", False)
         bind_losses(
             [WeightedTerm("checked", loss, 1.0, lambda theirs, ours: needs)],
@@ -75,11 +75,12 @@ def loss_case(
             seed=seed,
             cache_folder=None,
         )
-        batch = batches.batch(range(len(examples)))
+        rows = range(len(examples))
+        batch = batches.batch(rows)
         student.eval()
         with torch.no_grad():
             ours = data.student_outputs(batch, needs.student)
-        theirs = data.matched(data.signals(batch, needs.teacher), ours)
+        theirs = data.matched(data.signals(rows, needs.teacher), ours)
         # Copied: the folder that the states are mapped from goes away.
         return LossCase(loss, ours, _changed(theirs, torch.clone), batch)
 
@@ -91,14 +92,14 @@ def check_loss(
 
     ``options`` are the loss's own, which say what hidden states it reads; a loss on logits needs none.
 
-    One finite float32 value an example; padding and the rest of the batch (a partner apart) change nothing; the
+    One finite float32 value per example; padding and the rest of the batch (a partner apart) change nothing; the
     gradient agrees with finite differences in float64; every parameter of its own gets a gradient; the outputs that
     it is given stay as they are.
     """
     case = loss_case(loss, options, labels=labels, seed=seed)
     before = copy.deepcopy((case.student, case.teacher))
     values = case.values()
-    assert values.shape == (len(case.batch.ids),), f"one value an example is wanted, not the shape {values.shape}"
+    assert values.shape == (len(case.batch.ids),), f"one value per example is wanted, not the shape {values.shape}"
     assert values.dtype == torch.float32, f"values are {values.dtype}, not float32"
     assert torch.isfinite(values).all(), f"values are not finite: {values.tolist()}"
     for given, kept in zip((case.student, case.teacher), before, strict=True):

@@ -41,7 +41,7 @@ class Soft(LogitLoss):
 
 
 class RandomSoft(LogitLoss):
-    """Soft labels drawn once an example from a symmetric Dirichlet, by seed and example, never by order."""
+    """Soft labels drawn once per example from a symmetric Dirichlet, by seed and example, never by order."""
 
     def __init__(self, options: RandomSoftOptions, context: BuildContext) -> None:
         super().__init__()

@@ -7,13 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from cod_runner.api import Component, Options, hookimpl
+from cod_runner.api import Component, ModelShape, Needs, Options, hookimpl, layer_mapping
 
 
 class HardOptions(Options):
     """Cross-entropy on hard labels."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the mass spread over all classes")
+
+    def uses_teacher(self) -> bool:
+        return False
 
 
 class KDOptions(Options):
@@ -33,9 +36,12 @@ class SoftOptions(Options):
 
 
 class RandomSoftOptions(Options):
-    """Cross-entropy on random probabilities, one draw an example: the ablation that keeps only the entropy."""
+    """Cross-entropy on random probabilities, one draw per example: the ablation that keeps only the entropy."""
 
     concentration: float = Field(1.0, gt=0, description="of the symmetric Dirichlet they are drawn from")
+
+    def uses_teacher(self) -> bool:
+        return False
 
 
 class LWDOptions(Options):
@@ -45,9 +51,18 @@ class LWDOptions(Options):
         "uniform", description="uniform, or pairs [student layer, teacher layer], counted from 1"
     )
     pool: Literal["none", "mean", "cls"] = Field(
-        "none", description="none: every real token; mean or cls: one vector a text, for unlike tokenizers"
+        "none", description="none: every real token; mean or cls: one vector per text, for unlike tokenizers"
     )
     learning_rate: float | None = Field(None, gt=0, description="of the projections; absent: the student's")
+
+    def mapping(self, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
+        """(student layer, teacher layer) pairs, as :func:`layer_mapping` gives them."""
+        return layer_mapping(self.layers, student.layers, teacher.layers)
+
+    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
+        """Both sides of :meth:`mapping`."""
+        mapping = self.mapping(teacher, student)
+        return Needs(teacher=tuple(theirs for _, theirs in mapping), student=tuple(ours for ours, _ in mapping))
 
 
 class PairOptions(Options):
@@ -56,19 +71,17 @@ class PairOptions(Options):
     temperature: float = Field(1.0, gt=0)
 
 
-LOGITS, LWD = "codrun_losses.layers:of_logits", "codrun_losses.layers:of_lwd"
-
-LOSSES: tuple[tuple[str, type[Options], str, str, str], ...] = (
-    ("hard", HardOptions, "labels:Hard", LOGITS, "cross-entropy on hard labels; alone: no teacher"),
-    ("kd", KDOptions, "kd:KD", LOGITS, "KL to the teacher's tempered logits, times T squared"),
-    ("lwd", LWDOptions, "lwd:LWD", LWD, "layer-wise distillation of hidden states"),
-    ("soft", SoftOptions, "labels:Soft", LOGITS, "the teacher's soft labels only (ablation)"),
-    ("random_soft", RandomSoftOptions, "labels:RandomSoft", LOGITS, "random soft labels (ablation)"),
-    ("pair", PairOptions, "pair:Pair", LOGITS, "matches how the teacher's word moves inside a pair"),
+LOSSES: tuple[tuple[str, type[Options], str, str], ...] = (
+    ("hard", HardOptions, "labels:Hard", "cross-entropy on hard labels; alone: no teacher"),
+    ("kd", KDOptions, "kd:KD", "KL to the teacher's tempered logits, times T squared"),
+    ("lwd", LWDOptions, "lwd:LWD", "layer-wise distillation of hidden states"),
+    ("soft", SoftOptions, "labels:Soft", "the teacher's soft labels only (ablation)"),
+    ("random_soft", RandomSoftOptions, "labels:RandomSoft", "random soft labels (ablation)"),
+    ("pair", PairOptions, "pair:Pair", "matches how the teacher's word moves inside a pair"),
 )
 
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    for name, options, build, needs, summary in LOSSES:
-        yield Component("loss", name, options, f"codrun_losses.{build}", summary, needs=needs)
+    for name, options, build, summary in LOSSES:
+        yield Component("loss", name, options, f"codrun_losses.{build}", summary)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class StackedLinear(nn.Module):
-    """One linear map a layer: ``[layers, rows, inputs]`` to ``[layers, rows, outputs]``, initialised as `nn.Linear`."""
+    """A linear map per layer: ``[layers, rows, inputs]`` to ``[layers, rows, outputs]``, initialised as `nn.Linear`."""
 
     weight: Tensor
     bias: Tensor
@@ -27,7 +27,7 @@ class StackedLinear(nn.Module):
 
 
 class Filters(nn.Module):
-    """One filter a layer, g_k(h; W_k) in the paper (arXiv 2210.01351): linear, or linear, GELU, linear.
+    """One filter per layer, g_k(h; W_k) in the paper (arXiv 2210.01351): linear, or linear, GELU, linear.
 
     As in its published code, the first map of a nonlinear filter keeps the model's own width.
     """

@@ -12,9 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Needs, Outputs
+from cod_runner.api import Batch, Binding, BuildContext, CodrunError, Outputs, head_pooled, masked_mean
 from codrun_ted.filters import Filters, TaskHeads, task_loss
-from codrun_ted.layers import mapped_layers, of_ted
 from codrun_ted.plugin import TEDOptions
 
 
@@ -23,22 +22,20 @@ class TED(nn.Module):
 
     student_filters: Filters
     teacher_filters: Filters
+    alignment_hint = "give it `pool: mean` or `pool: cls`, which compare one vector per text"
 
     def __init__(self, options: TEDOptions, context: BuildContext) -> None:
         super().__init__()
         self.options = options
         self.aligned = options.pool == "none"
         self.learning_rate = options.learning_rate
-        self.pairs: list[tuple[int, int]] = []
-
-    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        return of_ted(self.options, teacher, student)
+        self.mapping: list[tuple[int, int]] = []
 
     def bind(self, binding: Binding) -> None:
-        """Stage 1. What it learns belongs to this cell's data set, k, arm and seed, and is kept under its key."""
-        self.pairs = mapped_layers(self.options, binding.teacher, binding.student)
+        """Stage 1. What it learns belongs to this cell's data set, k, arm and seed, and is cached under its key."""
+        self.mapping = self.options.mapping(binding.teacher, binding.student)
         width = self.options.width or binding.teacher.width
-        layers, kind = len(self.pairs), self.options.filter
+        layers, kind = len(self.mapping), self.options.filter
         self.teacher_filters = Filters(layers, binding.teacher.width, width, kind)
         self.student_filters = Filters(layers, binding.student.width, width, kind)
         both = nn.ModuleDict({"teacher": self.teacher_filters, "student": self.student_filters})
@@ -56,8 +53,8 @@ class TED(nn.Module):
     def _learn_the_task(self, binding: Binding, teacher_heads: TaskHeads, student_heads: TaskHeads) -> None:
         """Train filters and heads with cross-entropy on hard labels, both models frozen.
 
-        Frozen models say the same in every pass, so each text is read once and kept as the one vector a layer that
-        its filter's head looks at.
+        Frozen models say the same in every pass, so each text is read once, and of each layer only the
+        vector that its filter's head looks at is held.
         """
         teacher_states, student_states, row_of = self._read_once(binding)
 
@@ -82,26 +79,25 @@ class TED(nn.Module):
         for batch in binding.data.batches():
             for name in batch.ids:
                 row_of[name] = len(row_of)
-            theirs.append(_at_head(binding.data.signals(batch), [layer for _, layer in self.pairs]))
-            ours.append(_at_head(binding.data.student_outputs(batch), [layer for layer, _ in self.pairs]))
+            theirs.append(_at_head(binding.data.signals(batch), [layer for _, layer in self.mapping]))
+            ours.append(_at_head(binding.data.student_outputs(batch), [layer for layer, _ in self.mapping]))
         return torch.cat(theirs, 1), torch.cat(ours, 1), row_of
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """Stage 2: ``[batch]``, mean over filters, real tokens and filter width."""
         pool = _POOLS[self.options.pool]
-        ours, real = pool(self.student_filters, student, [layer for layer, _ in self.pairs])
-        theirs, _ = pool(self.teacher_filters, teacher, [layer for _, layer in self.pairs])
+        ours, real = pool(self.student_filters, student, [layer for layer, _ in self.mapping])
+        theirs, _ = pool(self.teacher_filters, teacher, [layer for _, layer in self.mapping])
         if ours.shape != theirs.shape:
             raise CodrunError("ted met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`")
-        return _mean_of_real((ours - theirs).square().mean((0, 3))[..., None], real)[:, 0]
+        return masked_mean((ours - theirs).square().mean((0, 3)), real)
 
 
 def _at_head(outputs: Outputs, layers: list[int]) -> Tensor:
     """``[layers, batch, width]``: each layer's state at the position that the classification head reads."""
     if outputs.pooled_at is None:
         raise CodrunError("ted needs to know which position the classification head reads, and this model names none")
-    at = torch.arange(len(outputs.pooled_at), device=outputs.pooled_at.device), outputs.pooled_at
-    return torch.stack([outputs.hidden[layer][at] for layer in layers])
+    return torch.stack([head_pooled(outputs.hidden[layer], outputs.pooled_at) for layer in layers])
 
 
 _Pool = Callable[[Filters, Outputs, list[int]], tuple[Tensor, Tensor]]
@@ -120,9 +116,9 @@ def _every_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple
 
 
 def _mean_of_tokens(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
-    """The mean of what the filter lets through, one vector a text."""
+    """The mean of what the filter lets through, one vector per text."""
     filtered, real = _every_token(filters, outputs, layers)
-    return _mean_of_real(filtered, real)[:, :, None], real.new_ones(len(real), 1)
+    return masked_mean(filtered, real, dim=2)[:, :, None], real.new_ones(len(real), 1)
 
 
 def _head_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[Tensor, Tensor]:
@@ -131,8 +127,3 @@ def _head_token(filters: Filters, outputs: Outputs, layers: list[int]) -> tuple[
 
 
 _POOLS: dict[str, _Pool] = {"none": _every_token, "mean": _mean_of_tokens, "cls": _head_token}
-
-
-def _mean_of_real(values: Tensor, real: Tensor) -> Tensor:
-    """Mean over a text's real vectors: ``[..., batch, vectors, width]`` to ``[..., batch, width]``."""
-    return values.masked_fill(~real[..., None], 0.0).sum(-2) / real.sum(-1, keepdim=True).clamp(min=1)

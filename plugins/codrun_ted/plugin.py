@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cod_runner.api import Component, Options, hookimpl
+from cod_runner.api import Component, ModelShape, Needs, Options, SettingError, hookimpl, layer_mapping
 
 
 class TEDOptions(Options):
@@ -24,7 +24,7 @@ class TEDOptions(Options):
     filter_epochs: int = Field(50, ge=0, description="passes over the training set in which the filters learn the task")
     filter_lr: float = Field(2.0e-5, gt=0, description="learning rate of those passes")
     pool: Literal["none", "mean", "cls"] = Field(
-        "none", description="none: every real token; mean or cls: one vector a text, for unlike tokenizers"
+        "none", description="none: every real token; mean or cls: one vector per text, for unlike tokenizers"
     )
     learning_rate: float | None = Field(
         None, gt=0, description="of the student's filters while it distils; absent: the student's"
@@ -36,6 +36,20 @@ class TEDOptions(Options):
             raise ValueError("`interval` goes with `layers: uniform`; pairs of layers say themselves which are meant")
         return self
 
+    def mapping(self, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
+        """(student layer, teacher layer) pairs, as :func:`layer_mapping` gives them; at least one."""
+        if not self.layers:
+            raise SettingError(
+                "ted's `layers` is empty; name at least one pair [student layer, teacher layer], or `uniform`",
+                "layers",
+            )
+        return layer_mapping(self.layers, student.layers, teacher.layers, interval=self.interval, owner="ted's ")
+
+    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
+        """Both sides of :meth:`mapping`."""
+        mapping = self.mapping(teacher, student)
+        return Needs(teacher=tuple(theirs for _, theirs in mapping), student=tuple(ours for ours, _ in mapping))
+
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:
@@ -45,6 +59,5 @@ def codrun_components() -> Iterator[Component]:
         options=TEDOptions,
         build="codrun_ted.loss:TED",
         summary="task-aware layer-wise distillation through trained filters",
-        needs="codrun_ted.layers:of_ted",
         version=2,
     )

@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from cod_runner.api import Attribution
+from cod_runner.api import Attribution, Classifier, Input, fixed_batches
 from codrun_transformers.edits import WORD
 
-if TYPE_CHECKING:
-    from codrun_transformers.classifier import TextClassifier
 
-ROWS = 16
-LENGTH_MULTIPLE = 16
+class TextReader(Classifier, Protocol):
+    """A classifier of texts around a model of ``transformers``."""
+
+    model: Any
+    training: bool
+
+    def offsets(self, texts: Sequence[Input]) -> list[list[tuple[int, int]]]:
+        """For each text and each of its tokens, the characters it stands for; an empty span for special tokens."""
+        ...
 
 
-def word_attributions(
-    classifier: TextClassifier, texts: Sequence[str], targets: Sequence[int]
-) -> list[list[Attribution]]:
-    """For each text, one :class:`Attribution` a word, in order; words behind the maximal length score 0.
+def word_attributions(classifier: TextReader, texts: Sequence[str], targets: Sequence[int]) -> list[list[Attribution]]:
+    """For each text, one :class:`Attribution` per word, in order; words behind the maximal length score 0.
 
     The score is the gradient of ``logit[target] - max(other logits)`` by the word's input embeddings, times these
-    embeddings, summed. Batches have one fixed shape (16 rows of lengths that round up to the same multiple of 16),
-    on one thread, so a score does not depend on what else is asked.
+    embeddings, summed. It is batch-invariant: computed in :func:`fixed_batches`, on one thread.
     """
     encoded = classifier.encode(texts)
     offsets = classifier.offsets(texts)
-    buckets: dict[int, list[int]] = defaultdict(list)
-    for position, each in enumerate(encoded):
-        buckets[-(-len(each.ids) // LENGTH_MULTIPLE)].append(position)
     found: list[list[Attribution]] = [[] for _ in texts]
     with _still(classifier):
-        for positions in buckets.values():
-            for start in range(0, len(positions), ROWS):
-                real = positions[start : start + ROWS]
-                rows = real + [real[-1]] * (ROWS - len(real))
-                batch = classifier.collate([encoded[row] for row in rows], LENGTH_MULTIPLE)
-                scores = _token_scores(classifier, batch, torch.tensor([targets[row] for row in rows]))
-                for row, position in enumerate(real):
-                    mask = batch["attention_mask"][row].bool()
-                    pieces = scores[row][mask].tolist()
-                    found[position] = _by_word(texts[position], offsets[position], pieces)
+        for positions, rows, length in fixed_batches([len(each.ids) for each in encoded]):
+            batch = classifier.collate([encoded[row] for row in rows], length)
+            scores = _token_scores(classifier, batch, torch.tensor([targets[row] for row in rows]))
+            for row, position in enumerate(positions):
+                mask = batch["attention_mask"][row].bool()
+                pieces = scores[row][mask].tolist()
+                found[position] = _by_word(texts[position], offsets[position], pieces)
     return found
 
 
-def _token_scores(classifier: TextClassifier, batch: dict[str, Tensor], targets: Tensor) -> Tensor:
+def _token_scores(classifier: TextReader, batch: dict[str, Tensor], targets: Tensor) -> Tensor:
     """``[batch, tokens]``, float32, on the CPU."""
     embedding = classifier.model.get_input_embeddings()
     device = embedding.weight.device
@@ -87,7 +82,7 @@ def _by_word(text: str, offsets: Sequence[tuple[int, int]], pieces: Sequence[flo
 
 
 @contextmanager
-def _still(classifier: TextClassifier) -> Iterator[None]:
+def _still(classifier: TextReader) -> Iterator[None]:
     """No dropout, one thread; both as they were afterwards."""
     training, threads = classifier.training, torch.get_num_threads()
     classifier.eval()

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from cod_runner.api import BuildContext, CodrunError, Input, quiet_transformers
+from cod_runner.api import BuildContext, CodrunError, Input, masked_mean, quiet_transformers
 from codrun_transformers.checkpoint import find_folder
 from codrun_transformers.options import MeasureOptions
 
@@ -20,7 +20,7 @@ ROWS = 16
 
 
 class Similarity:
-    """Kind ``measure``: cosine of two texts' mean-pooled last hidden states (Reimers and Gurevych, 2019)."""
+    """Kind ``cfe_measure``: cosine of two texts' mean-pooled last hidden states (Reimers and Gurevych, 2019)."""
 
     title = "similarity (cosine of embeddings)"
 
@@ -28,7 +28,7 @@ class Similarity:
         self._texts = _Texts(options, context, AutoModel)
 
     def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
-        """In [-1, 1], 1 for texts of one embedding; None for what is no text, or holds none."""
+        """In [-1, 1], 1 for texts of equal embeddings; None for what is not a text, or is an empty one."""
         vectors = self._texts.each(pairs, self._embedded)
         return [
             None
@@ -39,12 +39,11 @@ class Similarity:
 
     def _embedded(self, ids: torch.Tensor, mask: torch.Tensor) -> list[Any]:
         states = self._texts.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        weights = mask.unsqueeze(-1)
-        return list(((states * weights).sum(1) / weights.sum(1)).cpu())
+        return list(masked_mean(states, mask).cpu())
 
 
 class Fluency:
-    """Kind ``measure``: perplexity of the changed text over the original's, by a causal language model."""
+    """Kind ``cfe_measure``: perplexity of the changed text over the original's, by a causal language model."""
 
     title = "perplexity ratio (after / before)"
 
@@ -53,7 +52,7 @@ class Fluency:
         self._refuse_what_looks_ahead(options.model)
 
     def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
-        """Above 1 where the change made the text less likely; None for what is no text, or of less than two tokens."""
+        """Above 1 where the change made the text less likely; None for what is not a text, or of one token."""
         losses = self._texts.each(pairs, self._losses)
         return [
             None
@@ -63,7 +62,7 @@ class Fluency:
         ]
 
     def _losses(self, ids: torch.Tensor, mask: torch.Tensor) -> list[Any]:
-        """Nats a token; the first token is given where the model has no token that begins a text."""
+        """Nats per token; the first token is given where the model has no token that begins a text."""
         logits = self._texts.model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
         of_tokens = logits.log_softmax(-1).gather(-1, ids[:, 1:].unsqueeze(-1)).squeeze(-1)
         counts = mask[:, 1:].sum(1).tolist()
@@ -78,7 +77,7 @@ class Fluency:
         with torch.no_grad():
             logits = self._texts.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, 0]
         if not torch.allclose(logits[0], logits[1], atol=1e-4):
-            raise CodrunError(f"`{name}` is no causal language model: what it says of a token depends on later ones")
+            raise CodrunError(f"`{name}` is not a causal language model: what it says of a token depends on later ones")
 
 
 class _Texts:

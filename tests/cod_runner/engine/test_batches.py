@@ -57,10 +57,18 @@ def test_an_original_stays_with_all_its_counterfactuals() -> None:
     order = _batches(examples, 4).of_pass(0, 0)
     assert sorted(map(sorted, _batches(examples, 2).of_pass(0, 0))) == [[0, 1, 2], [3]]
     assert len(order) == 1
+    # Pairs and singles fill their batches; three halves that stay together leave gaps, or need more room.
+    triples = [
+        Example(f"{row}{kind}", "good", 0, partner=f"{row}~a" if not kind else f"{row}")
+        for row in range(4)
+        for kind in ("", "~a", "~b")
+    ]
+    assert len(_batches(triples, 4).of_pass(0, 0)) == 4 > math.ceil(12 / 4)
+    assert len(_batches(triples, 2).of_pass(0, 0)) == 4 < math.ceil(12 / 2)
 
 
 def test_what_cannot_be_batched_is_said() -> None:
-    with pytest.raises(CodrunError, match="batch_size: 3"):
+    with pytest.raises(CodrunError, match="batch_size: 3` cannot be filled with whole pairs"):
         _batches(_pairs(2), 3)
     assert len(_batches([Example("a", "x", 0), Example("b", "y", 1)], 1).of_pass(0, 0)) == 2
     with pytest.raises(CodrunError, match="one id"):

@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cod_runner.api import CodrunError, Outputs
+from cod_runner.api import CodrunError, Input, Outputs
 from cod_runner.engine import inference
 from cod_runner.engine.outputs import laid_out_as, padded, unpadded
-from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.teacher_view import CachedTeacher
+from cod_runner.fixed_batches import ROWS
 from cod_runner.testing.classifiers import TextClassifier, VectorClassifier
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -42,6 +43,11 @@ def a_teacher(padding: str = "right") -> CountingTeacher:
     return CountingTeacher(texts=WORDS, width=32, layers=3, padding=padding, dropout=0.5, seed=4)
 
 
+def batch_of(signals: TeacherSignals, inputs: Sequence[Input], layers: Sequence[int]) -> Outputs:
+    """The signals of these inputs as the training loop puts them together."""
+    return padded(signals.rows(inputs, layers), layers)
+
+
 @pytest.mark.parametrize("padding", ["right", "left"])
 def test_signals_are_equal_bit_for_bit_in_any_company_and_order(tmp_path: Path, padding: str) -> None:
     teacher = a_teacher(padding)
@@ -53,7 +59,7 @@ def test_signals_are_equal_bit_for_bit_in_any_company_and_order(tmp_path: Path, 
         apart.add(teacher, some, (0, 2, 3), device="cpu")
     first, second = together.reader(teacher.fingerprint), apart.reader(teacher.fingerprint)
     for text in TEXTS:
-        ours, theirs = first.outputs([text], (0, 2, 3)), second.outputs([text], (0, 2, 3))
+        ours, theirs = (batch_of(signals, [text], (0, 2, 3)) for signals in (first, second))
         assert torch.equal(ours.logits, theirs.logits)
         assert all(torch.equal(ours.hidden[layer], theirs.hidden[layer]) for layer in (0, 2, 3))
 
@@ -79,7 +85,7 @@ def test_signals_are_what_the_teacher_says(tmp_path: Path, padding: str) -> None
     teacher = a_teacher(padding)
     store = SignalStore(tmp_path)
     store.add(teacher, TEXTS, (1, 3), device="cpu")
-    said = store.reader(teacher.fingerprint).outputs(TEXTS[:9], (1, 3))
+    said = batch_of(store.reader(teacher.fingerprint), TEXTS[:9], (1, 3))
     teacher.eval()
     for row, text in enumerate(TEXTS[:9]):
         with torch.no_grad():
@@ -98,12 +104,12 @@ def test_nothing_is_asked_twice_and_a_new_layer_leaves_the_old_ones_alone(tmp_pa
     store = SignalStore(tmp_path)
     assert store.add(teacher, [*TEXTS, *TEXTS], (2,), device="cpu") == len(set(TEXTS))
     asked = teacher.rows
-    before = store.reader(teacher.fingerprint).outputs(TEXTS, (2,)).hidden[2]
+    before = batch_of(store.reader(teacher.fingerprint), TEXTS, (2,)).hidden[2]
     assert SignalStore(tmp_path).add(teacher, TEXTS, (2,), device="cpu") == 0
     assert teacher.rows == asked
     assert store.add(teacher, TEXTS[:5], (1,), device="cpu") == 5
-    assert torch.equal(store.reader(teacher.fingerprint).outputs(TEXTS, (2,)).hidden[2], before)
-    assert store.reader(teacher.fingerprint).outputs(TEXTS[:5], (1,)).hidden[1].abs().sum() > 0
+    assert torch.equal(batch_of(store.reader(teacher.fingerprint), TEXTS, (2,)).hidden[2], before)
+    assert batch_of(store.reader(teacher.fingerprint), TEXTS[:5], (1,)).hidden[1].abs().sum() > 0
 
 
 def test_hidden_states_are_kept_unpadded_and_only_where_they_are_wanted(tmp_path: Path) -> None:
@@ -114,7 +120,6 @@ def test_hidden_states_are_kept_unpadded_and_only_where_they_are_wanted(tmp_path
     store.add(teacher, ["w1 w2 w3"], (2,), device="cpu")
     (kept,) = tmp_path.rglob("*.safetensors")
     assert load_file(kept)["2"].shape == (3, 32)
-    assert store.reader(teacher.fingerprint).size(["w1 w2 w3"], (2,)) == 3 * 32 * 4
 
 
 def test_a_break_loses_one_batch_and_the_next_call_goes_on(tmp_path: Path) -> None:
@@ -128,8 +133,8 @@ def test_a_break_loses_one_batch_and_the_next_call_goes_on(tmp_path: Path) -> No
     assert 0 < left < len(set(TEXTS))
     whole = SignalStore(tmp_path / "whole")
     whole.add(teacher, TEXTS, (3,), device="cpu")
-    resumed = SignalStore(tmp_path).reader(teacher.fingerprint).outputs(TEXTS, (3,))
-    assert torch.equal(resumed.hidden[3], whole.reader(teacher.fingerprint).outputs(TEXTS, (3,)).hidden[3])
+    resumed = batch_of(SignalStore(tmp_path).reader(teacher.fingerprint), TEXTS, (3,))
+    assert torch.equal(resumed.hidden[3], batch_of(whole.reader(teacher.fingerprint), TEXTS, (3,)).hidden[3])
 
 
 def _adds_at_the_same_moment(folder: str, barrier: threading.Barrier) -> list[float]:
@@ -137,7 +142,7 @@ def _adds_at_the_same_moment(folder: str, barrier: threading.Barrier) -> list[fl
     barrier.wait()
     store = SignalStore(Path(folder))
     store.add(teacher, TEXTS, (3,), device="cpu")
-    return store.reader(teacher.fingerprint).outputs(TEXTS, (3,)).hidden[3].flatten().tolist()
+    return batch_of(store.reader(teacher.fingerprint), TEXTS, (3,)).hidden[3].flatten().tolist()
 
 
 def test_processes_may_open_and_fill_one_new_store_at_the_same_moment(tmp_path: Path) -> None:
@@ -187,13 +192,13 @@ def test_what_is_lacking_or_damaged_is_said(tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match="lacks the teacher's word on 2 inputs"):
         reader.logits(["w1 w9 w8", "w8", TEXTS[0]])
     with pytest.raises(CodrunError, match=r"lacks the teacher's layers \[1\]"):
-        reader.outputs(TEXTS[:1], (1,))
+        reader.rows(TEXTS[:1], (1,))
     for kept in tmp_path.rglob("*.safetensors"):
         kept.write_bytes(b"torn")
     with pytest.raises(CodrunError, match="cannot be read"):
-        store.reader(teacher.fingerprint).outputs(TEXTS[:1], (2,))
+        store.reader(teacher.fingerprint).rows(TEXTS[:1], (2,))
     assert store.add(teacher, TEXTS[:3], (2,), device="cpu") == 3  # damaged files are made again
-    store.reader(teacher.fingerprint).outputs(TEXTS[:1], (2,))
+    store.reader(teacher.fingerprint).rows(TEXTS[:1], (2,))
 
 
 def test_vectors_have_signals_too(tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_vectors_have_signals_too(tmp_path: Path) -> None:
     store.add(teacher, points, (1, 2), device="cpu")
     reader = store.reader(teacher.fingerprint)
     assert reader.shape == teacher.shape and reader.labels == teacher.labels
-    assert reader.outputs(points[:4], (1,)).hidden[1].shape == (4, 1, 8)
+    assert batch_of(reader, points[:4], (1,)).hidden[1].shape == (4, 1, 8)
     assert reader.ids(points[0]) == (0,)
 
 
@@ -226,15 +231,16 @@ def test_laying_out_moves_tokens_to_where_the_student_has_them() -> None:
     assert back.pooled_at is not None and back.pooled_at.tolist() == [3, 3, 2]
 
 
-def test_the_view_scores_once_counts_and_remembers(tmp_path: Path) -> None:
+def test_the_view_scores_once_and_remembers(tmp_path: Path) -> None:
     teacher = a_teacher()
     view = CachedTeacher(teacher, SignalStore(tmp_path), "cpu")
     first = view.score(["w1 w2", "w3", "w1 w2"])
-    assert view.forwards == 2
+    asked = teacher.rows
+    assert asked == ROWS, "both texts in one batch"
     assert first[0] == first[2] and sum(first[0]) == pytest.approx(1.0)
-    assert view.score(["w3"]) == [first[1]] and view.forwards == 2
+    assert view.score(["w3"]) == [first[1]] and teacher.rows == asked
     again = CachedTeacher(teacher, SignalStore(tmp_path), "cpu")
-    assert again.score(["w3", "w1 w2"]) == [first[1], first[0]] and again.forwards == 0
+    assert again.score(["w3", "w1 w2"]) == [first[1], first[0]] and teacher.rows == asked
     assert view.score([]) == []
 
 

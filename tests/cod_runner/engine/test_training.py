@@ -20,17 +20,19 @@ from cod_runner.api import (
     Encoded,
     Example,
     FinetuneSettings,
-    ModelShape,
+    Input,
     Needs,
     Outputs,
     TrainSettings,
 )
+from cod_runner.engine import signals as signals_module
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.finetune import GoldLabels, finetune_teacher
 from cod_runner.engine.inference import predict
+from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.optimisation import rate_factor
 from cod_runner.engine.signals import SignalStore, TeacherSignals
-from cod_runner.engine.training import TrainingResult, WeightedTerm, refuse_misaligned, train_student
+from cod_runner.engine.training import TrainingResult, refuse_misaligned, train_student
 from cod_runner.testing.classifiers import TextClassifier, VectorClassifier
 
 WORDS = [f"w{number}" for number in range(40)]
@@ -45,9 +47,6 @@ FP32 = {"precision": "fp32", "batch_size": 4, "lr": 3e-3}
 class Divergence(nn.Module):
     """KL(teacher || student)."""
 
-    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        return Needs()
-
     def bind(self, binding: Binding) -> None:
         """Nothing to create."""
 
@@ -60,13 +59,11 @@ class Projected(nn.Module):
     """Mean squared error of one projected layer; draws numbers in bind and in forward."""
 
     aligned = True
+    alignment_hint = "give it one vector per text"
 
     def __init__(self, learning_rate: float | None = None) -> None:
         super().__init__()
         self.learning_rate = learning_rate
-
-    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        return Needs(teacher=(teacher.layers,), student=(student.layers,))
 
     def bind(self, binding: Binding) -> None:
         self.map = nn.Linear(binding.student.width, binding.teacher.width)
@@ -77,6 +74,15 @@ class Projected(nn.Module):
         gap = self.map(student.hidden[self.at[0]]) - teacher.hidden[self.at[1]]
         gap = gap + 0.01 * torch.randn(())
         return (gap.square().mean(-1) * student.mask).sum(1) / student.mask.sum(1)
+
+
+def term(name: str, loss: Any, weight: float) -> WeightedTerm:
+    """A term with what the options of its loss would say of the layers it reads."""
+    if isinstance(loss, Projected):
+        return WeightedTerm(name, loss, weight, lambda theirs, ours: Needs((theirs.layers,), (ours.layers,)))
+    if isinstance(loss, FitsFirst):
+        return WeightedTerm(name, loss, weight, lambda theirs, ours: Needs(teacher=(2,), student=(1,)))
+    return WeightedTerm(name, loss, weight)
 
 
 def a_student(**options: Any) -> TextClassifier:
@@ -102,7 +108,7 @@ def train(
 ) -> tuple[Any, TrainingResult]:
     student = student or a_student()
     torch.set_num_threads(1)
-    made = [WeightedTerm(name, loss(), weight) for name, loss, weight in terms]
+    made = [term(name, loss(), weight) for name, loss, weight in terms]
     chosen = TrainSettings(**{**FP32, "epochs": 3, **settings})
     return student, train_student(student, examples, made, signals, chosen, seed=seed, device="cpu", **(more or {}))
 
@@ -275,10 +281,16 @@ def test_weights_broken_by_the_last_step_are_found(signals: TeacherSignals) -> N
 
 def test_a_loss_that_compares_positions_meets_one_tokenisation_or_is_refused(signals: TeacherSignals) -> None:
     other = TextClassifier(texts=["zebra", *WORDS], width=12)
-    with pytest.raises(CodrunError, match=r"`lwd` compares positions.*example 0 .*pool: mean.*pool: cls"):
+    with pytest.raises(CodrunError, match=r"`lwd` compares positions.*example 0 .*; give it one vector per text$"):
         train(signals, (("lwd", Projected, 1.0),), student=other)
     with pytest.raises(CodrunError, match="compares positions"):
         refuse_misaligned("lwd", Projected(), a_student(), other, EXAMPLES)
+
+    class Plain(GoldLabels):
+        aligned = True
+
+    with pytest.raises(CodrunError, match="take a teacher and a student with one tokenizer, or omit this loss"):
+        refuse_misaligned("mine", Plain(), a_student(), other, EXAMPLES)
     refuse_misaligned("lwd", Projected(), a_student(), a_student(padding="left"), EXAMPLES)
     refuse_misaligned("kd", Divergence(), a_student(), other, EXAMPLES)
 
@@ -289,11 +301,25 @@ def test_teacher_states_stand_where_a_student_that_pads_on_the_left_has_its_toke
             assert student.mask is not None and teacher.mask is not None
             assert torch.equal(student.mask, teacher.mask) and not student.mask[:, 0].all()
             for row, name in enumerate(batch.ids):
-                kept = signals.outputs([EXAMPLES[int(name)].input], (3,)).hidden[3][0]
-                assert torch.equal(teacher.hidden[3][row][teacher.mask[row]], kept)
+                (stored,) = signals.rows([EXAMPLES[int(name)].input], (3,))
+                assert torch.equal(teacher.hidden[3][row][teacher.mask[row]], stored.hidden[3])
             return super().forward(student, teacher, batch)
 
     train(signals, (("lwd", Compares, 1.0),), student=a_student(padding="left"), epochs=1, batch_size=8)
+
+
+def test_the_signals_of_a_row_are_looked_up_once(signals: TeacherSignals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For every step of every pass, and for what a loss reads in bind."""
+    looked_up: list[Input] = []
+    key_of = signals_module.input_key
+
+    def watched(value: Input) -> bytes:
+        looked_up.append(value)
+        return key_of(value)
+
+    monkeypatch.setattr(signals_module, "input_key", watched)
+    train(signals, (("fits", FitsFirst, 1.0), ("kd", Divergence, 1.0)), epochs=4)
+    assert looked_up == [example.input for example in EXAMPLES]
 
 
 def test_training_without_a_teacher_says_so_to_a_loss_that_wants_one() -> None:
@@ -372,7 +398,7 @@ def test_what_cannot_be_trained_is_refused(signals: TeacherSignals) -> None:
         def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
             return super().forward(student, teacher, batch).mean()
 
-    with pytest.raises(CodrunError, match="one value an example"):
+    with pytest.raises(CodrunError, match="one value per example"):
         train(signals, (("mine", Averages, 1.0),))
 
 
@@ -384,9 +410,6 @@ class FitsFirst(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.history: list[float] = []
-
-    def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        return Needs(teacher=(2,), student=(1,))
 
     def bind(self, binding: Binding) -> None:
         self.map = nn.Linear(binding.student.width, binding.teacher.width)

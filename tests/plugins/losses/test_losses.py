@@ -11,12 +11,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, BuildContext, CodrunError, Loss, ModelShape, Outputs
+from cod_runner.api import Batch, BuildContext, CodrunError, Loss, ModelShape, Options, Outputs
 from cod_runner.testing.classifiers import TextClassifier
 from cod_runner.testing.losses import PAIRED, check_loss, loss_case
 from codrun_losses.kd import KD
 from codrun_losses.labels import Hard, RandomSoft, Soft
-from codrun_losses.layers import mapped_layers
 from codrun_losses.lwd import LWD
 from codrun_losses.pair import Pair
 from codrun_losses.plugin import (
@@ -29,27 +28,41 @@ from codrun_losses.plugin import (
 )
 
 CONTEXT = BuildContext()
-EVERY_LOSS: dict[str, Callable[[], Loss]] = {
-    "hard": lambda: Hard(HardOptions(), CONTEXT),
-    "hard smoothed": lambda: Hard(HardOptions(label_smoothing=0.1), CONTEXT),
-    "kd": lambda: KD(KDOptions(), CONTEXT),
-    "kd reverse": lambda: KD(KDOptions(divergence="reverse"), CONTEXT),
-    "kd jsd": lambda: KD(KDOptions(divergence="jsd", temperature=1.5), CONTEXT),
-    "kd top 2": lambda: KD(KDOptions(top_k=2), CONTEXT),
-    "lwd": lambda: LWD(LWDOptions(), CONTEXT),
-    "lwd pairs": lambda: LWD(LWDOptions(layers=[(1, 3), (2, 4)]), CONTEXT),
-    "lwd mean": lambda: LWD(LWDOptions(pool="mean"), CONTEXT),
-    "lwd cls": lambda: LWD(LWDOptions(pool="cls"), CONTEXT),
-    "soft": lambda: Soft(SoftOptions(temperature=2.0), CONTEXT),
-    "random_soft": lambda: RandomSoft(RandomSoftOptions(), CONTEXT),
-    "pair": lambda: Pair(PairOptions(), CONTEXT),
+EVERY_LOSS: dict[str, tuple[Callable[[Any, BuildContext], Loss], Options]] = {
+    "hard": (Hard, HardOptions()),
+    "hard smoothed": (Hard, HardOptions(label_smoothing=0.1)),
+    "kd": (KD, KDOptions()),
+    "kd reverse": (KD, KDOptions(divergence="reverse")),
+    "kd jsd": (KD, KDOptions(divergence="jsd", temperature=1.5)),
+    "kd top 2": (KD, KDOptions(top_k=2)),
+    "lwd": (LWD, LWDOptions()),
+    "lwd pairs": (LWD, LWDOptions(layers=[(1, 3), (2, 4)])),
+    "lwd mean": (LWD, LWDOptions(pool="mean")),
+    "lwd cls": (LWD, LWDOptions(pool="cls")),
+    "soft": (Soft, SoftOptions(temperature=2.0)),
+    "random_soft": (RandomSoft, RandomSoftOptions()),
+    "pair": (Pair, PairOptions()),
 }
 
 
 @pytest.mark.parametrize("name", EVERY_LOSS)
 def test_every_loss_keeps_the_contract(name: str) -> None:
-    """One value an example, padding and company do not count, gradients are right, parameters train."""
-    check_loss(EVERY_LOSS[name](), labels=("bad", "middling", "good"))
+    """One value per example, padding and company do not count, gradients are right, parameters train."""
+    build, options = EVERY_LOSS[name]
+    check_loss(build(options, CONTEXT), options, labels=("bad", "middling", "good"))
+
+
+def test_two_losses_read_nothing_of_the_teacher() -> None:
+    """Hard labels, and soft ones that are drawn at random; their values do not move with what the teacher says."""
+    alone = {name for name, (_, options) in EVERY_LOSS.items() if not options.uses_teacher()}
+    assert alone == {"hard", "hard smoothed", "random_soft"}
+    for name, (build, options) in EVERY_LOSS.items():
+        case = loss_case(build(options, CONTEXT), options)
+        values = case.values()
+        case.teacher.logits[:, 0] += 3.0
+        for states in case.teacher.hidden.values():
+            states += 1.0
+        assert torch.equal(case.values(), values) == (name in alone), name
 
 
 class _CountsPadding(nn.Module):
@@ -58,7 +71,7 @@ class _CountsPadding(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.lwd = LWD(LWDOptions(), CONTEXT)
-        self.needs, self.bind, self.aligned = self.lwd.needs, self.lwd.bind, True
+        self.bind, self.aligned = self.lwd.bind, True
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         everywhere = Outputs(student.logits, student.hidden, None, student.pooled_at)
@@ -67,7 +80,7 @@ class _CountsPadding(nn.Module):
 
 def test_the_check_finds_a_loss_that_counts_padding() -> None:
     with pytest.raises(AssertionError, match="padding counts"):
-        check_loss(_CountsPadding())
+        check_loss(_CountsPadding(), LWDOptions())
 
 
 class _AveragesTheBatch(Hard):
@@ -160,14 +173,15 @@ def test_pair_compares_moves_and_is_the_same_for_both_halves() -> None:
 
 
 def test_lwd_in_float64_over_real_tokens_layers_and_width() -> None:
-    case = loss_case(LWD(LWDOptions(layers=[(1, 2), (2, 4)]), CONTEXT))
+    options = LWDOptions(layers=[(1, 2), (2, 4)])
+    case = loss_case(LWD(options, CONTEXT), options)
     loss = case.loss
     assert isinstance(loss, LWD)
     projections: Any = list(loss.projections)
     for row, example in enumerate(PAIRED):
         tokens = len(str(example.input).split())
         by_layer = []
-        for (ours, theirs), projection in zip(loss.pairs, projections, strict=True):
+        for (ours, theirs), projection in zip(loss.mapping, projections, strict=True):
             weight, bias = projection.weight.detach().double(), projection.bias.detach().double()
             squares = [
                 ((weight @ case.student.hidden[ours][row, at].double() + bias)
@@ -185,8 +199,9 @@ def test_lwd_is_the_same_whichever_side_the_student_pads_on(pool: str, side: str
     texts = [str(example.input) for example in PAIRED]
     teacher = TextClassifier(texts=texts, width=8, seed=3)
     student = TextClassifier(texts=texts, width=8, seed=3, padding=side)
-    loss = LWD(LWDOptions(pool=pool, layers=[(1, 1), (2, 2)]), CONTEXT)
-    case = loss_case(loss, student=student, teacher=teacher)
+    options = LWDOptions(pool=pool, layers=[(1, 1), (2, 2)])
+    loss = LWD(options, CONTEXT)
+    case = loss_case(loss, options, student=student, teacher=teacher)
     projections: Any = list(loss.projections)
     for projection in projections:
         nn.init.eye_(projection.weight)
@@ -197,7 +212,7 @@ def test_lwd_is_the_same_whichever_side_the_student_pads_on(pool: str, side: str
 
 def test_uniform_layers_spread_the_teacher_over_the_student() -> None:
     def uniform(teacher: int, student: int) -> list[tuple[int, int]]:
-        return mapped_layers("uniform", ModelShape(teacher, 4, 2), ModelShape(student, 4, 2))
+        return LWDOptions().mapping(ModelShape(teacher, 4, 2), ModelShape(student, 4, 2))
 
     assert uniform(12, 6) == [(1, 2), (2, 4), (3, 6), (4, 8), (5, 10), (6, 12)]
     assert uniform(3, 3) == [(1, 1), (2, 2), (3, 3)]
@@ -205,9 +220,8 @@ def test_uniform_layers_spread_the_teacher_over_the_student() -> None:
 
 
 def test_a_layer_that_is_not_there_is_named() -> None:
-    loss = LWD(LWDOptions(layers=[(7, 2)]), CONTEXT)
     with pytest.raises(CodrunError, match=r"\[7, 2\].*student has layers 0 to 2"):
-        loss.needs(ModelShape(4, 8, 2), ModelShape(2, 8, 2))
+        LWDOptions(layers=[(7, 2)]).needs(ModelShape(4, 8, 2), ModelShape(2, 8, 2))
 
 
 @pytest.mark.parametrize(

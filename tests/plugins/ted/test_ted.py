@@ -14,7 +14,6 @@ from torch.nn import functional
 from cod_runner.api import Batch, Binding, BuildContext, CodrunError, ModelShape, Outputs
 from cod_runner.engine.outputs import laid_out_as
 from codrun_ted.filters import Filters, TaskHeads
-from codrun_ted.layers import mapped_layers
 from codrun_ted.loss import TED
 from codrun_ted.plugin import TEDOptions
 
@@ -300,17 +299,17 @@ def through(filters: Filters, number: int, states: Tensor) -> Tensor:
 
 def test_layers() -> None:
     teacher, student = ModelShape(12, 6, 2), ModelShape(6, 4, 2)
-    assert mapped_layers(TEDOptions(), teacher, student) == [(1, 2), (2, 4), (3, 6), (4, 8), (5, 10), (6, 12)]
-    assert mapped_layers(TEDOptions(interval=2), teacher, student) == [(2, 4), (4, 8), (6, 12)]
-    assert mapped_layers(TEDOptions(interval=9), teacher, student) == [(6, 12)]
-    assert mapped_layers(TEDOptions(layers=[(6, 11), (0, 0)]), teacher, student) == [(6, 11), (0, 0)]
+    assert TEDOptions().mapping(teacher, student) == [(1, 2), (2, 4), (3, 6), (4, 8), (5, 10), (6, 12)]
+    assert TEDOptions(interval=2).mapping(teacher, student) == [(2, 4), (4, 8), (6, 12)]
+    assert TEDOptions(interval=9).mapping(teacher, student) == [(6, 12)]
+    assert TEDOptions(layers=[(6, 11), (0, 0)]).mapping(teacher, student) == [(6, 11), (0, 0)]
     with pytest.raises(CodrunError, match=r"\[7, 12\].*student has layers 0 to 6"):
-        mapped_layers(TEDOptions(layers=[(7, 12)]), teacher, student)
+        TEDOptions(layers=[(7, 12)]).mapping(teacher, student)
     with pytest.raises(ValidationError, match="`interval` goes with `layers: uniform`"):
         TEDOptions(layers=[(6, 11)], interval=2)
     with pytest.raises(CodrunError, match="empty"):
-        mapped_layers(TEDOptions(layers=[]), teacher, student)
-    needs = TED(TEDOptions(interval=3), BuildContext()).needs(teacher, student)
+        TEDOptions(layers=[]).mapping(teacher, student)
+    needs = TEDOptions(interval=3).needs(teacher, student)
     assert (needs.teacher, needs.student) == ((6, 12), (3, 6))
 
 

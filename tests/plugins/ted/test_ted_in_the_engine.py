@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cod_runner.api import BuildContext, CodrunError, Example, TrainSettings
+from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.signals import SignalStore
-from cod_runner.engine.training import WeightedTerm, train_student
+from cod_runner.engine.training import train_student
 from cod_runner.testing.classifiers import TextClassifier
 from codrun_ted.loss import TED
 from codrun_ted.plugin import TEDOptions
@@ -31,11 +32,11 @@ def distilled(
     store = SignalStore(folder / "signals")
     store.add(teacher, TEXTS, [2, 4], device="cpu")
     student = TextClassifier(texts=TEXTS, width=8, layers=2, dropout=0.1, seed=seed)
-    ted = TED(TEDOptions(**{"filter_epochs": 3, "filter_lr": 0.01, **options}), BuildContext())
+    chosen = TEDOptions(**{"filter_epochs": 3, "filter_lr": 0.01, **options})
     result = train_student(
         student,
         EXAMPLES,
-        [WeightedTerm("ted", ted, 1.0)],
+        [WeightedTerm("ted", TED(chosen, BuildContext()), 1.0, chosen.needs)],
         store.reader(teacher.fingerprint),
         TrainSettings(steps=30, batch_size=4, lr=0.01, precision="fp32"),
         seed=seed,
@@ -65,11 +66,11 @@ def test_training_longer_brings_the_filtered_states_together(tmp_path: Path) -> 
     store = SignalStore(tmp_path / "signals")
     store.add(teacher.eval(), TEXTS, [2, 4], device="cpu")
     seen: list[float] = []
-    ted = TED(TEDOptions(filter_epochs=3, filter_lr=0.01), BuildContext())
+    options = TEDOptions(filter_epochs=3, filter_lr=0.01)
     train_student(
         TextClassifier(texts=TEXTS, width=8, layers=2, seed=0),
         EXAMPLES,
-        [WeightedTerm("ted", ted, 1.0)],
+        [WeightedTerm("ted", TED(options, BuildContext()), 1.0, options.needs)],
         store.reader(teacher.fingerprint),
         TrainSettings(steps=100, batch_size=4, lr=0.01, precision="fp32"),
         seed=0,
@@ -89,7 +90,7 @@ def test_each_seed_has_filters_of_its_own(tmp_path: Path) -> None:
 
 def test_unlike_tokens_are_refused_and_pooled_ones_are_not(tmp_path: Path) -> None:
     words = ["film a dull fine"]
-    with pytest.raises(CodrunError, match="pool: mean"):
+    with pytest.raises(CodrunError, match="; give it `pool: mean` or `pool: cls`, which compare one vector per text"):
         distilled(tmp_path, teacher_words=words)
     distilled(tmp_path, teacher_words=words, pool="mean", keep=False)
     distilled(tmp_path, teacher_words=words, pool="cls", filter="nonlinear", keep=False)

@@ -91,7 +91,9 @@ def test_a_model_that_looks_ahead_or_lacks_its_head_is_no_language_model(encoder
         Fluency(options(encoder), BuildContext())
     tiny_bert(tmp_path)
     BertForMaskedLM(BertConfig.from_pretrained(tmp_path)).save_pretrained(tmp_path)
-    with pytest.raises(CodrunError, match="is not a causal language model: what it says of a token depends on later ones"):
+    with pytest.raises(
+        CodrunError, match="is not a causal language model: what it says of a token depends on later ones"
+    ):
         Fluency(options(tmp_path), BuildContext())
 
 
