@@ -1,4 +1,4 @@
-"""What a loss sees before training: data, initial student, cached results, and a small loop to fit its parameters."""
+"""A method's losses: their weights (alpha, beta), what each sees before training, and the loop that fits filters."""
 
 from __future__ import annotations
 
@@ -32,6 +32,30 @@ class WeightedTerm:
     weight: float
     needs: Callable[[ModelShape, ModelShape], Needs] = lambda teacher, student: Needs()
     """The layers it reads of a teacher and a student of these shapes: :meth:`Options.needs` of its options."""
+
+
+def summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
+    """The term's value summed over the batch.
+
+    A term of weight 0 is logged and nothing more: no gradient, and no draw from the stream that dropout uses.
+    """
+    if term.weight > 0:
+        values = term.loss(student, teacher, batch)
+    else:
+        with torch.no_grad(), torch.random.fork_rng():
+            values = term.loss(student, teacher, batch)
+    if values.shape != batch.labels.shape:
+        raise CodrunError(
+            f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
+            "examples; a loss returns one value per example"
+        )
+    return values.sum()
+
+
+def weighted_sum(terms: Sequence[WeightedTerm], values: Sequence[Tensor]) -> Tensor:
+    """Line 12 of Algorithm 1 for one batch, a scalar: each term's value times its weight (1, alpha, beta), added up."""
+    weighted = [term.weight * value for term, value in zip(terms, values, strict=True) if term.weight > 0]
+    return torch.stack(weighted).sum()
 
 
 class TrainingData:

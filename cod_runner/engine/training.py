@@ -15,18 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from cod_runner.api import (
-    Batch,
     Classifier,
     Example,
     GradientCheckpointing,
     Loss,
-    Outputs,
     TrainSettings,
     VocabularyCut,
 )
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import resolve_precision
-from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses, term_names
+from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses, summed, term_names, weighted_sum
 from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, planned_steps, rate_factor
 from cod_runner.engine.seeds import random_stream
 from cod_runner.engine.signals import TeacherSignals
@@ -115,9 +113,9 @@ def train_student(
                     batch = batches.batch(rows)
                     ours = data.student_outputs(batch, student_layers)
                     theirs = data.matched(data.signals(rows, teacher_layers), ours)
-                    values = [_summed(term, ours, theirs, batch) for term in terms]
+                    values = [summed(term, ours, theirs, batch) for term in terms]
                     # Divided by the examples of the whole step, so that short batches weigh what they hold.
-                    loss = _weighted(terms, values) / group.examples
+                    loss = weighted_sum(terms, values) / group.examples
                     scaler.scale(loss).backward()
                     log.add(torch.stack([value.detach() for value in values]))
 
@@ -176,29 +174,6 @@ def _steps(batches: TrainingBatches, accumulation: int, total: int, seed: int) -
             taken += 1
             if taken == total:
                 return
-
-
-def _summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
-    """The term's value summed over the batch.
-
-    A term of weight 0 is logged and nothing more: no gradient, and no draw from the stream that dropout uses.
-    """
-    if term.weight > 0:
-        values = term.loss(student, teacher, batch)
-    else:
-        with torch.no_grad(), torch.random.fork_rng():
-            values = term.loss(student, teacher, batch)
-    if values.shape != batch.labels.shape:
-        raise CodrunError(
-            f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
-            "examples; a loss returns one value per example"
-        )
-    return values.sum()
-
-
-def _weighted(terms: Sequence[WeightedTerm], values: Sequence[Tensor]) -> Tensor:
-    weighted = [term.weight * value for term, value in zip(terms, values, strict=True) if term.weight > 0]
-    return torch.stack(weighted).sum()
 
 
 def _parameter_groups(
