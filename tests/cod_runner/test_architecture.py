@@ -129,6 +129,14 @@ def test_no_two_files_of_a_plugin_import_each_other(folder: Path) -> None:
     assert not [name for name in modules if name in reached(name)]
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) in {"pipeline", "stages"}])
+def test_no_function_of_the_pipeline_takes_more_than_five_arguments(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    taken = {each.name: [a.arg for a in each.args.args + each.args.kwonlyargs if a.arg != "self"] for each in functions}
+    assert {name: arguments for name, arguments in taken.items() if len(arguments) > 5} == {}
+
+
 def test_one_function_opens_databases() -> None:
     """All but the ledger's move of an older file, which must leave write-ahead logging."""
     opened = {str(path.relative_to(CORE)) for path in FILES if "sqlite3.connect(" in path.read_text(encoding="utf-8")}

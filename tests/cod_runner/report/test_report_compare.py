@@ -53,16 +53,16 @@ def test_two_runs_are_paired_cell_by_cell(make_run: MakeRun, make_row: MakeRow) 
     # seed 0 averages .02 and -.02 to 0, seed 1 has .06 alone
     assert accuracy.overall.summary.mean == pytest.approx(0.03)
     assert accuracy.overall.summary.n == 2
-    assert "1 cell of one alone, not compared." in comparison.notes
-    assert "1 cell of two alone, not compared." in comparison.notes
+    assert "1 cell only in one, not compared." in comparison.notes
+    assert "1 cell only in two, not compared." in comparison.notes
     text = shown(show_comparison, comparison)
     assert "Accuracy" in text
-    assert "All together: +0.030 accuracy, better in 1 of 2 seeds" in text
+    assert "Overall: +0.030 accuracy, better in 1 of 2 seeds" in text
     assert ["kd", "plain", "8", "0.600", "0.640", "+0.040 ± 0.028", "2 of 2", "0.5"] in lines(text)
     assert ["kd", "plain", "16", "0.600", "0.580", "−0.020", "0 of 1", "1"] in lines(text)
 
 
-def test_nothing_in_common_is_said_plainly(make_run: MakeRun, make_row: MakeRow) -> None:
+def test_nothing_in_common_is_reported(make_run: MakeRun, make_row: MakeRow) -> None:
     one = read(make_run("one", [make_row("kd", "plain", 8, 0, 0.6)]))
     two = read(make_run("two", [make_row("lwd", "plain", 16, 3, 0.6)]))
     comparison = compare_runs(one, two)
@@ -81,24 +81,23 @@ def test_other_data_is_a_warning_and_other_settings_are_listed(make_run: MakeRun
     two = read(make_run("two", rows, dataset="sst2", train={"steps": 200}))
     comparison = compare_runs(one, two)
     assert [name for name, _, _ in comparison.settings] == ["data set", "training"]
-    assert any("not measured alike (data set differ)" in note for note in comparison.notes)
+    assert any("not measured in the same way (different data set)" in note for note in comparison.notes)
     (training,) = [line for line in lines(shown(show_comparison, comparison)) if line[0] == "training"]
     assert [words.split(",")[0] for words in training] == ["training", "100 steps", "200 steps"]
 
 
-def test_one_key_with_two_results_is_a_fault_that_is_named(
-    make_run: MakeRun, make_row: MakeRow, rows: list[CellRow]
-) -> None:
+def test_one_key_with_two_results_is_reported(make_run: MakeRun, make_row: MakeRow, rows: list[CellRow]) -> None:
     one = read(make_run("one", rows))
     again = compare_runs(one, read(make_run("two", rows)))
-    assert again.notes == (f"{len(rows)} cells have the same key in both runs and the same numbers.",)
+    assert again.notes == (f"{len(rows)} cells have the same key and the same numbers in both runs.",)
     assert again.metrics[0].overall.p == 1.0
     other = [make_row("kd", "plain", 8, 0, 0.61), *rows[1:]]
     unlike = compare_runs(one, read(make_run("three", other)))
-    assert any(note.startswith(f"1 of {len(rows)} cells have the same key") for note in unlike.notes)
+    said = f"1 of {len(rows)} cells with the same key in both runs have different numbers"
+    assert any(note.startswith(said) for note in unlike.notes)
 
 
-def test_runs_are_compared_by_what_both_measured_and_in_the_direction_that_is_better(
+def test_runs_are_compared_by_the_metrics_that_both_measured_in_the_better_direction(
     make_run: MakeRun, make_row: MakeRow, record: RunRecord
 ) -> None:
     record.metrics = [MetricRecord(name="brier", title="Brier score", higher_is_better=False)]
@@ -113,7 +112,7 @@ def test_runs_are_compared_by_what_both_measured_and_in_the_direction_that_is_be
     assert "better in 2 of 2 seeds" in text
     record.metrics = [MetricRecord.unknown("brier")]
     other = read(make_run("three", second, evaluate=only_brier))
-    assert any("do not agree which way brier is better" in note for note in compare_runs(one, other).notes)
+    assert any("disagree on whether a higher brier is better" in note for note in compare_runs(one, other).notes)
     record.metrics = [MetricRecord.unknown("f1")]
     nothing_shared = compare_runs(one, read(make_run("four", second, evaluate={"metrics": ["f1"]})))
     assert nothing_shared.notes[0] == "Nothing is comparable: no metric was measured in both runs."
@@ -145,7 +144,7 @@ def test_the_published_table_is_the_poster_s() -> None:
         }
 
 
-def test_ours_beside_the_published(make_run: MakeRun, rows: list[CellRow]) -> None:
+def test_our_numbers_next_to_the_published_ones(make_run: MakeRun, rows: list[CellRow]) -> None:
     run = read(make_run("ours", rows, dataset={"use": "hub", "path": "nyu-mll/glue", "config": "sst2"}))
     comparison = compare_published(run, PUBLISHED)
     assert {line.published.place for line in comparison.lines} == {
@@ -158,7 +157,7 @@ def test_ours_beside_the_published(make_run: MakeRun, rows: list[CellRow]) -> No
     assert ["kd", "plain", "8", "0.620 ± 0.020", "3", "0.617 ± 0.042", "+0.003"] in lines(text)
     assert ["kd", "cod", "8", "0.660 ± 0.030", "3", "0.719 ± 0.063", "−0.059"] in lines(text)
     assert ["kd", "8", "+0.040 ± 0.010", "+0.102"] in lines(text)
-    assert "Other models: ours distil transformers (model big) to transformers (model small)" in text
+    assert "Other models: this run distils transformers (model big) to transformers (model small)" in text
     assert "this run does not" in text
     assert "taken for `sst2` by its name alone" in text
 
@@ -182,7 +181,7 @@ def test_numbers_of_the_run_s_own_models_are_chosen(make_run: MakeRun, rows: lis
     assert not any("Other models" in note for note in comparison.notes)
 
 
-def test_a_data_set_that_nobody_published_is_said(make_run: MakeRun, rows: list[CellRow]) -> None:
+def test_a_data_set_without_published_numbers_is_reported(make_run: MakeRun, rows: list[CellRow]) -> None:
     run = read(make_run("ours", rows))
     comparison = compare_published(run, PUBLISHED)
     assert comparison.lines == ()
@@ -191,7 +190,7 @@ def test_a_data_set_that_nobody_published_is_said(make_run: MakeRun, rows: list[
     )
 
 
-def test_no_cell_in_common_with_the_published_is_said(make_run: MakeRun, make_row: MakeRow) -> None:
+def test_no_cell_in_common_with_the_published_ones_is_reported(make_run: MakeRun, make_row: MakeRow) -> None:
     run = read(make_run("ours", [make_row("ted", "cod", 8, 0, 0.6)], dataset="sst2"))
     (note,) = compare_published(run, PUBLISHED).notes
     assert "the run has no such cell" in note
@@ -207,7 +206,7 @@ def test_no_cell_in_common_with_the_published_is_said(make_run: MakeRun, make_ro
         ("dataset,teacher,student,method,arm,k,mean,sd,source\ns,t\n", "published.csv:2"),
     ],
 )
-def test_a_faulty_csv_is_answered_with_file_and_row(tmp_path: Path, text: str, said: str) -> None:
+def test_a_faulty_csv_is_reported_with_file_and_row(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "published.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=said):

@@ -1,5 +1,5 @@
-"""A run with a stranger's metric, of which less is better, and a stranger's loss without a teacher, is reported as its
-plugin declares them, on a machine where the plugin is no more."""
+"""A run with a third-party metric (lower is better) and a third-party loss without a teacher is reported as its plugin
+declared them, on a machine where the plugin is not installed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def strangers(registry_of: Callable[..., Registry]) -> Registry:
 
 @pytest.fixture
 def strange_run(tmp_path: Path, recipe_with: Callable[..., Recipe], strangers: Registry) -> Callable[..., Path]:
-    """Leave what the pipeline leaves: ``strange_run(name, shift of every number)``."""
+    """Write what the pipeline writes: ``strange_run(name, shift of every number)``."""
 
     def run(name: str, shift: float = 0.0) -> Path:
         recipe = recipe_with(**STRANGE)
@@ -95,7 +95,7 @@ def printed(show: Callable[..., None], what: object) -> str:
 GREEN, RED = "\x1b[32m", "\x1b[31m"
 
 
-def test_every_report_says_better_where_less_is_better(strange_run: Callable[..., Path], no_plugins: Registry) -> None:
+def test_every_report_says_better_where_lower_is_better(strange_run: Callable[..., Path], no_plugins: Registry) -> None:
     folder = strange_run("strange")
     report = write_reports_again(folder, no_plugins)
     text = (folder / "table.md").read_text()
@@ -104,7 +104,7 @@ def test_every_report_says_better_where_less_is_better(strange_run: Callable[...
     assert "| centroid (no teacher, floor) | **0.400** ± 0.000 |\n| +CoD | 0.450 ± 0.000 |" in text
     assert "| attention | 8 | −0.190 | 0.010 | 3 of 3 | 0.25 |" in text
     assert "| centroid | 8 | +0.050 | 0.000 | 0 of 3 | 0.25 |" in text
-    # the floor distils nothing, so that the sentence leaves it out
+    # the floor distils nothing, so the sentence omits it
     assert "By mean brier +CoD is better in 1, equal in 0 and worse in 0 of 1 settings" in text
 
     html = (folder / "report.html").read_text()
@@ -146,7 +146,7 @@ def test_a_number_of_the_row_is_not_a_metric(strange_run: Callable[..., Path], n
     assert {line["metric"] for line in lines} == {"brier"}
 
 
-def test_an_older_run_of_a_stranger_is_reported_rightly_where_its_plugin_is_at_hand(
+def test_an_older_run_is_reported_the_same_where_its_plugin_is_installed(
     strange_run: Callable[..., Path], strangers: Registry
 ) -> None:
     folder = strange_run("strange")

@@ -34,7 +34,7 @@ def test_the_page_asks_the_network_for_nothing(html: str) -> None:
     assert "<script" not in html
 
 
-def test_figures_are_inlined_also_those_of_plugins(html: str) -> None:
+def test_figures_are_inlined_including_those_of_plugins(html: str) -> None:
     assert html.count("data:image/png;base64," + base64.b64encode(PNG).decode()) == 2
     assert "boundaries k 8" in html
 
@@ -62,7 +62,7 @@ def test_texts_from_the_data_stay_texts(recipe: Recipe, rows: list[CellRow], out
     assert "\x00" not in html
 
 
-def test_no_folder_of_this_machine_is_told(html: str) -> None:
+def test_no_folder_of_this_machine_is_shown(html: str) -> None:
     assert "/somewhere" not in html
     assert "films.csv" in html
 
@@ -79,7 +79,7 @@ def test_vectors_and_numbered_labels_are_shown(recipe: Recipe, record: RunRecord
     assert "class 1 0.75 → class 0 0.50" in html
 
 
-def test_figures_are_drawn_for_what_there_is(
+def test_figures_are_drawn_for_the_data_that_exist(
     recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]]
 ) -> None:
     figures = draw_figures(build_report(recipe, record, rows, outcomes))
@@ -118,20 +118,20 @@ def test_a_run_writes_its_report_and_writes_it_again_from_its_files(
     assert {path: path.read_bytes() for path in written} == written
 
 
-def test_a_plugin_s_picture_is_in_the_page(run_folder: Path, no_plugins: Registry) -> None:
+def test_a_plugin_s_figure_is_on_the_page(run_folder: Path, no_plugins: Registry) -> None:
     (run_folder / "figures").mkdir()
     (run_folder / "figures" / "boundary.png").write_bytes(PNG + b"boundary")
     write_reports_again(run_folder, no_plugins)
     assert base64.b64encode(PNG + b"boundary").decode() in (run_folder / "report.html").read_text()
 
 
-def test_a_report_on_no_run_writes_nothing(tmp_path: Path, no_plugins: Registry) -> None:
+def test_a_report_on_a_folder_without_a_run_writes_nothing(tmp_path: Path, no_plugins: Registry) -> None:
     with pytest.raises(CodrunError):
         write_reports_again(tmp_path, no_plugins)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_importing_the_report_draws_in_no_heavy_library() -> None:
+def test_importing_the_report_imports_no_heavy_library() -> None:
     code = (
         "import sys, cod_runner.runs.expectations, cod_runner.report\n"
         "import cod_runner.report.compare, cod_runner.report.published, cod_runner.report.terminal\n"

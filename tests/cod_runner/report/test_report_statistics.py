@@ -18,7 +18,7 @@ def test_mean_and_sample_deviation_by_hand() -> None:
     assert (summary.n, summary.smallest, summary.largest) == (3, 0.5, 0.7)
 
 
-def test_one_value_has_no_deviation_and_none_no_summary() -> None:
+def test_one_value_has_no_deviation_and_no_value_has_no_summary() -> None:
     one = summarise([0.5])
     assert one is not None
     assert one.sd is None
@@ -26,7 +26,7 @@ def test_one_value_has_no_deviation_and_none_no_summary() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_value_that_is_no_number_is_not_averaged_away(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_not_averaged_away(bad: float) -> None:
     summary = summarise([0.5, bad])
     assert summary is not None
     assert math.isnan(summary.mean)
@@ -41,7 +41,7 @@ def test_a_value_that_is_no_number_is_not_averaged_away(bad: float) -> None:
         ([0.1] * 5, 2 / 32),
         ([1.0, -1.0], 1.0),
         ([0.0, 0.0], 1.0),
-        ([0.0, 0.2, 0.2], 4 / 8),  # a zero halves nothing: it doubles both counts
+        ([0.0, 0.2, 0.2], 4 / 8),  # a zero doubles both counts
         ([], 1.0),
     ],
 )

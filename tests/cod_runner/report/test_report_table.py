@@ -79,7 +79,7 @@ def test_the_teacher_has_no_row_where_its_number_means_nothing(rows: list[CellRo
     assert all(row.kind != "teacher" for row in result_table(rows, None, ACCURACY).rows)
 
 
-def test_what_the_recipe_asks_for_and_no_cell_has_is_a_gap(rows: list[CellRow]) -> None:
+def test_cells_that_the_recipe_asks_for_and_that_are_missing_are_gaps(rows: list[CellRow]) -> None:
     table = result_table(rows, None, ACCURACY, methods=["kd", "lwd"], k=[8, 32], arms=["plain", "cod"], seeds=range(3))
     assert cell(table, "lwd", "cod", 8).summary is None
     assert cell(table, "kd", "plain", 32).summary is None
@@ -151,7 +151,7 @@ def test_a_smaller_kl_is_a_better_outcome(rows: list[CellRow]) -> None:
     assert outcomes == {("kd", 8): "better", ("kd", 16): "worse", ("hard", 8): "equal"}
 
 
-def test_the_control_stands_between_plain_and_cod_and_has_gains_of_its_own(
+def test_the_control_is_between_plain_and_cod_and_has_its_own_gains(
     rows: list[CellRow], make_row: Callable[..., CellRow]
 ) -> None:
     control = [make_row("kd", "control", 8, seed, accuracy) for seed, accuracy in enumerate((0.99, 0.64, 0.63))]

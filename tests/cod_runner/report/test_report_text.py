@@ -35,23 +35,23 @@ def test_the_table_in_the_poster_s_form(report: Report) -> None:
     assert "## Agreement with the teacher" in lines
 
 
-def test_gains_and_losses_stand_below_it(report: Report) -> None:
+def test_gains_and_losses_follow_the_table(report: Report) -> None:
     text = markdown(report)
     assert "| kd | 8 | +0.040 | 0.010 | 3 of 3 | 0.25 |" in text
     assert "| kd | 16 | −0.020 | 0.010 | 0 of 3 | 0.25 |" in text
     assert "with 3 seeds it cannot fall below 0.25" in text
-    # the floor distils nothing, so the headline leaves it out
+    # the floor distils nothing, so the headline omits it
     assert "By mean accuracy +CoD is better in 1, equal in 0 and worse in 1 of 2 settings" in text
 
 
 def test_notes_say_what_is_missing_and_what_is_old(report: Report) -> None:
     text = markdown(report)
     assert "- 3 of 24 cells are not finished" in text
-    assert "- 2 lines of cells.jsonl are of other settings" in text
+    assert "- 2 lines of cells.jsonl are from settings other than the recipe's" in text
     assert "- k=8, seed 2: only 80% gave a pair" in text
 
 
-def test_the_protocol_tells_no_folder(recipe: Recipe) -> None:
+def test_the_protocol_shows_no_folder(recipe: Recipe) -> None:
     lines = {setting.name: setting.value for setting in protocol(recipe)}
     assert lines["data set"] == "csv (path films.csv, text text)"
     assert lines["method kd"] == "hard + 20 x kd (temperature 2)"
@@ -60,7 +60,7 @@ def test_the_protocol_tells_no_folder(recipe: Recipe) -> None:
     assert "verified to flip the teacher" in lines["counterfactuals"]
 
 
-def test_an_option_of_0_is_said_and_an_absent_one_is_not(recipe_with: Callable[..., Recipe]) -> None:
+def test_an_option_of_0_is_shown_and_an_absent_one_is_not(recipe_with: Callable[..., Recipe]) -> None:
     generator = {"use": "litellm", "temperature": 0, "seed": None, "cache": False, "highlight": [], "base": r"C:\a\b"}
     recipe = recipe_with(counterfactuals={"generators": [generator]})
     assert recipe.counterfactuals is not None
@@ -74,7 +74,7 @@ def test_an_option_of_0_is_said_and_an_absent_one_is_not(recipe_with: Callable[.
         ({"counterfactuals": {"generators": ["lexicon"], "verify": False}}, "‡", "unverified"),
     ],
 )
-def test_marks_stand_beside_the_numbers(
+def test_marks_follow_the_numbers(
     recipe_with: Callable[..., Recipe],
     record: RunRecord,
     rows: list[CellRow],
@@ -136,7 +136,7 @@ def test_the_terminal_shows_tables_gains_and_notes(report: Report) -> None:
     assert "3 of 24 cells are not finished" in text
 
 
-def test_markup_in_a_note_is_shown_not_obeyed(recipe: Recipe, rows: list[CellRow]) -> None:
+def test_markup_in_a_note_is_shown_and_not_interpreted(recipe: Recipe, rows: list[CellRow]) -> None:
     console = Console(record=True, width=160, file=io.StringIO())
     show_report(console, build_report(recipe, RunRecord(recipe="small", notes=["[bold]loud[/bold]\x1b[31m"]), rows))
     text = console.export_text()

@@ -16,7 +16,7 @@ from cod_runner.runs.records import FIELDS, MetricRecord
 
 
 class LabelOptions(Options):
-    """A stranger's loss, which listens to the teacher only when it is told to."""
+    """A third-party loss that uses the teacher only if ``soft``."""
 
     soft: bool = False
 
@@ -51,7 +51,7 @@ def test_metrics_are_recorded_as_their_components_declare_them(
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_metric_with_the_name_of_a_field_is_refused_where_the_recipe_says_it(
+def test_a_metric_with_the_name_of_a_field_is_refused_at_its_place_in_the_recipe(
     recipe_with: Callable[..., Recipe], registry: Registry, name: str
 ) -> None:
     with pytest.raises(SettingError, match=f"the metric `{name}`") as caught:
@@ -65,11 +65,11 @@ def test_a_metric_with_the_name_of_a_field_is_refused_where_the_recipe_says_it(
         (["label"], True),
         ([{"use": "label", "soft": True}], False),
         (["label", "kd"], False),
-        (["label", {"use": "kd", "weight": 0}], True),  # computed for the log alone
+        (["label", {"use": "kd", "weight": 0}], True),  # computed for the log only
         ([{"use": "kd", "weight": 0}], True),
     ],
 )
-def test_the_floor_is_what_hears_no_teacher(
+def test_the_floor_is_every_method_that_does_not_use_the_teacher(
     recipe_with: Callable[..., Recipe], registry: Registry, losses: list[Any], without: bool
 ) -> None:
     recipe = recipe_with(methods={"mine": losses, "kd": ["kd"]})

@@ -54,14 +54,14 @@ def test_means_over_seeds_are_judged(fields: dict[str, Any], verdict: str, measu
         {"gain": "f1", "at_least": -1.0},
     ],
 )
-def test_what_was_not_measured_is_missed(fields: dict[str, Any]) -> None:
+def test_what_was_not_measured_is_a_miss(fields: dict[str, Any]) -> None:
     (result,) = check_expectations([expected(**fields)], [], ROWS)
     assert result.missed
     assert "nothing measured" in result.sentence
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_no_number_is_missed_whatever_the_bound(bad: float) -> None:
+def test_a_mean_that_is_not_finite_is_a_miss_for_any_bound(bad: float) -> None:
     rows = [row("cod", 0, 0.9), row("cod", 1, bad), row("plain", 0, 0.1), row("plain", 1, 0.1)]
     wanted = [
         expected(metric="accuracy", arm="cod", at_least=0.0),
@@ -72,7 +72,7 @@ def test_no_number_is_missed_whatever_the_bound(bad: float) -> None:
     assert all(result.missed for result in check_expectations(wanted, [], rows))
 
 
-def test_a_loss_by_rounding_alone_is_none() -> None:
+def test_rounding_alone_is_not_a_miss() -> None:
     # .3 - .2 is .09999999999999998 in floating point
     (result,) = check_expectations(
         [expected(gain="accuracy", at_least=0.1)], [], [row("plain", 0, 0.2), row("cod", 0, 0.3)]
@@ -80,27 +80,27 @@ def test_a_loss_by_rounding_alone_is_none() -> None:
     assert result.verdict == "pass"
 
 
-def test_an_entry_on_cells_left_out_is_listed_and_not_missed() -> None:
-    left_out = expected(metric="accuracy", arm="cod", at_least=0.99)
+def test_an_entry_on_omitted_cells_is_listed_and_not_a_miss() -> None:
+    omitted = expected(metric="accuracy", arm="cod", at_least=0.99)
     checked = expected(metric="accuracy", arm="cod", at_least=0.5)
-    for expectations in ([left_out, checked], [checked]):
-        results = {each.expectation: each for each in check_expectations(expectations, [left_out], ROWS)}
-        assert (results[left_out].verdict, results[left_out].missed) == ("not run", False)
+    for expectations in ([omitted, checked], [checked]):
+        results = {each.expectation: each for each in check_expectations(expectations, [omitted], ROWS)}
+        assert (results[omitted].verdict, results[omitted].missed) == ("not run", False)
         assert results[checked].verdict == "pass"
 
 
 def test_every_entry_is_shown_with_what_was_measured() -> None:
     wanted = [expected(metric="accuracy", arm="cod", at_least=0.9), expected(gain="accuracy", at_least=0.0)]
-    left_out = expected(metric="f1", arm="plain", k=8, at_most=1.0)
+    omitted = expected(metric="f1", arm="plain", k=8, at_most=1.0)
     console = Console(record=True, width=160, file=io.StringIO())
-    show_expectations(console, check_expectations(wanted, [left_out], ROWS))
+    show_expectations(console, check_expectations(wanted, [omitted], ROWS))
     text = console.export_text()
     assert "accuracy, kd, cod, k = 16" in text
     assert "0.7200 over 2 seeds" in text
     assert [word in text for word in ("pass", "miss", "not run")] == [True, True, True]
 
 
-def test_a_miss_says_what_was_wanted_and_what_came() -> None:
+def test_a_miss_says_what_was_expected_and_what_was_measured() -> None:
     (result,) = check_expectations([expected(metric="accuracy", arm="cod", at_least=0.9, at_most=1)], [], ROWS)
     assert result.sentence == (
         "accuracy, kd, cod, k = 16: at least 0.9, at most 1 expected, 0.7200 over 2 seeds measured"

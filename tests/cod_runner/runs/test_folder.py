@@ -26,7 +26,7 @@ def loaded_from(recipe: Recipe, folder: Path) -> LoadedRecipe:
     return LoadedRecipe(recipe, recipe, folder / "small.yaml", None, folder, [], tree={})  # type: ignore[arg-type]
 
 
-def test_a_torn_last_line_is_ignored_and_closed(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_ignored_and_terminated(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.append_row(row("a"))
     with folder.cells.open("a") as file:
@@ -54,7 +54,7 @@ def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
         raise AssertionError("the folder was opened twice")
 
 
-def test_a_run_keeps_its_identifier_where_the_folder_goes_and_loses_it_with_the_folder(tmp_path: Path) -> None:
+def test_the_identifier_moves_with_the_folder_and_is_lost_with_it(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run").opened() as folder:
         first = folder.identifier
         assert first == folder.identifier

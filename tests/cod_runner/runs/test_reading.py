@@ -34,11 +34,11 @@ def test_a_text_with_a_line_separator_stays_one_line(tmp_path: Path) -> None:
     assert read_rows(path, ["accuracy"]) == [row(why="one\u2028two")]
 
 
-def test_no_file_is_no_row(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "cells.jsonl", []) == []
 
 
-def test_rows_of_other_keys_are_counted_and_left_out() -> None:
+def test_rows_of_other_keys_are_counted_and_omitted() -> None:
     rows = [row(key=key, seed=seed) for seed, key in enumerate("abc")]
     current, others = current_rows(rows, ["a", "c", "not yet run"])
     assert ([row.key for row in current], others) == (["a", "c"], 1)
@@ -56,7 +56,7 @@ def test_a_run_is_read_from_its_folder(run_folder: Path, rows: list[CellRow], no
     assert [line["pair_id"] for line in run.outcomes] == ["0", "1"]
 
 
-def test_a_run_that_was_cut_off_is_read_too_and_says_so(run_folder: Path, no_plugins: Registry) -> None:
+def test_an_interrupted_run_is_read_too_and_says_so(run_folder: Path, no_plugins: Registry) -> None:
     (run_folder / "run.json").unlink()
     assert "has not ended" in read_run(run_folder, no_plugins).record.notes[0]
 
@@ -78,7 +78,7 @@ def test_a_broken_file_is_named(run_folder: Path, no_plugins: Registry, name: st
     assert name in str(caught.value)
 
 
-def test_a_cell_of_another_learning_rate_is_left_out(
+def test_a_cell_of_another_learning_rate_is_omitted(
     make_run: Callable[..., Path], rows: list[CellRow], no_plugins: Registry
 ) -> None:
     folder = make_run("other", rows)
@@ -101,14 +101,14 @@ class KDOptions(Options):
 
 
 def older(folder: Path) -> Path:
-    """The folder as a codrun left it that knew the directions of its own metrics only."""
+    """The folder as written by a version of codrun that recorded neither metrics nor methods without a teacher."""
     record = json.loads((folder / "run.json").read_text())
     del record["metrics"], record["without_teacher"]
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 
 
-def test_what_an_older_record_lacks_is_asked_of_the_plugins(
+def test_what_an_older_record_lacks_comes_from_the_plugins(
     run_folder: Path, registry_of: Callable[..., Registry]
 ) -> None:
     registry = registry_of(
@@ -126,7 +126,7 @@ def test_what_an_older_record_lacks_is_asked_of_the_plugins(
     assert record.without_teacher == ["hard"]
 
 
-def test_without_any_plugin_an_older_run_has_no_floor_and_every_metric_points_up(
+def test_without_any_plugin_an_older_run_has_no_floor_and_higher_is_better(
     run_folder: Path, no_plugins: Registry
 ) -> None:
     record = read_run(older(run_folder), no_plugins).record
@@ -134,7 +134,7 @@ def test_without_any_plugin_an_older_run_has_no_floor_and_every_metric_points_up
     assert record.without_teacher == []
 
 
-def test_a_loss_that_takes_other_options_today_is_one_with_a_teacher(
+def test_a_loss_whose_options_have_changed_counts_as_one_with_a_teacher(
     run_folder: Path, registry_of: Callable[..., Registry]
 ) -> None:
     class OtherOptions(HardOptions):
@@ -144,8 +144,6 @@ def test_a_loss_that_takes_other_options_today_is_one_with_a_teacher(
     assert read_run(older(run_folder), registry).record.without_teacher == []
 
 
-def test_what_the_record_says_counts_more_than_the_plugin_of_today(
-    run_folder: Path, registry_of: Callable[..., Registry]
-) -> None:
+def test_the_record_outranks_the_plugin_installed_today(run_folder: Path, registry_of: Callable[..., Registry]) -> None:
     registry = registry_of(Component("metric", "kl", Options, "m:KL", "", title="otherwise"))
     assert not read_run(run_folder, registry).record.metric("kl").higher_is_better

@@ -40,7 +40,7 @@ def test_an_arm_without_pairs_has_nothing_to_disagree_on() -> None:
     assert list(row.to_json()) == list(line)
 
 
-def test_only_what_the_recipe_names_is_a_metric_and_what_nobody_knows_is_preserved() -> None:
+def test_only_what_the_recipe_names_is_a_metric_and_unknown_keys_are_preserved() -> None:
     line = json.loads(LINE) | {"seconds_saving": 0.5, "verified": True, "why": "a word", "older": 3, "yield_": 4}
     row = CellRow.from_json(line, [*METRICS, "seconds_saving"])
     assert row.metrics == {**ROW.metrics, "seconds_saving": 0.5}
@@ -63,17 +63,18 @@ def test_a_metric_cannot_have_the_name_of_a_field(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["key", "method", "arm", "k", "seed"])
-def test_a_line_that_names_no_cell_is_refused(name: str) -> None:
+def test_a_line_that_does_not_identify_a_cell_is_refused(name: str) -> None:
     line = json.loads(LINE)
     del line[name]
-    with pytest.raises(CodrunError, match=rf"names no cell \(key, method, arm, k, seed\): {name}: Field required"):
+    said = rf"does not identify a cell \(key, method, arm, k, seed\): {name}: Field required"
+    with pytest.raises(CodrunError, match=said):
         CellRow.from_json(line, METRICS)
 
 
-def test_a_field_of_a_wrong_type_is_named() -> None:
-    with pytest.raises(CodrunError, match="has a `yield` of a wrong type"):
+def test_a_field_of_the_wrong_type_is_named() -> None:
+    with pytest.raises(CodrunError, match="has a `yield` of the wrong type"):
         CellRow.from_json(json.loads(LINE) | {"yield": "much"}, METRICS)
-    with pytest.raises(CodrunError, match="names no cell"):
+    with pytest.raises(CodrunError, match="does not identify a cell"):
         CellRow.from_json(json.loads(LINE) | {"arm": "both"}, METRICS)
 
 
