@@ -26,7 +26,7 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.recipe.grammar import Arm
 from cod_runner.registry import Registry
-from cod_runner.stages import teacher
+from cod_runner.stages import results, teacher
 from cod_runner.store import Store
 from cod_runner.testing.tiny_models import TINY_MODELS
 from codrun_transformers.classifier import TextClassifier
@@ -177,7 +177,7 @@ def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         # two threads spin for each other where other work takes the second core
         patch.setattr(teacher, "cores", lambda: 1)
         # drawing takes longer than training here, and has tests of its own
-        patch.setattr(pipeline, "write_reports", lambda *arguments: None)
+        patch.setattr(results, "write_reports", lambda *arguments: None)
         yield Laboratory(request.param, folder)
 
 
