@@ -82,7 +82,7 @@ def test_a_missing_data_file_points_at_its_path(fault: Callable[..., str], comma
         ("", "", "text,label\na,yes\nb,maybe\n", "r.yaml:6:11: {data}:3 (row 2): the label `maybe`"),
         ("labels: [no, yes]", "values: {yes: y, no: n}", "text,label\na,yes\nb,off\n", "r.yaml:6:11: {data}:3 (row 2)"),
         ("", "", rows(20, 1), "r.yaml:6:11: the data needs at least 2 rows of the class `no` and has only 1"),
-        ("", "", rows(20, 0), "r.yaml:6:11: the data holds rows of one class only, `yes`"),
+        ("", "", rows(20, 0), "r.yaml:6:11: the data has rows of one class only, `yes`"),
         ("", "", "text,label\n", "r.yaml:4:3: {data}: there are no rows"),
         ("", "", b"text,label\ncaf\xe9,yes\n", "r.yaml:4:3: {data}:2: byte 14 (0xe9) is not utf-8; if it comes"),
         ("csv", "csv\n  encoding: ascii", "text,label\nné,yes\n", "r.yaml:5:13: {data}:2: byte 12"),

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from cod_runner import pipeline
-from cod_runner.api import BuildContext, Component, ModelShape, Needs, Options, hookimpl
+from cod_runner.api import Component, ModelShape, Needs, Options, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.engine.signals import SignalStore, input_key
 from cod_runner.errors import RecipeError
@@ -40,21 +39,18 @@ PER_TEXT = 1_024 + 4 * 32 + 2 * (128 + 4 * 32 * 32)
 """Two layers of 32 tokens x 32 numbers, 32 token ids, and what is stored around them."""
 
 
-class Strange(nn.Module):
-    """Wants the teacher's second layer, and its plugin does not tell the plan."""
-
-    def __init__(self, options: Options, context: BuildContext) -> None:
-        super().__init__()
+class StrangeOptions(Options):
+    """A stranger's loss reads two of the teacher's layers."""
 
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
-        return Needs(teacher=(2,))
+        return Needs(teacher=(1, 2))
 
 
 class StrangePlugin:
     @staticmethod
     @hookimpl
     def codrun_components() -> Iterator[Component]:
-        yield Component("loss", "strange", Options, f"{__name__}:Strange", "wants a layer")
+        yield Component("loss", "strange", StrangeOptions, "never:built", "reads two layers")
 
 
 @pytest.fixture
@@ -102,11 +98,11 @@ def test_the_bound_holds_and_is_no_wild_guess(recipe: Path, registry: Registry) 
         (["methods.lwd=[lwd]", "student.layers_from_teacher=[1, 2, 4]"], 3),
         (["methods.lwd=[ted]", "student.layers_from_teacher=[1, 2, 4]"], 3),
         (["methods.kd=[{use: lwd, layers: [[1, 2]]}]", "methods.lwd=[{use: ted, layers: [[1, 2], [0, 4]]}]"], 2),
-        (["methods.lwd=[strange]"], 5),
+        (["methods.lwd=[strange]"], 2),
         (["methods.lwd=[lwd]", "student={use: transformers, model: nobody/never-fetched}"], 5),
     ],
 )
-def test_layers_are_those_that_some_loss_wants(
+def test_layers_are_those_that_some_loss_reads(
     recipe: Path, registry: Registry, overrides: list[str], layers: int
 ) -> None:
     size = planned(recipe, registry, *overrides).signals
