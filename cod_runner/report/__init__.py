@@ -1,4 +1,4 @@
-"""Tables, figures and the page of a run; comparison of two runs. Nothing here trains or asks a model."""
+"""The tables, figures and page of a run, and the comparison of two runs. Nothing here trains or calls a model."""
 
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.write import write_reports, write_reports_again

@@ -35,12 +35,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """All places that both runs have, by one metric."""
+    """Every method, arm and k that both runs have, by one metric."""
 
     metric: MetricRecord
     differences: tuple[Difference, ...]
     overall: PairedComparison
-    """Differences averaged over the places of each seed, so that cells of one seed do not pass for independent."""
+    """Differences averaged per seed over methods, arms and k, since the cells of one seed are not independent."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Comparison:
     metrics: tuple[MetricComparison, ...]
     """Empty where nothing is comparable."""
     settings: tuple[tuple[str, str, str], ...]
-    """(name, first's, second's) of what differs in their protocols."""
+    """(name, value in the first, value in the second) of each setting in which their protocols differ."""
     notes: tuple[str, ...]
 
 
 def compare_runs(first: RunFiles, second: RunFiles) -> Comparison:
     """Compare the cells (method, arm, k, seed) that both runs have finished, second minus first.
 
-    By accuracy and agreement; or, where both runs measured neither, by every metric that both did.
+    By accuracy and agreement; if the runs share neither, by every metric that both measured.
     """
     ours, theirs = ({row.place: row for row in run.rows} for run in (first, second))
     common = [place for place in ours if place in theirs]
@@ -72,29 +72,29 @@ def compare_runs(first: RunFiles, second: RunFiles) -> Comparison:
     if not compared:
         notes.append(_nothing_in_common(first, second, names, metrics, bool(common)))
     notes += [
-        f"The runs do not agree which way {metric.name} is better; here it is as {names[0]} says."
+        f"The runs disagree on whether a higher {metric.name} is better; this comparison follows {names[0]}."
         for metric in metrics
         if metric.higher_is_better != theirs_by_name[metric.name].higher_is_better
     ]
     different = [name for name, _, _ in settings if name in DECIDES_WHAT_IS_MEASURED]
     if different and compared:
         notes.append(
-            f"The runs are not measured alike ({' and '.join(different)} differ): the differences are of more than "
-            "the students."
+            f"The runs were not measured in the same way (different {' and '.join(different)}), so the differences "
+            "are not due to the students alone."
         )
     for name, mine, other in zip(names, (ours, theirs), (theirs, ours), strict=True):
         alone = sum(place not in other for place in mine)
         if alone and compared:
-            notes.append(f"{alone} {'cell' if alone == 1 else 'cells'} of {name} alone, not compared.")
+            notes.append(f"{alone} {'cell' if alone == 1 else 'cells'} only in {name}, not compared.")
     same = [place for place in common if ours[place].key == theirs[place].key]
     unlike = [place for place in same if dict(ours[place].metrics) != dict(theirs[place].metrics)]
     if unlike:
         notes.append(
-            f"{len(unlike)} of {len(same)} cells have the same key in both runs and other numbers: the same settings "
-            "did not repeat exactly (another device, or other versions?)."
+            f"{len(unlike)} of {len(same)} cells with the same key in both runs have different numbers: the same "
+            "settings did not repeat exactly (another device, or other versions?)."
         )
     elif same:
-        notes.append(f"{len(same)} cells have the same key in both runs and the same numbers.")
+        notes.append(f"{len(same)} cells have the same key and the same numbers in both runs.")
     return Comparison(*names, tuple(compared), settings, tuple(notes))
 
 
@@ -178,9 +178,9 @@ def _grid(compared: MetricComparison) -> list[list[str]]:
 def _overall_in_words(compared: MetricComparison) -> str:
     overall = compared.overall
     return (
-        f"All together: {signed(overall.summary.mean)} {compared.metric.name}, better in {overall.wins} of "
+        f"Overall: {signed(overall.summary.mean)} {compared.metric.name}, better in {overall.wins} of "
         f"{overall.summary.n} seeds, p = {overall.p:.3g} (two-sided sign-flip permutation test; each seed averaged "
-        f"over its cells; with {overall.summary.n} it cannot fall below {overall.smallest_possible_p:.3g})."
+        f"over its cells; with n = {overall.summary.n}, p cannot fall below {overall.smallest_possible_p:.3g})."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a report says, worked out once; every renderer (markdown, CSV, terminal, page) shows the same numbers."""
+"""What a report says, computed once, so that every renderer (markdown, CSV, terminal, page) shows the same numbers."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Report:
     floor: tuple[str, ...]
     """Methods that learn without a teacher."""
     tables: tuple[Table, ...]
-    """Accuracy and agreement; or, if the recipe measures neither, whatever it measures."""
+    """Accuracy and agreement; if the recipe measures neither, everything that it measures."""
     further_tables: tuple[Table, ...]
     gains: tuple[tuple[Gain, ...], ...]
-    """For each of ``tables``, what CoD changed."""
+    """What CoD changed, per table of ``tables``."""
     gains_over_control: tuple[tuple[Gain, ...], ...]
     """The same against the arm ``control``; empty where the recipe has none."""
     notes: tuple[str, ...]
-    """Sentences the reader must know beside the numbers."""
+    """Sentences that the reader must see next to the numbers."""
 
     @property
     def optimistic(self) -> bool:
@@ -60,9 +60,9 @@ def build_report(
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
 ) -> Report:
-    """Work out tables, gains and notes. ``other_lines`` counts lines of cells the recipe no longer has.
+    """Compute tables, gains and notes. ``other_lines`` counts lines of cells that the recipe no longer has.
 
-    What is known of metrics and of methods without a teacher is what the record says.
+    The metrics' titles and directions, and the methods without a teacher, come from ``record``.
     """
     made = recipe.counterfactuals
     optimistic = record.optimistic or recipe.evaluate.select == "best_reported"
@@ -115,19 +115,19 @@ def _notes(
     if optimistic:
         notes.append(
             f"{OPTIMISTIC} Optimistic: the checkpoint was chosen on the split that is reported, as the published "
-            "scripts do; `select: last` gives numbers that a new text would see."
+            "scripts do; `select: last` gives the numbers to expect on new texts."
         )
     if not verified:
         notes.append(f"{UNVERIFIED} Unverified: not every counterfactual that was trained on flips the teacher.")
     asked = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds)
     if len(rows) < asked:
-        notes.append(f"{asked - len(rows)} of {asked} cells are not finished; the same command goes on with them.")
+        notes.append(f"{asked - len(rows)} of {asked} cells are not finished; the same command continues with them.")
     if other_lines:
         are = "line of cells.jsonl is" if other_lines == 1 else "lines of cells.jsonl are"
-        notes.append(f"{other_lines} {are} of other settings than the recipe's (their key differs) and not tabled.")
+        notes.append(f"{other_lines} {are} from settings other than the recipe's (by key) and omitted from the tables.")
     devices = sorted({f"{row.device} {row.precision or ''}".strip() for row in rows if row.device})
     if len(devices) > 1:
-        notes.append(f"The cells were trained in different ways ({'; '.join(devices)}): they are not strictly alike.")
+        notes.append(f"The cells are not strictly comparable: they were trained on {'; '.join(devices)}.")
     if floor and "cod" in recipe.arms:
         notes.append(
             "The floor learns from gold labels alone in its plain arm; in +CoD the counterfactuals, and their labels, "
@@ -137,17 +137,17 @@ def _notes(
 
 
 def smallest_p_in_words(gains: Sequence[Gain]) -> str:
-    """What the paired test can show at best, so that nobody reads much into few seeds."""
+    """The smallest p that the paired test can give, so that nobody reads too much into a few seeds."""
     pairs = max(gain.pairs.summary.n for gain in gains)
     smallest = min(gain.pairs.smallest_possible_p for gain in gains)
     return (
-        f"p: two-sided sign-flip permutation test of the seeds' differences, each setting by itself; with {pairs} "
+        f"p: two-sided sign-flip permutation test on the per-seed differences of each setting; with {pairs} "
         f"{'seed' if pairs == 1 else 'seeds'} it cannot fall below {smallest:.3g}."
     )
 
 
 def gain_summary(report: Report) -> str:
-    """The headline's sentence or two; methods without a teacher count only where there are no others."""
+    """One or two sentences on the first headline metric, without the floor unless there is nothing else."""
     if not report.gains or not {"plain", "cod"} <= set(report.recipe.arms):
         return ""
     sentences: list[str] = []

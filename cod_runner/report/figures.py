@@ -1,4 +1,4 @@
-"""The pictures of a report, as PNG. Colours are Okabe and Ito's, told apart by the colour-blind too."""
+"""The figures of a report, as PNG, in Okabe and Ito's colours, which colour-blind readers can tell apart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DODGE: dict[Arm, float] = {"plain": -0.06, "control": 0.0, "cod": 0.06}
 
 
 def draw_figures(report: Report) -> dict[str, bytes]:
-    """PNG by name: a learning curve over k for each headline metric, and the counterfactuals' minimality."""
+    """PNG by name: a learning curve over k per headline metric, and the counterfactuals' minimality."""
     figures = {}
     for table in report.tables:
         if any(cell.summary is not None for row in table.rows if row.kind != "teacher" for cell in row.cells):

@@ -1,4 +1,4 @@
-"""``report.html``: one file that holds everything, asks the network for nothing, and can be printed."""
+"""``report.html``: one self-contained file that loads nothing from the network and can be printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAIRS_SHOWN = 12
 
 
 def page(report: Report, figures: Mapping[str, bytes]) -> str:
-    """The page as HTML; ``figures`` are PNG by name and are inlined. Every text from data is escaped."""
+    """The page as HTML. ``figures``, PNG by name, are inlined; all text from data is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_control
     )
@@ -57,7 +57,7 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
 
 
 def _without_control(value: Any) -> Any:
-    return shown_input(value) if type(value) is str else value  # Markup, what the macros made, is not text from data
+    return shown_input(value) if type(value) is str else value  # Markup comes from the macros, not from data
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _shown_pair(line: Mapping[str, Any]) -> ShownPair:
 
 
 def _reading(label: Any, probabilities: Any) -> str:
-    """``positive .93``: a class and the probability the teacher gives its own first choice."""
+    """``positive .93``: a class and the teacher's largest probability."""
     probability = None
     if isinstance(probabilities, Mapping):
         probabilities = list(probabilities.values())
@@ -127,7 +127,7 @@ def _lines_in_words(report: Report) -> str:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one arm trained on at one k, as means over its cells; None where no cell says."""
+    """What one arm trained on at one k, as means over its cells; None if no cell records it."""
 
     arm: str
     k: int
@@ -221,7 +221,7 @@ def _duration(seconds: float) -> str:
 
 
 def _number(value: Any) -> str:
-    """A number for a table: whole ones with commas, others to three digits; – for none."""
+    """A number for a table: integers with commas, others to three digits, – for None."""
     if value is None:
         return MISSING
     if isinstance(value, float):
@@ -232,7 +232,7 @@ def _number(value: Any) -> str:
 
 
 def _without_folders(value: Any) -> Any:
-    """Absolute paths by their last part: a page that is passed on should not tell of the machine it was made on."""
+    """Cut absolute paths to their last part: a page that is passed on should not reveal the folders of this machine."""
     if isinstance(value, Mapping):
         return {name: _without_folders(each) for name, each in value.items()}
     if isinstance(value, list):

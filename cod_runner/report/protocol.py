@@ -1,4 +1,4 @@
-"""How the numbers of a run were made, in words that fit one line each."""
+"""How the numbers of a run were made, in words, one line per setting."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ def losses_in_words(losses: list[WeightedLoss]) -> str:
 
 
 def component_in_words(use: Use) -> str:
-    """The component's name and those of its options that say something; a path only by its last part."""
+    """The component's name and its options, except null, false and empty ones; a path only by its last part."""
     options = [f"{name} {_in_words(value)}" for name, value in use.options.items() if _says_something(value)]
     return f"{use.use} ({', '.join(options)})" if options else use.use
 
 
 def _says_something(value: Any) -> bool:
-    """Everything but null, false and what is empty; a 0 says something."""
+    """Whether a value is neither null, false nor empty; 0 counts."""
     return value is not None and value is not False and not (isinstance(value, str | list | tuple | dict) and not value)
 
 

@@ -1,4 +1,4 @@
-"""A run beside published numbers, which come from a CSV (``recipes/paper/published.csv``)."""
+"""A run next to published numbers, which come from a CSV (``recipes/paper/published.csv``)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PublishedLine:
 
 @dataclass(frozen=True)
 class PublishedGain:
-    """What +CoD changed, ours and theirs (of their means)."""
+    """What +CoD changed: our gain, and the difference of the published means."""
 
     method: str
     k: int
@@ -62,7 +62,7 @@ class PublishedGain:
 
 @dataclass(frozen=True)
 class PublishedComparison:
-    """Accuracies of a run beside the published ones."""
+    """Accuracies of a run next to the published ones."""
 
     run: str
     lines: tuple[PublishedLine, ...]
@@ -79,8 +79,8 @@ def read_published(path: Path) -> list[PublishedNumber]:
             missing = [name for name in PUBLISHED_COLUMNS if name not in (reader.fieldnames or [])]
             if missing:
                 raise DataError(
-                    f"{path}: no column {', '.join(f'`{name}`' for name in missing)}; published numbers need "
-                    f"{', '.join(PUBLISHED_COLUMNS)}"
+                    f"{path}: no column {', '.join(f'`{name}`' for name in missing)}; published numbers need the "
+                    f"columns {', '.join(PUBLISHED_COLUMNS)}"
                 )
             return [_published_number(path, reader.line_num, row) for row in reader]
     except OSError as error:
@@ -94,7 +94,7 @@ def _published_number(path: Path, line: int, row: dict[str, str | None]) -> Publ
     try:
         k, mean, sd = int(text["k"]), float(text["mean"]), float(text["sd"]) if text["sd"] else None
     except ValueError as error:
-        raise DataError(f"{path}:{line}: k is a whole number, mean and sd are numbers ({error})") from error
+        raise DataError(f"{path}:{line}: k must be a whole number, mean and sd numbers ({error})") from error
     if not math.isfinite(mean) or text["arm"] not in ("plain", "cod"):
         raise DataError(f"{path}:{line}: `mean` must be finite and `arm` plain or cod")
     names = {name: text[name] for name in ("dataset", "teacher", "student", "method", "arm", "source")}
@@ -102,11 +102,11 @@ def _published_number(path: Path, line: int, row: dict[str, str | None]) -> Publ
 
 
 def compare_published(run: RunFiles, path: Path) -> PublishedComparison:
-    """Set a run's accuracies beside the published ones of its data set.
+    """Compare a run's accuracies with those published for its data set.
 
-    The recipe's data set is a published one where its component, or an option's value (or the last part of it, as in
-    ``owner/name``), has the name; likewise the models. Numbers of the run's own teacher and student are taken; if none
-    were published, those of others, and this is said.
+    The recipe's data set is matched by name: its component, or an option's value (or the last part of one, as in
+    ``owner/name``), has the published name; models are matched likewise. Numbers published for the run's own teacher
+    and student are used; if there are none, those for other models, with a note.
     """
     numbers = read_published(path)
     known = list(dict.fromkeys(number.dataset for number in numbers))
@@ -123,7 +123,7 @@ def compare_published(run: RunFiles, path: Path) -> PublishedComparison:
     if not same:
         ours = f"{component_in_words(teacher)} to {component_in_words(student)}"
         others = dict.fromkeys(f"{number.teacher} to {number.student}" for number in here)
-        notes.append(f"Other models: ours distil {ours}, the published {'; '.join(others)}.")
+        notes.append(f"Other models: this run distils {ours}, the published numbers {'; '.join(others)}.")
     chosen = same or here
     lines = []
     for number in chosen:
@@ -138,7 +138,7 @@ def compare_published(run: RunFiles, path: Path) -> PublishedComparison:
     if not lines:
         places = ", ".join(dict.fromkeys(number.method for number in chosen))
         k = ", ".join(str(k) for k in sorted({number.k for number in chosen}))
-        notes = [f"Nothing is comparable: published for {name} are {places} at k {k}; the run has no such cell."]
+        notes = [f"Nothing is comparable: for {name}, {places} at k {k} are published; the run has no such cell."]
         return PublishedComparison(run_name, (), (), tuple(notes))
     notes.append(
         "Ours are optimistic: the best epoch was chosen on the reported split, as the published scripts do."
@@ -178,7 +178,7 @@ def _dataset_of(dataset: Use, known: Sequence[str]) -> str | None:
 
 
 def _named(component: Use) -> list[str]:
-    """Every name that a recipe gives for a component: its own, and the words among its options."""
+    """Every name that a recipe gives a component: its own, and each option's value that is a string."""
     return [component.use, *(value for value in component.options.values() if isinstance(value, str))]
 
 

@@ -15,18 +15,18 @@ DRAWS = 20_000
 
 @dataclass(frozen=True)
 class Summary:
-    """Values of one cell of a table, one a seed."""
+    """Values of one table cell, one per seed."""
 
     mean: float
     sd: float | None
-    """Sample standard deviation (n - 1 below the line); None for a single value."""
+    """Sample standard deviation (divided by n - 1); None for a single value."""
     n: int
     smallest: float
     largest: float
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
-    """Mean, sample standard deviation, extremes; None of nothing. A NaN among the values makes all of them NaN."""
+    """Mean, sample standard deviation and extremes; None for no values. One value that is not finite makes them NaN."""
     if not values:
         return None
     if not all(math.isfinite(value) for value in values):
@@ -37,7 +37,7 @@ def summarise(values: Sequence[float]) -> Summary | None:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Differences of pairs: the same seed, once with and once without the thing compared."""
+    """Differences of pairs: the same seed, with and without what is compared."""
 
     summary: Summary
     wins: int
@@ -48,12 +48,12 @@ class PairedComparison:
 
     @property
     def smallest_possible_p(self) -> float:
-        """What ``p`` would be if every pair pointed the same way: the best that n pairs can show."""
+        """``p`` if every pair pointed the same way: the smallest that n pairs can give."""
         return min(1.0, 2.0 ** (1 - self.summary.n))
 
 
 def compare_pairs(differences: Sequence[float], higher_is_better: bool) -> PairedComparison | None:
-    """Compare pairs by their differences (second minus first); None where there is no finite one."""
+    """Compare pairs by their differences (second minus first); None if none is finite."""
     finite = [difference for difference in differences if math.isfinite(difference)]
     summary = summarise(finite)
     if summary is None:
@@ -71,13 +71,14 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     """Two-sided p of Fisher's randomisation test on paired differences.
 
     Under the null hypothesis each difference could as well have had the other sign: p is the share of the 2^n
-    assignments of signs whose sum is at least as far from 0 as the sum seen (itself included). Exact up to 32
-    pairs, by sorting the sums of each half; beyond, 20,000 seeded draws and (hits + 1) / (draws + 1).
+    assignments of signs whose sum is at least as far from 0 as the observed sum (itself included). Exact up to 32
+    pairs, by sorting the sums of each half; beyond that, 20,000 seeded draws and (hits + 1) / (draws + 1).
     """
     if not differences:
         return 1.0
     seen = abs(math.fsum(differences))
-    seen -= 1e-9 * max(seen, max(abs(difference) for difference in differences))  # sums that are equal but for rounding
+    # sums that differ only by rounding count as equal
+    seen -= 1e-9 * max(seen, max(abs(difference) for difference in differences))
     if len(differences) > EXACT_UP_TO:
         draw = random.Random(0)
         hits = sum(abs(sum(d if draw.random() < 0.5 else -d for d in differences)) >= seen for _ in range(DRAWS))

@@ -1,4 +1,4 @@
-"""The table in the poster's form, as data: methods by k, +CoD under its baseline. How it looks is the renderers'."""
+"""The table in the poster's form, as data: methods by k, +CoD under its baseline. Renderers decide how it looks."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ ACCURACY, AGREEMENT = "accuracy", "agreement"
 """What few-shot distillation is judged by: the only metrics that a report knows by name."""
 HEADLINES = (ACCURACY, AGREEMENT)
 DECIMALS = 3
-"""Digits shown; what is equal to this many digits is a tie."""
+"""Decimal places shown; numbers that are equal to this many are a tie."""
 OPTIMISTIC, UNVERIFIED = "†", "‡"
 MISSING = "–"
 ARM_ORDER: tuple[Arm, ...] = ("plain", "control", "cod")
 ARM_NAMES: dict[Arm, str] = {"plain": "plain", "control": "+control", "cod": "+CoD"}
 RIVALS: dict[Arm, Arm] = {"plain": "cod", "cod": "plain"}
-"""The two arms of which the better one is set in bold."""
+"""The two arms, the better of which is set in bold."""
 
 
 def headline_metrics(measured: Sequence[MetricRecord]) -> list[MetricRecord]:
-    """Accuracy and agreement, in this order; or, where neither was measured, everything that was."""
+    """Accuracy and agreement, in this order; if neither was measured, everything that was."""
     by_name = {metric.name: metric for metric in measured}
     return [by_name[name] for name in HEADLINES if name in by_name] or list(measured)
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """One number of a table, with what must stand beside it."""
+    """One number of a table, with the marks that it needs."""
 
     summary: Summary | None
     """None: no finished cell."""
     better: bool = False
-    """The better one of a baseline and its +CoD, over the same seeds."""
+    """Whether it is the better of a baseline and its +CoD, over the same seeds."""
     optimistic: bool = False
     unverified: bool = False
     seeds_expected: int = 0
@@ -49,19 +49,19 @@ class TableCell:
 
     @property
     def some_missing(self) -> bool:
-        """Some seeds of the recipe are not finished; the number of those that are must be shown."""
+        """Whether some seeds of the recipe are unfinished, so that n must be shown."""
         return self.summary is not None and self.summary.n < self.seeds_expected
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """The teacher, or one method's one arm."""
+    """The teacher, or one arm of one method."""
 
     label: str
     kind: Literal["teacher", "plain", "cod", "control"]
     method: str
     cells: tuple[TableCell, ...]
-    """One for each k of the table."""
+    """One per k of the table."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Table:
     k: tuple[int, ...]
     rows: tuple[TableRow, ...]
     seeds: tuple[int, ...]
-    """Those that any cell has."""
+    """Every seed that some cell has."""
 
     @property
     def cells(self) -> Iterable[TableCell]:
@@ -80,7 +80,7 @@ class Table:
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """What the marks, the bold and the dashes of this table mean; only what occurs in it."""
+        """What the marks, bold numbers and dashes of this table mean; only those that occur in it."""
         cells = list(self.cells)
         seeds = ", ".join(str(seed) for seed in self.seeds)
         notes = []
@@ -118,9 +118,9 @@ def result_table(
 ) -> Table:
     """The table of ``metric``.
 
-    ``methods``, ``k``, ``arms`` and ``seeds`` are what the recipe asks for, so that what is missing is seen;
-    without them the rows say. ``floor`` names the methods that learn without a teacher; they come last.
-    ``teacher_accuracy`` is the ceiling; it is shown for accuracy only (its agreement with itself is 1).
+    ``methods``, ``k``, ``arms`` and ``seeds`` are what the recipe asks for, so that gaps are visible; without them
+    they are taken from the rows. ``floor`` names the methods that learn without a teacher; they come last.
+    ``teacher_accuracy`` is the ceiling; it is shown for accuracy only.
     """
     methods = list(dict.fromkeys(row.method for row in rows)) if methods is None else list(methods)
     columns = tuple(sorted({row.k for row in rows} if k is None else set(k)))
@@ -183,13 +183,13 @@ class Gain:
 
     @property
     def outcome(self) -> Literal["better", "equal", "worse"]:
-        """By the mean, as it is shown: what rounds to 0 is equal."""
+        """By the mean as shown: one that rounds to 0 is equal."""
         mean = round(self.pairs.summary.mean, DECIMALS) * (1 if self.metric.higher_is_better else -1)
         return "better" if mean > 0 else "worse" if mean < 0 else "equal"
 
 
 def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: Arm = "plain") -> list[Gain]:
-    """CoD's gain over another arm for every method and k that has both of some seed, in the rows' order."""
+    """CoD's gain over another arm for every method and k with a seed that both arms have, in the order of the rows."""
     values: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
     for row in rows:
         if metric.name in row.metrics:
@@ -209,9 +209,9 @@ def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: Arm = "pla
 
 
 def gains_in_words(gains: Sequence[Gain]) -> str:
-    """One sentence that says in how many settings CoD was better, equal and worse; ties as the table rounds."""
+    """One sentence on how many settings CoD was better, equal and worse in; ties as rounded in the table."""
     if not gains:
-        return "No method has both arms of one seed yet, so there is no gain to report."
+        return "No method has finished both arms for any seed yet, so there is no gain to report."
     outcomes = Counter(gain.outcome for gain in gains)
     metric, over = gains[0].metric, gains[0].over
     than = "" if over == "plain" else f" than {ARM_NAMES[over]}"

@@ -48,7 +48,7 @@ def rich_table(table: Table) -> RichTable:
 
 
 def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
-    """Gains, losses in red."""
+    """The table of gains; losses are red."""
     body = [gain_words(gain) for gain in gains]
     better_up = gains[0].metric.higher_is_better
     return rich_grid(what_cod_changes(gains), GAIN_COLUMNS, body, signed_column=2, better_up=better_up)

@@ -17,7 +17,7 @@ MINUS = "−"
 
 
 def markdown(report: Report) -> str:
-    """``table.md``: the protocol, a table for each headline metric, the gains, and what must be known beside them."""
+    """``table.md``: the protocol, a table per headline metric, the gains and the notes."""
     lines = [f"# {_line(report.recipe.name)}", ""]
     if report.recipe.describe:
         lines += [_line(report.recipe.describe), ""]
@@ -51,7 +51,7 @@ GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
 
 
 def gain_words(gain: Gain) -> list[str]:
-    """A gain's row, one text for each of ``GAIN_COLUMNS``."""
+    """A gain's row, one string per column of ``GAIN_COLUMNS``."""
     summary = gain.pairs.summary
     sd = MISSING if summary.sd is None else f"{summary.sd:.{DECIMALS}f}"
     wins = f"{gain.pairs.wins} of {summary.n}"
@@ -59,7 +59,7 @@ def gain_words(gain: Gain) -> list[str]:
 
 
 def signed(value: float) -> str:
-    """With its sign, a real minus; what rounds to 0 has none."""
+    """The value with its sign, a real minus; one that rounds to 0 has no sign."""
     shown = f"{abs(value):.{DECIMALS}f}"
     if not math.isfinite(value) or float(shown) == 0:
         return shown
@@ -67,7 +67,7 @@ def signed(value: float) -> str:
 
 
 def number_and_deviation(summary: Summary, sign: bool = True) -> str:
-    """``+0.021 ± 0.013``, or without a sign; no deviation of a single value."""
+    """``+0.021 ± 0.013``, or without a sign; a single value has no deviation."""
     mean = signed(summary.mean) if sign else f"{summary.mean:.{DECIMALS}f}"
     return mean if summary.sd is None else f"{mean} ± {summary.sd:.{DECIMALS}f}"
 
@@ -105,7 +105,7 @@ def _line(text: str) -> str:
 
 
 def csv_text(report: Report) -> str:
-    """``table.csv``: one line a method, arm, k and metric; full precision; safe to open in a spreadsheet."""
+    """``table.csv``: one line per method, arm, k and metric; full precision; safe to open in a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -126,5 +126,5 @@ def csv_text(report: Report) -> str:
 
 
 def spreadsheet_safe(text: str) -> str:
-    """A text that a spreadsheet would take for a formula is led by an apostrophe, which makes it a text."""
+    """Put an apostrophe before text that a spreadsheet would take for a formula, so that it stays text."""
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -23,11 +23,11 @@ def write_reports(
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
 ) -> Report:
-    """Write ``table.md``, ``table.csv``, ``figures/*.png`` and ``report.html`` into ``folder``, each whole.
+    """Write ``table.md``, ``table.csv``, ``figures/*.png`` and ``report.html`` into ``folder``, each atomically.
 
     ``rows`` are the recipe's own cells (:func:`cod_runner.runs.reading.current_rows`), ``outcomes`` the lines of
     ``counterfactuals.jsonl``, ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's.
-    Returns what was written, for the terminal.
+    Returns the report, for the terminal.
     """
     from cod_runner.report.figures import draw_figures
     from cod_runner.report.page import page
@@ -45,12 +45,12 @@ def write_reports(
 def write_reports_again(folder: Path, registry: Registry) -> Report:
     """``codrun report RUN``: the same from the run's files; raises :class:`CodrunError` where one is unreadable.
 
-    The registry is asked only for what an older ``run.json`` does not say.
+    The registry supplies only what an older ``run.json`` lacks.
     """
     run = read_run(folder, registry)
     return write_reports(folder, run.recipe, run.record, run.rows, run.outcomes, run.other_lines)
 
 
 def _drawn_by_others(folder: Path, figures: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Pictures that a plugin left in ``figures/`` (decision boundaries, say); the page shows them too."""
+    """Images that a plugin wrote into ``figures/`` (decision boundaries, say); the page shows them too."""
     return {path.stem: path.read_bytes() for path in sorted(folder.glob("figures/*.png")) if path.stem not in figures}

@@ -1,4 +1,4 @@
-"""Cells: one student each (method x arm x k x seed), and the key that hashes all that decides its result."""
+"""Cells: one student each (method x arm x k x seed), and the key that hashes everything that decides its result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Cell:
 
 
 def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
-    """Every cell of a recipe, cheap seeds and small k first so that a first comparison is there early."""
+    """Every cell of a recipe, by k and then by seed, so that a first comparison is complete early."""
     shared = {
         "engine": ENGINE_VERSION,
         "dataset": _identity(registry, "dataset", recipe.dataset),
@@ -80,7 +80,7 @@ def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
 
 
 def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
-    """What decides the teacher. Fine-tuning sums in another order with other threads, so they are part of it."""
+    """What decides the teacher. The number of threads changes the order of sums in fine-tuning, so it is included."""
     identity: dict[str, Any] = {"component": _identity(registry, "teacher", recipe.teacher)}
     if recipe.teacher.finetune is not None:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
@@ -92,11 +92,11 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
 
 
 def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any] | None:
-    """What decides the counterfactuals, apart from the teacher; budgets bound a run and decide nothing."""
+    """What decides the counterfactuals, apart from the teacher; a budget bounds a run and decides nothing."""
     if recipe.counterfactuals is None:
         return None
     identity = recipe.counterfactuals.model_dump(mode="json", exclude={"generators", "budget"})
-    if identity["margin"] == 0:  # decides nothing, and was no key of the grammar when older cells were run
+    if identity["margin"] == 0:  # 0 changes nothing, and the grammar had no such key when older cells were run
         del identity["margin"]
     identity["generators"] = [_identity(registry, "generator", use) for use in recipe.counterfactuals.generators]
     identity["describe"] = recipe.describe

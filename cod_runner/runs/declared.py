@@ -1,4 +1,4 @@
-"""What plugins declare and a report must know without them: it is written into ``run.json`` when a run begins."""
+"""What a report must know of plugins without importing them: it is written into ``run.json`` when a run begins."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from cod_runner.runs.records import FIELDS, MetricRecord, RunRecord
 
 
 def metrics_of(recipe: Recipe, registry: Registry) -> list[MetricRecord]:
-    """The title and the direction of each metric, in the order of the recipe.
+    """The title and direction of each metric, in the order of the recipe.
 
-    Raises :class:`SettingError` for a metric that could not be told from another key of ``cells.jsonl``.
+    Raises :class:`SettingError` for a metric with the name of another key of ``cells.jsonl``.
     """
     for index, use in enumerate(recipe.evaluate.metrics):
         if use.use in FIELDS:
             with standing_at("evaluate", "metrics", index):
                 raise SettingError(
-                    f"the metric `{use.use}` has the name of a key that every line of cells.jsonl has already; its "
+                    f"the metric `{use.use}` has the name of a key that codrun itself writes into cells.jsonl; its "
                     "plugin must give it another name"
                 )
     return [_metric(use.use, registry) for use in recipe.evaluate.metrics]
 
 
 def methods_without_teacher(recipe: Recipe, registry: Registry) -> list[str]:
-    """Methods of which no loss that weighs anything uses the teacher: their plain arm never hears it."""
+    """Methods none of whose losses with a positive weight uses the teacher: their plain arm learns nothing from it."""
     return [name for name, losses in recipe.methods.items() if not _use_teacher(losses, registry)]
 
 
 def complete(record: RunRecord, recipe: Recipe, registry: Registry) -> RunRecord:
-    """The record with everything that older versions of codrun did not write.
+    """The record, completed with what older versions of codrun did not write.
 
-    It comes from the plugins as they are today. Where one is gone, the larger value of its metric counts as the better
-    one, and a method with its loss as one that has a teacher.
+    The missing parts come from the plugins installed today. If a plugin is gone, higher counts as better for its
+    metric, and a method with its loss counts as one that uses the teacher.
     """
     known = {metric.name: metric for metric in record.metrics}
     metrics = [known.get(use.use) or _metric_if_known(use.use, registry) for use in recipe.evaluate.metrics]

@@ -1,4 +1,4 @@
-"""The ``expect:`` entries of a recipe against what was measured."""
+"""The ``expect:`` entries of a recipe compared with what was measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cod_runner.recipe.grammar import Expectation
 from cod_runner.runs.records import CellRow
 
 ROUNDING = 1e-12
-"""A mean of differences that is the bound but for rounding meets it."""
+"""A mean this close to the bound meets it, so that rounding alone is not a miss."""
 Verdict = Literal["pass", "miss", "not run"]
 _STYLES: dict[Verdict, str] = {"pass": "green", "miss": "bold red", "not run": "dim"}
 
@@ -69,7 +69,7 @@ def check_expectations(
     """Judge each entry by the mean over seeds.
 
     A gain is the mean over the seeds that both arms have. ``not_run`` holds the entries on cells that a profile or
-    a flag leaves out; they are listed, never missed. No cell, no such metric, or NaN is a miss.
+    a flag omits; they are listed but never a miss. No cell, no such metric, or a mean that is not finite is a miss.
     """
     everything = [*expectations, *(each for each in not_run if each not in expectations)]
     return [

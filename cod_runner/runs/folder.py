@@ -1,4 +1,4 @@
-"""A run's folder: what it leaves, and how a second call finds what is done."""
+"""A run's folder: the files that a run writes, and how a second call finds the finished cells."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class RunFolder:
 
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
-        """Make the folder, lock it against a second run, and log to ``run.log`` while the block runs."""
+        """Create the folder, lock it against a second run, and log to ``run.log`` while the block runs."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CodrunError(f"the run folder {self.path} cannot be made: {error.strerror}") from error
+            raise CodrunError(f"the run folder {self.path} cannot be created: {error.strerror}") from error
         busy = f"{self.path} is in use by another codrun; wait until it has ended, or choose another --out"
         with lock(self.path / ".lock", wait=False, busy=busy):
             handler = logging.FileHandler(self.log, encoding="utf-8")
@@ -71,19 +71,19 @@ class RunFolder:
 
     @property
     def identifier(self) -> str:
-        """A random name under which this run's spending is counted: the same in every call on this folder, wherever
-        the folder is moved, and a new one where the folder was deleted. Ask inside :meth:`opened`."""
+        """A random name under which this run's spending is counted. It is stored in the folder, so that it survives
+        a move and is a new one after the folder is deleted. Read it inside :meth:`opened`."""
         path = self.path / ".id"
         if not path.exists():
             write_whole(path, uuid.uuid4().hex)
         return path.read_text(encoding="utf-8").strip()
 
     def begin(self, loaded: LoadedRecipe, registry: Registry, cell_keys: list[str]) -> RunRecord:
-        """Write the resolved recipe, and take up the record of an earlier call, if there was one.
+        """Write the resolved recipe and return the run's record, continuing that of an earlier call if there is one.
 
-        ``cell_keys`` are the keys of all cells of the recipe. The record says of the recipe's metrics and losses what a
-        report must know; it is not on disk before :meth:`write_record`. Raises :class:`SettingError` for a metric that
-        cells.jsonl cannot hold.
+        ``cell_keys`` are the keys of all cells of the recipe. The record includes what a report must know of the
+        recipe's metrics and losses; only :meth:`write_record` writes it to disk. Raises :class:`SettingError` for a
+        metric that cells.jsonl cannot hold.
         """
         metrics = metrics_of(loaded.recipe, registry)
         write_whole(self.recipe, loaded.to_yaml())
@@ -92,7 +92,7 @@ class RunFolder:
             try:
                 earlier = json.loads(self.record.read_text(encoding="utf-8"))
             except json.JSONDecodeError:
-                LOG.warning("run.json was not whole and is begun anew")
+                LOG.warning("run.json was incomplete; a new one replaces it")
         kept = {name: earlier[name] for name in KEPT_BETWEEN_CALLS if name in earlier}
         counterfactuals = loaded.recipe.counterfactuals
         return RunRecord.model_validate(
@@ -117,11 +117,11 @@ class RunFolder:
         write_whole(self.record, json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
 
     def finished_rows(self) -> dict[str, dict[str, Any]]:
-        """The last whole line of each key in ``cells.jsonl``; a torn line is ignored."""
+        """The last complete line per key in ``cells.jsonl``; a torn line is ignored."""
         return {line["key"]: line for line in json_lines(self.cells) if isinstance(line.get("key"), str)}
 
     def append_row(self, row: CellRow) -> None:
-        """Add a finished cell and wait until it is on disk; a torn line before it is closed first."""
+        """Append a finished cell and wait until it is on disk; if the last line is torn, it is terminated first."""
         line = json.dumps(row.to_json(), ensure_ascii=False) + "\n"
         with self.cells.open("ab+") as file:
             if file.tell() > 0:
@@ -133,10 +133,10 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
-        """Write JSON lines, whole."""
+        """Replace a file by these JSON lines."""
         write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def now() -> str:
-    """The time, UTC, to the second."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -26,9 +26,9 @@ class RunFiles:
     recipe: Recipe
     record: RunRecord
     rows: tuple[CellRow, ...]
-    """Lines of the recipe as it stands; in the order of the file."""
+    """Lines of the recipe's present cells, in the order of the file."""
     other_lines: int
-    """Lines of cells that the recipe no longer has (an older learning rate, say)."""
+    """Number of lines of cells that the recipe no longer has (an older learning rate, say)."""
     outcomes: tuple[Mapping[str, Any], ...]
     """Lines of ``counterfactuals.jsonl``."""
 
@@ -36,7 +36,7 @@ class RunFiles:
 def read_run(folder: Path, registry: Registry) -> RunFiles:
     """Read a run's folder; raise :class:`CodrunError` that names the file at fault.
 
-    The registry is asked only for what an older ``run.json`` lacks; no plugin has to be installed.
+    The registry supplies only what an older ``run.json`` lacks; no plugin needs to be installed.
     """
     recipe = _read_recipe(folder / "recipe.yaml")
     record = complete(_read_record(folder / "run.json", recipe), recipe, registry)
@@ -46,9 +46,9 @@ def read_run(folder: Path, registry: Registry) -> RunFiles:
 
 
 def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
-    """The last line of each key of ``cells.jsonl``; ``metrics`` are the recipe's, by name.
+    """The last line per key of ``cells.jsonl``; ``metrics`` are the names of the recipe's metrics.
 
-    A line that a kill cut off is passed over, and a missing file is empty.
+    A line cut off by a kill is skipped; a missing file has no rows.
     """
     rows: dict[str, CellRow] = {}
     for line in json_lines(path):
@@ -59,7 +59,7 @@ def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
 
 
 def current_rows(rows: Sequence[CellRow], keys: Collection[str] | None) -> tuple[list[CellRow], int]:
-    """(rows whose key is among ``keys``, number of the others). Without keys: the last row of each place."""
+    """(rows whose key is among ``keys``, number of the others); without keys, the last row per method, arm, k, seed."""
     if keys is not None:
         current = [row for row in rows if row.key in set(keys)]
     else:
@@ -68,7 +68,7 @@ def current_rows(rows: Sequence[CellRow], keys: Collection[str] | None) -> tuple
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """Every whole line; a missing file has none."""
+    """Every complete line; a missing file has none."""
     if not path.exists():
         return []
     lines = []
@@ -76,7 +76,7 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
-            continue  # the line that a kill cut off, or an empty one
+            continue  # cut off by a kill, or empty
         if isinstance(line, dict):
             lines.append(line)
     return lines
@@ -99,7 +99,7 @@ def _read_recipe(path: Path) -> Recipe:
 
 def _read_record(path: Path, recipe: Recipe) -> RunRecord:
     if not path.exists():
-        return RunRecord(recipe=recipe.name, notes=["run.json is missing: the run has not ended yet, or was cut off."])
+        return RunRecord(recipe=recipe.name, notes=["run.json is missing: the run has not ended or was interrupted."])
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except ValidationError as error:

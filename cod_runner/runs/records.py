@@ -15,20 +15,20 @@ from cod_runner.recipe.grammar import Arm
 
 @dataclass(frozen=True)
 class CellRow:
-    """One finished student: a line of ``cells.jsonl``, written and read as this. Can be pickled.
+    """One finished student: what a line of ``cells.jsonl`` is written from and read into. Can be pickled.
 
-    The fields stand in the order of the file. A field that is None is not in the line. No metric may have the name of
+    The fields are in the order of the file; one that is None is omitted from the line. No metric may have the name of
     a field, since a line is flat: :func:`cod_runner.runs.declared.metrics_of` refuses such a recipe before it runs.
     """
 
     key: str
-    """Hash of all that decides the cell."""
+    """Hash of everything that decides the cell."""
     method: str
     arm: Arm
     k: int
     seed: int
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """By the name that the recipe uses; they stand flat in the line."""
+    """By the name in the recipe, which is also the key in the line."""
     steps: int | None = None
     """Optimiser steps."""
     training_rows: int | None = None
@@ -37,9 +37,9 @@ class CellRow:
     yield_: float | None = None
     """Pairs found over originals tried, 0 to 1; ``yield`` in the file."""
     teacher_disagrees_with_gold: int | None = None
-    """Originals of the pairs that the teacher does not read as their gold label; None in an arm without pairs."""
+    """Number of paired originals whose gold label the teacher does not predict; None in an arm without pairs."""
     losses: Mapping[str, float] | None = None
-    """The last step's, by term."""
+    """Those of the last step, by term."""
     select: str | None = None
     """The recipe's ``evaluate.select``; ``best_reported`` makes the metrics optimistic."""
     precision: str | None = None
@@ -49,7 +49,7 @@ class CellRow:
     seconds: float | None = None
     """Of the whole cell: building, training, measuring, saving."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else the line holds, unchanged."""
+    """All other keys of the line, unchanged."""
 
     def __post_init__(self) -> None:
         clash = FIELDS.keys() & self.metrics.keys()
@@ -58,9 +58,9 @@ class CellRow:
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any], metrics: Collection[str]) -> CellRow:
-        """Read a line; ``metrics`` are the recipe's, by name. A metric that is not a number was not measured.
+        """Read a line; ``metrics`` are the names of the recipe's. A metric that is not a number was not measured.
 
-        Raises :class:`CodrunError` where the line lacks what names a cell, or a field has a wrong type.
+        Raises :class:`CodrunError` if the line lacks a key that identifies a cell, or a field has the wrong type.
         """
         fields: dict[str, Any] = {}
         measured: dict[str, float] = {}
@@ -77,9 +77,9 @@ class CellRow:
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0]).rstrip("_")
-            where = f"a line of cells.jsonl names no cell ({', '.join(NAMES_A_CELL)})"
+            where = f"a line of cells.jsonl does not identify a cell ({', '.join(NAMES_A_CELL)})"
             if key not in NAMES_A_CELL:
-                where = f"a line of cells.jsonl has a `{key}` of a wrong type"
+                where = f"a line of cells.jsonl has a `{key}` of the wrong type"
             raise CodrunError(f"{where}: {key}: {first['msg']}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ NAMES_A_CELL = ("key", "method", "arm", "k", "seed")
 FIELDS: Mapping[str, str] = {
     name.rstrip("_"): name for name in CellRow.__dataclass_fields__ if name not in ("metrics", "extra")
 }
-"""The core's own keys of a line, which no metric may have, in the order of the file; and the field that each fills."""
+"""The core's own keys of a line, in the order of the file, to the field that each fills; no metric may use one."""
 _ROW: TypeAdapter[CellRow] = TypeAdapter(CellRow)
 
 
@@ -118,23 +118,23 @@ class QualityRow(BaseModel):
 
 
 class MetricRecord(BaseModel):
-    """What a report must know of a metric, as its plugin declares it: a report needs no plugin."""
+    """What a report must know of a metric, as its plugin declares it, so that a report needs no plugin."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: str
-    """As the recipe uses it, and as it stands in ``cells.jsonl``."""
+    """As in the recipe and in ``cells.jsonl``."""
     title: str
     higher_is_better: bool
 
     @classmethod
     def unknown(cls, name: str) -> MetricRecord:
-        """A metric of which nobody says anything: the larger value counts as the better one."""
+        """A metric of which nothing is known: higher counts as better."""
         return cls(name=name, title=name, higher_is_better=True)
 
     @property
     def heading(self) -> str:
-        """The title, with the direction where it is not the usual one."""
+        """The title, with the direction if lower is better."""
         return self.title if self.higher_is_better else f"{self.title} (lower is better)"
 
 
@@ -147,7 +147,7 @@ class RunRecord(BaseModel):
     """The recipe's name."""
     profile: str | None = None
     command: str | None = None
-    """The call that repeats the run."""
+    """The command that repeats the run."""
     versions: dict[str, str] = Field(default_factory=dict)
     git_commit: str | None = None
     machine: dict[str, Any] = Field(default_factory=dict)
@@ -160,11 +160,11 @@ class RunRecord(BaseModel):
     cost: float | None = 0.0
     """US dollars; None where the price of a call is unknown."""
     teacher: dict[str, Any] = Field(default_factory=dict)
-    """``accuracy`` on the evaluation split, and what else is known of the teacher."""
+    """``accuracy`` on the evaluation split, and anything else known of the teacher."""
     data: dict[str, Any] = Field(default_factory=dict)
     """Numbers of rows and the like, shown as they are."""
     notes: list[str] = Field(default_factory=list)
-    """Sentences that the reader of the numbers must know: warnings, deviations."""
+    """Sentences that must be shown with the numbers: warnings, deviations."""
     optimistic: bool = False
     """The checkpoint was chosen on the reported split."""
     verified: bool = True
@@ -174,7 +174,7 @@ class RunRecord(BaseModel):
     without_teacher: list[str] | None = None
     """Methods none of whose losses uses the teacher: the floor. None in older records."""
     cell_keys: list[str] | None = None
-    """The keys of the recipe's cells; lines of other keys are not tabled. None: every line is current."""
+    """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
     quality: list[QualityRow] = Field(default_factory=list)
 
     def metric(self, name: str) -> MetricRecord:
@@ -186,7 +186,7 @@ class RunRecord(BaseModel):
         return [metric.name for metric in self.metrics]
 
     def finished_now(self, seconds: float, ran: bool) -> None:
-        """Note the end of a call; one that found everything done leaves the time of the run as it was."""
+        """Record the end of a call; one that found everything finished leaves the run's time unchanged."""
         if ran or self.finished is None:
             self.finished = datetime.now(UTC).isoformat(timespec="seconds")
             self.seconds = (self.seconds or 0.0) + seconds

@@ -22,7 +22,7 @@ class Processes:
         self._say = context.say
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
-        """Results as they come. The first exception stops the workers and is raised here."""
+        """Results in the order in which tasks finish. The first exception stops the workers and is raised here."""
         if jobs == 1 or len(tasks) == 1:
             yield from (work(task) for task in tasks)
             return
@@ -39,8 +39,8 @@ class Processes:
             finished = True
         except BrokenProcessPool as error:
             raise CodrunError(
-                "a worker process died without a word (often: out of memory); "
-                "run again with a smaller --jobs, finished cells are kept"
+                "a worker process died without an error message (often: out of memory); "
+                "run again with a smaller --jobs, finished cells are not repeated"
             ) from error
         finally:
             if not finished:

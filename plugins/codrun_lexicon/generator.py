@@ -1,4 +1,4 @@
-"""The generator ``lexicon``: opposites, denials and swaps, combined by a beam that the teacher steers."""
+"""The generator ``lexicon``: opposites, negations and swaps, combined by a beam search that the teacher guides."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from codrun_lexicon.usage import Usage
 from codrun_lexicon.valence import Leaning
 
 SINGLES_A_TIER = 24
-"""Single edits that the teacher reads at first, of each tier."""
+"""Single edits per tier that the teacher scores first."""
 PARTNERS = 6
-"""Single edits that a combination may be extended by: those that moved the teacher most."""
+"""Single edits that may extend a combination: those that moved the teacher most."""
 MANY_EDITS = 3
-"""From so many swaps on a text reads as rewritten, which costs a tier."""
+"""From this many edits on, a text reads as rewritten, which costs a tier."""
 NEAR_MISSES = 2
-"""Shown beside the flips, or alone where nothing flips: what the search came to."""
+"""Best texts that do not flip, proposed after the flips, or alone if nothing flips."""
 
 Scores = list[tuple[float, ...]]
 Search = Steps[list[str], Scores, list[Proposal]]
@@ -31,12 +31,12 @@ Search = Steps[list[str], Scores, list[Proposal]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A text that the teacher has read."""
+    """A text that the teacher has scored."""
 
     edits: tuple[Edit, ...]
     text: str
     margin: float
-    """p(target) less the likeliest other class; above 0 the teacher reads the target."""
+    """p(target) minus the largest other probability; above 0 the teacher predicts the target."""
 
     @property
     def tier(self) -> int:
@@ -44,7 +44,7 @@ class Candidate:
 
 
 class Lexicon:
-    """Implements :class:`cod_runner.api.Generator`. Every request is searched on its own; the teacher reads the
+    """Implements :class:`cod_runner.api.Generator`. Each request has its own search; the teacher scores the
     candidates of all of them together."""
 
     rounds = 1
@@ -57,7 +57,7 @@ class Lexicon:
         self._usage = Usage(context.pool)
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        """The flips that were found, natural ones first, and the nearest misses."""
+        """The flips found, natural ones first, then the nearest misses."""
         texts = [_text(request) for request in requests]
         attributions = teacher.attribution(texts, [request.label for request in requests])
         substitutes = Substitutes(self._listed, self._leaning, self._usage, teacher, self._options.substitutes)
@@ -69,7 +69,7 @@ class Lexicon:
         return _together(searches, teacher)
 
     def _search(self, request: Request, maker: EditMaker, attribution: Sequence[Attribution]) -> Search:
-        """One request: yields texts for the teacher to read, is sent its probabilities, returns proposals."""
+        """Search for one request: yield texts for the teacher to score, be sent its probabilities, return proposals."""
         text = _text(request)
         singles = maker.edits(request, attribution)
         read: dict[str, Candidate] = {}
@@ -89,7 +89,7 @@ class Lexicon:
     def _read(
         self, combinations: Iterable[tuple[Edit, ...]], text: str, request: Request, read: dict[str, Candidate]
     ) -> Steps[list[str], Scores, None]:
-        """Have the teacher read what is new, and note it; of two ways to one text the more natural counts."""
+        """Have the teacher score and record new texts; of two ways to one text, the first, more natural one counts."""
         new: dict[str, tuple[Edit, ...]] = {}
         for edits in combinations:
             changed = applied(text, edits)
@@ -103,7 +103,7 @@ class Lexicon:
             read[changed] = Candidate(edits, changed, probabilities[request.target] - max(others))
 
     def _combinations(self, read: Iterable[Candidate], tier: int, size: int) -> list[tuple[Edit, ...]]:
-        """The best candidates of one edit less, each with the edits that moved the teacher most by themselves."""
+        """The best candidates with one edit fewer, each extended by the single edits that moved the teacher most."""
         ranked = sorted(
             (one for one in read if max(edit.tier for edit in one.edits) <= tier),
             key=lambda one: (-one.margin, one.text),
@@ -120,12 +120,12 @@ class Lexicon:
     def _proposals(self, flips: Sequence[Candidate], read: Iterable[Candidate]) -> list[Proposal]:
         chosen = sorted(flips, key=lambda one: (one.tier, len(one.edits), -one.margin, one.text))
         misses = sorted((one for one in read if one.margin <= 0), key=lambda one: (-one.margin, one.text))
-        kept = [*chosen[: self._options.candidates], *misses[:NEAR_MISSES]]
-        return [Proposal(one.text, tier=one.tier) for one in kept]
+        proposed = [*chosen[: self._options.candidates], *misses[:NEAR_MISSES]]
+        return [Proposal(one.text, tier=one.tier) for one in proposed]
 
 
 def _at_different_places(edits: Sequence[Edit]) -> list[Edit]:
-    """The first edit at each place, then the second, so that partners are not all one word's."""
+    """The first edit at each place, then the second, so that the partners do not all change one word."""
     seen: dict[int, int] = {}
     order: list[tuple[int, int, Edit]] = []
     for edit in edits:
@@ -136,27 +136,27 @@ def _at_different_places(edits: Sequence[Edit]) -> list[Edit]:
 
 
 def _together(searches: Sequence[Search], teacher: TeacherView) -> list[list[Proposal]]:
-    """Run all searches side by side: in each round the teacher reads what every one of them wants read."""
+    """Run all searches in step: in each round the teacher scores the texts that all of them have yielded."""
     proposals: list[list[Proposal]] = [[] for _ in searches]
     waiting: dict[int, list[str]] = {}
 
-    def go_on(number: int, scores: Scores | None) -> None:
+    def advance(number: int, scores: Scores | None) -> None:
         try:
             waiting[number] = next(searches[number]) if scores is None else searches[number].send(scores)
         except StopIteration as finished:
             proposals[number] = finished.value
 
     for number in range(len(searches)):
-        go_on(number, None)
+        advance(number, None)
     while waiting:
         asked, waiting = waiting, {}
         scores = iter(teacher.score([text for texts in asked.values() for text in texts]))
         for number, texts in asked.items():
-            go_on(number, [next(scores) for _ in texts])
+            advance(number, [next(scores) for _ in texts])
     return proposals
 
 
 def _text(request: Request) -> str:
     if not isinstance(request.input, str):
-        raise CodrunError("the generator `lexicon` edits texts, and the data set holds vectors; `gradient` moves those")
+        raise CodrunError("the generator `lexicon` edits texts; this data set holds vectors, which `gradient` moves")
     return request.input

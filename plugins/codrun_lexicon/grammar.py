@@ -26,7 +26,7 @@ NEGATIONS = frozenset(
     "not n't never no nothing none nobody nor neither cannot hardly barely scarcely rarely seldom without".split()
 )
 FOCUS = frozenset("only just merely simply alone".split())
-"""After these a ``not`` does not deny: ``not only``."""
+"""Before these a ``not`` does not negate: ``not only``."""
 JOINING = frozenset("and or but yet".split())
 PARTICIPLES = frozenset("been made seen done given taken become gone got shown found kept left lost won put".split())
 VERBS = {
@@ -39,13 +39,13 @@ VERBS = {
     "goes": "go", "does": "do", "has": "have", "reaches": "reach", "touches": "touch", "carries": "carry",
     "achieves": "achieve", "manages": "manage", "teaches": "teach", "expresses": "express",
 }  # fmt: skip
-"""The third person of common verbs that are no words of praise or blame, to their base form."""
+"""The third person of common verbs that neither praise nor blame, to their base form."""
 CLOSED = frozenset().union(
     DETERMINERS, PREPOSITIONS, SUBJECTS, OBJECTS, BE, BE_CONTRACTED, AUXILIARIES, HAVE, NEGATIONS, FOCUS, JOINING,
     "been being be if so too very more most less least much many few then when while where why how because".split(),
     "even still also there here up down off out one two own else ever".split(),
 )  # fmt: skip
-"""Words that hold a sentence together; none is swapped for a word of the lexicon."""
+"""Function words; none is swapped for a word of the lexicon."""
 INTRANSITIVE = frozenset(
     form
     for verb in (
@@ -63,7 +63,7 @@ IDIOMS = frozenset(
         "free time", "sweet spot", "well known", "bright side", "open mind", "dead end", "fun house", "hit man",
     )
 )  # fmt: skip
-"""Pairs of words whose first is no praise or blame by itself."""
+"""Pairs of words in which the first neither praises nor blames."""
 ADJECTIVES_IN_LY = frozenset("lovely friendly silly ugly lively lonely only family early likely holy deadly".split())
 DEGREES = frozenset("very quite so too rather really".split())
 PARTICLES = frozenset("up out off down over away back".split())
@@ -76,17 +76,17 @@ def denies(word: str) -> bool:
 
 
 def is_adverb(word: str) -> bool:
-    """By its ending, unless it is one of the adjectives in -ly, or names a degree."""
+    """Whether a word ends in -ly and is not one of the adjectives that do, or names a degree."""
     return (word.endswith("ly") and word not in ADJECTIVES_IN_LY) or word in DEGREES
 
 
 def fits(sentence: Sentence, place: int, kind: Kind, kinds: set[Kind], listed: Opposites) -> bool:
-    """Whether the token is used as this kind, among all the kinds that its spelling may be."""
+    """Whether the token is used as this kind, among all the kinds that its spelling allows."""
     word, right = sentence.lower(place), sentence.lower(place + 1)
-    if word in HAVE:  # not the auxiliary: "has a heart", never "has been"
+    if word in HAVE:  # not the auxiliary: "has a heart", but not "has been"
         return right in DETERMINERS | {"few", "plenty", "many", "enough"} or _adjective(right, listed)
     if kind.part == "verb" and right in PARTICLES:
-        return False  # "works up" is another verb than "works"
+        return False  # "works up" is not the verb "works"
     if (word, right) in IDIOMS:
         return False
     if word == "well" and right != "as" and (sentence.lower(place - 1) == "as" or right == ","):

@@ -30,7 +30,7 @@ VERB_FORMS = ("base", "s", "past", "participle", "ing")
 
 
 def verb_forms(verb: str) -> dict[str, str]:
-    """Form name (:data:`VERB_FORMS`) to the verb in it; of several words the first is inflected."""
+    """Form name (:data:`VERB_FORMS`) to the verb in that form; in a phrase the first word is inflected."""
     head, _, rest = verb.partition(" ")
     tail = f" {rest}" if rest else ""
     if head in IRREGULAR:
@@ -42,7 +42,7 @@ def verb_forms(verb: str) -> dict[str, str]:
 
 
 def plural(noun: str) -> str:
-    """Of several words the last is made plural."""
+    """The plural of a noun; in a phrase, of the last word."""
     front, space, last = noun.rpartition(" ")
     return front + space + _with_s(last)
 
@@ -84,7 +84,7 @@ def _with_ing(word: str) -> str:
 
 
 def _doubled(word: str) -> str:
-    """One syllable that ends in one vowel and one consonant doubles it: ``grip``, ``gripped``."""
+    """A one-syllable word that ends in a vowel and a consonant doubles the consonant: ``grip``, ``gripped``."""
     vowels = sum(letter in "aeiou" for letter in word)
     closed = len(word) > 2 and word[-1] not in "aeiou" and word[-2] in "aeiou" and word[-3] not in "aeiou"
     return word + word[-1] if vowels == 1 and closed and word[-1] not in _SINGLE_CONSONANT else word

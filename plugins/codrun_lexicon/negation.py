@@ -1,4 +1,4 @@
-"""Denying a statement, or taking a denial back, where English puts it."""
+"""Adds negations to a statement, or removes them, as English does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_IDIOMS = frozenset("one longer matter doubt less more wonder way means such".
 
 
 def negations(sentence: Sentence, listed: Opposites, tier: int) -> Iterator[Edit]:
-    """Every denial that can be put in."""
+    """Every negation that can be inserted."""
     for place, token in enumerate(sentence.tokens):
         word, left, right = token.lower, sentence.lower(place - 1), sentence.lower(place + 1)
         if not token.is_word or denies(left) or denies(right) or right in FOCUS or not right[:1].isalnum():
@@ -58,7 +58,7 @@ def negations(sentence: Sentence, listed: Opposites, tier: int) -> Iterator[Edit
 
 
 def affirmations(sentence: Sentence, tier: int) -> Iterator[Edit]:
-    """Every denial that can be taken back."""
+    """Every negation that can be removed."""
     for place, token in enumerate(sentence.tokens):
         word, left, right = token.lower, sentence.lower(place - 1), sentence.lower(place + 1)
         denied = word == "not" and right not in FOCUS | {"to", "even"} and left not in {"or", "whether"}
@@ -127,7 +127,7 @@ def _denied_verb(sentence: Sentence, place: int, listed: Opposites, tier: int) -
 
 
 def _denied_opening(sentence: Sentence, listed: Opposites, tier: int) -> Iterator[Edit]:
-    """Fragments such as reviews are full of: ``a rich film`` to ``hardly a rich film``, ``funny and sad`` to
+    """Negations of fragments, common in reviews: ``a rich film`` to ``hardly a rich film``, ``funny and sad`` to
     ``neither funny nor sad``."""
     if len(sentence.tokens) < 3 or any(denies(sentence.lower(place)) for place in range(3)):
         return
@@ -148,7 +148,7 @@ def _denied_opening(sentence: Sentence, listed: Opposites, tier: int) -> Iterato
 
 
 def _is_fragment(sentence: Sentence) -> bool:
-    """Whether the text seems to have no verb of its own before its first comma, but for relative clauses."""
+    """Whether the text seems to have no main verb before its first comma; relative clauses do not count."""
     for place, token in enumerate(sentence.tokens):
         if token.lower in {",", ";", "-", ":", "("} and place > 2:
             return True

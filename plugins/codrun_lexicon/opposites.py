@@ -1,4 +1,4 @@
-"""The hand-made list of opposites: what a word of praise becomes in blame, in the same part of speech and form."""
+"""The handwritten list of opposites: words of praise and of blame, in the same part of speech and form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codrun_lexicon.text import Sentence
 
 PRAISE, BLAME = 1, -1
 TURNS = {"|": (PRAISE, BLAME), "<": (BLAME,), ">": (PRAISE,)}
-"""The sign between the two sides of a line, to the sides whose words it turns over."""
+"""The sign between the two sides of a line, to the sides whose words may be replaced."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Opposite:
-    """One way to turn a word over."""
+    """One opposite of a word."""
 
     word: str
     kind: Kind
@@ -60,12 +60,12 @@ class Opposites:
 
     @classmethod
     def packaged(cls, own: Iterable[tuple[str, str]] = ()) -> Opposites:
-        """The list that ships with the plugin, behind a user's own pairs (praise, blame)."""
+        """The list that ships with the plugin, after a user's own pairs (praise, blame)."""
         text = resources.files("codrun_lexicon").joinpath("opposites.txt").read_text(encoding="utf-8")
         return cls([*(Line("fixed", (praise,), (blame,)) for praise, blame in own), *_lines(text)])
 
     def of(self, phrase: str) -> list[Opposite]:
-        """The partners of a phrase, its tokens joined by blanks, best first; ``funnier`` gives ``less funny``."""
+        """The opposites of a phrase, its tokens joined by spaces, best first; ``funnier`` gives ``less funny``."""
         found = self._partners.get(phrase, [])
         if found or " " in phrase:
             return found
@@ -76,7 +76,7 @@ class Opposites:
         return []
 
     def kinds(self, word: str) -> set[Kind]:
-        """The parts of speech and forms that the list knows a word in."""
+        """The parts of speech and forms in which a word is listed."""
         return {one.kind for one in self.of(word)}
 
     def side(self, word: str) -> int:

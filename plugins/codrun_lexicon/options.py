@@ -16,13 +16,13 @@ class LexiconOptions(Options):
     """What the generator may change, and how hard it searches."""
 
     words: PathOption | None = Field(
-        None, description="YAML of own words: a list of words for each label, and `opposites`, a list of pairs"
+        None, description="YAML file of your own words: a list of words per label, and `opposites`, a list of pairs"
     )
-    max_edits: int = Field(4, ge=1, le=8, description="edits combined at most; the fewest that flip win")
-    beam: int = Field(6, ge=1, le=50, description="combinations that are extended by another edit")
-    candidates: int = Field(6, ge=1, le=50, description="flips offered for each request")
-    telling_words: int = Field(8, ge=1, le=50, description="words, by the teacher's attribution, to swap or leave out")
-    substitutes: int = Field(6, ge=1, le=50, description="lexicon words tried in the place of each of these")
+    max_edits: int = Field(4, ge=1, le=8, description="most edits that are combined; the fewest that flip win")
+    beam: int = Field(6, ge=1, le=50, description="best combinations, which are extended by another edit")
+    candidates: int = Field(6, ge=1, le=50, description="flips proposed per request")
+    telling_words: int = Field(8, ge=1, le=50, description="words to swap or delete, by the teacher's attribution")
+    substitutes: int = Field(6, ge=1, le=50, description="lexicon words tried in place of each of these")
 
     def identity(self) -> dict[str, Any]:
         """The options, and every word list by its content or version."""
@@ -32,7 +32,7 @@ class LexiconOptions(Options):
         try:
             decides["vader"] = metadata.version("vaderSentiment")
         except metadata.PackageNotFoundError:
-            decides["vader"] = None  # the generator says so when it is built
+            decides["vader"] = None  # the generator reports this when it is built
         if self.words is not None:
             try:
                 decides["words"] = hashlib.sha256(Path(self.words).read_bytes()).hexdigest()

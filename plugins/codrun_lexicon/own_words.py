@@ -1,4 +1,4 @@
-"""A user's own words: YAML with a list of words for each label and, under ``opposites``, pairs of words."""
+"""A user's own words: YAML with a list of words per label and, under ``opposites``, pairs of words."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ OPPOSITES = "opposites"
 
 @dataclass(frozen=True)
 class OwnWords:
-    """What the file says; empty without a file."""
+    """The content of the file; empty without a file."""
 
     by_label: dict[str, tuple[str, ...]] = field(default_factory=dict)
     opposites: tuple[tuple[str, str], ...] = ()
-    """Pairs, a word of praise before a word of blame."""
+    """Pairs (praise, blame)."""
 
 
 def read_own_words(path: str | None, labels: Sequence[str]) -> OwnWords:
@@ -38,7 +38,8 @@ def read_own_words(path: str | None, labels: Sequence[str]) -> OwnWords:
     unknown = [str(key) for key in said if str(key) not in {*labels, OPPOSITES}]
     if unknown:
         raise DataError(
-            f"the word list {path} has words for `{unknown[0]}`, which is no label; labels are {', '.join(labels)}"
+            f"the word list {path} has words for `{unknown[0]}`, which is not a label; the labels are "
+            f"{', '.join(labels)}"
         )
     pairs = said.pop(OPPOSITES, None) or []
     return OwnWords(

@@ -15,6 +15,6 @@ def codrun_components() -> Iterator[Component]:
         name="lexicon",
         options=LexiconOptions,
         build="codrun_lexicon.generator:Lexicon",
-        summary="opposites, denials and swapped words, steered by the teacher; needs no other model and no network",
+        summary="opposites, negations and swapped words, guided by the teacher; needs no other model and no network",
         version=3,
     )

@@ -26,16 +26,16 @@ from codrun_lexicon.text import Change, Edit, Sentence, delete, insert_before, s
 from codrun_lexicon.valence import Leaning
 
 OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD = range(5)
-"""Tiers: a listed opposite; a denial, or a swap heard before; another swap of one part of speech; words or clauses left
-out or added; whatever else flips the teacher."""
+"""Tiers: a listed opposite; a negation, or a swap that occurs in the pool; another swap within one part of speech;
+words or clauses deleted or added; anything else."""
 TIERS = (OPPOSITE, NATURAL, PLAUSIBLE, CUT, ODD)
 FEWEST_WORDS_LEFT = 4
-"""A clause is not cut down to less."""
+"""Fewest words to which a text is cut."""
 CLAUSES = {
     PRAISE: ("it works", "it works beautifully", "it is wonderful"),
     BLAME: ("it never works", "it is dull", "it is a disappointment"),
 }
-"""Said of anything; the teacher picks."""
+"""Clauses that fit any text; the teacher chooses."""
 UNCOUNTED = frozenset("lot bit few little couple while".split())
 
 
@@ -47,12 +47,12 @@ class EditMaker:
     leaning: Leaning
     substitutes: Substitutes
     words: int
-    """How many of the most telling words are swapped by lexicon words or left out."""
+    """How many of the words that speak most for the label are swapped for lexicon words or deleted."""
     label_names: tuple[str, ...] = ()
-    """Never put into a text: an answer that names its class is refused."""
+    """Never put into a text: a counterfactual that names its class is rejected."""
 
     def edits(self, request: Request, attribution: Sequence[Attribution]) -> dict[int, list[Edit]]:
-        """By tier, the most promising first, none twice."""
+        """Edits by tier, the most promising first, without duplicates."""
         sentence = Sentence.of(str(request.input))
         telling = self._telling(sentence, request, attribution)
         found: dict[int, dict[Edit, None]] = {tier: {} for tier in TIERS}
@@ -94,12 +94,12 @@ class EditMaker:
         return places[: self.words]
 
     def _opposites(self, sentence: Sentence, side: int) -> Iterator[Edit]:
-        """Listed opposites of words on ``side`` of praise and blame; of two phrases at one place the longer."""
+        """Listed opposites of words on ``side`` (praise or blame); of two phrases at one place, the longer."""
         place = 0
         while place < len(sentence.tokens):
             length, partners = self._partners(sentence, place)
             left = sentence.lower(place - 1)
-            # Turning over what is denied would turn the sense the wrong way.
+            # A negated word already means its opposite: replacing it would flip the sense the wrong way.
             if left not in {"not", "n't", "never", "no", "nor"} and not left.endswith("n't"):
                 for one in partners:
                     right = sentence.lower(place + length)
@@ -124,7 +124,7 @@ class EditMaker:
         return 1, []
 
     def _denied_blame(self, sentence: Sentence) -> Iterator[Edit]:
-        """``is dull`` to ``is never dull``, ``a dull film`` left alone."""
+        """``is dull`` to ``is never dull``; ``a dull film`` is left alone."""
         for place in range(1, len(sentence.tokens)):
             word, left = sentence.lower(place), sentence.lower(place - 1)
             blamed = self.listed.side(word) == BLAME and any(
@@ -162,13 +162,13 @@ class EditMaker:
             word, right = sentence.lower(place), sentence.lower(place + 1)
             adverb = is_adverb(word) or Kind("adverb") in self.listed.kinds(word)
             adjective = Kind("adjective") in self.listed.kinds(word)
-            left_out_well = (adverb or adjective) and right[:1].isalnum() and right not in JOINING
+            reads_well = (adverb or adjective) and right[:1].isalnum() and right not in JOINING
             if word not in NEGATIONS and not sentence.glued(place, place):
-                yield delete(sentence, place, place, CUT if left_out_well else ODD)
+                yield delete(sentence, place, place, CUT if reads_well else ODD)
 
 
 def _told(edit: Edit, attribution: Sequence[Attribution]) -> float:
-    """How much the words that an edit touches, or stands beside, speak for the label."""
+    """How much the words that an edit touches or adjoins speak for the label."""
     return max(
         (
             part.score
@@ -195,7 +195,7 @@ def _clauses_cut(sentence: Sentence) -> Iterator[Edit]:
 
 
 def _clauses_added(sentence: Sentence, direction: int) -> Iterator[Edit]:
-    """``A .`` to ``A , but it never works .``: more words than a swap, and still English."""
+    """``A .`` to ``A , but it never works .``: longer than a swap, but still good English."""
     closing = re.search(r"[\s.!…]*$", sentence.text)
     end = closing.start() if closing else len(sentence.text)
     if not sentence.tokens or sentence.text[end - 1 : end] in "?:;,-":

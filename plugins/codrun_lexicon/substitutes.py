@@ -1,5 +1,5 @@
-"""Words that may take another's place: leaning to the target, of the same part of speech, near in meaning, and fit
-for their neighbours."""
+"""Words that may replace another: leaning towards the target, of the same part of speech, near in meaning, and fitting
+their neighbours."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from codrun_lexicon.usage import Usage
 from codrun_lexicon.valence import Leaning
 
 ALIKE = 0.55
-"""Above this :meth:`Usage.alike` takes two words for one part of speech."""
+"""From this :meth:`Usage.alike` on, two words count as one part of speech."""
 NEARNESS_WEIGHT = 6.0
 """How much nearness in meaning (0 to 1) counts against the fluency, a log-probability."""
 FIRST_LOOK = 40
-"""Words compared in meaning, after the most fluent."""
+"""Number of words, the most fluent, that are compared in meaning."""
 PREFIXES = ("un", "in", "im", "dis")
 _NOUN = re.compile(r".+(ness|ment|tion|sion|ity|ism|ance|ence|ship|dom)")
 _ADJECTIVE = re.compile(r".+(ful|ous|ive|less|able|ible|ic|ical|ish|some)")
@@ -27,8 +27,8 @@ _ADJECTIVE = re.compile(r".+(ful|ous|ive|less|able|ible|ic|ical|ish|some)")
 
 @dataclass(frozen=True)
 class Substitute:
-    """A word for a place. ``heard``: it stands beside one of its new neighbours in the pool, and the other allows
-    it. ``fits``: it is of the part of speech that the place wants."""
+    """A word for a place. ``heard``: it occurs next to its new neighbours in the pool. ``fits``: it is of the part
+    of speech that the place needs."""
 
     word: str
     heard: bool
@@ -36,7 +36,7 @@ class Substitute:
 
 
 class Substitutes:
-    """Look-up of substitutes, remembered by the words that decide them."""
+    """Finds substitutes; caches typical words, vectors and adjectives."""
 
     def __init__(self, listed: Opposites, leaning: Leaning, usage: Usage, teacher: TeacherView, most: int) -> None:
         self._listed, self._leaning, self._usage, self._teacher, self._most = listed, leaning, usage, teacher, most
@@ -45,7 +45,7 @@ class Substitutes:
         self._adjectives: dict[tuple[str, int], list[Substitute]] = {}
 
     def of(self, sentence: Sentence, place: int, label: int, target: int) -> list[Substitute]:
-        """At most ``most`` that fit, the best first, and the best two that do not."""
+        """At most ``most`` that fit, the best first, then the best two that do not."""
         word = sentence.lower(place)
         left, right = sentence.lower(place - 1), sentence.lower(place + 1)
         spelled = self._listed.kinds(word)
@@ -86,7 +86,7 @@ class Substitutes:
         return self._adjectives[noun, direction]
 
     def by_prefix(self, word: str, label: int, target: int) -> list[str]:
-        """``unclear`` for ``clear`` or the other way, where both are in the pool and the change leads to ``target``."""
+        """``unclear`` for ``clear`` or the reverse, where both are in the pool and the change leads to ``target``."""
         direction = self._leaning.direction(label, target)
         if direction > 0:
             others = [word.removeprefix(prefix) for prefix in PREFIXES if word.startswith(prefix)]
@@ -125,7 +125,7 @@ class Substitutes:
         return self._typical[label, target]
 
     def _same_part(self, word: str, other: str, kinds: set[Kind]) -> bool:
-        """Whether ``other`` is used as ``word`` is, by the list, its ending, and what stands beside both."""
+        """Whether ``other`` is used as ``word`` is, by the list, its ending and the neighbours of both."""
         listed = self._listed.kinds(other)
         if listed and kinds:
             return bool(listed & kinds)
@@ -144,5 +144,5 @@ def _part_by_ending(word: str) -> str | None:
 
 
 def _same_ending(one: str, other: str) -> bool:
-    """Inflections must agree: both in -ing, both in -ed, both in -s, or neither."""
+    """Inflections must agree: both in -ing, both in -ed, both in -s, or none."""
     return all(one.endswith(ending) == other.endswith(ending) for ending in ("ing", "ed", "s"))

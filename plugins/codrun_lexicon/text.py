@@ -1,4 +1,4 @@
-"""Texts as words with places, and changes to them that keep spacing, capitals and articles right."""
+"""Texts as words with positions, and changes to them that preserve spacing, capitals and articles."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Sentence:
         return self.tokens[place].lower if 0 <= place < len(self.tokens) else ""
 
     def glued(self, first: int, last: int) -> bool:
-        """Whether the tokens are a part of a longer word, such as ``clean`` in ``clean-cut``."""
+        """Whether the tokens are part of a longer word, such as ``clean`` in ``clean-cut``."""
         start, end = self.tokens[first].start, self.tokens[last].end
         before, after = self.text[max(0, start - 2) : start], self.text[end : end + 2]
         return (before[-1:] in HYPHENS and before[:1].isalnum()) or (after[:1] in HYPHENS and after[1:].isalnum())
@@ -72,7 +72,7 @@ class Edit:
     tier: int
 
     def clashes(self, other: Edit) -> bool:
-        """Whether both touch one place."""
+        """Whether both touch the same place."""
         return any(one.start <= two.end and two.start <= one.end for one in self.changes for two in other.changes)
 
 
@@ -87,7 +87,7 @@ def applied(text: str, edits: Iterable[Edit]) -> str:
 
 
 def swap(sentence: Sentence, first: int, last: int, new: str, tier: int) -> Edit:
-    """Tokens ``first`` to ``last`` become ``new``, in the capitals of the first, with ``a`` or ``an`` to match."""
+    """Tokens ``first`` to ``last`` become ``new``, with the capitals of the first and a matching ``a`` or ``an``."""
     old = sentence.tokens[first]
     changes = [Change(old.start, sentence.tokens[last].end, like_capitals(new, old.text, sentence))]
     return Edit((*_article(sentence, first, new), *changes), tier)
@@ -103,13 +103,13 @@ def insert_before(sentence: Sentence, place: int, new: str, tier: int) -> Edit:
 
 
 def insert_after(sentence: Sentence, place: int, new: str, tier: int) -> Edit:
-    """A space and ``new`` behind the token at ``place``."""
+    """A space and ``new`` after the token at ``place``."""
     end = sentence.tokens[place].end
     return Edit((Change(end, end, f" {new}"),), tier)
 
 
 def delete(sentence: Sentence, first: int, last: int, tier: int) -> Edit:
-    """Tokens ``first`` to ``last`` go, with the white space on one side."""
+    """Delete tokens ``first`` to ``last``, and the white space on one side."""
     tokens, text = sentence.tokens, sentence.text
     start, end = tokens[first].start, tokens[last].end
     following = sentence.lower(last + 1)

@@ -1,4 +1,4 @@
-"""How words are used in the training pool: what stands beside them, so that a swap reads as it could have been said."""
+"""How words are used in the training pool: their neighbours, so that a swap can be chosen that reads naturally."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cod_runner.api import Example
 from codrun_lexicon.text import Sentence
 
 FRAME_WORDS = 120
-"""So many of the commonest words and marks make the frames that tell parts of speech apart."""
+"""Number of the commonest words and punctuation marks; having the same ones as neighbours shows one part of speech."""
 EDGE = "</s>"
 
 
@@ -37,7 +37,7 @@ class Usage:
                 beside[FRAME_WORDS + frame[right]] = beside.get(FRAME_WORDS + frame[right], 0.0) + count
 
     def count(self, word: str) -> int:
-        """How often a word stands in the pool."""
+        """How often a word occurs in the pool."""
         return self._words[word]
 
     def beside(self, left: str, right: str) -> int:
@@ -49,7 +49,7 @@ class Usage:
         return (self._log(left or EDGE, word) + self._log(word, right or EDGE)) / 2
 
     def alike(self, one: str, other: str) -> float:
-        """Bhattacharyya coefficient of what two words stand beside: near 1 for words of one part of speech, 0 for
+        """Bhattacharyya coefficient of the neighbours of two words: near 1 for words of one part of speech, 0 for
         unseen words."""
         first, second = self._frames.get(one), self._frames.get(other)
         if not first or not second:

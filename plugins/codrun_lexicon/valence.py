@@ -1,4 +1,4 @@
-"""Which way words lean between two classes: by the valence lexicon for sentiment, else learned from the pool."""
+"""Which way words lean between two classes: by the valence lexicon for sentiment, otherwise learned from the pool."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _STARS = re.compile(r"(?:rating[ _-]?)?(\d)(?:\.0)?(?:[ _-]?(?:stars?|points?))?
 _NUMBERS = ("one", "two", "three", "four", "five")
 SMOOTHING = 0.5
 SEEN_ENOUGH = 3
-"""Texts that hold a word before what was learned of it counts."""
+"""Number of texts that must hold a word before its learned leaning counts."""
 
 
 def sentiment_of_labels(labels: Sequence[str]) -> tuple[float, ...] | None:
-    """Each class's place from blame (-1) to praise (1), where the label names tell it for all; else None."""
+    """Each class's position from blame (-1) to praise (1), if every label name gives it; else None."""
     names = [" ".join(label.lower().replace("_", " ").split()) for label in labels]
     stars = [_STARS.fullmatch(name) for name in names]
     if len(names) > 2 and all(stars):
@@ -59,7 +59,7 @@ def vader() -> Mapping[str, float]:
     folders = list(spec.submodule_search_locations or ()) if spec else []
     path = next((Path(folder, "vader_lexicon.txt") for folder in folders), None)
     if path is None or not path.is_file():
-        raise CodrunError("the generator `lexicon` reads the word list of vaderSentiment; pip install vaderSentiment")
+        raise CodrunError("the generator `lexicon` needs the word list of vaderSentiment; pip install vaderSentiment")
     valences = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         word, _, rest = line.partition("\t")
@@ -71,8 +71,8 @@ def vader() -> Mapping[str, float]:
 class Leaning:
     """How much a word speaks for one class against another.
 
-    For sentiment the hand-made list and the valence lexicon say so; for other tasks the words of each class in the
-    training pool, by smoothed log-odds; and a user's own word lists always.
+    For sentiment this comes from the handwritten list and the valence lexicon; for other tasks from smoothed log-odds
+    over the training pool. A user's own word lists come before either.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class Leaning:
         return odds / math.sqrt(1 / there + 1 / here)
 
     def direction(self, label: int, target: int) -> int:
-        """1 where the way from ``label`` to ``target`` leads to praise, -1 to blame, 0 where neither."""
+        """1 if ``target`` is closer to praise than ``label``, -1 if closer to blame, 0 if neither."""
         if self.sentiment is None:
             return 0
         change = self.sentiment[target] - self.sentiment[label]
         return (change > 0) - (change < 0)
 
     def towards(self, word: str, label: int, target: int) -> float:
-        """Above 0: the word speaks for ``target``; below 0: for ``label``; about 1 is clear."""
+        """Above 0: the word speaks for ``target``; below 0: for ``label``; about 1 is a clear case."""
         if word in self._own[target] or word in self._own[label]:
             return 1.0 if word in self._own[target] else -1.0
         direction = self.direction(label, target)
@@ -119,7 +119,7 @@ class Leaning:
         return vader().get(word, 0.0) / 2 * direction
 
     def typical(self, label: int, target: int) -> list[str]:
-        """Words that speak for ``target``, the clearest first: own words, then the lexicon's or the learned."""
+        """Words that speak for ``target``, the clearest first: the user's own, then listed or learned ones."""
         own = sorted(self._own[target])
         if self.direction(label, target):
             known: Sequence[str] = [word for word in vader() if self._texts[word] >= SEEN_ENOUGH]

@@ -1,4 +1,4 @@
-"""Estimation errors over |w|, one row a way to label CFEs, one column a part of the error."""
+"""Estimation errors over |w|, one row per way to label CFEs, one column per part of the error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw(path: Path, points: Sequence[Point]) -> None:
                 )
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
-            # An interval that reaches 0 would stretch a logarithmic axis without end: the means set its range.
+            # An interval that reaches 0 would stretch a logarithmic axis endlessly, so the means set its range.
             means_of_part = [each.mean for p in points for each in (p.plain[part], p.cod[part])]
             axis.set_ylim(0.5 * min(means_of_part), 2 * max(means_of_part))
             axis.set_xticks(norms, [f"{norm:g}" for norm in norms])

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 ITERATIONS = 60
 CONVERGED = 1e-6
-"""Length of the last Newton step of an estimate that is finite. On separable data the steps never shrink so far."""
+"""An estimate is finite once its Newton step is shorter than this. On separable data the steps never get so short."""
 
 
 def maximum_likelihood(vectors: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ class Errors:
     along: Tensor
     """((w_s - w_t) . u)^2 for the unit vector u of w_t: how steep."""
     orthogonal: Tensor
-    """What is left: which way the boundary lies."""
+    """The rest: the direction of the boundary."""
 
     @property
     def total(self) -> Tensor:
@@ -84,7 +84,7 @@ class Interval:
 
     @property
     def verdict(self) -> str:
-        """Of a difference: falls, rises, or undecided where the interval holds 0."""
+        """Of a difference: falls, rises, or undecided if the interval contains 0."""
         if self.mean + self.half < 0:
             return "falls"
         return "rises" if self.mean - self.half > 0 else "undecided"

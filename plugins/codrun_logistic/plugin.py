@@ -1,4 +1,4 @@
-"""Declares gaussian and theorem1; importing this costs no torch."""
+"""Declares gaussian and theorem1; importing this does not import torch."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Theorem1Options(Options):
     overshoots: list[float] = Field(
         default=[0, 0.1, 0.3], min_length=1, description="distance of a CFE past the boundary"
     )
-    k: int = Field(200, ge=4, multiple_of=2, description="training points of either arm")
-    repeats: int = Field(200, ge=10, description="training sets drawn at each point of the grid")
+    k: int = Field(200, ge=4, multiple_of=2, description="training points per arm")
+    repeats: int = Field(200, ge=10, description="training sets drawn per point of the grid")
     seed: int = Field(0, ge=0)
 
 
@@ -45,5 +45,5 @@ def codrun_components() -> Iterator[Component]:
         "theorem1",
         Theorem1Options,
         "codrun_logistic.tracker:Theorem1",
-        "estimation error of logistic students, of the run and over a grid (theorem 1)",
+        "estimation error of logistic students, in the run and over a grid (theorem 1)",
     )

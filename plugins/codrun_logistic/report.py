@@ -11,14 +11,14 @@ from codrun_logistic.estimation import interval
 from codrun_logistic.simulation import LABELS, PARTS, Label, Point
 
 MEANINGS: dict[Label, str] = {
-    "drawn": "a CFE's label is drawn from the teacher's probability at it: one model behind all labels, which the "
-    "proof needs",
-    "teacher": "a CFE's label is the class that the teacher reads in it: what codrun trains on",
+    "drawn": "a CFE's label is drawn from the teacher's probability at that point: one model generates all labels, as "
+    "the proof needs",
+    "teacher": "a CFE's label is the class that the teacher predicts for it: what codrun trains on",
     "flipped": "a CFE's label is 1 - y, as in Algorithm 1",
 }
 
 OPTIMISER_REMAINDER = 1e-5
-"""A squared error below it is what training stopped short of, no error of an estimate."""
+"""A squared error below this is what training left over, not an error of an estimate."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def summary_text(
             "# Theorem 1 in numbers",
             "",
             "The theorem: E||w_s(cf) - w_t||² < E||w_s - w_t||², if CFEs lie on the boundary (w_t . x_c = 0) and have "
-            "the originals' second moments. Both cannot be: on the boundary the second moment along w_t is 0, the "
-            "originals' is 1. So the error is shown in two parts: along w_t (how steep) and orthogonal to it (which "
-            "way the boundary lies). Intervals are 95%, paired by training set; `undecided` where one holds 0.",
+            "the originals' second moments. Both cannot hold: on the boundary the second moment along w_t is 0, the "
+            "originals' is 1. So the error is shown in two parts: along w_t (how steep) and orthogonal to it (the "
+            "direction of the boundary). Intervals are 95%, paired by training set; `undecided`: one contains 0.",
             "",
             *_of_students(students, norm, dimension),
             *_of_grid(points, k, repeats),
@@ -57,7 +57,7 @@ def _of_students(students: Sequence[StudentErrors], norm: float, dimension: int)
     lines = [
         f"## This run's students: |w_t| = {norm:g}, d = {dimension}",
         "",
-        "Trained by the engine, on sets balanced by class, with an intercept that is left out here. Where the "
+        "Trained by the engine, on sets balanced by class, with an intercept that is ignored here. Where the "
         "teacher's probabilities are the labels (`kd`) they determine w_t, and neither arm has anything to estimate: "
         "`both exact`.",
         "",
@@ -87,11 +87,11 @@ def _of_students(students: Sequence[StudentErrors], norm: float, dimension: int)
 
 def _of_grid(points: Sequence[Point], k: int, repeats: int) -> list[str]:
     lines = [
-        f"## The grid: k = {k}, {repeats} training sets a point",
+        f"## The grid: k = {k}, {repeats} training sets per point",
         "",
         "Fitted by maximum likelihood without an intercept. A set that a hyperplane separates has no finite estimate; "
-        "it is left out of both arms and counted under `no fit` (plain, cod). A few nearly separable sets make a mean "
-        "and its interval large: read such points as undecided, whatever their sign.",
+        "it is omitted from both arms and counted under `no fit` (plain, cod). A few nearly separable sets make a mean "
+        "and its interval large: read such points as undecided, regardless of their sign.",
     ]
     for label in LABELS:
         of_label = [point for point in points if point.label == label]
@@ -125,8 +125,8 @@ def _sentences(points: Sequence[Point]) -> list[str]:
             for verdict in ("falls", "rises")
         )
         said.append(
-            f"- Overshoot {overshoot:g}: of {len(here)} points the error along w falls at {counts['along'][0]} and "
-            f"rises at {counts['along'][1]}; the orthogonal one falls at {counts['orthogonal'][0]} and rises at "
+            f"- Overshoot {overshoot:g}: of {len(here)} points, the error along w falls at {counts['along'][0]} and "
+            f"rises at {counts['along'][1]}; the orthogonal error falls at {counts['orthogonal'][0]} and rises at "
             f"{counts['orthogonal'][1]}. The inequality (total error) holds at (|w|, d) = {holds}; the opposite holds "
             f"at {fails}; elsewhere it is undecided."
         )

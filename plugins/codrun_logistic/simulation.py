@@ -1,14 +1,14 @@
 """Theorem 1 over a grid of |w|, dimension and overshoot.
 
-By rotation w_t = (|w|, 0, ..., 0) stands for every direction. Each repeat draws k points x ~ N(0, I) and labels from
+By symmetry w_t = (|w|, 0, ..., 0) covers every direction. Each repeat draws k points x ~ N(0, I) and labels from
 sigmoid(w_t . x). ``plain`` fits all of them; ``cod`` fits the first k/2 and their CFEs: x moved along w_t to a chosen
-distance past the boundary. Both arms fit by maximum likelihood without an intercept, as the theorem has it.
+distance past the boundary. Both arms fit by maximum likelihood without an intercept, as in the theorem.
 
-What a CFE's hard label is, the theorem leaves open, and it decides the outcome:
+The theorem leaves open what a CFE's hard label is, which decides the outcome:
 
 - ``drawn``: from the teacher's probability at the CFE, so that both arms' labels come from one model, which the proof
   needs;
-- ``teacher``: the class that the teacher reads in it, which is what codrun trains on;
+- ``teacher``: the class that the teacher predicts for it, which is what codrun trains on;
 - ``flipped``: 1 - y, as in Algorithm 1, wrong wherever y was.
 """
 
@@ -43,7 +43,7 @@ class Point:
     difference: dict[str, Interval]
     """cod minus plain, paired by repeat."""
     compared: int
-    """Repeats in which both arms have a finite estimate; all above is over these."""
+    """Repeats in which both arms have a finite estimate; everything above is over these."""
     infinite_plain: int
     infinite_cod: int
 
@@ -51,7 +51,7 @@ class Point:
 def simulate(
     norms: Sequence[float], dimensions: Sequence[int], overshoots: Sequence[float], k: int, repeats: int, seed: int
 ) -> list[Point]:
-    """Every point of the grid, with each label; at one (|w|, d) all share their originals."""
+    """Every point of the grid, with each kind of label; those with one (|w|, d) share their originals."""
     return [
         point
         for dimension in dimensions
@@ -96,10 +96,10 @@ def _points(norm: float, dimension: int, overshoots: Sequence[float], k: int, re
 
 
 def counterfactuals(vectors: Tensor, overshoot: float) -> tuple[Tensor, Tensor]:
-    """CFEs of ``vectors [sets, n, d]`` and what the teacher reads in them, 1 or -1, ``[sets, n]``.
+    """CFEs of ``vectors [sets, n, d]`` and the teacher's class for them, 1 or -1, ``[sets, n]``.
 
-    The first axis is w_t's direction. A CFE differs from its original there alone, and lies ``overshoot`` past the
-    boundary; on the boundary itself it counts as the class that its original is not.
+    The first axis is w_t's direction. A CFE differs from its original only along it, and is ``overshoot`` past the
+    boundary; exactly on the boundary its class is the one that its original does not have.
     """
     read_as = torch.where(vectors[..., 0] > 0, -1.0, 1.0).double()
     moved = vectors.clone()

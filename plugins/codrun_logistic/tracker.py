@@ -1,4 +1,4 @@
-"""Watches a run of logistic students and simulates Theorem 1 around it."""
+"""Measures the logistic students of a run and simulates Theorem 1 over a grid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from codrun_logistic.simulation import simulate
 
 
 class Theorem1:
-    """Leaves ``theory.md``, ``theory.json`` and ``figures/theorem1-d<dimension>.png`` in the run's folder."""
+    """Writes ``theory.md``, ``theory.json`` and ``figures/theorem1-d<dimension>.png`` into the run's folder."""
 
     def __init__(self, options: Theorem1Options, context: BuildContext) -> None:
         self.options = options
@@ -31,12 +31,12 @@ class Theorem1:
 
     @hookimpl
     def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
-        """A linear teacher's margin has one slope everywhere, and that is w_t."""
+        """A linear teacher's margin has the same slope everywhere, which is w_t."""
         inputs = [example.input for example in pool[:2]]
         slopes = [[part.score for part in one] for one in teacher.attribution(inputs, [1] * len(inputs))]
         if len(teacher.labels) != 2 or isinstance(inputs[0], str) or slopes[0] != slopes[-1] or not any(slopes[0]):
             raise CodrunError("the tracker `theorem1` needs a linear teacher of two classes over vectors: `use: mlp` "
-                              "with `hidden: []` and `margin_weights`; or take it out of `trackers`")  # fmt: skip
+                              "with `hidden: []` and `margin_weights`; or remove it from `trackers`")  # fmt: skip
         self._truth = torch.tensor(slopes[0], dtype=torch.float64)
 
     @hookimpl
@@ -61,7 +61,7 @@ class Theorem1:
 
 
 def student_weights(folder: Path) -> Tensor:
-    """w of a saved logistic student: the difference of its two logits' weights, ``[d]``; its intercept is left out."""
+    """w of a saved logistic student: the difference of its two logits' weights, ``[d]``; its intercept is ignored."""
     weights = load_file(folder / "model.safetensors")
     if set(weights) != {"head.weight", "head.bias"} or len(weights["head.weight"]) != 2:
         raise CodrunError("the tracker `theorem1` needs a logistic student: `use: mlp` with `hidden: []`")
@@ -71,7 +71,7 @@ def student_weights(folder: Path) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Thousands of tiny products cost more to share among threads than to compute; and the last bits stay put."""
+    """Thousands of tiny products take longer to distribute over threads than to compute; nor do the last bits vary."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -81,7 +81,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _rows(path: Path, keys: set[str]) -> list[dict[str, Any]]:
-    """The last whole line of each key."""
+    """The last complete line per key."""
     found: dict[str, dict[str, Any]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

@@ -1,9 +1,9 @@
-"""The generator `masked_lm`: binary search over how much is masked, a beam over what is put in.
+"""The generator `masked_lm`: binary search over the masked share, beam search over the infillings.
 
-After MiCE (Ross et al., 2021, arXiv 2012.13985): words are ranked by the teacher's gradient, the first of them are
-masked together and infilled; where the teacher turns, less is masked, else more. MiCE fine-tunes its editor on the
-task and conditions it on the wanted label; here the editor is any masked language model as it is, and the teacher's
-probability of the wanted label, with the model's own, decides which infillings the beam keeps.
+After MiCE (Ross et al., 2021, arXiv 2012.13985): words are ranked by the teacher's gradient, and the first of them are
+masked together and infilled; if the teacher flips, less is masked, otherwise more. MiCE fine-tunes its editor on the
+task and conditions it on the target label; here the editor is any masked language model, unchanged, and the beam ranks
+infillings by the teacher's probability of the target label and the model's own probability.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMALLEST_PROBABILITY = 1e-6
 
 @dataclass(frozen=True)
 class _Infilling:
-    """One way to fill some gaps of a text: gap number to word, which may be the word that stood there."""
+    """One way to fill some gaps of a text: gap number to word, which may be the original word."""
 
     words: tuple[tuple[int, str], ...] = ()
     log_probability: float = 0.0
@@ -29,7 +29,7 @@ class _Infilling:
 
 @dataclass(frozen=True)
 class _Tried:
-    """What is known of one full text."""
+    """What is known of one complete text."""
 
     edits: int
     objective: float
@@ -43,10 +43,10 @@ class _Search:
     request: Request
     text: str
     ranked: list[tuple[int, int]]
-    """(start, end) of the text's words, what speaks most for the present class first."""
+    """(start, end) of the text's words, those that speak most for the current class first."""
     low: float
     high: float
-    """The masked share lies between."""
+    """The masked share is searched between ``low`` and ``high``."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
     """The masked words, in the order of the text."""
     beam: list[_Infilling] = field(default_factory=list)
@@ -57,14 +57,14 @@ class _Search:
         filled = dict(infilling.words)
         pieces, last = [], 0
         for place, (start, end) in enumerate(self.gaps):
-            # a mask token that stands in the data itself is no gap
+            # a mask token in the data itself is not a gap
             pieces += [self.text[last:start].replace(mask, " "), filled.get(place, mask)]
             last = end
         number = sum(place not in filled for place in range(gap))
         return "".join([*pieces, self.text[last:].replace(mask, " ")]), number
 
     def written(self, infilling: _Infilling) -> str:
-        """The text with what is filled in, and its own words in open gaps."""
+        """The text with its filled gaps, and its own words in open ones."""
         filled = dict(infilling.words)
         pieces, last = [], 0
         for place, (start, end) in enumerate(self.gaps):
@@ -78,7 +78,7 @@ class _Search:
 
 
 class MaskedLmGenerator:
-    """Kind ``generator``. One round; it proposes what turns the teacher in its own search, fewest edits first."""
+    """Kind ``generator``. One round; of the texts it tried it proposes flips first, fewest edits first."""
 
     rounds = 1
 
@@ -87,7 +87,7 @@ class MaskedLmGenerator:
         self._infiller = Infiller(options, context)
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        """Up to ``candidates`` texts each; the nearest misses where nothing turned the teacher."""
+        """Up to ``candidates`` texts per request; the nearest misses if nothing flipped."""
         searches = self._searches(requests, teacher)
         for _ in range(self._options.search_steps):
             moving = [search for search in searches if self._mask(search)]
@@ -112,7 +112,7 @@ class MaskedLmGenerator:
         return searches
 
     def _mask(self, search: _Search) -> bool:
-        """Mask the share in the middle of what is still open; False where that is what is masked already."""
+        """Mask the middle of the remaining range of shares; False if just that is masked already."""
         wanted = math.ceil((search.low + search.high) / 2 * len(search.ranked))
         if wanted == len(search.gaps):
             return False
@@ -120,7 +120,7 @@ class MaskedLmGenerator:
         return True
 
     def _fill_one_gap(self, searches: Sequence[_Search], depth: int, teacher: TeacherView) -> None:
-        """Extend every beam by one gap, the ``depth``-th by weight: the model's likeliest words, and its own."""
+        """Extend every beam by one gap, the ``depth``-th by attribution: by likely words and by the original one."""
         asked = [
             (row, infilling, search.gaps.index(search.ranked[depth]))
             for row, search in enumerate(searches)
@@ -134,12 +134,12 @@ class MaskedLmGenerator:
             for further in _extended(infilling, gap, searches[row].own_word(gap), fillings)
         ]
         texts = [searches[row].written(infilling) for row, infilling in extended]
-        kept: list[list[tuple[float, str, _Infilling]]] = [[] for _ in searches]
+        judged: list[list[tuple[float, str, _Infilling]]] = [[] for _ in searches]
         for (row, infilling), text, probabilities in zip(extended, texts, teacher.score(texts), strict=True):
             tried = self._judged(searches[row], infilling, probabilities)
             searches[row].tried[text] = tried
-            kept[row].append((-tried.objective, text, infilling))
-        for search, of_search in zip(searches, kept, strict=True):
+            judged[row].append((-tried.objective, text, infilling))
+        for search, of_search in zip(searches, judged, strict=True):
             best = sorted(of_search, key=lambda one: one[:2])[: self._options.beam]
             search.beam = [infilling for _, _, infilling in best]
 
@@ -169,7 +169,7 @@ class MaskedLmGenerator:
 
 
 def _extended(infilling: _Infilling, gap: int, own: str, fillings: Sequence[Filling]) -> list[_Infilling]:
-    """The word that stood in the gap, free of charge, and every other word, each at its price."""
+    """The original word, at no cost, and every other word, at its log probability."""
     others = [filling for filling in fillings if filling.word.casefold() != own.casefold()]
     return [
         _Infilling((*infilling.words, (gap, own)), infilling.log_probability),
@@ -184,7 +184,7 @@ def _extended(infilling: _Infilling, gap: int, own: str, fillings: Sequence[Fill
 
 
 def _cased(word: str, own: str) -> str:
-    """``word`` in capitals as the word that stood there."""
+    """``word`` with the capitals of the original word."""
     if own.isupper() and len(own) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if own[:1].isupper() else word

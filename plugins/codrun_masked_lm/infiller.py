@@ -17,7 +17,7 @@ from cod_runner.api import BuildContext, CodrunError, quiet_transformers
 from codrun_masked_lm.plugin import MaskedLmOptions
 
 ROWS, LENGTH_STEP = 16, 16
-"""Every forward pass has so many rows of one length, a multiple of the step: results never depend on the company."""
+"""Every forward pass has this many rows of one length, a multiple of the step: no result depends on the other rows."""
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 SPACE_MARKS = ("Ġ", "▁")
 """How byte-level and Unigram vocabularies mark the beginning of a word."""
@@ -50,7 +50,7 @@ class Infiller:
 
     def fill(self, texts: Sequence[str], gaps: Sequence[int]) -> list[list[Filling]]:
         """The likeliest words for gap number ``gaps[i]`` (from 0) of ``texts[i]``, likeliest first; gaps are mask
-        tokens. Empty where the gap lies beyond what the model is shown."""
+        tokens. Empty if the gap is beyond what the model sees."""
         encoded = [
             list(self._tokenizer(text, truncation=True, max_length=self._longest)["input_ids"]) for text in texts
         ]
@@ -88,7 +88,7 @@ class Infiller:
         ]
 
     def _whole_words(self, without: set[str]) -> dict[int, str]:
-        """Tokens that are words by themselves, by id; never a class's name."""
+        """Tokens that are whole words, by id, except the names of classes."""
         vocabulary = self._tokenizer.get_vocab()
         special = set(self._tokenizer.all_special_ids)
         marked = any(token.startswith(SPACE_MARKS) for token in vocabulary)
@@ -117,21 +117,21 @@ def _read(options: MaskedLmOptions, offline: bool) -> tuple[Any, Any]:
         raise CodrunError(f"the masked language model `{name}` cannot be loaded: {hint}") from error
     missing = sorted(report["missing_keys"])
     if missing:
-        raise CodrunError(f"`{name}` has no head of a masked language model (it lacks {missing[0]}); name one that has")
+        raise CodrunError(f"`{name}` has no masked language model head (it lacks {missing[0]}); name a model with one")
     if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
         raise CodrunError(f"the tokenizer of `{name}` has no mask or padding token; name a masked language model")
     return model, tokenizer
 
 
 def _longest(config: Any, wanted: int) -> int:
-    """Most ids that a padded row may have; RoBERTa's positions begin two behind the first."""
+    """Most ids that a padded row may have; RoBERTa's positions begin at 2."""
     positions = getattr(config, "max_position_embeddings", None) or wanted + 2
     return min(wanted, max(LENGTH_STEP, (positions - 2) // LENGTH_STEP * LENGTH_STEP))
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the machine's number of cores."""
+    """Sums are in one order, regardless of the machine's number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Declares the generator `masked_lm`: words that the teacher leans on, infilled by a masked language model."""
+"""Declares the generator `masked_lm`: words that the teacher relies on, infilled by a masked language model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class MaskedLmOptions(Options):
     model: str = Field(min_length=1, description="hub name, or folder (./, ../, ~ or /), of any AutoModelForMaskedLM")
     revision: str | None = Field(None, description="of the hub's model: branch, tag or commit")
     max_fraction: float = Field(0.55, gt=0, le=1, description="largest share of the words that may be masked")
-    search_steps: int = Field(4, ge=1, le=10, description="halvings of the masked share, from half of the largest")
-    beam: int = Field(3, ge=1, le=32, description="partial infillings kept at each mask")
+    search_steps: int = Field(4, ge=1, le=10, description="steps of the binary search over the masked share")
+    beam: int = Field(3, ge=1, le=32, description="partial infillings retained at each mask")
     samples: int = Field(8, ge=1, le=128, description="words tried at each mask, the model's likeliest")
-    fluency: float = Field(0.2, ge=0, le=10, description="what a nat of the model's log probability weighs")
-    candidates: int = Field(4, ge=1, le=64, description="proposals for each text")
-    max_length: int = Field(256, ge=8, description="as much of a text as the model is shown, in its tokens")
+    fluency: float = Field(0.2, ge=0, le=10, description="weight of a nat of the model's log probability")
+    candidates: int = Field(4, ge=1, le=64, description="proposals per text")
+    max_length: int = Field(256, ge=8, description="longest text that the model sees, in its tokens")
 
     @field_validator("model")
     @classmethod
@@ -53,5 +53,5 @@ def codrun_components() -> Iterator[Component]:
         name="masked_lm",
         options=MaskedLmOptions,
         build="codrun_masked_lm.generator:MaskedLmGenerator",
-        summary="masks the words the teacher leans on and infills them with any masked language model, as MiCE does",
+        summary="masks the words the teacher relies on and infills them with any masked language model, as MiCE does",
     )

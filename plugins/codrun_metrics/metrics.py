@@ -20,7 +20,7 @@ class Accuracy:
 
 
 class Agreement:
-    """Share of rows that student and teacher decide alike (fidelity)."""
+    """Share of rows for which student and teacher predict the same class (fidelity)."""
 
     def __init__(self, options: NoOptions, context: BuildContext) -> None:
         """No options."""
@@ -58,7 +58,7 @@ class CalibrationError:
 
 
 class MacroF1:
-    """2 TP / (2 TP + FP + FN) of each class, averaged over the classes that student or gold labels name."""
+    """2 TP / (2 TP + FP + FN) per class, averaged over the classes that student or gold labels contain."""
 
     def __init__(self, options: NoOptions, context: BuildContext) -> None:
         """No options."""

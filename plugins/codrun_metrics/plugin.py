@@ -1,4 +1,4 @@
-"""Declares the metrics; importing this costs no torch."""
+"""Declares the metrics; importing this does not import torch."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class ECEOptions(Options):
 
 
 METRICS: tuple[tuple[str, str, bool, type[Options], str, str], ...] = (
-    ("accuracy", "Accuracy", True, NoOptions, "Accuracy", "share of rows with the gold label"),
+    ("accuracy", "Accuracy", True, NoOptions, "Accuracy", "share of rows predicted as the gold label"),
     (
         "agreement",
         "Agreement with the teacher",
         True,
         NoOptions,
         "Agreement",
-        "share of rows decided as the teacher does",
+        "share of rows predicted as the teacher predicts them",
     ),
     ("kl", "KL divergence from the teacher", False, NoOptions, "MeanKL", "mean KL(teacher || student), nats"),
     ("ece", "Expected calibration error", False, ECEOptions, "CalibrationError", "expected calibration error"),

@@ -20,7 +20,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "g
 
 
 class MLP(nn.Module):
-    """Blocks are hidden layers: linear map and activation. Without any it is logistic regression."""
+    """Blocks are hidden layers: linear map and activation. Without any, it is logistic regression."""
 
     def __init__(self, options: MLPOptions, labels: Sequence[str], seed: int = 0) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class MLP(nn.Module):
     def _take_margin(self, weights: Sequence[float]) -> None:
         """Logits -w.x/2 and w.x/2, so that class 1 has probability sigmoid(w.x)."""
         if len(self.labels) != 2:
-            raise CodrunError(f"mlp's `margin_weights` describe two classes, and the data have {len(self.labels)}")
+            raise CodrunError(f"mlp's `margin_weights` describe two classes, but the data have {len(self.labels)}")
         half = torch.tensor(weights) / 2
         with torch.no_grad():
             self.head.weight.copy_(torch.stack([-half, half]))
@@ -50,19 +50,19 @@ class MLP(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of every weight and of what else decides the answers."""
+        """Hash of every weight and of everything else that decides the outputs."""
         digest = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
-        """One position a vector; raises :class:`DataError` for a text, or a vector of another length."""
+        """One position per vector; raises :class:`DataError` for a text, or a vector of another length."""
         encoded = []
         for value in inputs:
             if isinstance(value, str) or len(value) != self.options.inputs:
                 what = "a text" if isinstance(value, str) else f"a vector of {len(value)} numbers"
-                raise DataError(f"mlp reads vectors of {self.options.inputs} numbers and met {what}; set its `inputs`")
+                raise DataError(f"mlp reads vectors of {self.options.inputs} numbers but met {what}; set its `inputs`")
             encoded.append(Encoded(ids=(0,), fields={"vector": value}))
         return encoded
 
@@ -72,23 +72,23 @@ class MLP(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs:
         if 0 in hidden:
-            raise CodrunError("mlp has no hidden state 0 of its own width: what enters block 1 is the vector itself")
+            raise CodrunError("mlp has no hidden state 0: what enters block 1 is the vector itself")
         states = batch["vectors"]
-        kept: dict[int, Tensor] = {}
+        read: dict[int, Tensor] = {}
         for number, block in enumerate(self.blocks, start=1):
             states = block(states)
             if number in hidden:
-                kept[number] = states[:, None]
+                read[number] = states[:, None]
         rows, device = len(states), states.device
         return Outputs(
             logits=self.head(states),
-            hidden=kept,
+            hidden=read,
             mask=torch.ones(rows, 1, dtype=torch.bool, device=device),
             pooled_at=torch.zeros(rows, dtype=torch.long, device=device),
         )
 
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
-        """Derivative of the target's logit margin over the best other class, by each coordinate."""
+        """Derivative of the target's logit margin over the best other class, with respect to each coordinate."""
         device = self.head.weight.device
         vectors = self.collate(self.encode(inputs))["vectors"].to(device).requires_grad_()
         chosen = torch.tensor(targets, device=device)[:, None]

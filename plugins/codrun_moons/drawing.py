@@ -36,7 +36,7 @@ def draw(
     window: Window,
     labels: Sequence[str],
 ) -> None:
-    """Above, the first seed with its training points; below, the boundaries of all seeds. One column an arm."""
+    """Above, the first seed with its training points; below, the boundaries of all seeds. One column per arm."""
     from matplotlib.figure import Figure
 
     arms = [arm for arm in ("plain", "cod") if any(panel.measures.arm == arm for panel in panels)]

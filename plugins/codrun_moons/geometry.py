@@ -28,7 +28,7 @@ def grid_points(window: Window, side: int) -> Tensor:
 def boundary_points(margin: Margin, window: Window, side: int) -> Tensor:
     """Where the margin changes sign along the edges of a grid, linearly interpolated: ``[n, 2]``, n may be 0.
 
-    Neighbouring points are at most one grid cell's diagonal apart, which bounds what is lost of the curve between.
+    Neighbouring points are at most one grid cell's diagonal apart, which bounds what is lost of the curve between them.
     """
     points = grid_points(window, side)
     values = margin(points.flatten(0, 1)).reshape(side, side)
@@ -56,7 +56,7 @@ def hausdorff(one: Tensor, other: Tensor) -> float:
 
 
 def mean_distance(one: Tensor, other: Tensor) -> float:
-    """Mean distance to the other boundary, averaged over both directions; where Hausdorff shows the worst place."""
+    """Mean distance to the other boundary, averaged over both directions; Hausdorff gives the largest instead."""
     if not len(one) or not len(other):
         return 0.0 if len(one) == len(other) else float("inf")
     return (nearest_distances(one, other).mean() + nearest_distances(other, one).mean()).item() / 2
@@ -94,9 +94,9 @@ class Proximity:
     """The same for the student's boundary and the student's crossings."""
     pairs: int
     matched: int
-    """Pairs on which the student reads both halves as the teacher does: assumption A2, by class."""
+    """Pairs of which the student classifies both halves as the teacher does: assumption A2, by class."""
     crossed: int
-    """Pairs whose segment both boundaries cross; only these can vouch for anything."""
+    """Pairs whose segment both boundaries cross; only these support the bound."""
 
     @property
     def epsilon(self) -> float:
@@ -115,7 +115,8 @@ def proximity(
     """``pairs`` is ``[n, 2, 2]``: original and counterfactual of each.
 
     Where both boundaries cross one segment they are at most alpha apart there, so that H <= alpha + epsilon follows
-    for the crossing pairs alone; pairs that the student does not tell apart add nothing and may leave epsilon large.
+    for the crossing pairs alone; pairs whose halves the student does not tell apart add nothing and may leave epsilon
+    large.
     """
     starts, ends = pairs[:, 0], pairs[:, 1]
     theirs, teacher_crosses = segment_crossing(teacher, starts, ends)

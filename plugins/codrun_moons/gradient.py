@@ -1,4 +1,4 @@
-"""Counterfactuals of vectors: steps along the gradient of the teacher's logit margin until its reading flips."""
+"""Counterfactuals of vectors: steps along the gradient of the teacher's logit margin until its prediction flips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Vector = tuple[float, ...]
 
 @dataclass
 class _Walk:
-    """One input on its way: the last place that was read as before, and the first that was not."""
+    """One input's walk: the last point with the original prediction, and the first with the target."""
 
     target: int
     before: Vector
@@ -25,8 +25,8 @@ class _Walk:
 class Gradient:
     """x <- x + step x (unit gradient of the target's margin), all requests at once.
 
-    The last step may be halved back towards the boundary, and the result pushed a chosen distance past it. A walk
-    that meets no slope or does not flip within ``max_steps`` offers nothing.
+    The last step may be bisected back towards the boundary, and the result moved a chosen distance past it. A walk
+    that meets a zero gradient or does not flip within ``max_steps`` proposes nothing.
     """
 
     rounds = 1
@@ -78,12 +78,12 @@ class Gradient:
 
 def _vector(request: Request) -> Vector:
     if isinstance(request.input, str):
-        raise CodrunError("the generator `gradient` moves vectors, and the data set holds texts; `lexicon` edits those")
+        raise CodrunError("the generator `gradient` moves vectors; this data set holds texts, which `lexicon` edits")
     return request.input
 
 
 def _flipped(teacher: TeacherView, walks: Sequence[_Walk], places: Sequence[Vector]) -> list[bool]:
-    """Whether each place is read as its walk's target; a tie, exactly on the boundary, is no flip."""
+    """Whether the teacher predicts each walk's target at its place; a tie, exactly on the boundary, is not a flip."""
     return [
         all(score < scores[walk.target] for label, score in enumerate(scores) if label != walk.target)
         for walk, scores in zip(walks, teacher.score(places), strict=True)

@@ -1,4 +1,4 @@
-"""Declares moons, mlp, gradient and boundaries; importing this costs no torch."""
+"""Declares moons, mlp, gradient and boundaries; importing this does not import torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cod_runner.api import Component, ModelShape, Options, ShapeEstimate, hookim
 class MoonsOptions(Options):
     """Two interleaving half circles in the plane."""
 
-    n: int = Field(1000, ge=4, description="points of the split `train`, half of them a class")
+    n: int = Field(1000, ge=4, description="points of the split `train`, half of them per class")
     validation: int = Field(1000, ge=2, description="points of the split `validation`")
     noise: float = Field(0.2, ge=0, description="standard deviation of the Gaussian noise on each coordinate")
     seed: int = Field(0, ge=0)
@@ -24,7 +24,7 @@ class MLPOptions(Options):
 
     inputs: int = Field(2, ge=1, description="numbers in a vector")
     hidden: list[int] = Field(
-        default=[64, 64], description="units of each hidden layer, all of one width; []: logistic regression"
+        default=[64, 64], description="units per hidden layer, all of one width; []: logistic regression"
     )
     activation: Literal["relu", "tanh", "gelu"] = "relu"
     margin_weights: list[float] | None = Field(
@@ -34,11 +34,11 @@ class MLPOptions(Options):
     @model_validator(mode="after")
     def _fits(self) -> MLPOptions:
         if any(units < 1 for units in self.hidden):
-            raise ValueError("a hidden layer has at least 1 unit")
+            raise ValueError("a hidden layer needs at least 1 unit")
         if len(set(self.hidden)) > 1:
-            raise ValueError("hidden layers must be of one width, which losses on hidden states count on")
+            raise ValueError("hidden layers must have one width, which losses on hidden states rely on")
         if self.margin_weights is not None and (self.hidden or len(self.margin_weights) != self.inputs):
-            raise ValueError("`margin_weights` needs `hidden: []` and one number for each of the `inputs`")
+            raise ValueError("`margin_weights` needs `hidden: []` and as many numbers as `inputs`")
         return self
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate:
@@ -48,18 +48,18 @@ class MLPOptions(Options):
 
 
 class GradientOptions(Options):
-    """Walks up the gradient of the teacher's logit margin until the teacher's reading flips."""
+    """Walks up the gradient of the teacher's logit margin until the teacher's prediction flips."""
 
     step: float = Field(0.1, gt=0, description="Euclidean length of a step")
     max_steps: int = Field(100, ge=1)
     halvings: int = Field(0, ge=0, le=60, description="bisections of the last step, back towards the boundary; 0: none")
-    overshoot: float = Field(0.0, ge=0, description="distance walked on past the flip")
+    overshoot: float = Field(0.0, ge=0, description="distance walked past the flip")
 
 
 class BoundariesOptions(Options):
     """Draws and measures decision boundaries in the plane."""
 
-    grid: int = Field(300, ge=20, le=2000, description="points a side of the grid that the boundaries are read from")
+    grid: int = Field(300, ge=20, le=2000, description="points per side of the grid from which the boundaries are read")
     window: tuple[tuple[float, float], tuple[float, float]] | None = Field(
         None, description="[[x from, x to], [y from, y to]]; absent: the data's bounding box"
     )

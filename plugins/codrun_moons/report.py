@@ -1,4 +1,4 @@
-"""Says in words and a table what was measured of boundaries, the theorem's check included."""
+"""What was measured of boundaries, in a table and in words, including the check of the theorem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from codrun_moons.geometry import Proximity, Window
 
 @dataclass(frozen=True)
 class CellMeasures:
-    """What is told of one student."""
+    """What is measured of one student."""
 
     method: str
     arm: str
@@ -22,7 +22,7 @@ class CellMeasures:
     seed: int
     agreement: float
     hausdorff: float
-    """Of the two boundaries inside the window; infinite where the student has none there."""
+    """Between the two boundaries inside the window; infinite if the student has none there."""
     mean_distance: float
     proximity: Proximity | None
     """None for a student that trained without pairs."""
@@ -49,11 +49,12 @@ def summary_text(cells: Sequence[CellMeasures], window: Window, spacing: float) 
         "# Theorem 2 in the plane",
         "",
         f"Boundaries inside [{left:.2f}, {right:.2f}] x [{low:.2f}, {high:.2f}], read from a grid of spacing "
-        f"{spacing:.3f}; H is the Hausdorff distance of the teacher's and the student's. Mean ± standard deviation "
-        "over seeds. alpha: largest distance of an original and its CFE. epsilon: how far a boundary strays from the "
-        "nearest crossing of a pair that both boundaries cross (the larger of teacher's and student's).",
+        f"{spacing:.3f}; H is the Hausdorff distance between the teacher's and the student's. Mean ± standard "
+        "deviation over seeds. alpha: largest distance between an original and its CFE. epsilon: largest distance from "
+        "a boundary to the nearest crossing of a pair that both boundaries cross (the larger of teacher's and "
+        "student's).",
         "",
-        "| method | k | arm | agreement | H | mean distance | alpha | epsilon | alpha + epsilon | H within it |",
+        "| method | k | arm | agreement | H | mean distance | alpha | epsilon | alpha + epsilon | bound holds |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, int, str], list[CellMeasures]] = defaultdict(list)
@@ -102,16 +103,17 @@ def _sentences(groups: dict[tuple[str, int, str], list[CellMeasures]], spacing: 
             said.append(
                 f"- {method}, k={k}, the theorem's terms: the bound holds for {checks.count(True)}, fails for "
                 f"{checks.count(False)} and says nothing for {checks.count(None)} of {len(checks)} students (no pair "
-                f"that both boundaries cross). The student reads both halves as the teacher does (A2, by class) on "
-                f"{sum(one.matched for one in pairs)} of {total} pairs, and both boundaries cross "
+                f"that both boundaries cross). The student classifies both halves as the teacher does (A2, by class) "
+                f"on {sum(one.matched for one in pairs)} of {total} pairs, and both boundaries cross "
                 f"{sum(one.crossed for one in pairs)} of them."
             )
     said += [
         "",
         "What the check is worth: where both boundaries cross the segment of a pair, they are at most alpha apart "
-        "there, so the bound follows from how alpha and epsilon are measured, whatever the student has learnt "
-        f"({2 * spacing:.3f} is allowed for the grid). What can differ is how tight the bound is and on how many pairs "
-        "A2 holds. H is the worst place of the window, often a corner without data; the mean distance is not.",
+        "there, so the bound follows from how alpha and epsilon are measured, regardless of what the student has "
+        f"learnt ({2 * spacing:.3f} is allowed for the grid). What can differ is how tight the bound is and on how "
+        "many pairs A2 holds. H comes from the worst place of the window, often a corner without data; the mean "
+        "distance does not.",
     ]
     return said
 
@@ -121,8 +123,8 @@ def _mean(values: Sequence[float]) -> str:
     if not finite:
         return "∞" if values else "–"
     spread = f" ± {statistics.stdev(finite):.3f}" if len(finite) > 1 else ""
-    left_out = f" ({len(values) - len(finite)} infinite)" if len(finite) < len(values) else ""
-    return f"{statistics.mean(finite):.3f}{spread}{left_out}"
+    infinite = f" ({len(values) - len(finite)} infinite)" if len(finite) < len(values) else ""
+    return f"{statistics.mean(finite):.3f}{spread}{infinite}"
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Watches a run in the plane: draws both boundaries and measures what Theorem 2 speaks of, for every student."""
+"""Follows a run in the plane: draws both boundaries and measures Theorem 2's quantities, for every student."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from codrun_moons.report import CellMeasures, summary_text
 
 
 class Boundaries:
-    """Leaves ``figures/boundaries-<method>-k<k>.png``, ``theory.json`` and ``theory.md`` in the run's folder.
+    """Writes ``figures/boundaries-<method>-k<k>.png``, ``theory.json`` and ``theory.md`` into the run's folder.
 
-    Each cell's training set is noted in ``theory/training.jsonl``, so that a run that was resumed is drawn whole.
+    Each cell's training set is recorded in ``theory/training.jsonl``, so that a resumed run is drawn in full.
     """
 
     def __init__(self, options: BoundariesOptions, context: BuildContext) -> None:
@@ -40,8 +40,8 @@ class Boundaries:
     @hookimpl
     def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
         if not isinstance(teacher, MLP) or teacher.options.inputs != 2 or len(teacher.labels) != 2:
-            raise CodrunError("the tracker `boundaries` draws two classes of the plane: it needs a teacher and a "
-                              "student `mlp` with `inputs: 2`; take it out of `trackers`")  # fmt: skip
+            raise CodrunError("the tracker `boundaries` draws two classes in the plane: it needs a teacher and a "
+                              "student `mlp` with `inputs: 2`; or remove it from `trackers`")  # fmt: skip
         self._teacher = copy.deepcopy(teacher).cpu()
         self._pool = pool
 
@@ -109,7 +109,7 @@ def measure(
     window: Window,
     grid: int,
 ) -> CellMeasures:
-    """Everything that is told of one student; the pairs' part only where it trained on pairs."""
+    """Everything that is measured of one student; Theorem 2's quantities only if it trained on pairs."""
     student_boundary = boundary_points(student, window, grid)
     by_id = {example.id: example for example in training}
     pairs = [
@@ -134,7 +134,7 @@ def measure(
 
 
 def _lines_by_key(path: Path) -> dict[str, dict[str, Any]]:
-    """The last whole line of each key; a line torn by a kill is passed over."""
+    """The last complete line per key; a line cut off by a kill is skipped."""
     found: dict[str, dict[str, Any]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

@@ -1,1 +1,1 @@
-"""Counterfactuals that somebody wrote before: a file of pairs as a generator."""
+"""Counterfactuals that exist already: a file of pairs as a generator."""

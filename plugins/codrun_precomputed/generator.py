@@ -14,7 +14,7 @@ from codrun_precomputed.plugin import PrecomputedOptions
 
 
 class Precomputed:
-    """Proposes every counterfactual that the file holds for an original; texts match up to case and white space."""
+    """Proposes every counterfactual that the file holds for an original, ignoring case and white space."""
 
     rounds = 1
 
@@ -32,7 +32,7 @@ class Precomputed:
             raise DataError(f"{options.path} holds no pairs", "path")
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        """The file's counterfactuals of each original that are meant for its target; none where it has none."""
+        """The file's counterfactuals of each original for its target; none if the file has none."""
         return [
             [
                 Proposal(changed)
@@ -48,8 +48,8 @@ class Precomputed:
         if not isinstance(value, str):
             columns = ", ".join(map(str, line))
             raise DataError(
-                f"{self._options.path}:{row}: no text in the column `{column}`; there are: {columns}. "
-                "Name the right one with `original:`, `counterfactual:` or `target:`",
+                f"{self._options.path}:{row}: no text in the column `{column}`; there are: {columns}; "
+                "name the right one with `original:`, `counterfactual:` or `target:`",
                 option,
             )
         return value
@@ -62,7 +62,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of pairs", "path") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
@@ -70,10 +70,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             try:
                 value = json.loads(line)
             except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: is no JSON object ({error.msg})") from None
+                raise DataError(f"{path}:{number}: not a JSON object ({error.msg})") from None
             if not isinstance(value, dict):
-                raise DataError(f"{path}:{number}: is no JSON object")
-            # a run's own counterfactuals.jsonl keeps failures too
+                raise DataError(f"{path}:{number}: not a JSON object")
+            # a run's own counterfactuals.jsonl lists failures too
             if value.get("counterfactual", "") is not None:
                 yield number, value
     else:

@@ -1,4 +1,4 @@
-"""Declares the generator `precomputed`; importing this reads nothing."""
+"""Declares the generator `precomputed`; importing this reads no file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PrecomputedOptions(Options):
     target: str | None = Field(None, description="column that names the label each counterfactual is meant for")
 
     def identity(self) -> dict[str, Any]:
-        """The file's content and how it is read; not where it lies."""
+        """The file's content and how it is read, but not its path."""
         path = Path(self.path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         return {"sha256": digest, **self.model_dump(exclude={"path"})}

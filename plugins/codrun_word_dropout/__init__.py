@@ -1,1 +1,1 @@
-"""Copies of a text with some words left out: what the arm `control` sets against counterfactuals."""
+"""Copies of a text with some words omitted: what the arm `control` has in place of counterfactuals."""

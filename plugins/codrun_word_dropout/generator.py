@@ -1,4 +1,4 @@
-"""Leaves words out at random, the same ones in every run."""
+"""Omits words at random, the same ones in every run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codrun_word_dropout.plugin import WordDropoutOptions
 
 
 class WordDropout:
-    """Proposes one copy a round. Which words go depends on the text and the round alone."""
+    """Proposes one copy per round. Which words are omitted depends only on the text and the round."""
 
     def __init__(self, options: WordDropoutOptions, context: BuildContext) -> None:
         self._share = options.share
@@ -22,7 +22,7 @@ class WordDropout:
 
     def _copies(self, text: Input, number: int) -> list[Proposal]:
         if not isinstance(text, str):
-            raise DataError("`word_dropout` leaves out words, and the inputs of this data set are no texts")
+            raise DataError("`word_dropout` omits words, but the inputs of this data set are not texts")
         words = text.split()
         if len(words) < 2:
             return []

@@ -1,4 +1,4 @@
-"""Declares the generator `word_dropout`; importing this reads nothing."""
+"""Declares the generator `word_dropout`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from cod_runner.api import Component, Options, hookimpl
 
 
 class WordDropoutOptions(Options):
-    """Leaves words out at random."""
+    """Omits words at random."""
 
-    share: float = Field(0.15, gt=0, lt=1, description="share of the words that go; one at least, and one stays")
-    rounds: int = Field(8, ge=1, description="further draws for a text whose copy was refused")
+    share: float = Field(0.15, gt=0, lt=1, description="share of words to omit; at least one goes and one stays")
+    rounds: int = Field(8, ge=1, description="draws per text, until a copy is accepted")
 
 
 @hookimpl
@@ -23,5 +23,5 @@ def codrun_components() -> Iterator[Component]:
         name="word_dropout",
         options=WordDropoutOptions,
         build="codrun_word_dropout.generator:WordDropout",
-        summary="the text with a random share of its words left out; the copies of the arm `control`",
+        summary="the text with a random share of its words omitted; the copies of the arm `control`",
     )

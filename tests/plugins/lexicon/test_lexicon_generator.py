@@ -20,7 +20,7 @@ WORD = re.compile(r"\w+(?:'\w+)?")
 
 
 class SumTeacher:
-    """A logistic teacher: words have weights, a ``not`` just before turns a weight over; class 1 above 0."""
+    """A logistic teacher: words have weights, which a negation just before reverses; a sum above 0 is class 1."""
 
     def __init__(
         self, weights: Mapping[str, float] = vader(), labels: tuple[str, ...] = LABELS, bias: float = 0.0
@@ -123,7 +123,7 @@ def test_idioms_are_left_alone(text: str) -> None:
         assert one.tier != OPPOSITE or not {"poorly", "badly", "fails", "hated"} & set(str(one.input).split())
 
 
-def test_a_clause_is_added_where_nothing_else_serves() -> None:
+def test_a_clause_is_added_where_nothing_else_flips() -> None:
     teacher = SumTeacher({"dull": -3.0}, bias=1.0)
     assert "he walks about , but it is dull ." in {one.input for one in propose("he walks about .", 1, teacher)}
     assert "He walks, but slowly, and it is dull." in {
@@ -131,13 +131,13 @@ def test_a_clause_is_added_where_nothing_else_serves() -> None:
     }
 
 
-def test_a_denial_serves_where_no_word_has_an_opposite() -> None:
+def test_a_negation_is_added_where_no_word_has_an_opposite() -> None:
     teacher = SumTeacher({"zippadee": 3.0})
     proposals = propose("the film is zippadee .", 1, teacher)
     assert proposals[0] == Proposal("the film is not zippadee .", NATURAL)
 
 
-def test_two_words_are_turned_where_one_is_not_enough() -> None:
+def test_two_words_are_replaced_where_one_is_not_enough() -> None:
     teacher = SumTeacher({"funny": 2.0, "clever": 2.0, "dull": -0.5, "stupid": -0.5, "unfunny": -1.0, "dumb": -1.0})
     (best, *_) = propose("a funny story , a clever cast", 1, teacher)
     assert best.tier == OPPOSITE
@@ -153,7 +153,7 @@ def test_natural_edits_are_offered_before_odd_ones_that_flip_further() -> None:
     assert tiers[0] == OPPOSITE
 
 
-def test_the_offer_is_short_flips_first_then_near_misses() -> None:
+def test_proposals_are_few_flips_first_then_near_misses() -> None:
     proposals = propose("a good , great , warm and wonderful film", 1, candidates=3)
     read = SumTeacher().score([one.input for one in proposals])
     flipped = [score[0] > 0.5 for score in read]
@@ -162,12 +162,12 @@ def test_the_offer_is_short_flips_first_then_near_misses() -> None:
     assert len(proposals) <= 5
 
 
-def test_nothing_that_flips_gives_near_misses_alone() -> None:
+def test_without_a_flip_there_are_only_near_misses() -> None:
     proposals = propose("a good film", 1, SumTeacher(bias=500.0))
     assert 0 < len(proposals) <= 2
 
 
-def test_an_answer_owes_nothing_to_its_company() -> None:
+def test_proposals_do_not_depend_on_the_other_requests() -> None:
     texts = ["a good film .", "the story is funny and the cast is great", "a dull film", "nothing here"]
     requests = [Request(text, text, label, 1 - label) for text, label in zip(texts, (1, 1, 0, 1), strict=True)]
     together = build().propose(requests, SumTeacher())
@@ -176,7 +176,7 @@ def test_an_answer_owes_nothing_to_its_company() -> None:
     assert together == alone == backwards
 
 
-def test_the_teacher_reads_all_requests_together() -> None:
+def test_the_teacher_scores_all_requests_together() -> None:
     texts = [f"a good film number {number}" for number in range(20)]
     teacher = SumTeacher()
     build().propose([Request(text, text, 1, 0) for text in texts], teacher)
@@ -228,7 +228,7 @@ def test_own_opposites_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        ("sport: [a]", "`sport`, which is no label; labels are sports, business"),
+        ("sport: [a]", "`sport`, which is not a label; the labels are sports, business"),
         ("- a\n- b", "must be a mapping"),
         ("sports: word", "`sports` must be a list of words"),
         ("opposites: [[a]]", "must be two words"),
@@ -248,7 +248,7 @@ def test_a_missing_word_list_is_named(tmp_path: Path) -> None:
         options.identity()
 
 
-def test_identity_follows_the_words_not_their_place(tmp_path: Path) -> None:
+def test_identity_follows_the_words_not_their_path(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text("sports: [goal]")
     first, second = (LexiconOptions(words=str(tmp_path / name)).identity() for name in "ab")

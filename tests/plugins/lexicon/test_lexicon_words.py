@@ -32,7 +32,7 @@ def texts(text: str, edits: object) -> set[str]:
         ("it does n't work", 3, "fail", "it does n't fail"),
     ],
 )
-def test_a_swap_keeps_capitals_spacing_and_article(text: str, place: int, new: str, wanted: str) -> None:
+def test_a_swap_preserves_capitals_spacing_and_article(text: str, place: int, new: str, wanted: str) -> None:
     assert applied(text, [swap(Sentence.of(text), place, place, new, 0)]) == wanted
 
 
@@ -45,7 +45,7 @@ def test_a_swap_keeps_capitals_spacing_and_article(text: str, place: int, new: s
         ("it is good, but long.", 3, 5, "it is good."),
     ],
 )
-def test_a_deletion_leaves_a_text_that_reads(text: str, first: int, last: int, wanted: str) -> None:
+def test_a_deletion_leaves_a_text_that_reads_well(text: str, first: int, last: int, wanted: str) -> None:
     assert applied(text, [delete(Sentence.of(text), first, last, 0)]) == wanted
 
 
@@ -80,7 +80,7 @@ def test_edits_of_one_place_clash_and_others_combine() -> None:
     assert applied(sentence.text, [other, first]) == "a bad and cold film"
 
 
-def test_parts_of_a_longer_word_are_seen() -> None:
+def test_parts_of_a_longer_word_are_recognised() -> None:
     sentence = Sentence.of("a clean-cut film - good")
     assert sentence.glued(1, 1)
     assert sentence.glued(3, 3)
@@ -123,8 +123,8 @@ def test_opposites_have_the_same_form(word: str, opposite: str, kind: Kind) -> N
     assert (opposite, kind) in {(one.word, one.kind) for one in LISTED.of(word)}
 
 
-def test_no_word_stands_on_both_sides() -> None:
-    """A word that praises and blames in one part of speech would be swapped for its own kin."""
+def test_no_word_is_on_both_sides() -> None:
+    """A word that praises and blames in one part of speech would be swapped for one of its own side."""
     for kind in (Kind("adjective"), Kind("adverb"), Kind("verb"), Kind("noun"), Kind("mass noun")):
         assert not set(LISTED.words(kind, PRAISE)) & set(LISTED.words(kind, BLAME)), kind
 
@@ -155,7 +155,7 @@ def test_own_pairs_come_first() -> None:
         ("one of those films", "not one of those films"),
     ],
 )
-def test_denials_stand_where_english_puts_them(text: str, wanted: str) -> None:
+def test_negations_are_placed_as_in_english(text: str, wanted: str) -> None:
     assert wanted in texts(text, negations(Sentence.of(text), LISTED, 1))
 
 
@@ -171,7 +171,7 @@ def test_denials_stand_where_english_puts_them(text: str, wanted: str) -> None:
         "his works .",
     ],
 )
-def test_no_denial_where_there_is_one_or_no_place_for_it(text: str) -> None:
+def test_no_negation_where_there_is_one_or_none_fits(text: str) -> None:
     assert texts(text, negations(Sentence.of(text), LISTED, 1)) == set()
 
 
@@ -192,16 +192,16 @@ def test_no_denial_where_there_is_one_or_no_place_for_it(text: str) -> None:
         ("it is too long", "it is never too long"),
     ],
 )
-def test_denials_are_taken_back(text: str, wanted: str) -> None:
+def test_negations_are_removed(text: str, wanted: str) -> None:
     assert wanted in texts(text, affirmations(Sentence.of(text), 1))
 
 
 @pytest.mark.parametrize("text", ["not only good", "no one came", "whether or not it is", "it is much too long"])
-def test_what_only_looks_like_a_denial_stays(text: str) -> None:
+def test_what_only_looks_like_a_negation_stays(text: str) -> None:
     assert texts(text, affirmations(Sentence.of(text), 1)) == set()
 
 
-def test_with_and_most_turn_over_in_place() -> None:
+def test_with_and_most_are_replaced_in_place() -> None:
     assert texts("with wit", with_and_without(Sentence.of("with wit"), True, 1)) == {"without wit"}
     assert texts("the least funny", with_and_without(Sentence.of("the least funny"), False, 1)) == {"the most funny"}
     assert (
@@ -240,7 +240,7 @@ POOL = [Example(f"s{n}", f"the team won the match in minute {n}", 0) for n in ra
 ]
 
 
-def test_leaning_is_learned_where_labels_are_no_sentiment() -> None:
+def test_leaning_is_learned_where_labels_are_not_sentiment() -> None:
     leaning = Leaning(("sports", "business"), POOL, LISTED, {})
     assert leaning.direction(0, 1) == 0
     assert leaning.towards("team", 0, 1) < -0.5
@@ -264,7 +264,7 @@ def test_usage_tells_parts_of_speech_apart() -> None:
     assert usage.alike("team", "unseen") == 0
 
 
-def test_edit_is_hashable_so_that_none_comes_twice() -> None:
+def test_edits_are_hashable_so_that_none_comes_twice() -> None:
     sentence = Sentence.of("a good film")
     assert len({swap(sentence, 1, 1, "bad", 0), swap(sentence, 1, 1, "bad", 0)}) == 1
     assert isinstance(swap(sentence, 1, 1, "bad", 0), Edit)

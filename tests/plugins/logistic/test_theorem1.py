@@ -66,7 +66,7 @@ def test_the_gradient_is_zero_at_every_estimate_and_nearby_is_worse() -> None:
     assert (value(weights + 0.01) < value(weights)).all()
 
 
-def test_separable_sets_have_no_estimate_and_spoil_no_other() -> None:
+def test_separable_sets_have_no_estimate_and_do_not_affect_others() -> None:
     vectors, signs = drawn(3, 60, [1.0, 0.0])
     signs[1] = torch.where(vectors[1, :, 0] > 0, 1.0, -1.0)
     weights, finite = maximum_likelihood(vectors, signs)
@@ -104,7 +104,7 @@ def test_counterfactuals_move_along_w_alone() -> None:
 
 
 def test_what_the_theorem_leaves_out() -> None:
-    """On the boundary the error along w does not fall, the orthogonal one does, and for a sure teacher in many
+    """On the boundary the error along w does not fall, the orthogonal one does, and for a confident teacher in many
     dimensions the total falls too."""
     few = simulate([4], [2], [0], k=200, repeats=100, seed=0)
     many = simulate([8], [20], [0], k=200, repeats=100, seed=0)
@@ -136,7 +136,7 @@ def logistic(*weights: float) -> MLP:
     return MLP(MLPOptions(inputs=2, hidden=[], margin_weights=list(weights)), ("below", "above"))
 
 
-def test_a_run_is_told_and_simulated(tmp_path: Path) -> None:
+def test_a_run_is_reported_and_simulated(tmp_path: Path) -> None:
     registry = Registry()
     options = Theorem1Options(norms=[4], dimensions=[2], overshoots=[0], k=40, repeats=10)
     registry.attach("theorem1", Theorem1(options, BuildContext()))

@@ -1,4 +1,4 @@
-"""The generator `masked_lm` with a tiny masked language model that is trained here, in seconds."""
+"""The generator `masked_lm` with a tiny masked language model, trained here in seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SENTENCES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A masked language model that has learned where adjectives, nouns and verbs stand."""
+    """A masked language model that has learned where adjectives, nouns and verbs go."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     words = sorted({word for sentence in SENTENCES for word in sentence.split()} | {"positive", "negative"})
@@ -111,7 +111,7 @@ def test_the_model_fills_a_gap_with_words_that_fit_there(folder: Path) -> None:
     assert values == sorted(values, reverse=True) and values[0] < 0
 
 
-def test_one_word_is_exchanged_where_one_is_enough(folder: Path) -> None:
+def test_one_word_is_replaced_where_one_is_enough(folder: Path) -> None:
     first = proposals(made(folder), ["we saw a good film with a good end"])[0]
     assert first, "something is proposed"
     changed = first[0].split()
@@ -132,20 +132,20 @@ def test_more_is_masked_where_one_word_is_not_enough_and_the_reverse_direction_w
     assert all(one.startswith(("We", "A")) or one[0].isupper() for one in back)
 
 
-def test_capitals_follow_the_word_that_stood_there(folder: Path) -> None:
+def test_capitals_follow_the_original_word(folder: Path) -> None:
     found = proposals(made(folder, candidates=1), ["Good film", "GREAT cast"])
     assert found[0][0].split()[0].istitle()
     assert found[1][0].split()[0].isupper()
 
 
-def test_a_proposal_depends_on_its_text_alone(folder: Path) -> None:
+def test_a_proposal_depends_only_on_its_text(folder: Path) -> None:
     texts = [SENTENCES[i] for i in (0, 5, 17, 30, 44, 60, 72)] + ["a great film", "we loved a warm cast, " * 5]
     together = proposals(made(folder), texts)
     assert proposals(made(folder), texts[::-1]) == together[::-1]
     assert [proposals(made(folder), [text])[0] for text in texts[::4]] == together[::4]
 
 
-def test_the_teacher_reads_all_texts_in_one_batch_a_step(folder: Path) -> None:
+def test_the_teacher_scores_all_texts_in_one_batch_per_step(folder: Path) -> None:
     teacher = WordTeacher()
     requests = [Request(f"r{i}", text, 1, 0) for i, text in enumerate(SENTENCES[:6])]
     made(folder, search_steps=1, max_fraction=0.4).propose(requests, teacher)
@@ -167,7 +167,7 @@ def test_untrusted_texts_are_edited_or_left_alone(folder: Path, text: str) -> No
         assert found != text
 
 
-def test_what_is_no_masked_language_model_is_named(folder: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_masked_language_model_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match=r"nowhere holds no config\.json"):
         made(tmp_path / "nowhere")
     with pytest.raises(CodrunError, match="`some/model` cannot be loaded: the run is offline"):
@@ -176,7 +176,7 @@ def test_what_is_no_masked_language_model_is_named(folder: Path, tmp_path: Path)
     tokenizer = BertTokenizer.from_pretrained(folder)
     BertModel(BertForMaskedLM.from_pretrained(folder).config).save_pretrained(bare)
     tokenizer.save_pretrained(bare)
-    with pytest.raises(CodrunError, match="has no head of a masked language model"):
+    with pytest.raises(CodrunError, match="has no masked language model head"):
         made(bare)
     with pytest.raises(CodrunError, match="edits texts"):
         made(folder).propose([Request("v", (0.5,), 0, 1)], VectorTeacher())

@@ -26,7 +26,7 @@ FOUR = _predictions(
 )
 
 
-def test_each_says_its_title_and_which_way_is_better() -> None:
+def test_each_declares_its_title_and_which_way_is_better() -> None:
     assert {each.name: (each.title, each.higher_is_better) for each in codrun_components()} == {
         "accuracy": ("Accuracy", True),
         "agreement": ("Agreement with the teacher", True),
@@ -65,7 +65,7 @@ def test_macro_f1_averages_over_classes() -> None:
     assert MacroF1(NoOptions(), CONTEXT)(FOUR) == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
-def test_macro_f1_leaves_out_a_class_that_nobody_names_and_counts_one_that_is_missed() -> None:
+def test_macro_f1_omits_a_class_that_nobody_names_and_counts_one_that_is_missed() -> None:
     one = torch.tensor([[9.0, 0.0, 0.0], [9.0, 0.0, 0.0]])
     absent = Predictions(one, one, torch.tensor([0, 0]))
     assert MacroF1(NoOptions(), CONTEXT)(absent) == 1.0

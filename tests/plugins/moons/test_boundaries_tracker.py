@@ -57,7 +57,7 @@ def run(folder: Path, students: dict[str, tuple[float, list[Example]]]) -> Regis
     return registry
 
 
-def test_a_run_leaves_figure_numbers_and_words(tmp_path: Path) -> None:
+def test_a_run_writes_figure_numbers_and_words(tmp_path: Path) -> None:
     run(tmp_path, {"plain": (0.3, POOL), "cod": (0.1, pairs())})
     told = json.loads((tmp_path / "theory.json").read_text())
     plain, cod = told["cells"]
@@ -75,7 +75,7 @@ def test_a_run_leaves_figure_numbers_and_words(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "boundaries-kd-k4.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_student_without_a_boundary_is_told_as_one(tmp_path: Path) -> None:
+def test_a_student_without_a_boundary_is_reported_as_one(tmp_path: Path) -> None:
     run(tmp_path, {"cod": (5.0, pairs())})
     (cod,) = json.loads((tmp_path / "theory.json").read_text())["cells"]
     assert cod["hausdorff"] is None and cod["proximity"]["epsilon"] is None
@@ -83,7 +83,7 @@ def test_a_student_without_a_boundary_is_told_as_one(tmp_path: Path) -> None:
     assert "∞" in text and "says nothing for 1 of 1" in text and "on 0 of 2 pairs" in text
 
 
-def test_a_resumed_run_is_drawn_whole(tmp_path: Path) -> None:
+def test_a_resumed_run_is_drawn_in_full(tmp_path: Path) -> None:
     run(tmp_path, {"plain": (0.3, POOL)})
     earlier = (tmp_path / "cells.jsonl").read_text().splitlines()[0]
     registry = Registry()
@@ -103,7 +103,7 @@ def test_a_resumed_run_is_drawn_whole(tmp_path: Path) -> None:
 def test_only_the_plane_can_be_drawn() -> None:
     registry = Registry()
     registry.attach("boundaries", Boundaries(BoundariesOptions(), BuildContext()))
-    with pytest.raises(CodrunError, match="two classes of the plane"):
+    with pytest.raises(CodrunError, match="two classes in the plane"):
         registry.hook.codrun_teacher_ready(teacher=MLP(MLPOptions(inputs=3), LABELS), pool=POOL)
 
 

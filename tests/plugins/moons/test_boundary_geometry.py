@@ -44,7 +44,7 @@ def test_grid_rows_share_y_and_columns_share_x() -> None:
 
 def test_a_vertical_line_is_found_exactly() -> None:
     found = boundary_points(vertical(0.123), WINDOW, 21)
-    assert len(found) == 21, "one crossing a row of the grid"
+    assert len(found) == 21, "one crossing per row of the grid"
     torch.testing.assert_close(found[:, 0], torch.full((21,), 0.123, dtype=torch.float64))
     assert sorted(found[:, 1].tolist()) == pytest.approx([-1 + row / 10 for row in range(21)])
 

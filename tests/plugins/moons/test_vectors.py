@@ -1,4 +1,4 @@
-"""The dataset, the perceptron and the gradient generator keep the contracts that texts keep."""
+"""The dataset, the perceptron and the gradient generator fulfil the contracts that those for texts fulfil."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = ("upper", "lower")
 
 
 class Teacher:
-    """A :class:`TeacherView` over a classifier, which counts what it was asked."""
+    """A :class:`TeacherView` over a classifier, which counts the inputs that it scored."""
 
     def __init__(self, classifier: MLP) -> None:
         self.labels, self.classifier, self.scored = classifier.labels, classifier, 0
@@ -65,7 +65,7 @@ def test_moons_without_noise_lie_on_their_circles() -> None:
             assert math.hypot(x - 1, y - 0.5) == pytest.approx(1) and y <= 0.5
 
 
-def test_moons_depend_on_their_seed_alone() -> None:
+def test_moons_depend_only_on_their_seed() -> None:
     def rows(**options: int) -> Sequence[object]:
         return Moons(MoonsOptions(n=20, **options), BuildContext()).load().splits["train"]
 
@@ -74,7 +74,7 @@ def test_moons_depend_on_their_seed_alone() -> None:
     assert rows(validation=7) == rows(validation=9), "the training points come first"
 
 
-def test_noise_spreads_as_said() -> None:
+def test_noise_has_the_given_deviation() -> None:
     quiet, noisy = (
         Moons(MoonsOptions(n=4000, noise=noise), BuildContext()).load().splits["train"] for noise in (0, 0.3)
     )
@@ -136,7 +136,7 @@ def test_texts_and_other_lengths_are_refused() -> None:
     classifier = MLP(MLPOptions(), LABELS)
     with pytest.raises(DataError, match="met a text"):
         classifier.encode(["a film"])
-    with pytest.raises(DataError, match="2 numbers and met a vector of 3"):
+    with pytest.raises(DataError, match="2 numbers but met a vector of 3"):
         classifier.encode([(1.0, 2.0, 3.0)])
 
 
@@ -204,7 +204,7 @@ def test_halving_ends_just_past_the_boundary_and_overshoot_is_a_distance() -> No
     assert score[0] > score[1], "it has flipped, if only just"
 
 
-def test_what_does_not_flip_offers_nothing() -> None:
+def test_nothing_is_proposed_without_a_flip() -> None:
     teacher = Teacher(linear(2.0, 0.0))
     assert ask(teacher, (-5.0, 0.0), (-0.1, 0.0), step=0.2, max_steps=3)[0] == []
     flat = MLP(MLPOptions(hidden=[]), LABELS)
@@ -213,7 +213,7 @@ def test_what_does_not_flip_offers_nothing() -> None:
         flat.head.bias.copy_(torch.tensor([1.0, 0.0]))
     asked = Teacher(flat)
     assert ask(asked, (1.0, 1.0)) == [[]]
-    assert asked.scored == 1, "where there is no slope nothing more is asked"
+    assert asked.scored == 1, "without a slope nothing more is scored"
 
 
 def test_a_curved_boundary_is_reached_too() -> None:

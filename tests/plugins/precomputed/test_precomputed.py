@@ -25,7 +25,7 @@ def propose(generator: Precomputed, text: str, target: int = 0) -> list[str]:
     return [str(one.input) for one in generator.propose([Request("a", text, 1 - target, target)], teacher)[0]]
 
 
-def test_matches_up_to_case_and_white_space(tmp_path: Path) -> None:
+def test_case_and_white_space_are_ignored(tmp_path: Path) -> None:
     file = tmp_path / "pairs.csv"
     file.write_text('original,counterfactual\n"I liked  it","I hated it"\nother,another\n')
     assert propose(build(file), "i LIKED it") == ["I hated it"]
@@ -48,8 +48,8 @@ def test_target_column_picks_the_direction(tmp_path: Path) -> None:
     ("name", "content", "wanted"),
     [
         ("p.csv", "text,counterfactual\na,b\n", "p.csv:2: no text in the column `original`"),
-        ("p.jsonl", '{"original": "a"\n', "p.jsonl:1: is no JSON object"),
-        ("p.jsonl", "[1]\n", "p.jsonl:1: is no JSON object"),
+        ("p.jsonl", '{"original": "a"\n', "p.jsonl:1: not a JSON object"),
+        ("p.jsonl", "[1]\n", "p.jsonl:1: not a JSON object"),
         ("p.csv", "original,counterfactual\n", "holds no pairs"),
     ],
 )
@@ -65,7 +65,7 @@ def test_missing_file(tmp_path: Path) -> None:
         build(tmp_path / "none.csv")
 
 
-def test_identity_follows_content_not_place(tmp_path: Path) -> None:
+def test_identity_follows_content_not_path(tmp_path: Path) -> None:
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
     first.write_text("original,counterfactual\na,b\n")
     second.write_text("original,counterfactual\na,b\n")
