@@ -79,7 +79,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Groups of options of which one stands for the others: an overlay that sets one clears the rest."""
+    """Groups of options that exclude each other: an overlay that sets one of a group clears the rest."""
 
     def identity(self) -> dict[str, Any]:
         """JSON-able data that decides what the component does, for the keys of cells, pairs and teachers.
@@ -126,7 +126,7 @@ PathOption = Annotated[str, AfterValidator(_beside_the_recipe)]
 class Component:
     """A plugin's declaration of one thing that a recipe can name with ``use:``.
 
-    ``options`` validates and documents what stands beside ``use``, and says what must be known before the component is
+    ``options`` validates and documents the keys next to ``use``, and says what must be known before the component is
     built (see :class:`Options`). ``build`` is ``"module:attribute"``, imported when needed and called as
     ``build(options, context)``.
     """
@@ -556,7 +556,7 @@ class Predictions:
 
 
 class Metric(Protocol):
-    """Kind ``metric``; which way is better stands in its :class:`Component`."""
+    """Kind ``metric``; its :class:`Component` says whether higher is better."""
 
     def __call__(self, predictions: Predictions) -> float: ...
 

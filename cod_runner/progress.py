@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: sentences, warnings, and a bar for anything over two seconds."""
+"""What a person sees during a run: sentences, warnings, and a bar for anything that takes over two seconds."""
 
 from __future__ import annotations
 

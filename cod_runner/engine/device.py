@@ -68,7 +68,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def sent(tensor: Tensor, device: str) -> Tensor:
-    """``tensor`` on ``device``; what was queued there before goes on meanwhile.
+    """``tensor`` on ``device``; work that was queued there before continues meanwhile.
 
     Out of pageable memory CUDA first lets everything end that was queued, so the copy starts from pinned memory.
     """

@@ -93,6 +93,6 @@ def laid_out_as(teacher: Outputs, mask: Tensor) -> Outputs:
     }
     pooled_at = teacher.pooled_at
     if pooled_at is not None:
-        # The n-th real token stands behind as many positions as have seen at most n real tokens.
+        # The position of the n-th real token is the number of positions up to which at most n real tokens were seen.
         pooled_at = (mask.long().cumsum(dim=1) <= pooled_at[:, None]).sum(dim=1)
     return Outputs(teacher.logits, hidden, mask, pooled_at)

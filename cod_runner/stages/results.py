@@ -1,4 +1,4 @@
-"""Stage 5: what a run leaves: its record as it goes on, its reports at the end, and what it was expected to show."""
+"""Stage 5: the run's record, updated after each stage, its reports, and whether its expectations were met."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
         else:
             record = _finetune(context, corpus, teacher, settings)
             _save(teacher, weights, {"key": key, "training": record})
-    # The teacher that goes on is always the one read back, so that a first run and a later one use the same.
+    # Always the one read back, so that a first run and a later one use the same teacher.
     teacher.load(weights)
     teacher.to(context.device)
     teacher.eval()
