@@ -505,7 +505,7 @@ class Proposal:
 
 
 class TeacherView(Protocol):
-    """The teacher as a generator sees it: questions are batched, counted, and answered from memory the second
+    """The teacher as a generator sees it: questions are batched, and answered from memory the second
     time. It gives no verdicts: the pipeline does."""
 
     labels: tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from cod_runner.api import BuildContext, CodrunError, quiet_transformers
+from cod_runner.api import BuildContext, CodrunError, fixed_batches, quiet_transformers
 from codrun_masked_lm.plugin import MaskedLmOptions
 
-ROWS, LENGTH_STEP = 16, 16
-"""Every forward pass has this many rows of one length, a multiple of the step: no result depends on the other rows."""
+LENGTH_STEP = 16
+"""Rows are padded to a multiple of this."""
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 SPACE_MARKS = ("Ġ", "▁")
 """How byte-level and Unigram vocabularies mark the beginning of a word."""
@@ -54,30 +53,29 @@ class Infiller:
         encoded = [
             list(self._tokenizer(text, truncation=True, max_length=self._longest)["input_ids"]) for text in texts
         ]
-        buckets: dict[int, list[int]] = defaultdict(list)
         places: dict[int, int] = {}
         for row, ids in enumerate(encoded):
             masks = [place for place, token in enumerate(ids) if token == self._tokenizer.mask_token_id]
             if gaps[row] < len(masks):
                 places[row] = masks[gaps[row]]
-                buckets[-(-len(ids) // LENGTH_STEP) * LENGTH_STEP].append(row)
         filled: list[list[Filling]] = [[] for _ in texts]
-        for length, rows in sorted(buckets.items()):
-            for start in range(0, len(rows), ROWS):
-                part = rows[start : start + ROWS]
-                likeliest = self._likeliest([encoded[row] for row in part], [places[row] for row in part], length)
-                for row, fillings in zip(part, likeliest, strict=True):
-                    filled[row] = fillings
+        asked = list(places)
+        for batch in fixed_batches([len(encoded[row]) for row in asked]):
+            answered = [asked[position] for position in batch.positions]
+            rows = [encoded[asked[position]] for position in batch.rows]
+            likeliest = self._likeliest(rows, [places[row] for row in answered], batch.length)
+            for row, fillings in zip(answered, likeliest, strict=True):
+                filled[row] = fillings
         return filled
 
     def _likeliest(self, encoded: Sequence[list[int]], places: Sequence[int], length: int) -> list[list[Filling]]:
-        """``encoded`` are at most ``ROWS`` rows of at most ``length`` ids; dummy rows fill the batch."""
+        """One list per place. ``encoded`` are the rows of a fixed batch, of at most ``length`` ids each; those beyond
+        ``places`` only fill it."""
         padding = self._tokenizer.pad_token_id
         rows = [ids + [padding] * (length - len(ids)) for ids in encoded]
         real = [[1] * len(ids) + [0] * (length - len(ids)) for ids in encoded]
-        dummies = ROWS - len(rows)
-        input_ids = torch.tensor(rows + rows[-1:] * dummies, device=self._device)
-        mask = torch.tensor(real + real[-1:] * dummies, device=self._device)
+        input_ids = torch.tensor(rows, device=self._device)
+        mask = torch.tensor(real, device=self._device)
         with torch.no_grad(), _one_thread():
             logits = self._model(input_ids=input_ids, attention_mask=mask).logits.float().cpu()
             at_gaps = logits[torch.arange(len(places)), torch.tensor(places)].log_softmax(-1) + self._allowed
