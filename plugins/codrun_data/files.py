@@ -1,4 +1,4 @@
-"""Data sets in files, beside the recipe or inside an installed package."""
+"""Data sets in files, on disk or inside an installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, through ``datasets``; folders laid out like a hub repository too."""
+"""Data sets from the Hugging Face hub, or from folders laid out like a hub repository, read with ``datasets``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codrun_data.readers import Row, Table, batch_rows, column_positions
 from codrun_data.tables import load_tables
 
 SECONDS_TO_ANSWER = 5.0
-"""How long the hub may take to answer the first question; downloads themselves may take longer."""
+"""How long the hub may take to answer the first request; downloads may take longer."""
 
 
 class Hub:
@@ -24,15 +24,15 @@ class Hub:
         self._offline = context.offline
 
     def load(self) -> LoadedData:
-        """Raises :class:`ProviderError` where the hub cannot be reached and :class:`DataError` where it has no
-        such data."""
+        """Raises :class:`ProviderError` if the hub cannot be reached and :class:`DataError` if it does not have the
+        data."""
         fetched = self._fetch()
         wanted = self.options.splits or {split: split for split in fetched}
         for ours, theirs in wanted.items():
             if theirs not in fetched:
                 raise DataError(
-                    f"{self.options.path}: `splits` takes `{ours}` from the split `{theirs}`, which is not there: "
-                    f"{', '.join(fetched)} are",
+                    f"{self.options.path}: `splits` takes `{ours}` from the split `{theirs}`, which does not exist; "
+                    f"there are: {', '.join(fetched)}",
                     "splits",
                     ours,
                 )
@@ -50,11 +50,11 @@ class Hub:
         return Table(name, read)
 
     def _own_labels(self, data: Any) -> Sequence[str]:
-        """The class names that the hub keeps with the label column, if it does."""
+        """The class names that the hub stores with the label column, if any."""
         return getattr(data.features.get(self.options.label), "names", None) or ()
 
     def _fetch(self) -> dict[str, Any]:
-        """Every split as a ``datasets.Dataset``; from the hub's cache on disk where the hub is not to be asked."""
+        """Every split as a ``datasets.Dataset``, from the disk cache if the hub cannot be reached."""
         import datasets
         import huggingface_hub
 
@@ -80,14 +80,16 @@ class Hub:
             except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
                 if unreachable is not None:
                     raise ProviderError(
-                        f"the data set `{options.path}` cannot be had: {unreachable}, and it is not in the hub's "
+                        f"the data set `{options.path}` is not available: {unreachable}, and it is not in the hub's "
                         "cache on this machine"
                     ) from error
                 raise DataError(f"{options.path}: {_sentence(error)}", "path") from error
 
     def _why_unreachable(self) -> str | None:
-        """Ask the hub once, briefly, about the data set. None: it is there. A repository or revision that is not
-        there, or closed, raises :class:`DataError`."""
+        """Why the hub cannot be reached, found with one short request; None if it has the data set.
+
+        Raises :class:`DataError` if the repository or revision does not exist or is not accessible.
+        """
         from huggingface_hub import HfApi
         from huggingface_hub import errors as hub_errors
 
@@ -114,7 +116,7 @@ class Hub:
 
 
 def _sentence(error: Exception) -> str:
-    """The first line of a library's message, and a cure where we know one."""
+    """The first line of a library's message, and a cure if we know one."""
     text = str(error).strip().split("\n")[0].rstrip(".")
     if "scripts are no longer supported" in text:
         return f"{text}; set `revision: refs/convert/parquet`, the hub's own conversion"
@@ -125,7 +127,7 @@ def _sentence(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _offline(on: bool) -> Iterator[None]:
-    """Keep ``datasets`` from asking the hub: both libraries read their switch at import, so it is set in them."""
+    """Stop ``datasets`` from contacting the hub. Both libraries read the switch at import, so it is set in them."""
     import datasets
     import huggingface_hub
 

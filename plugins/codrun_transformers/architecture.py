@@ -1,4 +1,4 @@
-"""What codrun must know of a sequence classifier's inside, found without knowing the architecture by name."""
+"""What codrun must know about the inside of a sequence classifier, found without naming the architecture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import nn
 from cod_runner.api import CodrunError
 
 UNLIMITED = 10**9
-"""Tokenizers without a length of their own say a number above this."""
+"""Tokenizers without a maximum length report a number above this."""
 
 
 def blocks_of(model: Any) -> nn.ModuleList:
     """The list of the backbone's blocks: the shallowest ``ModuleList`` as long as the configuration says.
 
-    Raises :class:`CodrunError` where there is none, as in models whose blocks share their weights.
+    Raises :class:`CodrunError` if there is none, as in models whose blocks share their weights.
     """
     lists = [
         (name.count("."), module)
@@ -28,13 +28,13 @@ def blocks_of(model: Any) -> nn.ModuleList:
     if not lists:
         raise CodrunError(
             f"{type(model).__name__} has no list of {model.config.num_hidden_layers} blocks, so its hidden states and "
-            "blocks cannot be chosen; use losses on logits, and a student with a checkpoint of its own"
+            "blocks cannot be selected; use losses on logits, and a student with its own checkpoint"
         )
     return min(lists, key=lambda found: found[0])[1]
 
 
 def keep_blocks(model: Any, chosen: Sequence[int]) -> None:
-    """Drop every block of ``model`` but the ``chosen`` ones, counted from 1."""
+    """Delete every block of ``model`` except the ``chosen`` ones, counted from 1."""
     blocks = blocks_of(model)
     _check_range(chosen, len(blocks))
     for index in reversed(range(len(blocks))):
@@ -44,21 +44,21 @@ def keep_blocks(model: Any, chosen: Sequence[int]) -> None:
 
 
 def copy_of_blocks(model: Any, chosen: Sequence[int]) -> Any:
-    """A copy of ``model`` with its embeddings, norms and whatever its blocks share, and the ``chosen`` blocks alone."""
+    """A copy of ``model`` with only the ``chosen`` blocks, and with its embeddings, norms and what its blocks share."""
     blocks = blocks_of(model)
     _check_range(chosen, len(blocks))
     memo: dict[int, Any] = {}
-    memo[id(blocks)] = kept = nn.ModuleList(copy.deepcopy(blocks[block - 1], memo) for block in chosen)
+    memo[id(blocks)] = copied_blocks = nn.ModuleList(copy.deepcopy(blocks[block - 1], memo) for block in chosen)
     copied = copy.deepcopy(model, memo)
     for module in copied.modules():
         if hasattr(module, "gradient_checkpointing"):
             module.gradient_checkpointing = False
-    _renumber(copied, kept, chosen)
+    _renumber(copied, copied_blocks, chosen)
     return copied
 
 
 def renew_head(model: Any, seed: int) -> None:
-    """Draw everything above the backbone, and its pooler, anew, as the architecture initialises them."""
+    """Reinitialise everything above the backbone, and its pooler, as the architecture does."""
     backbone = model.base_model
     parts = [module for module in model.children() if module is not backbone]
     if getattr(backbone, "pooler", None) is not None:
@@ -68,13 +68,13 @@ def renew_head(model: Any, seed: int) -> None:
         for part in parts:
             for module in part.modules():
                 for parameter in module.parameters(recurse=False):
-                    # transformers leaves alone what it has initialised or loaded before
+                    # transformers skips parameters that it has already initialised or loaded
                     parameter._is_hf_initialized = False
                 model._init_weights(module)
 
 
 def output_layer(model: Any) -> nn.Linear:
-    """The linear layer that gives the logits. Raises :class:`CodrunError` where there is none."""
+    """The linear layer that computes the logits; raises :class:`CodrunError` if there is none."""
     inside = set(map(id, model.base_model.modules()))
     layers = [
         module
@@ -82,7 +82,7 @@ def output_layer(model: Any) -> nn.Linear:
         if isinstance(module, nn.Linear) and id(module) not in inside and module.out_features == model.config.num_labels
     ]
     if not layers:
-        raise CodrunError(f"{type(model).__name__} has no linear output layer whose classes could be put in order")
+        raise CodrunError(f"{type(model).__name__} has no linear output layer whose classes could be reordered")
     return layers[-1]
 
 
@@ -101,22 +101,22 @@ def reads_last_token(model: Any) -> bool:
 
 
 def longest_input(model: Any) -> int:
-    """Tokens that the model's positions allow, special tokens included."""
+    """The longest input that the model's positions allow, in tokens, including special tokens."""
     embeddings = getattr(model.base_model, "embeddings", None)
     positions = getattr(embeddings, "position_embeddings", None)
     if isinstance(positions, nn.Embedding) and positions.padding_idx is not None:
-        # RoBERTa's family counts positions from behind the padding id.
+        # RoBERTa and its relatives number positions from the padding id + 1.
         return positions.num_embeddings - positions.padding_idx - 1
     return int(getattr(model.config, "max_position_embeddings", None) or UNLIMITED)
 
 
 def set_dropout(model: Any, share: float) -> None:
-    """Every dropout, in the modules and in the configuration that is saved with them."""
+    """Set every dropout, in the modules and in the configuration that is saved with them."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = share
         elif isinstance(getattr(module, "attention_dropout", None), float):
-            setattr(module, "attention_dropout", share)  # noqa: B010 - a plain number, which torch's stubs do not know
+            setattr(module, "attention_dropout", share)  # noqa: B010 - a plain number, unknown to torch's stubs
     for name, value in model.config.to_dict().items():
         if "dropout" in name and (value is None or (isinstance(value, int | float) and not isinstance(value, bool))):
             setattr(model.config, name, share)
@@ -128,7 +128,7 @@ def _check_range(chosen: Sequence[int], blocks: int) -> None:
 
 
 def _renumber(model: Any, blocks: nn.ModuleList, chosen: Sequence[int]) -> None:
-    """Make configuration and blocks agree on how many there are, so that the saved model loads."""
+    """Make the configuration and the blocks' indices match the blocks that remain, so that the saved model loads."""
     types = getattr(model.config, "layer_types", None)
     model.config.num_hidden_layers = len(blocks)
     if types:

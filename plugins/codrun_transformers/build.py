@@ -43,7 +43,7 @@ def build_student(options: StudentOptions, context: BuildContext) -> TextClassif
     if options.model is not None:
         student = _from_checkpoint(options.model, options, context)
     else:
-        assert options.layers_from_teacher is not None  # the options' validator sees to it
+        assert options.layers_from_teacher is not None  # checked by the options' validator
         student = _from_teacher(options.layers_from_teacher, options, context)
     if options.freeze_embeddings:
         student.model.get_input_embeddings().weight.requires_grad_(False)
@@ -88,10 +88,10 @@ def _from_checkpoint(
 
 
 def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: BuildContext) -> TextClassifier:
-    """The chosen blocks of the teacher, its embeddings and final norm, under a pooler and head of ``context.seed``."""
+    """The teacher's chosen blocks, embeddings and final norm, with a pooler and head drawn from ``context.seed``."""
     teacher = context.teacher() if context.teacher is not None else None
     if not isinstance(teacher, TextClassifier):
-        raise CodrunError("`layers_from_teacher` cuts a teacher of `use: transformers`; this one is of another kind")
+        raise CodrunError("`layers_from_teacher` needs a teacher with `use: transformers`; this one is of another kind")
     if getattr(teacher.model, "hf_device_map", None) is not None:
         raise CodrunError("`layers_from_teacher` cannot copy a teacher that `device_map` spreads over devices")
     model = copy_of_blocks(teacher.model, chosen).float().cpu()
@@ -106,21 +106,21 @@ def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: Build
 
 
 def _prepare(tokenizer: Any, model: Any, name: str, options: ModelOptions, context: BuildContext) -> int:
-    """Settle padding, in tokenizer and configuration, as the saved model will have it; return the maximal length."""
+    """Set padding in tokenizer and configuration, as the saved model will have it; return the maximum length."""
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise CodrunError(f"the tokenizer of `{name}` has neither a padding nor an end-of-text token")
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    model.config.use_cache = False  # there is nothing to generate, and gradient checkpointing warns of it
+    model.config.use_cache = False  # nothing is generated, and gradient checkpointing warns about it
     tokenizer.truncation_side = "right"
     if not reads_last_token(model):
         if options.padding_side == "left":
-            raise CodrunError(f"`{name}` reads its first token, so it is padded on the right; drop `padding_side`")
+            raise CodrunError(f"`{name}` reads its first token, so it must be padded on the right; drop `padding_side`")
         tokenizer.padding_side = "right"
     elif options.padding_side is not None:
         tokenizer.padding_side = options.padding_side
     possible = min(longest_input(model), tokenizer.model_max_length)
     if options.max_length > possible:
-        context.say(f"`{name}` reads at most {possible} tokens; `max_length: {options.max_length}` is cut to that")
+        context.say(f"`{name}` reads at most {possible} tokens; `max_length: {options.max_length}` is reduced to that")
     return min(options.max_length, possible)

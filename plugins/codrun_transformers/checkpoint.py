@@ -1,4 +1,4 @@
-"""Finds a checkpoint's files and reads them: safetensors only, no code from the hub, one sentence for each fault."""
+"""Finds and reads a checkpoint's files: safetensors only, no code from the hub, one sentence per fault."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cod_runner.api import BuildContext, CodrunError, hub_faults, quiet_transfor
 from codrun_transformers.identity import local_folder
 
 SECONDS_TO_ANSWER = 5.0
-"""How long the hub may take to answer the first question; downloads themselves may take longer."""
+"""How long the hub may take to answer the first request; downloads may take longer."""
 FILES = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "model*.safetensors"]
 NOT_FILES = ["*/*", "*.fp16*", "*.bf16*", "*.fp32*"]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What lies in a checkpoint's folder, in memory."""
+    """A checkpoint, loaded from its folder."""
 
     model: Any
     tokenizer: Any
@@ -31,12 +31,12 @@ class Checkpoint:
     untrained_head: bool
     """The checkpoint has no classification head, or one of another size."""
     head_classes: int | None
-    """Classes of the head in the checkpoint; None where it has none."""
+    """Number of classes of the checkpoint's head; None if it has no head."""
 
 
 def find_folder(name: str, revision: str | None, context: BuildContext) -> Path:
-    """The checkpoint's folder; a hub model is fetched first, or taken from the hub's cache where the hub is not to
-    be asked or does not answer. Raises :class:`CodrunError` within seconds where neither has it."""
+    """The checkpoint's folder; a hub model is fetched first, or taken from the hub's cache if the run is offline or
+    the hub does not answer. Raises :class:`CodrunError` within seconds if neither has it."""
     folder = local_folder(name)
     if folder is not None:
         return folder
@@ -57,8 +57,8 @@ def find_folder(name: str, revision: str | None, context: BuildContext) -> Path:
         )
     except LocalEntryNotFoundError as error:
         raise CodrunError(
-            f"the model `{name}` cannot be had: {unreachable or 'the hub did not answer'}, and it is not in the hub's "
-            "cache on this machine; name a local folder or a `package:` instead"
+            f"the model `{name}` is not available: {unreachable or 'the hub did not answer'}, and it is not in the "
+            "hub's cache on this machine; name a local folder or a `package:` instead"
         ) from error
     except GatedRepoError as error:
         raise CodrunError(f"the model `{name}` is gated; accept its terms on the hub and set HF_TOKEN") from error
@@ -78,8 +78,8 @@ def read_checkpoint(
     attention: str | None = None,
     device_map: str | dict[str, int | str] | None = None,
 ) -> Checkpoint:
-    """Read model and tokenizer; a head that the checkpoint lacks is drawn from ``seed`` for ``classes`` classes
-    (0: as many as its configuration says). Raises :class:`CodrunError`."""
+    """Read model and tokenizer; a missing head is drawn from ``seed`` for ``classes`` classes (0: as many as the
+    configuration says). Raises :class:`CodrunError`."""
     _refuse_pickles(folder, name)
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -87,7 +87,7 @@ def read_checkpoint(
             torch.manual_seed(seed)
             config = AutoConfig.from_pretrained(folder, **local)
             if config.is_encoder_decoder:
-                raise CodrunError(f"`{name}` is an encoder-decoder; codrun reads encoders and decoders")
+                raise CodrunError(f"`{name}` is an encoder-decoder; use an encoder or a decoder")
             own = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
             config.num_labels = classes or config.num_labels
             tokenizer = AutoTokenizer.from_pretrained(folder, **local)
@@ -109,21 +109,23 @@ def read_checkpoint(
 
 
 def _judged(model: Any, tokenizer: Any, own: tuple[str, ...], name: str, found: dict[str, Any]) -> Checkpoint:
-    """Tell a head that is missing from a backbone that is."""
+    """Accept a checkpoint without a head, but not one with an incomplete backbone."""
     if not tokenizer.is_fast:
-        raise CodrunError(f"the tokenizer of `{name}` has no fast form, which word positions need")
+        raise CodrunError(f"the tokenizer of `{name}` has no fast version, which word positions need")
     backbone = f"{model.base_model_prefix}."
     missing = set(found["missing_keys"])
     sizes = {key: shape for key, shape, _ in found["mismatched_keys"]}
     lost = sorted(key for key in missing | set(sizes) if key.startswith(backbone) and ".pooler." not in key)
     if lost:
         raise CodrunError(
-            f"`{name}` lacks {len(lost)} weights of a {type(model).__name__}, the first is `{lost[0]}`; its "
+            f"`{name}` lacks {len(lost)} weights of a {type(model).__name__}, such as `{lost[0]}`; its "
             "configuration and weights do not belong together"
         )
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
-        raise CodrunError(f"the tokenizer of `{name}` has {len(tokenizer)} ids and its embedding table {rows} rows")
+        raise CodrunError(
+            f"the tokenizer of `{name}` has {len(tokenizer)} ids, but its embedding table has {rows} rows"
+        )
     head_is_there = not any(not key.startswith(backbone) for key in missing)
     head_classes = (next(iter(sizes.values()))[0] if sizes else model.config.num_labels) if head_is_there else None
     return Checkpoint(model, tokenizer, own, bool(missing or sizes), head_classes)
@@ -132,14 +134,14 @@ def _judged(model: Any, tokenizer: Any, own: tuple[str, ...], name: str, found: 
 def _refuse_pickles(folder: Path, name: str) -> None:
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".h5"))
-        found = f"only {', '.join(pickles)}, and such files can run code" if pickles else "no weights at all"
+        found = f"only {', '.join(pickles)}, which can run code" if pickles else "no weights at all"
         raise CodrunError(
-            f"`{name}` has no weights as safetensors ({found}); name a revision or a model that has `model.safetensors`"
+            f"`{name}` has no safetensors weights ({found}); choose a model or revision that has `model.safetensors`"
         )
 
 
 def _why_unreachable() -> str | None:
-    """One question without retries; any answer, even an error's, means that the hub is there."""
+    """Why the hub cannot be reached, after one request without retries; None if it answers, even with an error."""
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=SECONDS_TO_ANSWER)
     except hub_faults() as error:

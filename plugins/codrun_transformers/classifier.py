@@ -1,4 +1,4 @@
-"""A sequence classifier of ``transformers`` behind codrun's contract."""
+"""A sequence classifier of ``transformers`` as a codrun classifier."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from codrun_transformers.edits import edit_distance, tokens
 from codrun_transformers.lora import merge_adapters
 from codrun_transformers.vocabulary_cut import cut_for
 
-# Two cores are shared by cells; the tokenizer's own threads would fight with them, and warn after a fork.
+# Cells run in parallel: the tokenizer's own threads would compete with them, and it warns after a fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 WEIGHTS = "model.safetensors"
 ONE_FILE = "10000GB"
 PASSING = ("_name_or_path", "transformers_version", "architectures", "dtype", "id2label", "label2id")
-"""Of a configuration: what does not decide an output."""
+"""Configuration entries that do not affect an output."""
 
 
 class TextClassifier(nn.Module):
@@ -53,7 +53,7 @@ class TextClassifier(nn.Module):
         untrained_head: bool,
         source: Mapping[str, Any] | None = None,
     ) -> None:
-        """``source`` stands for the weights in the fingerprint of a model that is partly kept on disk."""
+        """``source`` identifies the weights in the fingerprint of a model that is partly offloaded to disk."""
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
@@ -91,17 +91,17 @@ class TextClassifier(nn.Module):
         return encoded
 
     def offsets(self, texts: Sequence[Input]) -> list[list[tuple[int, int]]]:
-        """For each text and each of its tokens, the characters it stands for; an empty span for special tokens."""
+        """For each text, the character span of each token; empty for special tokens."""
         return self._tokenised(texts, return_offsets_mapping=True)["offset_mapping"] if texts else []
 
     def _tokenised(self, inputs: Sequence[Input], **more: Any) -> dict[str, Any]:
         if not all(isinstance(each, str) for each in inputs):
-            raise CodrunError("a `transformers` classifier reads texts; the data set holds vectors")
+            raise CodrunError("a `transformers` classifier reads texts, but the data set holds vectors")
         settings = {"truncation": True, "max_length": self.max_length, "return_attention_mask": False, **more}
         read = self.tokenizer([_encodable(str(text)) for text in inputs], **settings)
         pad = self.tokenizer.pad_token_id
         for row, ids in enumerate(read["input_ids"]):
-            # Decoders add no tokens of their own, and their heads look for the last one that is not padding.
+            # Decoders add no special tokens, and their heads read the last token that is not padding.
             if not ids or (self._reads_last and all(each == pad for each in ids)):
                 blank = self.tokenizer(" .", **settings)
                 for name, column in read.items():
@@ -137,9 +137,9 @@ class TextClassifier(nn.Module):
     # --- answering --------------------------------------------------------------------------------------------
 
     def forward(self, batch: Mapping[str, Tensor], hidden: Sequence[int] = ()) -> Outputs:
-        """Logits, and the hidden states asked for: only these are kept while the model runs."""
-        kept: dict[int, Tensor] = {}
-        hooks = [self._keeper(layer, kept) for layer in sorted(set(hidden))]
+        """Logits, and the requested hidden states: only these stay in memory while the model runs."""
+        captured: dict[int, Tensor] = {}
+        hooks = [self._capture(layer, captured) for layer in sorted(set(hidden))]
         extra: dict[str, Tensor] = {}
         mask = batch["attention_mask"]
         if self._passes_positions and self.tokenizer.padding_side == "left":
@@ -152,29 +152,29 @@ class TextClassifier(nn.Module):
         device = mask.device
         return Outputs(
             logits=logits.float().to(device),
-            hidden={layer: state.float().to(device) for layer, state in kept.items()},
+            hidden={layer: state.float().to(device) for layer, state in captured.items()},
             mask=mask.bool(),
             pooled_at=self._pooled_at(batch["input_ids"]),
         )
 
-    def _keeper(self, layer: int, kept: dict[int, Tensor]) -> Any:
-        """A hook that keeps one hidden state: what enters the next block, or what leaves the backbone."""
+    def _capture(self, layer: int, captured: dict[int, Tensor]) -> Any:
+        """Hook that captures one hidden state: the input of the next block, or the output of the backbone."""
         if not 0 <= layer <= self.shape.layers:
             raise CodrunError(f"hidden state {layer} was asked for, but the model has 0 to {self.shape.layers}")
         if layer == self.shape.layers:
 
             def leaving(module: nn.Module, arguments: Any, output: Any) -> None:
-                kept[layer] = output[0]
+                captured[layer] = output[0]
 
             return self.model.base_model.register_forward_hook(leaving)
 
         def entering(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-            kept[layer] = arguments[0] if arguments else named["hidden_states"]
+            captured[layer] = arguments[0] if arguments else named["hidden_states"]
 
         return blocks_of(self.model)[layer].register_forward_pre_hook(entering, with_kwargs=True)
 
     def _pooled_at(self, ids: Tensor) -> Tensor:
-        """The position that the head reads, by the rule that transformers' own heads follow."""
+        """The position that the head reads, by the same rule as transformers' own heads."""
         if not self._reads_last:
             return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
         positions = torch.arange(ids.shape[1], device=ids.device)
@@ -185,7 +185,7 @@ class TextClassifier(nn.Module):
         return word_attributions(self, [str(text) for text in inputs], targets)
 
     def distance(self, original: Input, changed: Input) -> tuple[float, float]:
-        """(edits, edits over the original's words and punctuation marks)."""
+        """(edits, edits per word or punctuation mark of the original)."""
         before = tokens(str(original))
         edits = edit_distance(before, tokens(str(changed)))
         return float(edits), edits / max(len(before), 1)
@@ -208,20 +208,20 @@ class TextClassifier(nn.Module):
     # --- training -------------------------------------------------------------------------------------------------
 
     def compact(self, encoded: Sequence[Encoded]) -> VocabularyCut | None:
-        """The exact vocabulary cut for these encodings, their padding included; None where it does not apply."""
+        """The exact vocabulary cut for these encodings, including padding; None if it does not apply."""
         ids = {each for one in encoded for each in one.ids} | {self.tokenizer.pad_token_id}
         return cut_for(self.model, self.model.get_input_embeddings(), ids)
 
     def gradient_checkpointing_enable(self) -> None:
-        """Compute activations again in the backward pass instead of keeping them."""
-        # transformers has given the method a new name, and warns of the old one where it has the new one.
+        """Recompute activations in the backward pass instead of storing them."""
+        # Newer versions of transformers have renamed the method, and warn about the old name.
         newer = getattr(self.model, "activation_checkpointing_enable", None)
         (newer or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def train(self, mode: bool = True) -> TextClassifier:
-        """torch's own; weights may change from here on, so the fingerprint is forgotten.
+        """As in torch; weights may change from here on, so the cached fingerprint is discarded.
 
-        Raises :class:`CodrunError` where the weights cannot be trained: low precision, or partly kept on disk.
+        Raises :class:`CodrunError` if the weights cannot be trained: low precision, or partly offloaded to disk.
         """
         if mode:
             self._refuse_untrainable()
@@ -231,16 +231,16 @@ class TextClassifier(nn.Module):
 
     def _refuse_untrainable(self) -> None:
         if any(parameter.is_meta for parameter in self.parameters()):
-            raise CodrunError("`device_map` keeps part of this model off its devices, so it cannot be trained; drop it")
+            raise CodrunError("`device_map` offloads part of this model, so it cannot be trained; drop `device_map`")
         trained = {parameter.dtype for parameter in self.parameters() if parameter.requires_grad}
         if trained & {torch.bfloat16, torch.float16}:
             raise CodrunError(
-                "weights below float32 lose small updates and turn non-finite when they are trained; drop `dtype`, and "
+                "weights below float32 lose small updates and become non-finite in training; drop `dtype`, and "
                 "set `precision: bf16` instead"
             )
 
     def to(self, *arguments: Any, **named: Any) -> TextClassifier:
-        """torch's own; a model that ``device_map`` has spread over devices stays where it is."""
+        """As in torch, but a model that ``device_map`` has spread over devices stays where it is."""
         if getattr(self.model, "hf_device_map", None) is None:
             super().to(*arguments, **named)
         return self
@@ -251,8 +251,8 @@ class TextClassifier(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256 over weights, configuration, tokenizer, maximal length and padding side, hex.
 
-        Reading every weight takes a second for each gigabyte or so, so it is computed once and kept until
-        ``train()`` or ``load``: ask for it in eval mode.
+        Reading every weight takes about a second per gigabyte, so the value is cached until ``train()`` or
+        ``load``; read it in eval mode.
         """
         if self._fingerprint is None or self.training:
             self._fingerprint = self._hash()
@@ -262,7 +262,7 @@ class TextClassifier(nn.Module):
         digest = hashlib.sha256()
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            if tensor.is_meta:  # kept on disk by accelerate, so never trained: its source says it all
+            if tensor.is_meta:  # offloaded by accelerate, so never trained: its source identifies it
                 digest.update(json.dumps(self._source, sort_keys=True).encode())
             else:
                 digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -275,7 +275,7 @@ class TextClassifier(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write weights (one safetensors file), configuration with label names, and tokenizer; adapters are merged
-        into the weights first, for good. ``transformers.pipeline("text-classification")`` loads the folder."""
+        permanently into the weights first. ``transformers.pipeline("text-classification")`` loads the folder."""
         embedding = self.model.get_input_embeddings()
         if len(embedding.weight) != embedding.num_embeddings:
             raise RuntimeError(
@@ -284,8 +284,8 @@ class TextClassifier(nn.Module):
         merge_adapters(self.model)
         self._forget_truncation()
         longest = self.tokenizer.model_max_length
-        self.tokenizer.model_max_length = self.max_length  # what a pipeline with `truncation=True` cuts to
-        # Only what the tokenizer was made with is written down, and a side that was set later is not among it.
+        self.tokenizer.model_max_length = self.max_length  # where a pipeline with `truncation=True` truncates
+        # Only the tokenizer's constructor arguments are saved, without a padding side that was set later.
         self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
         with quiet_transformers():
             self.model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
@@ -293,7 +293,7 @@ class TextClassifier(nn.Module):
         self.tokenizer.model_max_length = longest
 
     def load(self, folder: Path) -> None:
-        """Read back weights that ``save`` wrote. Raises :class:`CodrunError` where they are of another model."""
+        """Load weights that ``save`` wrote; raises :class:`CodrunError` if they belong to another model."""
         merge_adapters(self.model)
         try:
             self.model.load_state_dict(load_file(folder / WEIGHTS))
@@ -308,11 +308,11 @@ class TextClassifier(nn.Module):
         self.model.config.label2id = {label: index for index, label in enumerate(self.labels)}
 
     def _forget_truncation(self) -> None:
-        """A fast tokenizer remembers the last call's truncation, and would write it down."""
+        """A fast tokenizer remembers the last call's truncation, and would save it."""
         self.tokenizer.backend_tokenizer.no_truncation()
         self.tokenizer.backend_tokenizer.no_padding()
 
 
 def _encodable(text: str) -> str:
-    """Lone surrogates, which no tokenizer takes, become ``?``, one for one."""
+    """``text`` with each lone surrogate, which no tokenizer accepts, replaced by ``?``."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

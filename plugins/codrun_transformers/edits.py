@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from rapidfuzz.distance import Levenshtein
 
 WORD = re.compile(r"\w+(?:'\w+)?")
-"""A word, ``isn't`` included: the part of a text that attribution speaks of."""
+"""A word, including ``isn't``: the unit of attribution."""
 _TOKEN = re.compile(rf"{WORD.pattern}|[^\w\s]")
 
 
 @functools.lru_cache(maxsize=4096)
 def tokens(text: str) -> tuple[str, ...]:
-    """Words and punctuation marks, one each; white space does not count."""
+    """The words and punctuation marks of a text, without white space."""
     return tuple(_TOKEN.findall(text))
 
 

@@ -17,21 +17,21 @@ def head_order(
     model: str,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> list[int]:
-    """For each label of the data set, the row of the checkpoint's head that stands for it.
+    """For each label of the data set, its row in the checkpoint's head.
 
-    Names match without regard to case, spaces, ``_`` and ``-``. A head that numbers its classes (``LABEL_0``) is
-    taken in order, and this is said. Raises :class:`SettingError` where the names do not match one to one.
+    Names match regardless of case, spaces, ``_`` and ``-``. Numbered classes (``LABEL_0``) are taken in order, with
+    a note through ``say``. Raises :class:`SettingError` if the names do not match one to one.
     """
     unknown = sorted(set(label_map) - set(wanted))
     if unknown:
         there = _listed(wanted)
         raise SettingError(
-            f"`label_map` speaks of `{unknown[0]}`, but the data set's labels are {there}", "label_map", unknown[0]
+            f"`label_map` mentions `{unknown[0]}`, but the data set's labels are {there}", "label_map", unknown[0]
         )
     if len(own) != len(wanted):
         raise SettingError(
-            f"`{model}` was trained for {len(own)} classes ({_listed(own)}) and the data set has {len(wanted)} "
-            f"({_listed(wanted)}); name another checkpoint, or set `new_head: true` and train it",
+            f"`{model}` was trained for {len(own)} classes ({_listed(own)}), but the data set has {len(wanted)} "
+            f"({_listed(wanted)}); use another checkpoint, or set `new_head: true` and train it",
             "model",
         )
     if not label_map and all(_GENERIC.fullmatch(name) for name in own):
@@ -41,7 +41,7 @@ def head_order(
     order = [rows.get(_plain(label_map.get(label, label)), -1) for label in wanted]
     if sorted(order) != list(range(len(own))):
         raise SettingError(
-            f"`{model}` names its classes {_listed(own)} and the data set {_listed(wanted)}; say which is which with "
+            f"`{model}` names its classes {_listed(own)}, the data set {_listed(wanted)}; match them with "
             f"`label_map: {{{wanted[0]}: ..., ...}}`, or set `new_head: true` and train it",
             "label_map",
         )

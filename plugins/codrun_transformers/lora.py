@@ -1,4 +1,4 @@
-"""Low-rank adapters for fine-tuning a teacher, through peft: put in place here, merged into the weights on save."""
+"""Low-rank adapters for fine-tuning a teacher, through peft: added here, merged into the weights on save."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from codrun_transformers.options import LoraOptions
 
 
 def add_adapters(model: Any, options: LoraOptions, seed: int) -> None:
-    """Freeze the backbone of ``model`` and give its linear layers adapters; head and pooler train as they are.
+    """Freeze the backbone of ``model`` and add adapters to its linear layers; head and pooler train in full.
 
-    Raises :class:`CodrunError` where peft is not installed or has no layers for the architecture.
+    Raises :class:`CodrunError` if peft is not installed or knows no layers of the architecture.
     """
     try:
         import peft
     except ImportError as error:
-        raise CodrunError('`lora` needs peft; `pip install "codrun[peft]"` brings it') from error
+        raise CodrunError('`lora` needs peft; run `pip install "codrun[peft]"`') from error
     config = peft.LoraConfig(
         r=options.r,
         lora_alpha=options.alpha,
@@ -35,7 +35,7 @@ def add_adapters(model: Any, options: LoraOptions, seed: int) -> None:
             peft.inject_adapter_in_model(config, model)
     except ValueError as error:
         raise CodrunError(
-            f"peft puts no adapters into {type(model).__name__} ({str(error).splitlines()[0]}); name its linear "
+            f"peft cannot add adapters to {type(model).__name__} ({str(error).splitlines()[0]}); name its linear "
             "layers in `lora.targets`"
         ) from error
     for parameter in model.parameters():
@@ -44,7 +44,7 @@ def add_adapters(model: Any, options: LoraOptions, seed: int) -> None:
 
 
 def merge_adapters(model: Any) -> bool:
-    """Add each adapter to the weights it adapts and take it out; False where there are none."""
+    """Merge each adapter into the weights it adapts and remove it; False if there are none."""
     adapted = [(name, module) for name, module in model.named_modules() if hasattr(module, "get_base_layer")]
     for name, module in adapted:
         module.merge()

@@ -1,4 +1,4 @@
-"""What a recipe may say about a ``transformers`` teacher or student; light, imported by every command."""
+"""Options of a ``transformers`` teacher or student. Every command imports this, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def _located(value: str, info: ValidationInfo) -> str:
-    """Tell hub names, packages and folders apart; a folder becomes absolute, taken from the recipe's own folder."""
+    """Distinguish hub names, packages and folders; a folder becomes absolute, relative to the recipe's folder."""
     if value.startswith(PACKAGE):
         if not _PACKAGED.fullmatch(value) or ".." in value.split("/"):
-            raise ValueError(f"`{value}` is no packaged model; write `package:NAME/folder/in/the/package`")
+            raise ValueError(f"`{value}` is not a packaged model; write `package:NAME/folder/in/the/package`")
         return value
     folder = Path((info.context or {}).get("folder") or ".")
     path = folder / Path(value).expanduser()
@@ -29,7 +29,7 @@ def _located(value: str, info: ValidationInfo) -> str:
         return str(path.absolute())
     if not _HUB_NAME.fullmatch(value) or ".." in value:
         raise ValueError(
-            f"`{value}` is neither a folder here nor a hub name such as `microsoft/deberta-v3-base`; "
+            f"`{value}` is neither an existing folder nor a hub name such as `microsoft/deberta-v3-base`; "
             "a folder's path starts with `./`, `../`, `~` or `/`"
         )
     return value
@@ -40,7 +40,7 @@ ModelName = Annotated[str, AfterValidator(_located)]
 
 def _ascending_blocks(blocks: list[int]) -> list[int]:
     if any(later <= earlier for earlier, later in itertools.pairwise(blocks)):
-        raise ValueError("blocks are counted from 1 and listed from the lowest to the highest, each once")
+        raise ValueError("blocks are counted from 1 and must be in ascending order, each once")
     return blocks
 
 
@@ -48,30 +48,32 @@ Blocks = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), After
 
 
 class LoraOptions(Options):
-    """Low-rank adapters in place of the backbone's own weights while a teacher is fine-tuned; merged on save."""
+    """Low-rank adapters that train in place of the backbone while a teacher is fine-tuned; merged on save."""
 
     r: int = Field(8, ge=1, description="rank")
-    alpha: float = Field(16, gt=0, description="scale; the update counts alpha / r")
+    alpha: float = Field(16, gt=0, description="scale; the update is multiplied by alpha / r")
     dropout: float = Field(0.05, ge=0, lt=1)
     targets: list[str] | None = Field(
-        None, min_length=1, description="names of the linear layers that get one; absent: peft's for the architecture"
+        None,
+        min_length=1,
+        description="linear layers that get an adapter, by name; absent: peft's default",
     )
 
 
 class ModelOptions(Options):
-    """What teacher and student share."""
+    """Options that teacher and student share."""
 
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
-    max_length: int = Field(256, ge=2, description="longest input in tokens; clipped to what the model can read")
+    max_length: int = Field(256, ge=2, description="longest input in tokens; limited to what the model can read")
     layers: Annotated[int, Field(ge=1)] | Blocks | None = Field(
         None, description="use only the first n blocks of the checkpoint, or these blocks, counted from 1"
     )
-    new_head: bool = Field(False, description="throw away the checkpoint's classification head for a fresh one")
+    new_head: bool = Field(False, description="replace the checkpoint's classification head with a new one")
     label_map: dict[str, str] = Field(
-        default_factory=dict, description="label of the data set: name the checkpoint's own head has for it"
+        default_factory=dict, description="label of the data set to its name in the checkpoint's own head"
     )
-    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; absent: its own")
-    padding_side: Literal["left", "right"] | None = Field(None, description="absent: as the tokenizer says")
+    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout rate; absent: the checkpoint's")
+    padding_side: Literal["left", "right"] | None = Field(None, description="absent: the tokenizer's")
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
         None, description="attention implementation; absent: the best that transformers finds"
     )
@@ -85,14 +87,14 @@ class TeacherOptions(ModelOptions):
         "float32", description="precision of the weights; below float32 only for a teacher that is not fine-tuned"
     )
     device_map: str | dict[str, int | str] | None = Field(
-        None, description="spreads a teacher that does not fit over devices (needs accelerate)"
+        None, description="spreads a teacher that does not fit on one device over several (needs accelerate)"
     )
     lora: LoraOptions | None = Field(
         None, description="low-rank adapters while the teacher is fine-tuned, merged into the weights on save"
     )
 
     def identity(self) -> dict[str, Any]:
-        """Every option; the checkpoint counts by its content, or by its name on the hub."""
+        """Every option; the checkpoint is identified by its content, or by its name on the hub."""
         return {**self.model_dump(mode="json"), "model": identity.of_checkpoint(self.model)}
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
@@ -105,7 +107,7 @@ class MeasureOptions(Options):
 
     model: ModelName = Field(description="hub name, local folder, or package:NAME/folder")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
-    max_length: int = Field(256, ge=2, description="as much of a text as the model is shown, in its tokens")
+    max_length: int = Field(256, ge=2, description="tokens of a text that the model reads; the rest is truncated")
 
 
 class StudentOptions(ModelOptions):
@@ -115,7 +117,7 @@ class StudentOptions(ModelOptions):
 
     model: ModelName | None = Field(None, description="hub name, local folder, or package:NAME/folder")
     layers_from_teacher: Blocks | None = Field(
-        None, description="copy these blocks of the teacher, counted from 1, under a fresh head"
+        None, description="copy these blocks of the teacher, counted from 1, under a new head"
     )
     freeze_embeddings: bool = Field(False, description="do not train the word embeddings")
 
@@ -123,7 +125,7 @@ class StudentOptions(ModelOptions):
     @classmethod
     def _list_of_blocks(cls, value: Any) -> Any:
         if isinstance(value, int):
-            raise ValueError("`layers_from_teacher` is a list of blocks, such as [1, 3, 5]")
+            raise ValueError("`layers_from_teacher` must be a list of blocks, such as [1, 3, 5]")
         return value
 
     @model_validator(mode="after")
@@ -137,14 +139,14 @@ class StudentOptions(ModelOptions):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Every option; a checkpoint counts by its content, or by its name on the hub."""
+        """Every option; a checkpoint is identified by its content, or by its name on the hub."""
         decides = self.model_dump(mode="json")
         if self.model is not None:
             decides["model"] = identity.of_checkpoint(self.model)
         return decides
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
-        """What the checkpoint's ``config.json`` or the teacher's shape says; None where that is not known."""
+        """What the checkpoint's ``config.json`` or the teacher's shape says; None if that is unknown."""
         if self.model is not None:
             return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
         if teacher is None or self.layers_from_teacher is None:

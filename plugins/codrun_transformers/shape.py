@@ -1,4 +1,4 @@
-"""What a checkpoint's ``config.json`` tells of its size before it is loaded; no torch, for ``codrun plan`` asks."""
+"""Reads a model's size from its ``config.json``, without loading it; no torch, because ``codrun plan`` calls it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from codrun_transformers.identity import local_folder
 _WIDTH = ("hidden_size", "dim", "d_model", "n_embd")
 _LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 _POSITIONS = ("max_position_embeddings", "n_positions")
-"""What architectures call the same thing in their configurations."""
+"""Names that architectures use for the same setting."""
 
 
 def of_checkpoint(
     model: str, revision: str | None, layers: int | Sequence[int] | None, max_length: int
 ) -> ShapeEstimate | None:
     """Layers, width and longest input of the checkpoint with ``layers`` of its blocks (None: all of them) and inputs
-    cut at ``max_length`` tokens; None for a hub model that was never fetched."""
+    truncated to ``max_length`` tokens; None for a hub model that was never fetched."""
     config = _config(model, revision)
     width, blocks = _number(config, _WIDTH), _number(config, _LAYERS)
     if width is None or blocks is None:
@@ -45,7 +45,7 @@ def _config(model: str, revision: str | None) -> dict[str, Any]:
 
 
 def _in_the_cache(model: str, revision: str | None) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache  # 0.2 s, for hub names alone
+    from huggingface_hub import try_to_load_from_cache  # takes 0.2 s, needed only for hub names
 
     found = try_to_load_from_cache(model, "config.json", revision=revision)
     return Path(found) if isinstance(found, str) else None

@@ -1,8 +1,8 @@
-"""The exact vocabulary cut: train only the embedding rows that the training texts touch.
+"""The exact vocabulary cut: train only the embedding rows that the training texts use.
 
-An untouched row has no gradient, so AdamW (or Adam without decay) moves it by its weight decay alone: the row times
-``1 - lr x decay`` at each step. Those factors are kept and applied on the way out, one after the other in float32,
-which gives the very bits that the optimiser would have written.
+An unused row has no gradient, so AdamW (or Adam without decay) changes it by weight decay alone: each step multiplies
+it by ``1 - lr x decay``. Those factors are recorded and applied on exit, one after the other in float32, which gives
+exactly the bits that the optimiser would have written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 DECAY_CHUNK = 1 << 16
-"""Elements that take all factors in turn before the next ones are fetched: they stay in the processor's cache."""
+"""Elements multiplied by all factors before the next chunk is read, so that they stay in the processor's cache."""
 
 
 class EmbeddingCut:
@@ -23,15 +23,15 @@ class EmbeddingCut:
 
     The embedding maps ids to rows itself, so that the model around it still sees the original ids. The small
     parameter stays the same object for the life of the cut: an optimiser built inside keeps its state when the
-    cut is left and entered again.
+    cut is exited and entered again.
     """
 
     def __init__(self, embedding: nn.Embedding, ids: Iterable[int]) -> None:
         self._embedding = embedding
         self._table = embedding.weight
         self._padding_id = embedding.padding_idx
-        kept = set(ids) | (set() if self._padding_id is None else {self._padding_id})
-        self._ids = torch.tensor(sorted(kept), dtype=torch.long)
+        used = set(ids) | (set() if self._padding_id is None else {self._padding_id})
+        self._ids = torch.tensor(sorted(used), dtype=torch.long)
         self._small: nn.Parameter | None = None
         self._row_of = torch.empty(0, dtype=torch.long)
         self._hook: Any = None
@@ -39,12 +39,12 @@ class EmbeddingCut:
 
     @property
     def rows(self) -> int:
-        """Rows that train."""
+        """Number of rows that train."""
         return len(self._ids)
 
     def __enter__(self) -> EmbeddingCut:
         if self._hook is not None:
-            raise RuntimeError("the vocabulary cut is in place already")
+            raise RuntimeError("the vocabulary cut has already been entered")
         self._table = self._embedding.weight
         self._ids = self._ids.to(self._table.device)
         self._row_of = torch.full((len(self._table),), -1, dtype=torch.long, device=self._table.device)
@@ -63,7 +63,7 @@ class EmbeddingCut:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """The full, up-to-date table; weights that are loaded in the block count when the cut is back."""
+        """Restore the full, up-to-date table inside the block; the cut then continues with any weights loaded there."""
         self._write_back()
         self._swap_out()
         try:
@@ -103,18 +103,18 @@ class EmbeddingCut:
     def _to_rows(self, module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         ids, *others = arguments
         rows = self._row_of[ids]
-        # On an accelerator the look-up itself traps a row of -1; asking here would wait for the device each step.
+        # On an accelerator the look-up itself fails on row -1; checking here would wait for the device each step.
         if rows.device.type == "cpu" and bool((rows < 0).any()):
             unseen = int(ids[rows < 0][0])
-            raise RuntimeError(f"token id {unseen} is outside the vocabulary cut; show the whole table to evaluate")
+            raise RuntimeError(f"token id {unseen} is outside the vocabulary cut; evaluate inside `whole()`")
         return (rows, *others)
 
 
 def cut_for(model: nn.Module, embedding: nn.Module, ids: Iterable[int]) -> EmbeddingCut | None:
-    """The cut of ``embedding`` inside ``model`` to ``ids``, or None where it would not be exact or not pay.
+    """The cut of ``embedding`` inside ``model`` to ``ids``, or None if it would not be exact or save nothing.
 
-    None for a frozen table, one that another module shares, one whose rows do not take their gradient alone
-    (``max_norm``, ``scale_grad_by_freq``), a subclass with a forward of its own, and where every row is in use.
+    None for a frozen table, one that another module shares, one whose rows are not updated by their own gradient
+    alone (``max_norm``, ``scale_grad_by_freq``), a subclass with its own forward, and if every row is in use.
     """
     if type(embedding) is not nn.Embedding or not embedding.weight.requires_grad or embedding.weight.is_meta:
         return None

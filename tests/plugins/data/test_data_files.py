@@ -1,4 +1,4 @@
-"""csv, tsv, jsonl, parquet and package: what they read, and the sentences for what they cannot."""
+"""csv, tsv, jsonl, parquet and package: what they read, and the messages about what they cannot."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_format_reads_the_same(registry: Registry, tmp_path: Path, use: st
     assert loaded.notes == ("labels were read from the column `label`: neg, pos",)
 
 
-def test_splits_may_have_files_of_their_own(registry: Registry, tmp_path: Path) -> None:
+def test_splits_may_have_their_own_files(registry: Registry, tmp_path: Path) -> None:
     write(tmp_path, "train.csv", "text,label\na,0\nb,1\n")
     write(tmp_path, "held.csv", "label,text\n1,c\n")
     loaded = load(registry, "csv", tmp_path, path="train.csv", splits={"validation": "held.csv"})
@@ -96,7 +96,7 @@ def test_typed_labels_of_json(registry: Registry, tmp_path: Path) -> None:
     assert [example.label for example in loaded.splits["train"]] == [1, 0, 1]
 
 
-def test_filters_say_what_they_left_out(registry: Registry, tmp_path: Path) -> None:
+def test_filters_report_what_they_omit(registry: Registry, tmp_path: Path) -> None:
     content = "body,label,source,year\nabc,0,web,1999\nabcd,1,web,1999\nab,1,web,1999\nab,0,book,1999\nab,0,web,2000\n"
     write(tmp_path, "d.csv", content)
     loaded = load(
@@ -104,12 +104,12 @@ def test_filters_say_what_they_left_out(registry: Registry, tmp_path: Path) -> N
     )
     assert [example.id for example in loaded.splits["train"]] == ["train:1", "train:3"]
     assert loaded.notes[0] == (
-        "split `train`: 2 of 5 rows are used; left out: 2 not where source is web and year is 1999, "
+        "split `train`: 2 of 5 rows are used; omitted: 2 not where source is web and year is 1999, "
         "1 longer than 3 characters"
     )
 
 
-def test_hold_out_is_fixed_and_apart(registry: Registry, tmp_path: Path) -> None:
+def test_hold_out_is_fixed_and_disjoint(registry: Registry, tmp_path: Path) -> None:
     write(tmp_path, "d.csv", "text,label\n" + "".join(f"row {row},{row % 2}\n" for row in range(30)))
     options = {"path": "d.csv", "hold_out": {"validation": {"of": "train", "rows": 10}}}
     first, second = (load(registry, "csv", tmp_path, **options).splits for _ in range(2))
@@ -122,7 +122,7 @@ def test_hold_out_is_fixed_and_apart(registry: Registry, tmp_path: Path) -> None
         load(registry, "csv", tmp_path, **options)
 
 
-def test_a_spreadsheet_s_byte_order_mark_and_spaces_in_the_header(registry: Registry, tmp_path: Path) -> None:
+def test_a_spreadsheets_byte_order_mark_and_spaces_in_the_header(registry: Registry, tmp_path: Path) -> None:
     write(tmp_path, "d.csv", b"\xef\xbb\xbftext; label\ncaf\xc3\xa9;0\nno;1\n")
     loaded = load(registry, "csv", tmp_path, path="d.csv", delimiter=";")
     assert loaded.splits["train"][0].input == "café"
@@ -148,8 +148,8 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
         ("d.csv", "text,label\n", {}, r"d\.csv: there are no rows"),
         ("d.csv", "txt,label\na,0\n", {}, r"no column `text`; did you mean `txt`\? there are: txt, label"),
         ("d.csv", "text;label\na;0\n", {}, r'no column `text`;.*set `delimiter: ";"`'),
-        ("d.csv", "text,text,label\na,b,0\n", {}, "the column `text` is there 2 times"),
-        ("d.csv", "text,label\na,0\nb, c,1\n", {}, r"d\.csv:3 \(row 2\) has 3 fields, the header has 2"),
+        ("d.csv", "text,text,label\na,b,0\n", {}, "the column `text` occurs 2 times"),
+        ("d.csv", "text,label\na,0\nb, c,1\n", {}, r"d\.csv:3 \(row 2\) has 3 fields, but the header has 2"),
         ("d.csv", 'text,label\n"a\nb",0\nb,\n', {}, r"d\.csv:4 \(row 2\): the row has no label in column `label`"),
         (
             "d.csv",
@@ -158,9 +158,9 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
             r"d\.csv:3 \(row 2\): the label `posi` .* did you mean `pos`\? there are: neg, pos, or the ids 0 to 1",
         ),
         ("d.csv", "text,label\na,2\n", {"labels": ["neg", "pos"]}, r"the label `2` .*ids 0 to 1"),
-        ("d.csv", "text,label\na,7\n", {"values": {1: "a", 2: "b"}}, "`values` says nothing about the label `7`"),
+        ("d.csv", "text,label\na,7\n", {"values": {1: "a", 2: "b"}}, "`values` does not mention the label `7`"),
         ("d.csv", "text,label\n" + "".join(f"a,{row}\n" for row in range(99)), {}, "99 distinct values, too many"),
-        ("d.csv", "text,label\na,0\n", {"where": {"label": 5}}, "none of the 1 rows is left: `where` took 1"),
+        ("d.csv", "text,label\na,0\n", {"where": {"label": 5}}, "all 1 rows are omitted: 1 by `where`"),
         ("d.csv", b"text,label\nok,0\ncaf\xe9,1\n", {}, r"d\.csv:3: byte 19 \(0xe9\) is not utf-8; .*encoding: cp1252"),
         ("d.csv", "text,label\na,0\n".encode("utf-16"), {}, "set `encoding: utf-16`"),
         (
@@ -174,10 +174,10 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
         ("d.jsonl", "[1, 2]", {}, r"d\.jsonl:1: a line must be a JSON object"),
         ("d.jsonl", '{"text": "a", "label": [1]}', {"labels": ["a", "b"]}, "is not a name or a number"),
         ("d.jsonl", "", {}, r"d\.jsonl: there are no rows"),
-        ("d.parquet", "no parquet", {}, r"d\.parquet: this is not a Parquet file"),
+        ("d.parquet", "not Parquet", {}, r"d\.parquet: this is not a readable Parquet file"),
     ],
 )
-def test_faults_are_sentences(
+def test_faults_are_reported_in_one_sentence(
     registry: Registry, tmp_path: Path, name: str, content: str | bytes, options: dict[str, Any], sentence: str
 ) -> None:
     path = write(tmp_path, name, content)
@@ -209,11 +209,11 @@ def test_missing_files(registry: Registry, tmp_path: Path) -> None:
         ("csv", {"path": "d.csv", "labels": ["a", "a"]}, "the same label twice"),
         ("csv", {"path": "d.csv", "labels": ["a"]}, "at least two"),
         ("csv", {"path": "d.csv", "labels": ["a", "b"], "values": {0: "c"}}, "`c`, which is not among `labels`"),
-        ("csv", {"path": "d.csv", "encoding": "utf-99"}, "no encoding is called `utf-99`"),
+        ("csv", {"path": "d.csv", "encoding": "utf-99"}, "`utf-99` is not a known encoding"),
         ("csv", {"path": "d.csv", "splits": {"train": "x.csv"}}, "`path` is the split `train`"),
         ("package", {"package": "os.path", "file": "a.csv"}, "pattern"),
         ("package", {"package": "p", "file": "../a.csv"}, "path inside the package"),
-        ("package", {"package": "p", "file": "a.xls"}, "which say the format"),
+        ("package", {"package": "p", "file": "a.xls"}, "must end in one of .*, which gives the format"),
     ],
 )
 def test_options_are_checked(registry: Registry, use: str, options: dict[str, Any], sentence: str) -> None:
@@ -221,7 +221,7 @@ def test_options_are_checked(registry: Registry, use: str, options: dict[str, An
         registry.find("dataset", use).options.model_validate(options)
 
 
-def test_options_survive_their_own_dump(registry: Registry) -> None:
+def test_dumped_options_validate_to_themselves(registry: Registry) -> None:
     for name in registry.names("dataset"):
         model = registry.find("dataset", name).options
         needed = {"path": "x", "package": "x", "file": "x.csv"}
@@ -246,7 +246,7 @@ def test_identity_is_of_the_content(registry: Registry, tmp_path: Path) -> None:
     assert identity(first) != before
 
 
-def test_a_package_is_found_and_not_imported(
+def test_a_package_is_found_without_importing_it(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "carries_data"
@@ -264,7 +264,7 @@ def test_a_package_is_found_and_not_imported(
 
 
 def test_a_package_that_is_not_installed(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="`not_here` is not installed here; `pip install not-here` brings it"):
+    with pytest.raises(DataError, match="`not_here` is not installed; run `pip install not-here`"):
         load(registry, "package", tmp_path, package="not_here", file="x.csv", distribution="not-here")
 
 

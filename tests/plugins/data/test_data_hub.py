@@ -1,5 +1,5 @@
-"""The hub component and the paper's presets, each through the real `datasets` loader on a folder that has the hub
-repository's own layout, columns, types and card; and what is said where the hub cannot be reached."""
+"""The hub component and the paper's presets, each read by the real `datasets` loader from a folder with the layout,
+columns, types and card of the hub repository; and the messages if the hub cannot be reached."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Tables = dict[str, dict[str, list[Any]]]
 
 
 def card(config: str, label: str, names: list[str], columns: list[str], splits: list[str], folder: str) -> str:
-    """A data set card as the hub's repositories carry it: features with class names, and where each split lies."""
+    """A data set card like those on the hub: features with class names, and the files of each split."""
     features = "".join(
         f"  - name: {column}\n    dtype: {'int32' if column == 'idx' else 'string'}\n"
         for column in columns
@@ -123,7 +123,7 @@ def test_amazon(registry: Registry, tmp_path: Path) -> None:
     assert brief(loaded) == {"train": [("good", 1), ("c" * 60, 0)], "validation": [("bad", 0)]}
 
 
-def test_yelp_stars_are_counted_from_nought(registry: Registry, tmp_path: Path) -> None:
+def test_yelp_stars_are_counted_from_zero(registry: Registry, tmp_path: Path) -> None:
     stars = ["1 star", "2 star", "3 stars", "4 stars", "5 stars"]
     splits: Tables = {
         "train": {"label": [0, 1, 2, 3, 4, 4], "text": ["one", "two", "three", "four", "five", "z" * 251]},
@@ -135,7 +135,7 @@ def test_yelp_stars_are_counted_from_nought(registry: Registry, tmp_path: Path) 
     assert {int(str(each.input).split()[1]) % 5 for each in loaded.splits["validation"] if each.label == 1} == {3, 4}
 
 
-def test_sent140_reads_the_hub_s_own_conversion(registry: Registry, tmp_path: Path) -> None:
+def test_sent140_reads_the_hubs_own_conversion(registry: Registry, tmp_path: Path) -> None:
     folder = tmp_path / "sentiment140"
     for split, rows in {"train": 2_000, "test": 9}.items():
         (folder / "sentiment140" / split).mkdir(parents=True)
@@ -148,10 +148,10 @@ def test_sent140_reads_the_hub_s_own_conversion(registry: Registry, tmp_path: Pa
     loaded = load(registry, "sent140", folder)
     assert {split: len(rows) for split, rows in loaded.splits.items()} == {"train": 400, "test": 6, "validation": 1_600}
     assert {(int(str(each.input).split()[-1]) % 2, each.label) for each in loaded.splits["train"]} == {(0, 0), (1, 1)}
-    assert "3 whose label `values` leaves out" in " ".join(loaded.notes)
+    assert "3 whose label `values` omits" in " ".join(loaded.notes)
 
 
-def test_class_names_of_the_hub_are_used_where_the_recipe_gives_none(registry: Registry, tmp_path: Path) -> None:
+def test_the_hubs_class_names_are_used_if_the_recipe_gives_none(registry: Registry, tmp_path: Path) -> None:
     names = ["world", "sports", "business"]
     path = repository(tmp_path / "news", "default", names, {"train": {"text": ["a", "b"], "label": [2, 0]}}, "data")
     loaded = load(registry, "hub", path)
@@ -163,7 +163,7 @@ def test_faults_of_a_hub_data_set(registry: Registry, tmp_path: Path) -> None:
     path = repository(tmp_path / "news", "default", ["a", "b"], {"train": {"text": ["x"], "label": [1]}}, "data")
     with pytest.raises(DataError, match=r"split train: there is no column `txt`; did you mean `text`\?"):
         load(registry, "hub", path, text="txt")
-    with pytest.raises(DataError, match="`validation` from the split `dev`, which is not there: train are"):
+    with pytest.raises(DataError, match="`validation` from the split `dev`, which does not exist; there are: train"):
         load(registry, "hub", path, splits={"train": "train", "validation": "dev"})
     with pytest.raises(DataError, match="config"):
         load(registry, "hub", path, config="other")
@@ -171,7 +171,7 @@ def test_faults_of_a_hub_data_set(registry: Registry, tmp_path: Path) -> None:
         load(registry, "hub", tmp_path / "nowhere")
 
 
-def test_a_local_folder_lies_beside_the_recipe(registry: Registry, tmp_path: Path) -> None:
+def test_a_local_folder_is_relative_to_the_recipe(registry: Registry, tmp_path: Path) -> None:
     splits: Tables = {"train": {"text": ["x", "y"], "label": [1, 0]}}
     path = repository(tmp_path / "news", "default", ["a", "b"], splits, "data")
     built = registry.build("dataset", "hub", {"path": "./news"}, BuildContext(folder=tmp_path))
@@ -183,13 +183,13 @@ def test_a_local_folder_lies_beside_the_recipe(registry: Registry, tmp_path: Pat
     assert registry.identity("dataset", "hub", {"path": str(moved)}) != before
 
 
-def test_identity_of_a_hub_name_holds_the_revision(registry: Registry) -> None:
+def test_identity_of_a_hub_name_includes_the_revision(registry: Registry) -> None:
     plain = registry.identity("dataset", "sst2", {})
     assert plain["options"]["path"] == "nyu-mll/glue"
     assert registry.identity("dataset", "sst2", {"revision": "abc"}) != plain
 
 
-def test_presets_keep_the_checks_and_texts_of_their_options(registry: Registry) -> None:
+def test_presets_inherit_the_checks_and_descriptions_of_their_options(registry: Registry) -> None:
     model = registry.find("dataset", "yelp").options
     options = model.model_validate({"values": {0: "negative", 4: "positive"}, "revision": "abc"})
     assert options.model_dump()["values"] == {"0": "negative", "4": "positive"}
@@ -201,19 +201,21 @@ def test_presets_keep_the_checks_and_texts_of_their_options(registry: Registry) 
 
 def test_offline_says_so_at_once() -> None:
     started = time.monotonic()
-    with pytest.raises(ProviderError, match=r"`no-such/data-set` cannot be had: this run is offline, and it is not in"):
+    with pytest.raises(
+        ProviderError, match=r"`no-such/data-set` is not available: this run is offline, and it is not in"
+    ):
         Hub(HubOptions.model_validate({"path": "no-such/data-set"}), BuildContext(offline=True)).load()
     assert time.monotonic() - started < 5
 
 
-def test_a_hub_that_cannot_be_reached_is_one_quick_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported_quickly_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.hf_api.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
     started = time.monotonic()
     with pytest.raises(
-        ProviderError, match=r"cannot be had: the hub cannot be reached \(ConnectError: .*refused"
+        ProviderError, match=r"is not available: the hub cannot be reached \(ConnectError: .*refused"
     ) as caught:
         Hub(HubOptions.model_validate({"path": "no-such/data-set"}), BuildContext()).load()
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 10
-    assert not datasets.config.HF_HUB_OFFLINE, "the switch is put back"
+    assert not datasets.config.HF_HUB_OFFLINE, "the switch is restored"

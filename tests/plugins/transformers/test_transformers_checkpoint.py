@@ -1,4 +1,4 @@
-"""Faults of a checkpoint, each answered in one sentence, and the hub that is not there."""
+"""Faults of a checkpoint, each reported in one sentence, and an unreachable hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def teacher(
 
 @pytest.fixture
 def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hub that refuses connections, and an empty cache of it."""
+    """A hub that refuses connections, with an empty cache."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     cache = tmp_path / "cache"
@@ -41,7 +41,7 @@ def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def in_cache(cache: Path, name: str, folder: Path) -> None:
-    """Lay a model out as the hub's client keeps it."""
+    """Store a model the way the hub's client caches it."""
     place = cache / f"models--{name.replace('/', '--')}"
     commit = "0123456789abcdef0123456789abcdef01234567"
     shutil.copytree(folder, place / "snapshots" / commit)
@@ -49,7 +49,7 @@ def in_cache(cache: Path, name: str, folder: Path) -> None:
     (place / "refs" / "main").write_text(commit)
 
 
-def test_a_hub_that_cannot_be_reached_is_said_in_one_sentence_within_seconds(no_hub: Path) -> None:
+def test_an_unreachable_hub_is_reported_in_one_sentence_within_seconds(no_hub: Path) -> None:
     started = time.monotonic()
     with pytest.raises(CodrunError) as caught:
         teacher("someone/some-model")
@@ -58,12 +58,12 @@ def test_a_hub_that_cannot_be_reached_is_said_in_one_sentence_within_seconds(no_
     assert "`someone/some-model`" in message and "the hub cannot be reached" in message and "\n" not in message
 
 
-def test_offline_asks_nobody(no_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_does_not_contact_the_hub(no_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def ask() -> None:
         raise AssertionError("the hub was asked")
 
     monkeypatch.setattr(huggingface_hub, "get_session", ask)
-    with pytest.raises(CodrunError, match="`someone/some-model` cannot be had: this run is offline"):
+    with pytest.raises(CodrunError, match="`someone/some-model` is not available: this run is offline"):
         teacher("someone/some-model", offline=True)
 
 
@@ -80,14 +80,14 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path, labels=LABELS)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CodrunError, match=r"no weights as safetensors \(only pytorch_model\.bin"):
+    with pytest.raises(CodrunError, match=r"no safetensors weights \(only pytorch_model\.bin"):
         teacher(folder)
     (folder / "pytorch_model.bin").unlink()
-    with pytest.raises(CodrunError, match=r"no weights as safetensors \(no weights at all\)"):
+    with pytest.raises(CodrunError, match=r"no safetensors weights \(no weights at all\)"):
         teacher(folder)
 
 
-def test_code_beside_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+def test_code_next_to_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path, labels=LABELS)
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Model"}
@@ -137,7 +137,7 @@ def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
         teacher(tmp_path)
 
 
-def test_loading_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = tiny_bert(tmp_path / "model")
     capfd.readouterr()
     teacher(folder).save(tmp_path / "saved")
@@ -151,7 +151,7 @@ def test_numbered_classes_are_noted(tmp_path: Path) -> None:
     assert any("taken in the order negative, positive" in sentence for sentence in said)
 
 
-def test_device_map_spreads_a_teacher_and_keeps_it_there(tmp_path: Path) -> None:
+def test_device_map_spreads_a_teacher_and_it_stays_there(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     folder = tiny_qwen2(tmp_path / "model", labels=LABELS, initializer_range=0.2)
     places = {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.layers.1": "disk", "model.layers.2": "disk"}

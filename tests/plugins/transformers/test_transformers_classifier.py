@@ -77,7 +77,7 @@ def test_hidden_states_are_those_of_transformers(folder: Folder, kind: str) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_head_reads_is_at_pooled_at(folder: Folder, kind: str) -> None:
-    """Changing what leaves the last block there, and there alone, moves the logits."""
+    """Changing the last block's output there changes the logits; changing it elsewhere does not."""
     model = teacher(folder(kind))
     batch = model.collate(model.encode(SENTENCES), multiple_of=16)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_what_the_head_reads_is_at_pooled_at(folder: Folder, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_company_and_padding_change_nothing(folder: Folder, kind: str) -> None:
+def test_batching_and_padding_change_nothing(folder: Folder, kind: str) -> None:
     model = teacher(folder(kind))
     encoded = model.encode(SENTENCES)
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_company_and_padding_change_nothing(folder: Folder, kind: str) -> None:
                 torch.testing.assert_close(real, alone.hidden[layer][0], atol=1e-5, rtol=1e-4)
 
 
-def test_a_decoder_padded_on_the_left_answers_the_same(folder: Folder) -> None:
+def test_a_decoder_padded_on_the_left_gives_the_same_logits(folder: Folder) -> None:
     right, left = (teacher(folder("qwen2"), padding_side=side) for side in ("right", "left"))
     batches = [model.collate(model.encode(SENTENCES), multiple_of=16) for model in (right, left)]
     with torch.no_grad():
@@ -155,13 +155,13 @@ def test_vectors_are_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(("kind", "longest"), [("bert", 64), ("roberta", 64), ("qwen2", 128)])
-def test_the_maximal_length_is_cut_to_what_the_model_can(folder: Folder, kind: str, longest: int) -> None:
+def test_the_maximum_length_is_limited_by_the_model(folder: Folder, kind: str, longest: int) -> None:
     said: list[str] = []
     options = TeacherOptions(model=str(folder(kind)), max_length=500)
     model = build_teacher(options, BuildContext(labels=LABELS, say=said.append))
     assert model.max_length == longest
     assert any(f"at most {longest} tokens" in sentence for sentence in said)
-    batch = model.collate(model.encode(["film " * 1000]), multiple_of=48)  # rounding up may not pass the end either
+    batch = model.collate(model.encode(["film " * 1000]), multiple_of=48)  # rounding up must not exceed it either
     assert batch["input_ids"].shape == (1, longest)
     with torch.no_grad():
         assert torch.isfinite(model(batch).logits).all()
@@ -175,7 +175,7 @@ def test_a_missing_padding_token_is_replaced(folder: Folder, tmp_path: Path) -> 
     model.model.config.pad_token_id = None
     model.model.save_pretrained(tmp_path)
     bare = teacher(tmp_path)
-    # Qwen2's tokenizer class brings a padding token even so; any other takes the end of text
+    # Qwen2's tokenizer class still has a default padding token; any other falls back to the end of text
     assert bare.tokenizer.pad_token_id is not None
     assert bare.model.config.pad_token_id == bare.tokenizer.pad_token_id
     with torch.no_grad():
@@ -202,7 +202,7 @@ def test_a_half_precision_checkpoint_is_trained_in_float32(folder: Folder, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_head_in_another_order_is_put_into_the_data_sets(folder: Folder, kind: str) -> None:
+def test_a_head_in_another_order_is_reordered_to_the_data_set(folder: Folder, kind: str) -> None:
     as_saved = teacher(folder(kind))
     turned = teacher(folder(kind), labels=("Positive", "Negative"))
     batch = as_saved.collate(as_saved.encode(SENTENCES))
@@ -213,7 +213,7 @@ def test_a_head_in_another_order_is_put_into_the_data_sets(folder: Folder, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_backbone_gets_a_head_of_the_contexts_seed(folder: Folder, kind: str) -> None:
+def test_a_missing_head_is_drawn_from_the_contexts_seed(folder: Folder, kind: str) -> None:
     state = torch.get_rng_state()
     one = teacher(folder(kind, head=False), labels=("a", "b", "c"), seed=1)
     assert torch.equal(torch.get_rng_state(), state)
@@ -223,7 +223,7 @@ def test_a_backbone_gets_a_head_of_the_contexts_seed(folder: Folder, kind: str) 
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
-def test_another_number_of_classes_is_refused_unless_a_new_head_is_asked_for(folder: Folder) -> None:
+def test_another_number_of_classes_is_refused_unless_a_new_head_is_requested(folder: Folder) -> None:
     with pytest.raises(CodrunError, match=r"2 classes .* data set has 3"):
         teacher(folder("bert"), labels=("a", "b", "c"))
     fresh = teacher(folder("bert"), labels=("a", "b", "c"), new_head=True)
@@ -238,7 +238,7 @@ def test_another_number_of_classes_is_refused_unless_a_new_head_is_asked_for(fol
     )
 
 
-def test_without_labels_the_checkpoints_own_are_taken(folder: Folder) -> None:
+def test_without_labels_the_checkpoints_own_are_used(folder: Folder) -> None:
     assert teacher(folder("bert"), labels=()).labels == LABELS
 
 
@@ -246,7 +246,7 @@ def test_without_labels_the_checkpoints_own_are_taken(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_saved_is_loaded_by_codrun_and_by_a_pipeline(folder: Folder, tmp_path: Path, kind: str) -> None:
+def test_a_saved_model_loads_in_codrun_and_in_a_pipeline(folder: Folder, tmp_path: Path, kind: str) -> None:
     model = teacher(folder(kind), labels=("positive", "negative"), max_length=40)
     model.save(tmp_path / "saved")
     assert (tmp_path / "saved" / "model.safetensors").is_file()
@@ -275,7 +275,7 @@ def test_weights_of_another_model_are_refused(folder: Folder, tmp_path: Path) ->
         teacher(folder("bert")).load(tmp_path / "nowhere")
 
 
-def test_the_fingerprint_follows_the_weights_and_the_reading(folder: Folder) -> None:
+def test_the_fingerprint_depends_on_the_weights_and_the_encoding(folder: Folder) -> None:
     model = teacher(folder("bert"))
     first = model.fingerprint
     model.encode(SENTENCES)  # a fast tokenizer remembers its last truncation
@@ -295,14 +295,14 @@ def test_the_fingerprint_follows_the_weights_and_the_reading(folder: Folder) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_attribution_is_gradient_times_input_by_word(folder: Folder, kind: str) -> None:
-    """Scaling all embeddings of one word by 1 + e moves the margin by e times the word's score."""
+    """Scaling all embeddings of one word by 1 + e changes the margin by e times the word's score."""
     model = teacher(folder(kind)).double()
     text = SENTENCES[2]
     found = model.attribution([text], [1])[0]
     assert [text[each.start : each.end] for each in found] == [*text.split()[:-2], "story", "isn't"]
     (encoded,), (offsets,) = model.encode([text]), model.offsets([text])
     batch = model.collate([encoded])
-    step = 1e-2  # Qwen2 normalises in float32, whatever its weights are
+    step = 1e-2  # Qwen2 normalises in float32, regardless of its weights
     for each in found:
         inside = torch.tensor([start < each.end and end > each.start and end > start for start, end in offsets])
 
@@ -320,7 +320,7 @@ def test_attribution_is_gradient_times_input_by_word(folder: Folder, kind: str) 
         assert each.score == pytest.approx(slope, abs=1e-3, rel=1e-2)
 
 
-def test_attribution_does_not_depend_on_company_and_leaves_no_trace(folder: Folder) -> None:
+def test_attribution_does_not_depend_on_the_batch_and_leaves_no_trace(folder: Folder) -> None:
     model = teacher(folder("bert"))
     model.train()
     together = model.attribution([*SENTENCES, "good " * 60], [0, 1, 0, 1, 0, 1, 0])
@@ -356,7 +356,7 @@ def test_word_vectors_have_unit_length(folder: Folder) -> None:
     assert model.word_vectors([]) == []
 
 
-def test_distance_counts_words_over_the_originals(folder: Folder) -> None:
+def test_distance_counts_words_and_divides_by_the_originals(folder: Folder) -> None:
     model = teacher(folder("bert"))
     assert model.distance("a fine film .", "a dull film .") == (1.0, 0.25)
     assert model.distance("", "two words") == (2.0, 2.0)

@@ -30,7 +30,7 @@ def test_names_match(
     assert said == []
 
 
-def test_numbered_classes_are_taken_in_order_and_this_is_said() -> None:
+def test_numbered_classes_are_taken_in_order_with_a_note() -> None:
     said: list[str] = []
     assert head_order(("LABEL_0", "LABEL_1"), SENTIMENT, {}, "some/model", said.append) == [0, 1]
     assert len(said) == 1 and "some/model" in said[0] and "negative, positive" in said[0]
@@ -39,13 +39,17 @@ def test_numbered_classes_are_taken_in_order_and_this_is_said() -> None:
 @pytest.mark.parametrize(
     ("own", "label_map", "message"),
     [
-        (("good", "bad"), {}, "names its classes good, bad and the data set negative, positive; say which is which"),
-        (("positive", "Positive"), {}, "say which is which"),
+        (
+            ("good", "bad"),
+            {},
+            "names its classes good, bad, the data set negative, positive; match them with `lab",
+        ),
+        (("positive", "Positive"), {}, "match them with `label_map"),
         (("entailment", "neutral", "contradiction"), {}, r"trained for 3 classes .* data set has 2 .*new_head: true"),
-        (("good", "bad"), {"postive": "good"}, "`label_map` speaks of `postive`"),
-        (("good", "bad"), {"positive": "good", "negative": "good"}, "say which is which"),
+        (("good", "bad"), {"postive": "good"}, "`label_map` mentions `postive`"),
+        (("good", "bad"), {"positive": "good", "negative": "good"}, "match them with `label_map"),
     ],
 )
-def test_what_does_not_match_is_refused(own: tuple[str, ...], label_map: dict[str, str], message: str) -> None:
+def test_names_that_do_not_match_are_refused(own: tuple[str, ...], label_map: dict[str, str], message: str) -> None:
     with pytest.raises(CodrunError, match=message):
         head_order(own, SENTIMENT, label_map, "some/model")

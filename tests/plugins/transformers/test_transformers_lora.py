@@ -1,4 +1,4 @@
-"""A teacher fine-tuned through low-rank adapters, merged when it is saved."""
+"""A teacher fine-tuned with low-rank adapters, which are merged when it is saved."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_adapters_and_head_train_and_nothing_else(build: Build) -> None:
     before = {name: value.clone() for name, value in model.named_parameters()}
     train(model)
     moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    # the pooler or head may hold a bias without a gradient, the frozen backbone must not move at all
+    # the pooler or head may have a bias without a gradient, but the frozen backbone must not change at all
     assert moved <= trained and any("lora_B" in name for name in moved)
 
 
-def test_saving_merges_and_the_answers_stay(build: Build, tmp_path: Path) -> None:
+def test_saving_merges_the_adapters_and_preserves_the_logits(build: Build, tmp_path: Path) -> None:
     model = build()
     train(model)
     batch = model.collate(model.encode(SENTENCES))
@@ -91,7 +91,7 @@ def test_a_student_is_cut_from_the_merged_weights(build: Build) -> None:
     with torch.no_grad():
         inside = model(batch, hidden=[1]).hidden[1]
         student_states = student(batch, hidden=[0, 1]).hidden
-    if student.model.config.model_type != "qwen2":  # whose last hidden state is behind the final norm
+    if student.model.config.model_type != "qwen2":  # its last hidden state follows the final norm
         torch.testing.assert_close(student_states[1], inside, atol=1e-4, rtol=1e-4)
 
 

@@ -59,7 +59,7 @@ def test_three_blocks_of_minilm_learn_and_load_in_a_pipeline(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_near_words_of_minilm_are_near() -> None:
+def test_similar_words_are_close_in_minilm() -> None:
     teacher = build_teacher(TeacherOptions(model=MINILM), BuildContext(labels=LABELS))
     good, great, table = (torch.tensor(vector) for vector in teacher.word_vectors(["good", "great", "table"]))
     assert good @ great > good @ table

@@ -1,4 +1,4 @@
-"""Options, where a model's name leads, and what a key is made of; none of it needs torch."""
+"""Options, how a model's name is resolved, and what identifies it in keys; none of it needs torch."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def checkpoint(folder: Path, weights: bytes = b"weights") -> Path:
 
 
 @pytest.mark.parametrize("name", ["microsoft/deberta-v3-base", "bert-base-uncased", "package:some_package/model"])
-def test_hub_names_and_packages_stay_as_they_are(tmp_path: Path, name: str) -> None:
+def test_hub_names_and_packages_are_unchanged(tmp_path: Path, name: str) -> None:
     assert teacher(tmp_path, model=name).model == name
 
 
-def test_folders_are_taken_from_the_recipes_own_folder(tmp_path: Path) -> None:
+def test_folders_are_relative_to_the_recipes_folder(tmp_path: Path) -> None:
     checkpoint(tmp_path / "models" / "mine")
     recipes = tmp_path / "recipes"
     recipes.mkdir()
@@ -44,8 +44,8 @@ def test_folders_are_taken_from_the_recipes_own_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "a b", "package:", "package:x/../../etc", "https://hub/model", "org/..", ""])
-def test_what_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValidationError, match=r"neither a folder here nor a hub name|no packaged model"):
+def test_invalid_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValidationError, match=r"neither an existing folder nor a hub name|not a packaged model"):
         teacher(tmp_path, model=name)
 
 
@@ -55,8 +55,8 @@ def test_what_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
         ({}, "either `model` or `layers_from_teacher`"),
         ({"model": "a/b", "layers_from_teacher": [1]}, "either `model` or `layers_from_teacher`"),
         ({"layers_from_teacher": [0, 1]}, "greater than or equal to 1"),
-        ({"layers_from_teacher": [3, 1]}, "lowest to the highest"),
-        ({"layers_from_teacher": [1, 1]}, "lowest to the highest"),
+        ({"layers_from_teacher": [3, 1]}, "ascending order"),
+        ({"layers_from_teacher": [1, 1]}, "ascending order"),
         ({"layers_from_teacher": []}, "at least 1 item"),
         ({"layers_from_teacher": 3}, r"list of blocks, such as \[1, 3, 5\]"),
         ({"layers_from_teacher": [1], "revision": "main"}, "`revision` goes with `model`"),
@@ -76,14 +76,14 @@ def test_a_dump_validates_to_itself(tmp_path: Path) -> None:
     assert TeacherOptions.model_validate(options.model_dump()) == options
 
 
-def test_a_folder_counts_by_its_content_and_a_hub_model_by_its_name(tmp_path: Path) -> None:
+def test_a_folder_is_identified_by_its_content_and_a_hub_model_by_its_name(tmp_path: Path) -> None:
     one = teacher(model=str(checkpoint(tmp_path / "one")))
     same = teacher(model=str(checkpoint(tmp_path / "same")))
     other = teacher(model=str(checkpoint(tmp_path / "other", b"other weights")))
     assert one.identity() == same.identity() != other.identity()
-    (tmp_path / "same" / "README.md").write_text("does not decide")
+    (tmp_path / "same" / "README.md").write_text("does not count")
     assert one.identity() == same.identity()
-    (tmp_path / "same" / "tokenizer.json").write_text("decides")
+    (tmp_path / "same" / "tokenizer.json").write_text("counts")
     assert one.identity() != same.identity()
     named = teacher(model="a/b", revision="v1").identity()
     assert named["model"] == {"hub": "a/b"} and named["revision"] == "v1"
@@ -97,7 +97,7 @@ def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:
     assert options.identity() != before
 
 
-def test_missing_folders_are_named_with_their_neighbour(tmp_path: Path) -> None:
+def test_a_missing_folder_suggests_the_closest_name(tmp_path: Path) -> None:
     checkpoint(tmp_path / "teacher")
     with pytest.raises(CodrunError, match=r"there is no model folder .*teachr; did you mean .*teacher"):
         local_folder(str(tmp_path / "teachr"))

@@ -1,4 +1,4 @@
-"""What the configuration file tells, against the model itself."""
+"""The size read from the configuration file, compared with the model itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTEXT = BuildContext(labels=("no", "yes"))
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("changed", [{}, {"layers": 1}, {"layers": [2]}, {"max_length": 16}], ids=str)
-def test_it_is_the_built_models(name: str, changed: dict[str, Any], tmp_path: Path) -> None:
+def test_the_size_is_that_of_the_built_model(name: str, changed: dict[str, Any], tmp_path: Path) -> None:
     make: Callable[[Path], Path] = getattr(tiny_models, f"tiny_{name}")
     options = TeacherOptions(model=str(make(tmp_path / name)), **changed)
     teacher, told = build_teacher(options, CONTEXT), options.shape(None)
@@ -40,6 +40,6 @@ def test_a_student_cut_from_its_teacher_has_its_width(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", ["[]", "not JSON", '{"hidden_size": 8}', '{"num_hidden_layers": 8}'])
-def test_what_cannot_be_read_is_unknown(config: str, tmp_path: Path) -> None:
+def test_an_unreadable_configuration_gives_no_size(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     assert TeacherOptions(model=str(tmp_path)).shape(None) is None

@@ -99,7 +99,7 @@ def test_the_saved_student_loads_in_a_pipeline(
     assert scores == pytest.approx({"negative": row[0].item(), "positive": row[1].item()}, abs=1e-5)
 
 
-def test_the_teacher_is_left_as_it_was(teacher_of: Callable[[str], TextClassifier]) -> None:
+def test_the_teacher_is_unchanged(teacher_of: Callable[[str], TextClassifier]) -> None:
     teacher = copy.deepcopy(teacher_of("bert"))
     teacher.gradient_checkpointing_enable()
     before, layers = teacher.fingerprint, teacher.model.config.num_hidden_layers
@@ -131,7 +131,7 @@ def test_the_students_own_length(teacher_of: Callable[[str], TextClassifier]) ->
     assert student(teacher, max_length=32).max_length == 32
 
 
-def test_debertas_convolution_and_shared_positions_come_along(tmp_path: Path) -> None:
+def test_debertas_convolution_and_shared_positions_are_copied(tmp_path: Path) -> None:
     folder = tiny_deberta(tmp_path, labels=LABELS, conv_kernel_size=3, conv_act="gelu", initializer_range=0.2)
     teacher = build_teacher(TeacherOptions(model=str(folder)), BuildContext(labels=LABELS))
     batch = teacher.collate(teacher.encode(SENTENCES))
@@ -161,8 +161,8 @@ def test_layer_types_of_a_decoder_follow_its_blocks(tmp_path: Path) -> None:
         assert torch.equal(again(batch).logits, made(batch).logits)
 
 
-def test_what_cannot_be_cut(teacher_of: Callable[[str], TextClassifier]) -> None:
+def test_impossible_cuts_are_refused(teacher_of: Callable[[str], TextClassifier]) -> None:
     with pytest.raises(CodrunError, match="block 4 was asked for, but the model has 3 blocks"):
         student(teacher_of("bert"), layers_from_teacher=[1, 4])
-    with pytest.raises(CodrunError, match="cuts a teacher of `use: transformers`"):
+    with pytest.raises(CodrunError, match="needs a teacher with `use: transformers`"):
         student(None)

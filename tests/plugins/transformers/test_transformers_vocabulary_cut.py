@@ -1,4 +1,4 @@
-"""Training only the embedding rows in use gives the very weights that training the whole table gives."""
+"""Training only the embedding rows in use gives exactly the weights that training the whole table gives."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ def test_weights_are_equal_bit_for_bit(
     whole = train(second, cut=False, fused=fused, decay=decay, clip=clip)
     assert_equal(cut, whole)
     after = first.model.get_input_embeddings().weight
-    touched = {token for one in first.encode(TEXTS) for token in one.ids}
+    used = {token for one in first.encode(TEXTS) for token in one.ids}
     moved = set((after != before).any(dim=1).nonzero().flatten().tolist())
-    if decay:  # every untouched row has shrunk, but for rows of zeros
-        assert moved == set(before.any(dim=1).nonzero().flatten().tolist()) | touched
+    if decay:  # every unused row has shrunk, except rows of zeros
+        assert moved == set(before.any(dim=1).nonzero().flatten().tolist()) | used
     else:
-        assert moved and moved <= touched
+        assert moved and moved <= used
 
 
 @pytest.mark.parametrize("kind", ["roberta", "electra", "distilbert"])
@@ -180,20 +180,20 @@ def test_an_error_inside_writes_back(folder: Folder) -> None:
     assert not table._forward_pre_hooks
 
 
-def test_weights_loaded_into_the_whole_table_count_afterwards(folder: Folder) -> None:
+def test_weights_loaded_into_the_whole_table_are_used_afterwards(folder: Folder) -> None:
     model = classifier(folder("bert"))
     cut = model.compact(model.encode(TEXTS))
     assert cut is not None
-    kept = copy.deepcopy(model.state_dict())
+    saved = copy.deepcopy(model.state_dict())
     with cut:
         with torch.no_grad():
             model.model.get_input_embeddings().weight.mul_(3.0)
         with cut.whole():
-            model.load_state_dict(kept)
-    assert_equal(dict(model.state_dict()), kept)
+            model.load_state_dict(saved)
+    assert_equal(dict(model.state_dict()), saved)
 
 
-def test_an_id_outside_the_cut_is_refused_not_guessed(folder: Folder) -> None:
+def test_an_id_outside_the_cut_is_refused(folder: Folder) -> None:
     model = classifier(folder("bert"))
     cut = model.compact(model.encode(TEXTS))
     assert cut is not None
@@ -226,7 +226,7 @@ def test_no_cut_where_it_would_not_be_exact(folder: Folder) -> None:
     assert model.compact(model.encode(TEXTS)) is None
 
 
-def test_the_padding_row_stays_without_gradient(tmp_path: Path) -> None:
+def test_the_padding_row_gets_no_gradient(tmp_path: Path) -> None:
     model = classifier(tiny_bert(tmp_path, labels=("a", "b"), num_hidden_layers=1))
     table = model.model.get_input_embeddings()
     padding = table.padding_idx
