@@ -42,7 +42,7 @@ def test_numbered_classes_are_taken_in_order_with_a_note() -> None:
         (
             ("good", "bad"),
             {},
-            "names its classes good, bad, the data set negative, positive; match them with `lab",
+            "good, bad, the data set negative, positive; match them with `label_map",
         ),
         (("positive", "Positive"), {}, "match them with `label_map"),
         (("entailment", "neutral", "contradiction"), {}, r"trained for 3 classes .* data set has 2 .*new_head: true"),
