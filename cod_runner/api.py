@@ -37,7 +37,7 @@ from cod_runner.errors import CodrunError, DataError, ProviderError, SettingErro
 from cod_runner.files import file_digest
 from cod_runner.fixed_batches import fixed_batches
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean
-from cod_runner.hugging_face import hub_faults, quiet_transformers
+from cod_runner.hugging_face import hub_errors, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
@@ -52,7 +52,7 @@ __all__ = [
     "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
     "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
     "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "file_digest", "fixed_batches", "head_pooled",
-    "hookimpl", "hookspec", "hub_faults", "layer_mapping", "masked_mean", "quiet_transformers",
+    "hookimpl", "hookspec", "hub_errors", "layer_mapping", "masked_mean", "quiet_transformers",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

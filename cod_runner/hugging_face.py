@@ -22,7 +22,7 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def hub_faults() -> tuple[type[Exception], ...]:
+def hub_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises where the hub refuses or does not answer. Imports it only when it is called.
 
     The HTTP library underneath differs from version to version. The hub's own error derives from that library's base

@@ -20,10 +20,10 @@ class Reservation:
 class Spending:
     """Budget and meter of one run. Safe to use from several threads and event loops.
 
-    A call is reserved before it is sent, at the most it can cost, and settled at what it did cost, so calls in flight
-    can never exceed a bound together. ``run`` names the run and is the same after a resume: a generator that has its
-    own record of paid calls looks up what the run spent before and reports it with :meth:`resume`. Answers that were
-    paid for earlier cost nothing.
+    A call is reserved at its maximum cost before it is sent, and settled at its actual cost, so calls in flight can
+    never exceed a bound together. ``run`` names the run and is the same after a resume: a generator that has its own
+    record of paid calls looks up what the run spent before and reports it with :meth:`resume`. Answers paid for
+    earlier cost nothing.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Spending:
         self._resumed: set[str] = set()
 
     def require_a_bound(self, model: str, priced: bool) -> None:
-        """Raise :class:`SettingError` if only USD are bounded and the price of ``model`` is unknown."""
+        """Raise :class:`SettingError` if only USD is bounded and the price of ``model`` is unknown."""
         if self._limit_usd is not None and not priced and self._limit_calls is None and self._limit_tokens is None:
             with standing_at("counterfactuals"):
                 raise SettingError(
@@ -106,7 +106,7 @@ class Spending:
             }
 
     def _remove(self, reservation: Reservation) -> None:
-        # by identity: two reservations of one size are equal
+        # by identity: two reservations of the same size compare equal
         self._in_flight = [held for held in self._in_flight if held is not reservation]
 
     def _over_with(self, wanted: Reservation) -> bool:

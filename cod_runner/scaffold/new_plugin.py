@@ -13,29 +13,28 @@ from cod_runner.files import folder_written_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z](?:[a-z0-9_]{0,48}[a-z0-9])?")
-"""A plugin's name without ``codrun_`` before it and with ``_`` for ``-``."""
+"""A plugin's name without the prefix ``codrun_`` and with ``_`` for ``-``."""
 
 
 def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
-    """Write the package into ``folder/name``, which must not be there yet; returns its files, relative to ``folder``.
+    """Write the package into ``folder/name``, which must not exist yet; returns its files, relative to ``folder``.
 
     ``my-plugin`` is a distribution's name: its module is ``my_plugin``. Any other name gets the module
-    ``codrun_<name>``, so that it shadows no library called so. The component is called ``name`` with ``_`` for ``-``.
-    Raises :class:`CodrunError` for a name that no module can have or another has, an unknown kind, or a folder that is
-    there.
+    ``codrun_<name>``, so that it shadows no library of that name. The component is called ``name`` with ``_`` for
+    ``-``. Raises :class:`CodrunError` for an invalid or taken name, an unknown kind, or a folder that exists.
     """
     component = name.replace("-", "_")
     bare = component.removeprefix("codrun_")
     if not NAME.fullmatch(bare) or keyword.iskeyword(component):
         raise CodrunError(
-            f"`{name}` cannot be a plugin's name: small letters, digits, `-` and `_`, beginning with a letter, ending "
-            "with a letter or digit, not a Python keyword"
+            f"`{name}` cannot be a plugin's name: use lower-case letters, digits, `-` and `_`, starting with a letter, "
+            "ending with a letter or digit, and not a Python keyword"
         )
     if kind not in KINDS:
         raise CodrunError(f"there is no kind `{kind}`; a component is one of {', '.join(KINDS)}")
     package = folder / name
     if package.exists():
-        raise CodrunError(f"{package} is there already and is not overwritten; take another name or folder")
+        raise CodrunError(f"{package} already exists and is not overwritten; choose another name or folder")
     module = component if "-" in name else f"codrun_{bare}"
     _refuse_installed(module, name)
     replacements = {
@@ -70,14 +69,14 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
 def _refuse_installed(module: str, name: str) -> None:
     """A second module of this name would hide the first, or be hidden by it."""
     spec = importlib.util.find_spec(module)
-    if spec is not None and spec.origin is not None:  # a mere folder of this name has no origin
+    if spec is not None and spec.origin is not None:  # a plain folder of this name has no origin
         raise CodrunError(
-            f"the plugin `{name}` would be the module `{module}`, which is installed already ({spec.origin}); take "
+            f"the plugin `{name}` would be the module `{module}`, which is already installed ({spec.origin}); choose "
             "another name"
         )
 
 
 def _template(path: str) -> str:
-    """A template's text. Teacher and student are one contract, so they share theirs."""
+    """A template's text. Teacher and student have the same contract, so they share templates."""
     shared = path.replace("teacher", "classifier").replace("student", "classifier")
     return (TEMPLATES / f"{shared}.in").read_text(encoding="utf-8")

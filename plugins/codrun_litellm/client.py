@@ -1,7 +1,7 @@
-"""Gets answers: from the ledger where it has them, else from the model, each paid for once.
+"""Gets answers from the ledger if it has them, otherwise from the model, and pays for each only once.
 
-Retries, cache and cost are ours; litellm's are off. The first failure that another try would not cure ends the
-dispatch: nothing new is sent, calls in flight are waited for and recorded, and the failure is raised as one sentence.
+Retries, cache and cost are ours; litellm's are off. The first failure that a retry would not cure ends the dispatch:
+nothing new is sent, calls in flight are waited for and recorded, and the failure is raised as one sentence.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from codrun_litellm.pricing import BYTES_PER_TOKEN_AT_LEAST, price_of, tokens_at
 
 LOG = logging.getLogger("codrun.litellm")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-"""Seconds of back-off after the first failure, doubled at each; jitter takes up to half off."""
+"""Seconds of back-off after the first failure, doubled after each; jitter subtracts up to half."""
 LONGEST_RETRY_AFTER = 600.0
 BREAKER_FAILURES, BREAKER_REQUESTS, BREAKER_SECONDS = 12, 3, 5.0
-"""The circuit breaks when so many calls in a row failed, over so many requests, for so long."""
+"""The circuit breaks after this many failed calls in a row, over this many requests and seconds."""
 POLL, LONGEST_POLL = 0.02, 0.5
 
 
@@ -43,7 +43,7 @@ class Client:
     def ask(self, requests: Sequence[LLMRequest]) -> dict[str, LLMAnswer]:
         """Answers by the request's key.
 
-        Raises :class:`ProviderError` unless every request has one; answers that came before are in the ledger.
+        Raises :class:`ProviderError` unless every request is answered; answers received so far are in the ledger.
         """
         unique = {request.key: request for request in requests}
         answers = self._ledger.answers(list(unique))
@@ -64,7 +64,7 @@ class Client:
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    """``asyncio.run``, from a thread of its own where this one already runs a loop."""
+    """``asyncio.run``, in a separate thread if this one already runs a loop."""
     if not _a_loop_runs_here():
         asyncio.run(coroutine)
         return
@@ -121,7 +121,7 @@ class _Dispatch:
                     return
                 if isinstance(asked, CallFailure):
                     failure = asked
-            if failure is None:  # another run is making this very call, or calls in flight hold the rest of the budget
+            if failure is None:  # another run is making the same call, or calls in flight hold the rest of the budget
                 await self._pause(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)
                 continue
@@ -132,7 +132,7 @@ class _Dispatch:
             await self._pause(self._back_off(tries, failure))
 
     async def _try_once(self, request: LLMRequest) -> bool | CallFailure:
-        """True: answered, or the dispatch has ended. False: not now. A failure: the call was made and failed."""
+        """True: answered, or the dispatch has ended. False: try later. A failure: the call was made and failed."""
         tokens_in = tokens_at_most(request.messages)
         usd_in = self._price.of(tokens_in, 0) if self._price else None
         tokens = tokens_in + self._options.max_tokens
@@ -204,7 +204,7 @@ class _Dispatch:
         if self._key:
             call["api_key"] = self._key
         try:
-            # a provider's client that forgets its own time-out must not hang the run
+            # a provider's client that ignores its own time-out must not hang the run
             response = await asyncio.wait_for(self._litellm.acompletion(**call), options.timeout + 5)
             return self._read(request, response)
         except Exception as error:  # noqa: BLE001 - litellm raises anything from IndexError to its own 20 classes
@@ -223,12 +223,12 @@ class _Dispatch:
             BYTES_PER_TOKEN_AT_LEAST
         )
         usd = self._price.of(tokens_in, tokens_out) if self._price else None
-        # a server that echoes the request's headers must not bring the key into the ledger
+        # a server that echoes the request's headers must not put the key into the ledger
         text = without_key(str(text), self._key or os.environ.get(self._key_variable))
         return LLMAnswer(text, str(choice.finish_reason or ""), tokens_in, tokens_out, usd)
 
     def _parameters(self, request: LLMRequest) -> dict[str, Any]:
-        """The request's own, without a seed or a response format where the provider takes none."""
+        """The request's parameters, without seed or response format if the provider does not accept them."""
         parameters = {name: value for name, value in request.parameters.items() if value is not None}
         for name in ("seed", "response_format"):
             if name not in self._taken:
@@ -237,7 +237,7 @@ class _Dispatch:
         return parameters
 
     def _find_the_key(self) -> None:
-        """The key in use, for sending and for scrubbing; ends the dispatch before a call that is bound to fail."""
+        """Find the key, for sending and for scrubbing; without a required key, end the dispatch before any call."""
         model, base = self._options.model, self._options.api_base
         if self._options.api_key_env:
             self._key = os.environ.get(self._options.api_key_env) or None
@@ -280,7 +280,7 @@ class _Dispatch:
         return wait
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, for less time if the dispatch ends."""
+        """Sleep, but return early if the dispatch ends."""
         try:
             await asyncio.wait_for(self._stop.wait(), seconds)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""What a failed call means, judged by its status rather than its class, with keys removed from every sentence."""
+"""What a failed call means, judged by its status rather than its class, with keys removed from every message."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TRANSIENT = (408, 409, 425, 429)
 LONGEST_DETAIL = 240
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 SHORTEST_SECRET = 8
-"""Anything shorter is a flag rather than a key; replacing it would strike a common word from every text."""
+"""Anything shorter is a flag rather than a key; replacing it would remove common words from texts."""
 PLACEHOLDER_KEY = "not-needed"
-"""Sent to a user's own server, which asks for no key, because the client underneath insists on one."""
+"""Sent to a user's own server that needs no key, because the underlying client requires one."""
 SECRET_SHAPES = (
     re.compile(r"\b(?:sk|pk|rk|gsk|xai|key|pplx|nvapi|hf)[-_][A-Za-z0-9_\-*.]{6,}"),
     re.compile(r"(?i)\bbearer\s+[^\s\"',}]+"),
@@ -33,17 +33,17 @@ class CallFailure:
     """One failed call."""
 
     status: int | None
-    """The provider's HTTP status; None where there was no HTTP answer to speak of."""
+    """The provider's HTTP status; None if there was no HTTP answer."""
     detail: str
     """One line in the provider's words, without secrets."""
     permanent: bool = False
-    """Another try would fail too."""
+    """A retry would fail too."""
     retry_after: float | None = None
     """Seconds the provider asks us to wait."""
     may_be_billed: bool = False
     """The provider may have done the work, and may bill it, although no answer came."""
     unreachable: bool = False
-    """No connection was made, so nothing was asked."""
+    """No connection was made, so nothing was sent."""
     filtered: bool = False
     """The provider refuses to work on this text: a refusal, not a failure."""
 
@@ -55,7 +55,7 @@ def failure_of(error: BaseException, api_key: str | None) -> CallFailure:
     detail = WRAPPING.sub("", _one_line(scrubbed(str(error), api_key)))
     names = {type(each).__name__ for each in _chain(error)}
     if "Missing credentials" in detail or "api_key client option must be set" in detail:
-        status = 401  # litellm reports a key that is missing on this side as the provider's error 500
+        status = 401  # litellm reports a key that is missing locally as the provider's error 500
     if status == 400 and ("ContentPolicyViolationError" in names or "content_filter" in detail):
         return CallFailure(status, detail, filtered=True)
     permanent = status is not None and 400 <= status < 500 and status not in TRANSIENT
@@ -77,7 +77,7 @@ def failure_of(error: BaseException, api_key: str | None) -> CallFailure:
 
 def scrubbed(text: str, api_key: str | None = None) -> str:
     """An error's ``text`` without the values of secret-looking environment variables, without the key in use, and
-    without anything of a key's shape."""
+    without anything that looks like a key."""
     secrets = {value for name, value in os.environ.items() if SECRET_NAME.search(name)} - {PLACEHOLDER_KEY}
     for secret in sorted(secrets, key=len, reverse=True):
         text = without_key(text, secret)

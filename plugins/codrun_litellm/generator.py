@@ -31,9 +31,9 @@ from codrun_litellm.prompts import (
 from codrun_litellm.readiness import check_readiness
 
 FILTERED = "I cannot help with that: the provider's content filter refused this text."
-"""Stands in for an answer that the provider's filter withheld, so that it is judged as a refusal."""
+"""Replaces an answer that the provider's filter withheld, so that it is judged as a refusal."""
 LARGEST_DEMONSTRATED_EDIT = 0.5
-"""Share of the words: a demonstration has to show that few are changed."""
+"""Largest share of the words that a demonstration changes: it must show a small edit."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class _Sample:
 
 
 class LitellmGenerator:
-    """Kind ``generator``. Samples of a round are drawn at once; rounds after the first tell the model what failed."""
+    """Kind ``generator``. Samples of a round are requested at once; later rounds tell the model what failed."""
 
     def __init__(self, options: LitellmOptions, context: BuildContext) -> None:
         if context.store is None:
-            raise CodrunError("the generator `litellm` needs a store, for the ledger of what it pays for")
+            raise CodrunError("the generator `litellm` needs a store for its ledger of paid answers")
         self._options = options
         self._labels = context.labels
         self._describe = context.describe
@@ -66,7 +66,7 @@ class LitellmGenerator:
         self._shown: tuple[Demonstration, ...] | None = None
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        """One candidate per sample, "" where an answer holds none; raises :class:`ProviderError` on any failure."""
+        """One candidate per sample, "" if an answer contains none; raises :class:`ProviderError` on any failure."""
         shown = self._demonstrations(teacher) if self._options.demonstrations else ()
         return self._asked(requests, teacher, shown)
 
@@ -120,8 +120,8 @@ class LitellmGenerator:
         return samples
 
     def _demonstrations(self, teacher: TeacherView) -> tuple[Demonstration, ...]:
-        """Pairs to show: texts drawn from the pool by the seed alone, asked about like any other, whose answers flip
-        the teacher. So the demonstrations never depend on which texts are searched, or in which order."""
+        """Pairs to show: texts drawn from the pool by the seed alone, requested like any other, whose answers flip the
+        teacher. So the demonstrations never depend on which texts are searched, or in which order."""
         if self._shown is None:
             drawn = drawn_for_demonstrations(self._pool, self._options.demonstrations, self._options.seed)
             before = teacher.score([example.input for example in drawn])
@@ -142,7 +142,7 @@ class LitellmGenerator:
         return self._shown
 
     def _highlighted(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[str]]:
-        """Per request, the words that speak most for its present class, the strongest first."""
+        """For each request, the words that contribute most to its current class, strongest first."""
         count = self._options.highlight
         if count == 0:
             return [[] for _ in requests]

@@ -1,4 +1,4 @@
-"""Options of the generator `litellm`, and what codrun must know of it before anything is asked or paid for."""
+"""Options of the generator `litellm`, and what codrun must know about it before any call."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ class LitellmOptions(Options):
     model: str = Field(
         min_length=1, description="as litellm names it: `gpt-4o-2024-11-20`, `openai/NAME`, `ollama/NAME`"
     )
-    api_base: str | None = Field(
-        None, description="address of the server, for one of your own: http://127.0.0.1:8000/v1"
-    )
+    api_base: str | None = Field(None, description="address of your own server, such as http://127.0.0.1:8000/v1")
     api_version: str | None = Field(None, description="for Azure")
     api_key_env: str | None = Field(
         None, description="environment variable that holds the key; absent: the provider's own, such as OPENAI_API_KEY"
@@ -38,14 +36,14 @@ class LitellmOptions(Options):
     temperature: float | None = Field(0.0, ge=0, le=2, description="of the first round's first sample; null: not sent")
     warm_temperature: float | None = Field(0.8, ge=0, le=2, description="of every other sample; null: not sent")
     max_tokens: int = Field(512, ge=1, description="longest answer, in tokens")
-    seed: int | None = Field(0, ge=0, description="sent as seed + index of the sample where the provider takes one")
+    seed: int | None = Field(0, ge=0, description="sent as seed + index of the sample if the provider accepts it")
     candidates: list[Annotated[int, Field(ge=1, le=64)]] = Field(
-        default=[1, 4], min_length=1, description="samples per round; another round follows where one failed"
+        default=[1, 4], min_length=1, description="samples per round; texts without a flip go to the next round"
     )
-    prompt: str = Field("generic", description=f"{', '.join(PROMPTS)}, or file:PATH with instructions of your own")
-    demonstrations: int = Field(0, ge=0, le=32, description="verified pairs of the same run shown as examples")
-    highlight: int = Field(0, ge=0, le=50, description="words with the most teacher attribution that the prompt names")
-    json_mode: bool = Field(False, description="ask the provider to enforce JSON, where it can")
+    prompt: str = Field("generic", description=f"{', '.join(PROMPTS)}, or file:PATH with your own instructions")
+    demonstrations: int = Field(0, ge=0, le=32, description="how many verified pairs of the run to show as examples")
+    highlight: int = Field(0, ge=0, le=50, description="how many words with the most teacher attribution to name")
+    json_mode: bool = Field(False, description="ask the provider to enforce JSON, if it can")
     parameters: dict[str, JsonValue] = Field(
         default_factory=dict, description="further request parameters, such as top_p or reasoning_effort"
     )
@@ -78,9 +76,9 @@ class LitellmOptions(Options):
     def _nothing_secret(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         for name in value:
             if name in OWN_PARAMETERS:
-                raise ValueError(f"`{name}` cannot be set here; it is an option of its own or fixed")
+                raise ValueError(f"`{name}` cannot be set here; it is a separate option or fixed")
             if CREDENTIAL.search(name):
-                raise ValueError(f"`{name}` looks like a credential; keys come from the environment alone")
+                raise ValueError(f"`{name}` looks like a credential; keys are read only from the environment")
         return value
 
     @field_validator("prompt")
@@ -101,14 +99,14 @@ class LitellmOptions(Options):
         return f"file:{path}"
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers: not how fast, how patiently, or with whose key they are asked for."""
+        """The options that affect the answers: not concurrency, time-out, retries or the key's variable."""
         decides = self.model_dump(
             mode="json", exclude={"api_key_env", "concurrency", "timeout", "retries", "prompt", "candidates"}
         )
         return {**decides, "candidates": list(self.candidates), "prompt": template_name(self.prompt)}
 
     def estimate(self, examples: int, mean_characters: float) -> CallEstimate:
-        """At least one call per text (each flips at once), at most every sample of every round."""
+        """At least the samples of the first round for every text, at most those of all rounds."""
         text = "x" * max(1, round(mean_characters))
         shown = ((text, text[1:], 0, 1),) * self.demonstrations
         labels, describe, highlighted = ("class one", "class two"), "x" * 80, ("word",) * self.highlight
@@ -117,7 +115,7 @@ class LitellmOptions(Options):
         tokens_out = min(self.max_tokens, len(text) // BYTES_PER_TOKEN + ANSWER_OVERHEAD_TOKENS)
         first, every = self.candidates[0], sum(self.candidates)
         extra = DRAWN_PER_DEMONSTRATION * self.demonstrations * first
-        # a later round carries the failed candidates
+        # later rounds send the failed candidates too
         feedback = 4 * (len(text) // BYTES_PER_TOKEN + 25) if len(self.candidates) > 1 else 0
         low, high = examples * first + extra, examples * every + extra
         in_low, in_high = low * tokens_in, low * tokens_in + (high - low) * (tokens_in + feedback)

@@ -31,7 +31,7 @@ class Price:
 
 @cache
 def price_of(model: str, api_base: str | None = None) -> Price | None:
-    """The price of a model; None where it is unknown, as on an OpenAI-compatible server of the user's own."""
+    """The price of a model; None if it is unknown, as on an OpenAI-compatible server of the user's own."""
     provider, slash, bare = model.partition("/")
     if provider == "openai" and slash and api_base is not None and "api.openai.com" not in api_base:
         return None
@@ -47,7 +47,7 @@ def price_of(model: str, api_base: str | None = None) -> Price | None:
 
 
 def provider_of(model: str) -> str:
-    """The provider that a model's name begins with, or that the table has for a bare name; "" where neither says."""
+    """The provider in a model's name, or the table's provider for a bare name; "" if unknown."""
     provider, slash, _ = model.partition("/")
     return provider if slash else str(_table().get(model, {}).get("litellm_provider", ""))
 
@@ -64,5 +64,5 @@ def _table() -> dict[str, dict[str, Any]]:
 
 
 def tokens_at_most(conversation: Sequence[tuple[str, str]]) -> int:
-    """An upper bound on the tokens of a prompt, for text of any language that tokenizers know."""
+    """An upper bound on the tokens of a prompt, for text in any language that tokenizers cover."""
     return sum(len(content.encode()) // BYTES_PER_TOKEN_AT_LEAST + 10 for _, content in conversation)

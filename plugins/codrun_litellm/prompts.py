@@ -1,6 +1,6 @@
-"""The prompts. Instructions are ours; everything from a data set is sent as JSON that the prompt calls data.
+"""The prompts. Instructions are ours; everything from a data set is sent as JSON that the prompt declares to be data.
 
-No text of a data set, and no answer, ever goes through a template.
+No text of a data set and no answer is ever used as a template.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from cod_runner.api import Attempt, DataError, Example, Input, Request
 Demonstration: TypeAlias = tuple[Input, Input, int, int]
 """Original, counterfactual, class before, class after."""
 DRAWN_PER_DEMONSTRATION = 2
-"""Texts asked about per demonstration wanted, since some do not flip."""
+"""Texts sent to the model per demonstration, since some do not flip."""
 TEMPLATE_VERSION = 1
-"""Raise it when a message's wording changes: it is part of every answer's key."""
+"""Increase it when a message's wording changes: it is part of every answer's key."""
 SHOWN_ATTEMPTS = 4
-"""How many failed candidates, the latest ones, a later round is told about."""
+"""How many of the latest failed candidates a later round is shown."""
 
 GENERIC = """\
 You help to study a text classifier. {describe} The classes are: {labels}.
@@ -84,7 +84,7 @@ def messages(
 ) -> tuple[tuple[str, str], ...]:
     """(role, content) of every message of one request: instructions, the demonstrations, the text.
 
-    ``prompt`` is one of :data:`TASKS`, or ``file:PATH``; raises :class:`DataError` where that cannot be read.
+    ``prompt`` is one of :data:`TASKS`, or ``file:PATH``; raises :class:`DataError` if the file cannot be read.
     """
     label, target = labels[request.label], labels[request.target]
     tried = _tried(request.history, labels)
@@ -114,8 +114,7 @@ def messages(
 
 
 def drawn_for_demonstrations(pool: Sequence[Example], count: int, seed: int | None) -> list[Example]:
-    """Texts of the pool to make ``count`` demonstrations of, drawn by the seed, as many of each class as of the
-    others."""
+    """Texts of the pool to make ``count`` demonstrations from, drawn by the seed, balanced over the classes."""
     by_class: dict[int, list[Example]] = {}
     for example in sorted(pool, key=lambda example: _drawn(seed, example.id)):
         by_class.setdefault(example.label, []).append(example)
@@ -126,8 +125,8 @@ def drawn_for_demonstrations(pool: Sequence[Example], count: int, seed: int | No
 def chosen_demonstrations(
     pairs: Sequence[Demonstration], request: Request, count: int, seed: int | None
 ) -> list[Demonstration]:
-    """At most ``count`` pairs, those of the request's direction first, in an order drawn from the seed; never one of
-    the text itself."""
+    """At most ``count`` pairs, those of the request's direction first, in an order drawn from the seed; never one
+    made from the request's own text."""
 
     def order(pair: Demonstration) -> tuple[bool, str]:
         return pair[2:] != (request.label, request.target), _drawn(seed, request.id, pair[0], pair[1])
@@ -141,7 +140,7 @@ def _drawn(*parts: Any) -> str:
 
 
 def _tried(history: Sequence[Attempt], labels: Sequence[str]) -> list[dict[str, str]]:
-    """Failed candidates with how the classifier still reads them, each text once, the latest ones."""
+    """The latest failed candidates, each text once, and how the classifier still reads them."""
     latest = {attempt.input: attempt for attempt in history if isinstance(attempt.input, str) and attempt.reason}
     return [
         {"text": str(text), "problem": _problem(attempt, labels)}
@@ -164,7 +163,7 @@ def _problem(attempt: Attempt, labels: Sequence[str]) -> str:
 
 def _filled(template: str, named: Mapping[str, str]) -> str:
     """The template with ``{describe}``, ``{labels}``, ``{label}``, ``{target}`` filled in; one pass, so that braces in
-    the values are left alone."""
+    the values are not replaced."""
     return re.sub(r"\{(\w+)\}", lambda found: named.get(found[1], found[0]), template).strip()
 
 

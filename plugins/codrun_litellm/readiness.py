@@ -1,4 +1,4 @@
-"""Checks that the model can be called at all, before a teacher is trained and anything is paid for."""
+"""Checks that the model can be called at all, before a teacher is trained or anything is paid for."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ KEY_VARIABLES = {
     "openrouter": "OPENROUTER_API_KEY",
     "xai": "XAI_API_KEY",
 }
-"""Providers that always need a key, and the variable that holds it; of others the first call will tell."""
+"""Providers that always need a key, and the variable that holds it; for others the first call shows it."""
 SECONDS_TO_CONNECT = 5.0
 
 
 def check_readiness(options: LitellmOptions) -> None:
-    """Raise :class:`ProviderError` where a key is missing or nothing listens at ``api_base``."""
+    """Raise :class:`ProviderError` if a key is missing or nothing listens at ``api_base``."""
     variable = options.api_key_env
     if variable is None and options.api_base is None:
         variable = KEY_VARIABLES.get(provider_of(options.model))

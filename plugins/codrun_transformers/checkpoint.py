@@ -12,7 +12,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from cod_runner.api import BuildContext, CodrunError, hub_faults, quiet_transformers
+from cod_runner.api import BuildContext, CodrunError, hub_errors, quiet_transformers
 from codrun_transformers.identity import local_folder
 
 SECONDS_TO_ANSWER = 5.0
@@ -64,7 +64,7 @@ def find_folder(name: str, revision: str | None, context: BuildContext) -> Path:
         raise CodrunError(f"the model `{name}` is gated; accept its terms on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
         raise CodrunError(f"the hub has no model `{name}` (a private one needs HF_TOKEN)") from error
-    except (*hub_faults(), ValueError) as error:
+    except (*hub_errors(), ValueError) as error:
         raise CodrunError(f"the model `{name}` cannot be fetched: {_first_line(error)}") from error
 
 
@@ -144,7 +144,7 @@ def _why_unreachable() -> str | None:
     """Why the hub cannot be reached, after one request without retries; None if it answers, even with an error."""
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=SECONDS_TO_ANSWER)
-    except hub_faults() as error:
+    except hub_errors() as error:
         return f"the hub cannot be reached ({_first_line(error)})"
     return None
 

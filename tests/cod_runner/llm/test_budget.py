@@ -16,7 +16,7 @@ def reserve(spending: Spending, tokens: int = 1, usd: float | None = 0.0) -> Res
 def test_calls_in_flight_hold_the_rest_of_the_budget_until_they_end() -> None:
     spending = Spending(calls=2)
     first, second = reserve(spending), reserve(spending)
-    assert spending.reserve(1, 0.0) is None, "not now, but not never"
+    assert spending.reserve(1, 0.0) is None, "not now, but later"
     spending.release(first)
     third = reserve(spending)
     spending.settle(second, 5, 0.1)
@@ -35,7 +35,9 @@ def test_equal_reservations_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(("bounds", "bound"), [({"tokens": 100}, "tokens: 100"), ({"usd": 1.0}, "usd: 1")])
-def test_tokens_and_usd_are_reserved_at_the_most_and_settled_at_what_they_were(bounds: dict, bound: str) -> None:
+def test_tokens_and_usd_are_reserved_at_their_maximum_and_settled_at_their_actual_value(
+    bounds: dict, bound: str
+) -> None:
     spending = Spending(**bounds)
     held = reserve(spending, 60, 0.6)
     assert spending.reserve(60, 0.6) is None
@@ -45,13 +47,13 @@ def test_tokens_and_usd_are_reserved_at_the_most_and_settled_at_what_they_were(b
         spending.reserve(95, 0.95)
 
 
-def test_a_budget_of_nothing_allows_nothing() -> None:
-    for nothing in ({"calls": 0}, {"tokens": 0}, {"usd": 0.0}):
+def test_a_budget_of_zero_allows_nothing() -> None:
+    for zero in ({"calls": 0}, {"tokens": 0}, {"usd": 0.0}):
         with pytest.raises(ProviderError):
-            Spending(**nothing).reserve(1, 0.01)
+            Spending(**zero).reserve(1, 0.01)
 
 
-def test_what_was_spent_before_counts_once_for_each_ledger() -> None:
+def test_earlier_spending_counts_once_per_ledger() -> None:
     spending = Spending(calls=10, run="r")
     for _ in range(2):
         spending.resume("a", 3, 30, 0.5)

@@ -17,7 +17,7 @@ REQUEST = LLMRequest("openai", "openai/m", "http://h/v1", (("user", "hi"),), {"s
 ANSWER = LLMAnswer("hello", "stop", 10, 5, 0.25)
 
 
-def test_an_answer_is_there_for_every_later_reader(tmp_path: Path) -> None:
+def test_an_answer_is_available_to_every_later_reader(tmp_path: Path) -> None:
     first = Ledger(tmp_path / "deep" / "llm.sqlite", "run")
     assert first.claim(REQUEST.key, 100, 1.0) is True
     first.record(REQUEST, ANSWER)
@@ -40,16 +40,16 @@ def test_everything_in_a_request_is_in_its_key(changed: dict) -> None:
     assert replace(REQUEST, parameters={**REQUEST.parameters}).key == REQUEST.key
 
 
-def test_a_live_claim_keeps_others_away_until_it_ends(tmp_path: Path) -> None:
+def test_a_live_claim_blocks_others_until_it_ends(tmp_path: Path) -> None:
     one, other = Ledger(tmp_path / "l"), Ledger(tmp_path / "l")
     assert one.claim(REQUEST.key, 1, None) is True
     assert other.claim(REQUEST.key, 1, None) is False
     other.give_up(REQUEST.key)
-    assert other.claim(REQUEST.key, 1, None) is False, "a claim ends by its owner alone"
+    assert other.claim(REQUEST.key, 1, None) is False, "only its owner can end a claim"
     one.give_up(REQUEST.key)
     assert other.claim(REQUEST.key, 1, None) is True
     other.close()
-    assert one.claim(REQUEST.key, 1, None) is True, "closing lets go"
+    assert one.claim(REQUEST.key, 1, None) is True, "closing releases the claim"
 
 
 def test_a_killed_owners_claim_is_free_at_once_and_counts_as_spent(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_unanswered_calls_count(tmp_path: Path) -> None:
     assert ledger.spent().calls == ledger.spent().unpriced_calls == 1
 
 
-def test_export_and_import_carry_everything(tmp_path: Path) -> None:
+def test_export_and_import_preserve_everything(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a")
     for number, text in enumerate((*UNTRUSTED_TEXTS, "half \ud83d pair")):
         ledger.record(replace(REQUEST, messages=(("user", text),), sample=number), replace(ANSWER, text=text))
@@ -109,7 +109,7 @@ def test_export_and_import_carry_everything(tmp_path: Path) -> None:
     assert other.import_(tmp_path / "e.jsonl") == (count, 0)
     assert other.import_(tmp_path / "e.jsonl") == (0, count)
     assert list(other.rows()) == list(ledger.rows())
-    assert other.spent().calls == 0, "what someone else paid for costs this run nothing"
+    assert other.spent().calls == 0, "answers that someone else paid for cost this run nothing"
 
 
 @pytest.mark.parametrize(
@@ -133,19 +133,19 @@ def test_a_bad_line_is_named_and_nothing_is_imported(tmp_path: Path, change, sen
     assert not list(other.rows())
 
 
-def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "l").write_bytes(b"this is no database" * 100)
+def test_a_damaged_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "l").write_bytes(b"this is not a database" * 100)
     with pytest.raises(CodrunError, match=r"cannot be opened .* move it away"):
         Ledger(tmp_path / "l")
 
 
-def test_what_lay_in_another_place_of_the_store_is_moved_and_paid_for_by_nobody(tmp_path: Path) -> None:
+def test_a_ledger_at_its_former_place_is_moved_and_nothing_is_paid_again(tmp_path: Path) -> None:
     former = Ledger(tmp_path / "answers" / "llm.sqlite", "run")
     assert former.claim(REQUEST.key, 100, 1.0) is True
     former.record(REQUEST, ANSWER)
-    with pytest.raises(CodrunError, match="wait until every other codrun has ended"):
+    with pytest.raises(CodrunError, match=r"cannot be moved to .*; wait until every other codrun has ended"):
         Ledger.of_store(tmp_path)
-    assert former.answers([REQUEST.key]) == {REQUEST.key: ANSWER}, "an open ledger stays where it is"
+    assert former.answers([REQUEST.key]) == {REQUEST.key: ANSWER}, "an open ledger is not moved"
     former.close()
     moved = Ledger.of_store(tmp_path, "run")
     assert moved.path == tmp_path / "llm.sqlite"
@@ -155,7 +155,7 @@ def test_what_lay_in_another_place_of_the_store_is_moved_and_paid_for_by_nobody(
     assert Ledger.of_store(tmp_path / "new").answers([REQUEST.key]) == {}
 
 
-def test_answers_recorded_in_quick_succession_are_there_after_a_kill(tmp_path: Path) -> None:
+def test_answers_recorded_in_quick_succession_survive_a_kill(tmp_path: Path) -> None:
     """Only the first of them waits for the disk; a kill loses none of the others either."""
     script = (
         "import os, sys; from dataclasses import replace; from pathlib import Path\n"
@@ -171,4 +171,4 @@ def test_answers_recorded_in_quick_succession_are_there_after_a_kill(tmp_path: P
     ledger = Ledger(tmp_path / "l", "run")
     assert sum(1 for _ in ledger.rows()) == ledger.spent().calls == 20
     ledger.sync()
-    assert (tmp_path / "l").stat().st_size > 4096, "what was recorded stands in the file itself, not in its log alone"
+    assert (tmp_path / "l").stat().st_size > 4096, "recorded answers are in the file itself, not only in its log"

@@ -1,4 +1,4 @@
-"""`codrun new plugin`: for every kind and either spelling of a name a package whose own tests pass; what is refused."""
+"""`codrun new plugin`: packages of every kind and spelling pass their own tests; invalid requests are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES: dict[Kind, str] = {
 PACKAGES: list[tuple[Kind, str]] = [
     (kind, spelt) for kind, name in NAMES.items() for spelt in (name, f"my-{name.replace('_', '-')}")
 ]
-"""Every kind under a component's name and under a distribution's."""
+"""Every kind, named like a component and like a distribution."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_no_placeholder_is_left(packages: Path) -> None:
 
 
 def test_the_packages_own_tests_pass(packages: Path) -> None:
-    """All at once: importing torch is what takes the time."""
+    """All in one process, because importing torch takes most of the time."""
     tests = [str(path) for path in sorted(packages.glob("*/tests"))]
     done = run(
         "-m",
@@ -150,7 +150,7 @@ def test_either_spelling_installs_and_is_found(packages: Path, tmp_path: Path) -
     "name",
     ["../evil", "a/b", "", "1st", "My", "class", "a b", "é", "a" * 51, ".hidden", "-a", "a-", "a_", "codrun_1"],
 )
-def test_names_that_no_module_can_have(tmp_path: Path, name: str) -> None:
+def test_invalid_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CodrunError, match="cannot be a plugin's name"):
         new_plugin(name, "loss", tmp_path)
     assert not list(tmp_path.iterdir())
@@ -158,15 +158,15 @@ def test_names_that_no_module_can_have(tmp_path: Path, name: str) -> None:
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert Path("mine/codrun_mine/loss.py") in new_plugin("mine", "loss", tmp_path)
-    kept = (tmp_path / "mine/codrun_mine/loss.py").read_text()
-    with pytest.raises(CodrunError, match="is there already"):
+    before = (tmp_path / "mine/codrun_mine/loss.py").read_text()
+    with pytest.raises(CodrunError, match="already exists and is not overwritten"):
         new_plugin("mine", "metric", tmp_path)
-    assert (tmp_path / "mine/codrun_mine/loss.py").read_text() == kept
+    assert (tmp_path / "mine/codrun_mine/loss.py").read_text() == before
 
 
 @pytest.mark.parametrize(("name", "module"), [("ted", "codrun_ted"), ("typing-extensions", "typing_extensions")])
-def test_a_module_that_is_installed_is_not_shadowed(tmp_path: Path, name: str, module: str) -> None:
-    with pytest.raises(CodrunError, match=f"would be the module `{module}`, which is installed already"):
+def test_an_installed_module_is_not_shadowed(tmp_path: Path, name: str, module: str) -> None:
+    with pytest.raises(CodrunError, match=f"would be the module `{module}`, which is already installed"):
         new_plugin(name, "loss", tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""`codrun new recipe`: what is guessed from a data file, that it is said, and that the recipe is valid."""
+"""`codrun new recipe`: what is guessed from a data file and reported, and that the recipe is valid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parsed(content: str) -> tuple[Recipe, dict[str, Any]]:
     return recipe, recipe.dataset.options
 
 
-def test_columns_labels_and_k_are_guessed_and_said(registry: Registry, tmp_path: Path) -> None:
+def test_columns_labels_and_k_are_guessed_and_reported(registry: Registry, tmp_path: Path) -> None:
     rows = [(str(number), text, label, "2024") for number, (text, label) in enumerate(reviews())]
     data = write_csv(tmp_path / "films.csv", rows, "id,review,sentiment,year")
     content, sentences = new_recipe(data, registry)
@@ -69,7 +69,7 @@ def test_columns_labels_and_k_are_guessed_and_said(registry: Registry, tmp_path:
         assert part in told, told
 
 
-def test_the_recipe_s_data_loads_as_it_says(registry: Registry, tmp_path: Path) -> None:
+def test_the_recipes_data_loads_with_its_options(registry: Registry, tmp_path: Path) -> None:
     folder = tmp_path / "recipes"
     data = write_csv(tmp_path / "d.csv", reviews(), "text;class", ";")
     out, _ = write_recipe(data, registry, folder / "mine.yaml")
@@ -114,14 +114,14 @@ def test_quotes_that_do_not_match_are_ordinary_characters(registry: Registry, tm
     assert options["quote"] is None
 
 
-def test_a_column_named_label_wins_and_the_others_are_said(registry: Registry, tmp_path: Path) -> None:
+def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registry, tmp_path: Path) -> None:
     rows = [
         ("web" if row % 2 else "book", text, label) for row, (text, label) in enumerate(reviews(60, ("a", "b", "c")))
     ]
     content, sentences = new_recipe(write_csv(tmp_path / "d.csv", rows, "source,text,label"), registry)
     recipe, options = parsed(content)
     assert options["label"] == "label"
-    assert recipe.k == [12, 24], "three classes and whole pairs: multiples of six"
+    assert recipe.k == [12, 24], "three classes and whole pairs need multiples of six"
     assert any("`source` could be labels too" in sentence for sentence in sentences)
 
 
@@ -134,15 +134,19 @@ def test_k_fits_the_pool(registry: Registry, tmp_path: Path, count: int, ks: lis
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("d.xlsx", "x", r"ends in `\.xlsx` is not known; known are \.csv"),
+        ("d.xlsx", "x", r"files ending in `\.xlsx` cannot be read; use one of \.csv"),
         ("d.csv", "", "the file is empty"),
         ("d.csv", "text,label\n", "there are no rows"),
-        ("d.csv", "a,b\n1,2\n3,4\n", "no column holds texts; there are: `a`, `b`"),
-        ("d.csv", "a,b\nfirst,1\nsecond,1\nthird,1\n", "no column looks like labels"),
+        ("d.csv", "a,b\n1,2\n3,4\n", "no column contains texts; there are: `a`, `b`"),
+        (
+            "d.csv",
+            "a,b\nfirst,1\nsecond,1\nthird,1\n",
+            "no column looks like labels, with at least 2 values .*; there are: `a`, `b`",
+        ),
         ("d.csv", "text,label\n" + "same,0\nother,1\n" * 4, "needs at least 2 rows of the class `0` and has only 1"),
         ("d.csv", "text,label\n" + "".join(f"t {row},{row % 2}\n" for row in range(4)), "k=4 needs 2 originals"),
         ("d.jsonl", "[1]\n", "must be a JSON object"),
-        ("d.parquet", "x", "not a Parquet file"),
+        ("d.parquet", "x", "not a readable Parquet file"),
     ],
 )
 def test_files_that_cannot_be_used(registry: Registry, tmp_path: Path, name: str, content: str, sentence: str) -> None:
@@ -165,7 +169,7 @@ def test_nothing_is_overwritten(registry: Registry, tmp_path: Path, monkeypatch:
     recipe, options = parsed(out.read_text())
     assert (recipe.name, options["path"]) == ("my_films_2024", "my films (2024).csv")
     out.write_text("mine")
-    with pytest.raises(CodrunError, match="is there already and is not overwritten"):
+    with pytest.raises(CodrunError, match="already exists and is not overwritten"):
         write_recipe(data, registry)
     assert out.read_text() == "mine"
 

@@ -42,7 +42,7 @@ EDITED = "a bad film"
         "a bad film\n\nThis keeps the style.",
     ],
 )  # fmt: skip
-def test_every_form_of_one_answer_is_read_alike(answer: str) -> None:
+def test_every_form_of_one_answer_gives_the_same_candidate(answer: str) -> None:
     assert read_answer(answer, ORIGINAL) == EDITED
 
 
@@ -61,13 +61,13 @@ def test_an_answer_without_a_candidate_is_empty(answer: str) -> None:
     assert read_answer(answer, ORIGINAL) == ""
 
 
-def test_refusals_and_bare_preambles_reach_the_judge_as_they_stand() -> None:
+def test_refusals_and_bare_preambles_are_passed_on_unchanged() -> None:
     refusal = "I'm sorry, but I can't help with that."
     assert read_answer(refusal, ORIGINAL) == refusal
     assert read_answer("Here is the rewritten text:", ORIGINAL) == "Here is the rewritten text:"
 
 
-def test_what_belongs_to_the_text_stays() -> None:
+def test_parts_of_the_text_itself_are_preserved() -> None:
     assert read_answer('"good" film', '"bad" film') == '"good" film'
     assert read_answer('"It was bad"', '"It was good"') == '"It was bad"'
     assert read_answer("the result is a bad film: dull", "the result is a good film: fun").endswith("film: dull")
@@ -77,7 +77,7 @@ def test_what_belongs_to_the_text_stays() -> None:
 
 
 @pytest.mark.parametrize("text", UNTRUSTED_TEXTS, ids=lambda text: ascii(text[:20]))
-def test_untrusted_text_comes_back_unharmed_from_json(text: str) -> None:
+def test_untrusted_text_is_read_intact_from_json(text: str) -> None:
     assert read_answer(json.dumps({"counterfactual": text}), text) == text.strip()
 
 

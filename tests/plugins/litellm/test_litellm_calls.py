@@ -1,4 +1,4 @@
-"""The generator against a local server, reached through the real litellm: what is asked, paid for, and recorded."""
+"""The generator with a local server, through the real litellm: what is requested, paid for and recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _no_key_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def flip(call: Call) -> str:
-    """A good answer: the text with `good` made `bad`."""
+    """A good answer: the text with `good` replaced by `bad`."""
     text = json.loads(call.prompt)["text"].replace("good", "bad")
     return json.dumps({"counterfactual": text})
 
@@ -34,15 +34,15 @@ def texts(proposals: list[list[Proposal]]) -> list[list[object]]:
     return [[proposal.input for proposal in of_request] for of_request in proposals]
 
 
-def test_answers_come_in_the_order_of_the_requests_however_they_arrive(tmp_path: Path) -> None:
+def test_answers_are_in_the_order_of_the_requests_regardless_of_their_arrival(tmp_path: Path) -> None:
     with LLMServer(lambda call: Reply(flip(call), delay=0.02 * (call.number * 7 % 5))) as server:
         asked = asks(20)
         found = generator(tmp_path, server.api_base).propose(asked, TEACHER)
     assert texts(found) == [[f"a bad film number {i}"] for i in range(20)]
-    assert found[0][0].usd is None, "a server of one's own has no known price"
+    assert found[0][0].usd is None, "a user's own server has no known price"
 
 
-def test_what_is_sent_is_what_the_options_say(tmp_path: Path) -> None:
+def test_requests_follow_the_options(tmp_path: Path) -> None:
     with LLMServer(flip) as server:
         made = generator(
             tmp_path, server.api_base, candidates=[1, 3], seed=7, max_tokens=99, temperature=0.1,
@@ -61,7 +61,7 @@ def test_what_is_sent_is_what_the_options_say(tmp_path: Path) -> None:
     assert {body["temperature"] for body in later} == {0.9}
 
 
-def test_a_second_generator_and_another_round_of_the_same_pay_nothing(tmp_path: Path) -> None:
+def test_repeated_requests_cost_nothing_in_the_same_and_another_generator(tmp_path: Path) -> None:
     with LLMServer(flip) as server:
         spending = Spending(run="first")
         made = generator(tmp_path, server.api_base, spending=spending)
@@ -74,7 +74,7 @@ def test_a_second_generator_and_another_round_of_the_same_pay_nothing(tmp_path: 
     assert again.summary() == {"calls": 2, "tokens": 30, "usd": "unknown", "reused": 5}
 
 
-def test_equal_requests_of_one_round_are_asked_once(tmp_path: Path) -> None:
+def test_equal_requests_of_one_round_are_sent_once(tmp_path: Path) -> None:
     with LLMServer(flip) as server:
         found = generator(tmp_path, server.api_base).propose([*asks(1), *asks(1)], TEACHER)
         assert found[0] == found[1]
@@ -82,7 +82,7 @@ def test_equal_requests_of_one_round_are_asked_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"temperature": 0.5}, {"seed": 1}, {"prompt": "topic"}, {"max_tokens": 9}])
-def test_another_question_is_paid_for_anew(tmp_path: Path, changed: dict) -> None:
+def test_a_changed_request_is_paid_for_again(tmp_path: Path, changed: dict) -> None:
     with LLMServer(flip) as server:
         generator(tmp_path, server.api_base).propose(asks(1), TEACHER)
         generator(tmp_path, server.api_base, **changed).propose(asks(1), TEACHER)
@@ -115,7 +115,7 @@ def test_an_export_is_a_ledger_for_someone_else(tmp_path: Path) -> None:
     assert generator(tmp_path / "b", base, offline=True).propose(asks(3), TEACHER) == before
 
 
-def test_refused_filtered_cut_and_empty_answers_are_answers(tmp_path: Path) -> None:
+def test_refused_filtered_truncated_and_empty_answers_are_answers(tmp_path: Path) -> None:
     replies = {
         0: Reply("I'm sorry, but I can't help with that."),
         1: Reply("The response was filtered: content_filter", status=400),
@@ -135,7 +135,7 @@ def test_refused_filtered_cut_and_empty_answers_are_answers(tmp_path: Path) -> N
     assert found[4:] == [["a bad film"], ["un mauvais film"], ["a good film number 6"]]
 
 
-def test_untrusted_texts_go_out_and_come_back_whole(tmp_path: Path) -> None:
+def test_untrusted_texts_are_sent_and_read_intact(tmp_path: Path) -> None:
     requests = [Request(f"u{i}", text, 1, 0) for i, text in enumerate(UNTRUSTED_TEXTS)]
 
     def echo(call: Call) -> str:
@@ -164,7 +164,7 @@ def test_demonstrations_are_verified_pairs_that_depend_on_the_seed_alone(tmp_pat
         made.propose(asks(2), TEACHER)
         made.propose(asks(3), TEACHER)
         about_films = [call.body["messages"] for call in server.calls if "film" in call.prompt]
-        assert len(server.calls) == 4 + 3, "2 texts for each demonstration, once"
+        assert len(server.calls) == 4 + 3, "2 texts per demonstration, once"
         assert len(about_films) == 3
         for messages in about_films:
             assert len(messages) == 2 + 2 * 2
@@ -189,7 +189,7 @@ def test_vectors_are_refused(tmp_path: Path) -> None:
 # --- budgets --------------------------------------------------------------------------------------------------
 
 
-def test_a_budget_of_calls_is_never_overrun_and_what_was_paid_counts(tmp_path: Path) -> None:
+def test_a_budget_of_calls_is_never_exceeded_and_earlier_calls_count(tmp_path: Path) -> None:
     with LLMServer(lambda call: Reply(flip(call), delay=0.02)) as server:
         made = generator(tmp_path, server.api_base, spending=Spending(calls=7, run="r"), concurrency=5)
         with pytest.raises(ProviderError, match=r"budget `calls: 7` has no room .* raise counterfactuals\.budget"):
@@ -205,13 +205,13 @@ def test_a_budget_of_calls_is_never_overrun_and_what_was_paid_counts(tmp_path: P
         assert resumed.summary()["calls"] == 20
 
 
-def test_a_budget_exactly_as_large_as_the_work_suffices(tmp_path: Path) -> None:
+def test_a_budget_exactly_as_large_as_needed_suffices(tmp_path: Path) -> None:
     with LLMServer(lambda call: Reply(flip(call), delay=0.01)) as server:
         generator(tmp_path, server.api_base, spending=Spending(calls=12)).propose(asks(12), TEACHER)
         assert len(server.calls) == 12
 
 
-def test_a_budget_of_tokens_lets_as_many_calls_fly_as_it_can_pay_for(tmp_path: Path) -> None:
+def test_a_budget_of_tokens_limits_the_calls_in_flight(tmp_path: Path) -> None:
     spending = Spending(tokens=1200)
     with LLMServer(lambda call: Reply(flip(call), delay=0.02, prompt_tokens=300, completion_tokens=20)) as server:
         made = generator(tmp_path, server.api_base, spending=spending, max_tokens=100)

@@ -1,4 +1,4 @@
-"""The generator through the command line: killed in mid-run and resumed, offline, without a key, out of budget."""
+"""The generator on the command line: killed during a run and resumed, offline, without a key, out of budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cod_runner.cli import call
 from cod_runner.testing.llm_server import Call, LLMServer, Reply
 from cod_runner.testing.tiny_models import tiny_bert
 
-PLANTED = "sk-planted-0123456789abcdef"  # no real key
+PLANTED = "sk-planted-0123456789abcdef"  # not a real key
 CONCURRENCY = 3
 PAIRS = 16
 RECIPE = f"""
@@ -51,7 +51,7 @@ TEXTS = [
 
 
 def turned(text: str) -> str:
-    """The text with its adjective exchanged for one of the other leaning."""
+    """The text with its adjective replaced by one of the opposite class."""
     swap = dict(zip(ADJECTIVES[0] + ADJECTIVES[1], ADJECTIVES[1] + ADJECTIVES[0], strict=True))
     return " ".join(swap.get(word, word) for word in text.split())
 
@@ -66,7 +66,7 @@ def slowly(call: Call) -> Reply:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the recipe, its data, a teacher, and a store that holds the teacher fine-tuned."""
+    """A folder with the recipe, its data, a teacher, and a store that contains the fine-tuned teacher."""
     folder = tmp_path_factory.mktemp("experiment")
     (folder / "films.csv").write_text(
         "text,label\n" + "".join(f"{text},{('bad', 'fine')[label]}\n" for text, label in TEXTS)
@@ -84,7 +84,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, with the working folder and the store in it."""
+    """A copy of it as the working folder, with its own store."""
     place = tmp_path / "experiment"
     shutil.copytree(trained, place)
     monkeypatch.setenv("CODRUN_HOME", str(place / "store"))
@@ -98,7 +98,7 @@ def at(api_base: str) -> list[str]:
 
 
 def question(request: Mapping[str, Any]) -> str:
-    """What makes a call another one, at the server and in the ledger alike."""
+    """What identifies a call, at the server as in the ledger."""
     messages = [[message["role"], message["content"]] for message in request["messages"]]
     parameters = request.get("parameters", request)
     return json.dumps([messages, parameters["seed"], parameters["temperature"]])
@@ -110,10 +110,10 @@ def recorded(folder: Path) -> set[str]:
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
-    """The command line in a process group of its own, which listens to Ctrl-C even where this one was told not to."""
-    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    """The command line in its own process group, which handles Ctrl-C even if this process ignores it."""
+    handles = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     return subprocess.Popen(
-        [sys.executable, "-c", f"{listens}; from cod_runner.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{handles}; from cod_runner.cli import main; main()", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -127,8 +127,8 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_asks_for_no_answer_that_it_had(folder: Path) -> None:
-    """kill -9 early and late in the generation; at most what was in flight at a kill is asked for again."""
+def test_a_repeatedly_killed_run_requests_no_recorded_answer_again(folder: Path) -> None:
+    """kill -9 early and late in the generation; at most the calls in flight at a kill are repeated."""
     had: set[str] = set()
     lost: list[str] = []
     with LLMServer(slowly) as server:
@@ -138,13 +138,13 @@ def test_a_run_killed_again_and_again_asks_for_no_answer_that_it_had(folder: Pat
             wait_until(lambda wanted=answered + answers: len(server.answered) >= wanted, process)
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            time.sleep(0.4)  # what the server still answers, it answers into the void
+            time.sleep(0.4)  # nobody receives what the server still answers
             sent = [question(one.body) for one in server.calls[asked:]]
-            assert not set(sent) & had, "an answer that was in the ledger was asked for again"
+            assert not set(sent) & had, "an answer in the ledger was requested again"
             had = recorded(folder)
             in_flight = [name for name in sent if name not in had]
             assert len(sent) >= answers
-            assert len(in_flight) <= CONCURRENCY, "an answer that came was not written before something else was done"
+            assert len(in_flight) <= CONCURRENCY, "an answer was not recorded at once"
             lost += in_flight
         asked = len(server.calls)
         assert call(["run", "recipe.yaml", *at(server.api_base), "--jobs", "1", "--quiet"]) == 0
@@ -154,13 +154,13 @@ def test_a_run_killed_again_and_again_asks_for_no_answer_that_it_had(folder: Pat
     assert recorded(folder) == set(counts)
     assert len(counts) == PAIRS
     record = json.loads((folder / "runs" / "paid" / "run.json").read_text())
-    # what a killed run had in flight may be billed, so it counts; one that it was about to send counts too
+    # calls that a killed run had in flight may be billed, so they count, and so does one that it was about to send
     assert sum(counts.values()) <= record["calls"] <= PAIRS + 2 * CONCURRENCY
     assert len((folder / "runs" / "paid" / "cells.jsonl").read_text().splitlines()) == 4
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(folder: Path) -> None:
+def test_ctrl_c_ends_with_130_and_the_same_command_continues(folder: Path) -> None:
     with LLMServer(slowly) as server:
         process = started("cfes", "recipe.yaml", *at(server.api_base))
         wait_until(lambda: len(server.answered) >= 4, process)
@@ -178,7 +178,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(folder: Path) -> None
 
 
 def seen(folder: Path) -> str:
-    """Everything that the run and the store hold, as text."""
+    """Everything in the run and the store, as text."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".lock")]
     return "".join(path.read_bytes().decode("utf-8", "replace") for path in files)
 
@@ -212,7 +212,7 @@ def test_a_wrong_key_is_one_sentence_with_exit_code_1_and_appears_nowhere(
 
 
 @pytest.mark.parametrize("hosted", [True, False])
-def test_no_key_at_all_is_answered_with_the_variable_to_set(
+def test_without_any_key_the_variable_to_set_is_named(
     folder: Path, capfd: pytest.CaptureFixture[str], hosted: bool
 ) -> None:
     with LLMServer(lambda call: Reply("You didn't provide an API key", status=401)) as server:
@@ -225,7 +225,7 @@ def test_no_key_at_all_is_answered_with_the_variable_to_set(
     assert f"error: {model} needs a key (401): set the environment variable OPENAI_API_KEY; every answer" in told
 
 
-def test_a_budget_ends_the_run_in_mid_flight_and_a_larger_one_goes_on(
+def test_an_exhausted_budget_ends_the_run_and_a_larger_one_continues_it(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def cfes(calls: int) -> int:
@@ -238,7 +238,7 @@ def test_a_budget_ends_the_run_in_mid_flight_and_a_larger_one_goes_on(
         )
         assert len(server.calls) == len(recorded(folder)) == 7
         assert cfes(7) == 1
-        assert len(server.calls) == 7, "a resumed run has spent what it spent before"
+        assert len(server.calls) == 7, "a resumed run counts its earlier calls"
         assert cfes(PAIRS) == 0
         assert len(server.calls) == len(recorded(folder)) == PAIRS
 
@@ -265,7 +265,7 @@ def test_offline_answers_from_the_ledger_and_counts_what_is_missing(
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_on_one_ledger_ask_each_question_once(folder: Path) -> None:
+def test_concurrent_runs_on_one_ledger_ask_each_question_once(folder: Path) -> None:
     with LLMServer(slowly) as server:
         both = [started("cfes", "recipe.yaml", *at(server.api_base), "--json", "--out", name) for name in ("a", "b")]
         shown = [process.communicate(timeout=240)[0] for process in both]
@@ -295,9 +295,7 @@ def test_usd_alone_cannot_bound_a_model_without_a_price_and_plan_says_so_as_the_
     assert "gpt-4o: 16 to 48 calls" in " ".join(capfd.readouterr().out.split())
 
 
-def test_a_plan_reckons_with_a_paid_generator_of_the_control_too(
-    folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_includes_a_paid_generator_of_the_control(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     paid = ["--set", "control={use: litellm, model: gpt-4o}"]
     assert call(["plan", "recipe.yaml", *paid, "--set", "arms=[plain, cod]"]) == 0
     assert "gpt-4o" not in capfd.readouterr().out
@@ -306,9 +304,7 @@ def test_a_plan_reckons_with_a_paid_generator_of_the_control_too(
     assert "gpt-4o: 16 to 80 calls" in told and "openai/local" not in told
 
 
-def test_the_quality_table_tells_of_answers_and_of_further_measures(
-    folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_quality_table_shows_answers_and_further_measures(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Every third answer is a refusal; the second round, told so, flips."""
 
     def answer(call: Call) -> Reply:

@@ -1,4 +1,4 @@
-"""Failures of a provider: retried where that helps, else the end of the run in one sentence; never a candidate."""
+"""Failures of a provider: retried if that can help, otherwise they end the run with one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from codrun_litellm import client
 from codrun_litellm.failures import failure_of, scrubbed
 
 TEACHER = WordTeacher()
-PLANTED = "sk-planted-0123456789abcdef"  # no real key
+PLANTED = "sk-planted-0123456789abcdef"  # not a real key
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def flip(call: Call) -> Reply:
 
 
 def once(first: Reply):
-    """The first two calls are met with ``first``, the others with good answers."""
+    """The first two calls get ``first``, the others good answers."""
     return lambda call: first if call.number <= 2 else flip(call)
 
 
@@ -130,7 +130,7 @@ def test_a_missing_key_is_named_and_nothing_is_sent(tmp_path: Path, monkeypatch:
             generator(tmp_path, None, **given)
 
 
-def test_a_key_is_missed_at_the_first_new_question_only_where_answers_are_there(
+def test_with_recorded_answers_a_missing_key_is_reported_at_the_first_new_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", PLANTED)
@@ -144,7 +144,7 @@ def test_a_key_is_missed_at_the_first_new_question_only_where_answers_are_there(
         assert len(server.calls) == 2
 
 
-def test_a_server_that_wants_a_key_is_answered_with_the_variable_to_set(tmp_path: Path) -> None:
+def test_if_a_server_needs_a_key_the_variable_to_set_is_named(tmp_path: Path) -> None:
     with (
         LLMServer(lambda call: Reply("who are you", status=401)) as server,
         pytest.raises(ProviderError, match=r"needs a key .401.: set the environment variable OPENAI_API_KEY"),
@@ -159,12 +159,12 @@ def test_an_empty_account_is_not_a_rate_limit(tmp_path: Path) -> None:
         assert len(server.calls) == 1
 
 
-def test_a_server_that_is_not_there_is_named_before_anything_is_spent(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_before_anything_is_spent(tmp_path: Path) -> None:
     with pytest.raises(ProviderError, match=r"at http://127\.0\.0\.1:9/v1 cannot be reached: check `api_base`"):
         generator(tmp_path, "http://127.0.0.1:9/v1")
 
 
-def test_a_server_that_went_away_is_named_and_what_it_answered_stays(tmp_path: Path) -> None:
+def test_a_stopped_server_is_reported_and_its_answers_remain(tmp_path: Path) -> None:
     with LLMServer(flip) as server:
         before = generator(tmp_path, server.api_base).propose(asks(2), TEACHER)
     made = generator(tmp_path, server.api_base, retries=1)
@@ -172,10 +172,10 @@ def test_a_server_that_went_away_is_named_and_what_it_answered_stays(tmp_path: P
     spending = Spending()
     with pytest.raises(ProviderError, match=r"/v1 cannot be reached: check `api_base`"):
         generator(tmp_path, server.api_base, retries=1, spending=spending).propose(asks(3), TEACHER)
-    assert spending.summary()["calls"] == 0, "what was never sent costs nothing"
+    assert spending.summary()["calls"] == 0, "calls that were never sent cost nothing"
 
 
-def test_answers_that_came_before_the_failure_are_saved_and_the_resume_asks_for_the_rest(tmp_path: Path) -> None:
+def test_answers_before_a_failure_are_saved_and_a_resume_requests_the_rest(tmp_path: Path) -> None:
     healthy = False
 
     def answer(call: Call) -> Reply:
@@ -246,7 +246,7 @@ def test_a_planted_key_appears_nowhere(
     assert "[key]" in str(caught.value)
 
 
-def test_what_looks_like_a_key_is_struck_from_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_looks_like_a_key_is_removed_from_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_SECRET", "verysecretvalue")
     text = "key sk-abc***6789 and Bearer abc.def, verysecretvalue, https://h/v1?key=AIzaXYZ&x=1"
     assert scrubbed(text) == "key [key] and bearer [key], [key], https://h/v1?key=[key]&x=1"

@@ -21,7 +21,7 @@ def test_prices_come_from_litellms_table() -> None:
     assert price_of("no/such-model") is None
 
 
-def test_a_server_of_ones_own_has_no_known_price_whatever_its_model_is_called() -> None:
+def test_a_users_own_server_has_no_known_price_regardless_of_the_model_name() -> None:
     assert price_of(f"openai/{MODEL}", "http://127.0.0.1:8000/v1") is None
     assert price_of(f"openai/{MODEL}", "https://api.openai.com/v1") is not None
 
@@ -37,7 +37,7 @@ def test_an_estimate_counts_samples_rounds_and_demonstrations() -> None:
     assert with_pairs.tokens_low > told.tokens_low
 
 
-def test_an_unknown_price_is_unknown_and_not_nothing() -> None:
+def test_an_unknown_price_is_not_zero() -> None:
     told = LitellmOptions(model="openai/local", api_base="http://127.0.0.1:1/v1").estimate(100, 120)
     assert told.usd_low is None and told.usd_high is None
     assert told.calls_low == 100

@@ -1,4 +1,4 @@
-"""Kills, and two runs at once on one ledger: each paid answer is paid for exactly once."""
+"""Killed and concurrent runs on one ledger: each answer is paid for exactly once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_a_killed_run_goes_on_and_repeats_no_answer_that_it_had(tmp_path: Path) -> None:
+def test_a_killed_run_continues_and_requests_no_recorded_answer_again(tmp_path: Path) -> None:
     with LLMServer(flip) as server:
         process = start(tmp_path, server, "run", 40)
         go(process)
@@ -75,11 +75,11 @@ def test_a_killed_run_goes_on_and_repeats_no_answer_that_it_had(tmp_path: Path) 
         later = [json.loads(call.prompt)["text"] for call in server.calls[asked_before:]]
         assert not set(later) & recorded, "an answer that was recorded was paid for again"
         assert len(later) == len(set(later)) == 40 - len(recorded)
-    # what the killed process had in flight may be billed, so the run counts it
+    # calls that the killed process had in flight may be billed, so the run counts them
     assert 40 <= resumed.summary()["calls"] <= 40 + 8
 
 
-def test_two_runs_at_once_make_one_call_for_each_question(tmp_path: Path) -> None:
+def test_concurrent_runs_make_one_call_per_question(tmp_path: Path) -> None:
     with LLMServer(flip) as server:
         processes = [start(tmp_path, server, f"run{i}", 24) for i in range(2)]
         for process in processes:

@@ -24,7 +24,7 @@ def asked(request: Request, labels: tuple[str, ...] = LABELS, words: tuple[str, 
 
 @pytest.mark.parametrize("text", UNTRUSTED_TEXTS, ids=lambda text: ascii(text[:20]))
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_a_text_of_the_data_is_sent_whole_as_a_json_value_and_nowhere_else(text: str, prompt: str) -> None:
+def test_a_text_of_the_data_is_sent_in_full_as_a_json_value_and_nowhere_else(text: str, prompt: str) -> None:
     (_, system), (role, user) = messages(Request("a", text, 1, 0), prompt, LABELS, "Is it praise?")
     assert role == "user"
     assert json.loads(user) == {"text": text, "class": "positive", "wanted_class": "negative"}
@@ -40,9 +40,9 @@ def test_half_a_surrogate_pair_does_not_stop_a_call() -> None:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_named_prompts_say_task_and_classes(prompt: str) -> None:
+def test_named_prompts_contain_task_and_classes(prompt: str) -> None:
     system = messages(Request("a", "x", 1, 0), prompt, ("unfit", "fine"), "Is {label} it?")[0][1]
-    assert "Is {label} it?" in system, "what was put in is not read as a template again"
+    assert "Is {label} it?" in system, "inserted text is not read as a template"
     assert '"unfit", "fine"' in system
     assert '"fine"' in system
     assert "{target}" not in system
@@ -88,7 +88,7 @@ def test_the_words_that_weigh_most_are_named() -> None:
     assert asked(Request("a", "a good film", 1, 0), words=("good",))["words_that_matter"] == ["good"]
 
 
-def test_demonstrations_are_seeded_prefer_the_direction_and_leave_the_text_itself_out() -> None:
+def test_demonstrations_are_seeded_prefer_the_direction_and_omit_the_text_itself() -> None:
     pairs = (
         ("a bad day", "a good day", 0, 1),
         ("a good film", "a bad film", 1, 0),
@@ -112,7 +112,7 @@ def test_texts_for_demonstrations_are_balanced_and_do_not_depend_on_the_pools_or
     assert drawn == drawn_for_demonstrations(pool[::-1], 3, 0)
 
 
-def test_identity_holds_what_decides_the_answers_and_nothing_else() -> None:
+def test_identity_contains_only_what_affects_the_answers() -> None:
     plain = options().identity()
     for same in ({"concurrency": 1}, {"timeout": 5}, {"retries": 0}, {"api_key_env": "MY_KEY"}):
         assert options(**same).identity() == plain
@@ -136,7 +136,7 @@ def test_identity_holds_what_decides_the_answers_and_nothing_else() -> None:
         ({"api_key_env": "sk-planted-key"}, "name of an environment variable"),
         ({"parameters": {"api_key": "x"}}, "credential"),
         ({"parameters": {"extra_headers": {}}}, "credential"),
-        ({"parameters": {"temperature": 1}}, "option of its own"),
+        ({"parameters": {"temperature": 1}}, "a separate option"),
         ({"candidates": []}, "at least 1"),
         ({"candidates": [0]}, "greater than or equal to 1"),
         ({"temperatur": 1}, "Extra inputs"),

@@ -1,4 +1,4 @@
-"""A teacher without weights, for tests of what asks a language model: counts good and bad words."""
+"""A teacher without weights that counts good and bad words, for tests of the generator `litellm`."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def generator(
 
 
 def asks(count: int, start: int = 0) -> list[Request]:
-    """``count`` requests, each with a text of its own."""
+    """``count`` requests, each with a different text."""
     return [Request(f"r{i}", f"a good film number {i}", 1, 0) for i in range(start, start + count)]
