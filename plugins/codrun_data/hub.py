@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
+from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_errors
 from codrun_data.options import HubOptions, is_local
 from codrun_data.readers import Row, Table, batch_rows, column_positions
 from codrun_data.tables import load_tables
@@ -91,21 +91,21 @@ class Hub:
         Raises :class:`DataError` if the repository or revision does not exist or is not accessible.
         """
         from huggingface_hub import HfApi
-        from huggingface_hub import errors as hub_errors
+        from huggingface_hub import errors
 
         try:
             HfApi().dataset_info(self.options.path, revision=self.options.revision, timeout=SECONDS_TO_ANSWER)
-        except hub_errors.GatedRepoError as error:
+        except errors.GatedRepoError as error:
             raise DataError(
                 f"the data set `{self.options.path}` is gated: ask for access on its hub page, then set HF_TOKEN",
                 "path",
             ) from error
-        except (hub_errors.RepositoryNotFoundError, hub_errors.HFValidationError) as error:
+        except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
             raise DataError(
                 f"the hub has no data set `{self.options.path}`, or it is private: check the name, or set HF_TOKEN",
                 "path",
             ) from error
-        except hub_errors.RevisionNotFoundError as error:
+        except errors.RevisionNotFoundError as error:
             raise DataError(
                 f"the hub's data set `{self.options.path}` has no revision `{self.options.revision}`",
                 "revision",

@@ -35,9 +35,7 @@ def test_equal_reservations_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(("bounds", "bound"), [({"tokens": 100}, "tokens: 100"), ({"usd": 1.0}, "usd: 1")])
-def test_tokens_and_usd_are_reserved_at_their_maximum_and_settled_at_their_actual_value(
-    bounds: dict, bound: str
-) -> None:
+def test_tokens_and_usd_are_reserved_at_their_maximum_and_settled_at_actual_cost(bounds: dict, bound: str) -> None:
     spending = Spending(**bounds)
     held = reserve(spending, 60, 0.6)
     assert spending.reserve(60, 0.6) is None
