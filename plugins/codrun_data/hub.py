@@ -90,8 +90,7 @@ class Hub:
 
         Raises :class:`DataError` if the repository or revision does not exist or is not accessible.
         """
-        from huggingface_hub import HfApi
-        from huggingface_hub import errors
+        from huggingface_hub import HfApi, errors
 
         try:
             HfApi().dataset_info(self.options.path, revision=self.options.revision, timeout=SECONDS_TO_ANSWER)
