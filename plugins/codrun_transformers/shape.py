@@ -32,7 +32,7 @@ def of_checkpoint(
 
 
 def _config(model: str, revision: str | None) -> dict[str, Any]:
-    """The checkpoint's configuration; empty where it is not on this machine or cannot be read."""
+    """The checkpoint's configuration; empty if it is not on this machine or cannot be read."""
     folder = local_folder(model)
     path = folder / "config.json" if folder is not None else _in_the_cache(model, revision)
     if path is None:
