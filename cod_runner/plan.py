@@ -121,7 +121,8 @@ def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
     calls = []
     budget = recipe.budget
     for use in [use for arm in recipe.arms for use in recipe.generators(arm)]:
-        estimate = registry.options("generator", use.use, use.options).estimate(originals, CHARACTERS_A_TEXT)
+        with registry.asked("generator", use.use, use.options) as options:
+            estimate = options.estimate(originals, CHARACTERS_A_TEXT)
         if estimate is not None:
             priced = estimate.usd_high is not None
             Spending(budget.calls, budget.tokens, budget.usd).require_a_bound(estimate.model, priced)

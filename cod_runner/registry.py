@@ -172,10 +172,15 @@ class Registry:
 
     def identity(self, kind: Kind, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
-        component = self.find(kind, name)
-        with _raised_by(component):
-            decides = self.options(kind, name, options).identity()
-        return {"use": name, "version": component.version, "options": decides}
+        with self.asked(kind, name, options) as checked:
+            decides = checked.identity()
+        return {"use": name, "version": self.find(kind, name).version, "options": decides}
+
+    @contextmanager
+    def asked(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Iterator[Options]:
+        """:meth:`options`, for a block that asks them: a :class:`SettingError` from it points at the component."""
+        with _raised_by(self.find(kind, name)):
+            yield self.options(kind, name, options)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 import types
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from cod_runner.api import PathOption
+from cod_runner.recipe.writing import value_yaml
 
 _IS_A_FILE = get_args(PathOption)[1]
 """The validator that tells a :data:`PathOption` from any other text."""
@@ -157,9 +156,7 @@ def _default(field: FieldInfo) -> str:
 
 def in_yaml(value: Any) -> str:
     """The value on one line, as a recipe would say it."""
-    plain = to_jsonable_python(value, fallback=str, inf_nan_mode="constants")
-    dumped: str = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, sort_keys=False, width=math.inf)
-    return dumped.removesuffix("\n").removesuffix("\n...")
+    return value_yaml(to_jsonable_python(value, fallback=str, inf_nan_mode="constants"))
 
 
 def _models(annotation: Any, path: str) -> Iterator[tuple[str, type[BaseModel]]]:

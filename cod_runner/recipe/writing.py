@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import yaml
@@ -26,6 +27,12 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+
+
+def value_yaml(value: Any) -> str:
+    """Plain data as YAML on one line; the keys of mappings keep their order."""
+    dumped: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=math.inf)
+    return dumped.removesuffix("\n").removesuffix("\n...")
 
 
 def recipe_yaml(recipe: Recipe) -> str:

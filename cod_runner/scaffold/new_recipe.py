@@ -10,12 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cod_runner.api import BuildContext
 from cod_runner.data.corpus import Corpus, prepare_corpus
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import CodrunError, DataError
+from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
 from cod_runner.scaffold.defaults import MODEL_PACKAGE, RECIPE
 from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_column, take_sample
@@ -48,9 +47,9 @@ def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tu
         data_name=data.name,
         model_package=MODEL_PACKAGE,
         name=_recipe_name(data.stem),
-        describe=_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
+        describe=value_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
         dataset=_dataset_lines(sample.component, options),
-        ks=_yaml(ks),
+        ks=value_yaml(ks),
         rows=rows,
         epochs=max(1, min(MOST_EPOCHS, round(TEACHER_ROWS / rows))),
     )
@@ -125,16 +124,10 @@ def _said_of(corpus: Corpus, ks: list[int], label: str) -> list[str]:
 def _dataset_lines(component: str, options: dict[str, Any]) -> str:
     lines = [f"  use: {component}"]
     for key, value in options.items():
-        lines.append(f"  {key}: {_yaml(value)}")
+        lines.append(f"  {key}: {value_yaml(value)}")
     if options["labels"] == [str(index) for index in range(len(options["labels"]))]:
         lines[-1] += "      # names are better: write them here, in the order of the ids"
     return "\n".join(lines)
-
-
-def _yaml(value: Any) -> str:
-    """One value on one line."""
-    dumped: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
-    return dumped.removesuffix("\n").removesuffix("\n...")
 
 
 def _path_from(folder: Path, data: Path) -> str:

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, str] = {
         "api context counterfactuals data engine errors files machine progress recipe registry report runs store"
     ),
     "pipeline": "context data progress recipe registry runs stages",
-    "scaffold": "api data errors files registry",
+    "scaffold": "api data errors files recipe registry",
     "testing": "api engine",
     "cli": (
         "__init__ api context counterfactuals engine errors llm pipeline plan progress recipe registry report runs "

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cod_runner import pipeline
-from cod_runner.api import Component, ModelShape, Needs, Options, hookimpl
+from cod_runner.api import CallEstimate, Component, ModelShape, Needs, Options, SettingError, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.engine.signals import SignalStore, input_key
 from cod_runner.errors import RecipeError
@@ -46,10 +46,18 @@ class StrangeOptions(Options):
         return Needs(teacher=(1, 2))
 
 
+class PricelessOptions(Options):
+    """A stranger's generator that cannot be priced as the recipe sets it."""
+
+    def estimate(self, examples: int, mean_characters: float) -> CallEstimate | None:
+        raise SettingError("nobody knows the price")
+
+
 class StrangePlugin:
     @staticmethod
     @hookimpl
     def codrun_components() -> Iterator[Component]:
+        yield Component("generator", "priceless", PricelessOptions, "never:built", "cannot be priced")
         yield Component("loss", "strange", StrangeOptions, "never:built", "reads two layers")
 
 
@@ -150,3 +158,12 @@ def test_a_layer_that_the_teacher_has_not_is_a_fault_of_the_recipe(recipe: Path,
     loaded = load_recipe(recipe, registry, overrides=["methods.lwd.1.layers=[[1, 9]]"])
     with pytest.raises(RecipeError, match="the teacher 0 to 4"), loaded.pointing():
         plan_of(loaded, registry, None)
+
+
+def test_a_fault_of_an_estimate_points_at_the_generator(recipe: Path, registry: Registry) -> None:
+    made = "counterfactuals={generators: [priceless]}"
+    loaded = load_recipe(recipe, registry, overrides=["arms=[plain, cod]", made])
+    with pytest.raises(RecipeError) as caught, loaded.pointing():
+        plan_of(loaded, registry, None)
+    assert str(caught.value).startswith("--set counterfactuals={"), caught.value
+    assert "nobody knows the price" in str(caught.value)
