@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 
@@ -19,6 +21,10 @@ from cod_runner.errors import CodrunError
 
 SECONDS_TO_WAIT = 60.0
 """For another process's transaction, each of which takes milliseconds."""
+SECONDS_UNTIL_DEAD = 86_400.0
+TEMPORARY = ".codrun-partial-"
+"""How the name of a folder begins that holds what is being written, and a lock as long as its maker lives."""
+Result = TypeVar("Result")
 
 
 def file_digest(path: Path) -> str:
@@ -42,82 +48,221 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def file_written_whole(path: Path) -> Iterator[Path]:
-    """Fill the file that is yielded; it replaces ``path`` in one step if the block ends well, else it is removed.
+def file_written_whole(path: Path, *, within: Path | None = None) -> Iterator[Path]:
+    """Make the file that is yielded; it replaces ``path`` in one step if the block ends well, else it is removed.
 
-    A reader, or a kill, sees the old file or the new one. Does not wait for the disk.
+    A reader, or a kill, sees the old file or the new one. Does not wait for the disk. What a kill leaves lies in the
+    folder ``within`` on the same disk, by default that of ``path``, until :func:`sweep` finds it. An
+    :class:`OSError`, also of the block, becomes a :class:`CodrunError` that names ``path``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _writing(path), _temporary_folder(within or path.parent) as folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = folder / path.name
         yield temporary
-        temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
 def folder_written_whole(path: Path) -> Iterator[Path]:
-    """Fill the folder that is yielded; it becomes ``path`` if the block ends well, and is removed if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    """Fill the folder that is yielded; it becomes ``path`` if the block ends well, and is removed if not.
+
+    Errors and what a kill leaves are as of :func:`file_written_whole`.
+    """
+    with _writing(path), _temporary_folder(path.parent) as folder:
+        temporary = folder / path.name
+        temporary.mkdir()
         yield temporary
-        temporary.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        named = Path(*(part for part in path.parts if not part.startswith(TEMPORARY)))
+        raise CodrunError(
+            f"{named} cannot be written ({error.strerror or error}); free its disk or mend its permissions and repeat "
+            "the command: nothing that is finished is lost"
+        ) from error
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in ``parent``, removed at the end; its lock shows :func:`sweep` that its maker lives."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, held = _locked_folder(parent)
+    while held is None:  # swept before it was locked
+        folder, held = _locked_folder(parent)
+    try:
+        yield folder
+    finally:
+        held.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock | None]:
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=TEMPORARY))
+    return folder, announce(folder / "lock")
+
+
+def announce(path: Path) -> filelock.BaseFileLock | None:
+    """Make and lock a file by which :func:`is_held` tells that its maker lives; its name must be new.
+
+    Until it is locked, it looks like one whose maker is dead: None if it was removed as such, and what it stands for
+    must be begun again. Raises :class:`OSError`.
+    """
+    held = filelock.FileLock(path)
+    try:
+        held.acquire()
+    except FileNotFoundError:
+        if path.parent.exists():
+            raise
+        return None
+    if path.exists():
+        return held
+    held.release()
+    return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock on this file; False if there is none."""
+    if not path.is_file():
+        return False
+    probe = filelock.FileLock(path, timeout=0)
+    try:
+        probe.acquire()
+    except filelock.Timeout:
+        return True
+    except OSError:  # removed meanwhile, or on a disk that cannot be written
+        return False
+    probe.release()
+    return False
+
+
+def removed_if_unheld(path: Path) -> bool:
+    """Remove a file that :func:`announce` made, unless its maker lives; whether it is gone."""
+    probe = filelock.FileLock(path, timeout=0)
+    try:
+        if not path.is_file():
+            return True
+        probe.acquire()
+        path.unlink(missing_ok=True)
+    except (filelock.Timeout, OSError):
+        return False
+    finally:
+        probe.release()
+    return True
+
+
+def abandoned(folder: Path, former: str = "") -> list[Path]:
+    """What killed processes were writing into ``folder`` when they died, but nothing that a living one writes.
+
+    ``former`` is a pattern of the names of files and folders that an earlier version wrote here as ``.NAME.xxxxxxxx``;
+    nothing shows whether its process lives, so that one counts as dead a day after it has changed.
+    """
+    left = [path for path in folder.glob(f"{TEMPORARY}????????") if _is_own(path) and not is_held(path / "lock")]
+    shape = re.compile(rf"\.(?:{former})\.[a-z0-9_]{{8}}")
+    for path in folder.glob(".*") if former else ():
+        with suppress(OSError):
+            if shape.fullmatch(path.name) and time.time() - path.lstat().st_mtime > SECONDS_UNTIL_DEAD:
+                left.append(path)
+    return sorted(left)
+
+
+def sweep(folder: Path, former: str = "") -> None:
+    """Remove what is :func:`abandoned`; what cannot be removed stays."""
+    for path in abandoned(folder, former):
+        held = filelock.FileLock(path / "lock", timeout=0)
+        try:
+            if path.is_dir() and not path.is_symlink():
+                held.acquire()
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        except (filelock.Timeout, OSError):
+            continue
+        finally:
+            held.release()
+
+
+def _is_own(path: Path) -> bool:
+    """Whether it looks as :func:`_temporary_folder` makes it: a folder with a lock and at most one thing besides."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    inside = [each.name for each in path.iterdir()]
+    return len(inside) <= 1 or (len(inside) == 2 and "lock" in inside)
 
 
 @contextmanager
 def lock(path: Path, *, wait: bool = True, busy: str = "") -> Iterator[None]:
     """Hold the operating system's lock on ``path``; with ``wait=False`` raise ``CodrunError(busy)`` if it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     held = filelock.FileLock(path, timeout=-1 if wait else 0)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         held.acquire()
     except filelock.Timeout as error:
         raise CodrunError(busy or f"{path} is in use by another codrun; wait until it has ended") from error
+    except (OSError, NotImplementedError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CodrunError(f"{path} cannot be locked ({why}); name a folder on a disk that can be written") from error
     try:
         yield
     finally:
         held.release()
 
 
-def open_database(path: Path, *, autocommit: bool = False, any_thread: bool = False) -> sqlite3.Connection:
+def open_database(
+    path: Path, schema: str = "", *, autocommit: bool = False, any_thread: bool = False
+) -> sqlite3.Connection:
     """Open an SQLite file, new or not, in write-ahead logging, in which readers wait for nobody.
 
-    Statements wait up to :data:`SECONDS_TO_WAIT` for another process. SQLite itself answers "locked" at once, whatever
-    the time-out, when two processes switch a new file to this mode together; so that is tried again here. With
-    ``autocommit`` each statement is its own transaction unless ``BEGIN`` says otherwise; with ``any_thread`` the
-    caller sees to it that no two threads use the connection at once. Raises :class:`sqlite3.Error`.
+    ``schema`` are statements that change nothing where its tables are there already. With ``autocommit`` each
+    statement is its own transaction unless ``BEGIN`` says otherwise; with ``any_thread`` the caller sees to it that no
+    two threads use the connection at once. Statements wait up to :data:`SECONDS_TO_WAIT` for another process; see
+    :func:`when_free` for what does not. Raises :class:`sqlite3.Error`.
     """
-    connection = sqlite3.connect(
-        path,
-        timeout=SECONDS_TO_WAIT,
-        isolation_level=None if autocommit else "DEFERRED",
-        check_same_thread=not any_thread,
-    )
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    try:
-        while True:
-            try:
-                connection.execute("pragma journal_mode = wal")
-                # Enough for what a kill may not lose; what a power cut may not lose either asks for more.
-                connection.execute("pragma synchronous = normal")
-                return connection
-            except sqlite3.OperationalError as error:
-                held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not held or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-    except BaseException:
-        connection.close()
-        raise
+
+    def opened() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path,
+            timeout=SECONDS_TO_WAIT,
+            isolation_level=None if autocommit else "DEFERRED",
+            check_same_thread=not any_thread,
+        )
+        try:
+            connection.execute("pragma journal_mode = wal")
+            # Enough for what a kill may not lose; what a power cut may not lose either asks for more.
+            connection.execute("pragma synchronous = normal")
+            if schema:
+                connection.executescript(f"begin immediate; {schema} commit;")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return when_free(opened)
+
+
+def when_free(action: Callable[[], Result], seconds: float = SECONDS_TO_WAIT) -> Result:
+    """Do ``action``, and again as long as SQLite says that another process has locked the file.
+
+    SQLite says so at once, whatever the time-out, where two processes switch a new file to write-ahead logging
+    together, open it while the last one closes it, or find its log to be restored after a kill.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another process is in the way, and not damage or the disk."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
