@@ -41,6 +41,7 @@ from cod_runner.hugging_face import hub_errors, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
+from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,8 +52,9 @@ __all__ = [
     "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger",
     "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
     "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
-    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "file_digest", "fixed_batches", "head_pooled",
-    "hookimpl", "hookspec", "hub_errors", "layer_mapping", "masked_mean", "quiet_transformers",
+    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows", "file_bytes", "file_digest",
+    "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_errors", "json_lines", "layer_mapping", "masked_mean",
+    "quiet_transformers", "read_text",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
