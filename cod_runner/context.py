@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cod_runner.llm.budget import Spending
+from cod_runner.permissions import Permissions
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
@@ -27,6 +28,7 @@ class RunSettings:
     device: str = "auto"
     offline: bool = False
     fresh: bool = False
+    permissions: Permissions = Permissions()
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ class RunContext:
 def opened_run(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
 ) -> Iterator[RunContext]:
-    """Open a run's folder, locked against every other codrun, and make its context."""
-    budget = loaded.recipe.budget
-    with RunFolder(run_path(loaded, settings.out)).opened() as folder:
+    """Open a run's folder, locked against every other codrun, and the store, locked against pruning; make its context."""
+    budget, store, path = loaded.recipe.budget, Store(), run_path(loaded, settings.out)
+    with RunFolder(path).opened() as folder, store.in_use(f"the run {path}"):
         spending = Spending(budget.calls, budget.tokens, budget.usd, run=folder.identifier)
-        yield RunContext(loaded, registry, Store(), settings, folder, spending, progress)
+        yield RunContext(loaded, registry, store, settings, folder, spending, progress)
 
 
 def run_path(loaded: LoadedRecipe, out: Path | None) -> Path:

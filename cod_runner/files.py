@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -244,6 +244,19 @@ def open_database(
         return connection
 
     return when_free(opened)
+
+
+def leave_wal(path: Path, seconds: float = 1.0) -> None:
+    """Write the log of a database that nobody has open into its file, and remove the log.
+
+    Raises :class:`sqlite3.OperationalError`, for which :func:`is_locked`, if somebody has it open.
+    """
+
+    def left() -> None:
+        with closing(sqlite3.connect(path, timeout=seconds)) as connection:
+            connection.execute("pragma journal_mode = delete")  # refused while another process has it open
+
+    when_free(left, seconds)
 
 
 def when_free(action: Callable[[], Result], seconds: float = SECONDS_TO_WAIT) -> Result:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import lock, write_whole
+from cod_runner.files import lock, sweep, write_whole
 from cod_runner.machine import provenance
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
@@ -35,6 +35,10 @@ KEPT_BETWEEN_CALLS = (
     "quality",
 )
 
+FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"
+FORMER_STUDENTS = r".+-k\d+-s\d+"
+"""What earlier versions wrote half when they were killed; see :func:`cod_runner.files.sweep`."""
+
 
 class RunFolder:
     """``runs/<name>/``: every path in it, and the only code that appends to ``cells.jsonl``."""
@@ -48,16 +52,20 @@ class RunFolder:
         self.record = path / "run.json"
         self.log = path / "run.log"
         self.students = path / "students"
+        self.figures = path / "figures"
 
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
-        """Create the folder, lock it against a second run, and log to ``run.log`` while the block runs."""
+        """Create the folder, lock it against a second run, remove what a killed one left half-written, and log to
+        ``run.log`` while the block runs."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CodrunError(f"the run folder {self.path} cannot be created: {error.strerror}") from error
         busy = f"{self.path} is in use by another codrun; wait until it has ended, or choose another --out"
         with lock(self.path / ".lock", wait=False, busy=busy):
+            for folder, former in ((self.path, FORMER_FILES), (self.students, FORMER_STUDENTS), (self.figures, "")):
+                sweep(folder, former)
             handler = logging.FileHandler(self.log, encoding="utf-8")
             handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
             LOG.addHandler(handler)

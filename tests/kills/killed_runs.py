@@ -21,9 +21,6 @@ from typing import Any
 
 import torch
 
-import cod_runner.engine.finetune
-import cod_runner.pipeline
-import cod_runner.stages.students
 from cod_runner.cli.program import call
 
 RECIPE = """
@@ -39,7 +36,7 @@ methods: {kd: [hard, {use: kd, weight: 2}], lwd: [hard, {use: lwd, weight: 1}]}
 train: {steps: 3, lr: 0.01, precision: fp32}
 """
 WATCHED = ("replace", "fsync", "mkdir", "unlink", "rmdir", "rename")
-TEMPORARY = re.compile(r"\.partial-|^\..+\.[a-z0-9_]{8}$")
+TEMPORARY = re.compile(r"^\.codrun-partial-|^\..+\.[a-z0-9_]{8}$")
 
 
 def run(folder: Path) -> int:
@@ -102,7 +99,7 @@ def cells(folder: Path) -> list[dict[str, Any]]:
 def left(folder: Path) -> list[str]:
     """Temporary files and the lock files of processes that are gone."""
     found = [path for path in folder.rglob("*") if TEMPORARY.search(path.name)]
-    found += [*folder.glob("home/.users/*-*"), *folder.glob("home/llm.sqlite.owners/*.lock")]
+    found += [*folder.glob("home/.users/*"), *folder.glob("home/llm.sqlite.owners/*.lock")]
     return sorted(str(path.relative_to(folder)) for path in found)
 
 
