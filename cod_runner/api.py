@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
-    "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Encoded", "Example", "Executor",
+    "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Destination", "Encoded", "Example", "Executor",
     "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger",
     "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
     "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
     "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows", "file_bytes", "file_digest",
     "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_errors", "json_lines", "layer_mapping", "masked_mean",
-    "quiet_transformers", "read_text",
+    "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -95,6 +95,13 @@ class Options(BaseModel):
         """Generators that call paid models: what ``examples`` inputs of this mean length may cost; None: no calls."""
         return None
 
+    def destinations(self) -> Sequence[Destination]:
+        """Everywhere that the component sends texts, keys or requests, for ``plan`` and for the user's consent.
+
+        Texts or keys that go to another address than a provider's own are refused unless the user allows the host.
+        """
+        return ()
+
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """Teachers and students: the size of the model before it is loaded; None where nothing is known of it.
 
@@ -114,14 +121,51 @@ class Options(BaseModel):
         return True
 
 
+def recipe_file(written: str, info: ValidationInfo, prefix: str = "") -> str:
+    """A file's path as a validator of options returns it: what is relative is taken from the folder of the recipe
+    that says it.
+
+    The file is declared to the core by this, which refuses one outside the recipe's folder unless the user allows it.
+    ``prefix`` stands before the path in the value that is returned, as in ``file:PATH``. Raises :class:`ValueError`.
+    """
+    context = info.context or {}
+    folder = context.get("folder")
+    try:
+        path = Path(written).expanduser()
+    except RuntimeError as error:  # no home folder, or no such user
+        raise ValueError(f"`{written}` names a home folder that does not exist") from error
+    if not path.is_absolute() and folder is not None:
+        path = Path(folder, path)
+    value = f"{prefix}{path}"
+    context.get("files", {})[value] = path
+    return value
+
+
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
-    folder = (info.context or {}).get("folder")
-    path = Path(value).expanduser()
-    return str(path if path.is_absolute() or folder is None else Path(folder, path))
+    return recipe_file(value, info)
 
 
 PathOption = Annotated[str, AfterValidator(_beside_the_recipe)]
-"""An option that is a file's path: what is relative is taken from the folder of the recipe that says it."""
+"""An option that is a file's path; see :func:`recipe_file`."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Somewhere that a component sends something when it is used."""
+
+    component: str
+    """What sends: a model's name, say."""
+    address: str
+    """``https://host/path``, or in words where it is not known before the first call."""
+    sends: str
+    """In words: ``the texts``, ``a request for its files``."""
+    key_variable: str | None = None
+    """The environment variable whose value goes along; None for no key."""
+    own: bool = True
+    """Whether the address is the provider's own, and the key its own; what goes anywhere else needs the user's word,
+    given outside the recipe."""
+    setting: tuple[str | int, ...] = ()
+    """The option that names the address, below the component."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cod_runner.context import RunContext, RunSettings, opened_run
 from cod_runner.data.fewshot import originals_by_seed
+from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
@@ -55,6 +56,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
     started = time.monotonic()
     with opened_run(loaded, registry, settings, progress) as context:
         record = context.folder.begin(loaded, registry, [cell.key for cell in cells])
+        remember_resolved(context.folder.recipe, context.store.root)
         finished = {} if settings.fresh else context.folder.finished_rows()
         waiting = [cell for cell in cells if cell.key not in finished]
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")

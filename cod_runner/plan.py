@@ -12,14 +12,17 @@ from rich.table import Table
 
 from cod_runner.api import CallEstimate, ModelShape, ShapeEstimate
 from cod_runner.context import run_path
+from cod_runner.destinations import Sending, sendings
 from cod_runner.errors import standing_at
 from cod_runner.llm.budget import Spending
+from cod_runner.permissions import Permissions
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe, WeightedLoss
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
 
+NO_PERMISSIONS = Permissions()
 CHARACTERS_A_TEXT = 200.0
 """Assumed where the data has not been read: calls are priced before anything is downloaded."""
 
@@ -69,6 +72,8 @@ class Plan:
     done: int
     signals: SignalSize
     calls: list[CallEstimate]
+    sends: list[Sending]
+    """Where texts, keys and requests would go."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -90,6 +95,10 @@ class Plan:
         yield f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run"
         yield f"signals: {self.signals}"
         yield from self._calls()
+        for sending in self.sends:
+            yield f"sends: {sending}"
+        if not self.sends:
+            yield "sends: nothing leaves this machine"
 
     def _calls(self) -> Iterator[str]:
         if not self.calls:
@@ -108,7 +117,9 @@ def _told(estimate: CallEstimate) -> str:
     return f"{estimate.model}: {calls}, {tokens}, {price} (answers already in the ledger cost nothing)"
 
 
-def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
+def plan_of(
+    loaded: LoadedRecipe, registry: Registry, out: Path | None, permissions: Permissions = NO_PERMISSIONS
+) -> Plan:
     """Plan a run without reading data or models, within about a second.
 
     Raises :class:`SettingError` for a budget that the run itself would refuse.
@@ -134,6 +145,7 @@ def plan_of(loaded: LoadedRecipe, registry: Registry, out: Path | None) -> Plan:
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
         calls=calls,
+        sends=sendings(loaded, registry, permissions),
     )
 
 

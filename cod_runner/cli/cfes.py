@@ -11,6 +11,8 @@ from rich.console import Console
 
 from cod_runner.api import BuildContext
 from cod_runner.cli.options import (
+    AllowFolderOption,
+    AllowHostOption,
     DeviceOption,
     JsonOption,
     KOption,
@@ -24,6 +26,7 @@ from cod_runner.cli.options import (
     loaded_recipe,
 )
 from cod_runner.context import RunSettings
+from cod_runner.permissions import read_permissions
 from cod_runner.progress import Progress
 
 
@@ -37,6 +40,8 @@ def cfes(
     out: OutOption = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
+    allow_host: AllowHostOption = None,
+    allow_folder: AllowFolderOption = None,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="show only so many pairs")] = None,
     measure: Annotated[
         list[str] | None,
@@ -56,8 +61,9 @@ def cfes(
     from cod_runner.engine.device import choose_device
     from cod_runner.pipeline import find_counterfactuals
 
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds)
-    settings = RunSettings(out=out, device=device, offline=offline)
+    permissions = read_permissions(allow_host or [], allow_folder or [])
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, permissions=permissions)
+    settings = RunSettings(out=out, device=device, offline=offline, permissions=permissions)
     progress = Progress(quiet=quiet)
     given = BuildContext(device=choose_device(device), offline=offline, say=progress.warn)
     measures = build_measures(measure or [], context.obj, given)

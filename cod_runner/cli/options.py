@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cod_runner.permissions import Permissions, is_resolved
 from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.store import Store
+
+NO_PERMISSIONS = Permissions()
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, YAML", show_default=False)]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder", show_default=False)]
@@ -26,6 +31,18 @@ OfflineOption = Annotated[
     bool, typer.Option("--offline", help="no network: only packages, local files and stored answers")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="warnings, errors and the result only")]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="HOST[:PORT]",
+        help="let the recipe send texts, and a key of its provider, to this host; may be repeated",
+    ),
+]
+AllowFolderOption = Annotated[
+    list[Path] | None,
+    typer.Option("--allow-folder", metavar="DIR", help="let the recipe read files of this folder too; may be repeated"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 
@@ -38,6 +55,7 @@ def loaded_recipe(
     seeds: str | None = None,
     methods: str | None = None,
     arms: str | None = None,
+    permissions: Permissions = NO_PERMISSIONS,
 ) -> LoadedRecipe:
     """The recipe of a command with its flags on top; raises :class:`RecipeError` with every fault found."""
     flags: dict[str, Any] = {
@@ -47,7 +65,11 @@ def loaded_recipe(
         "arms": _words(arms),
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    return load_recipe(recipe, context.obj, profile=profile, overrides=overrides or [], flags=given)
+    if is_resolved(recipe, Store().root):  # the resolved copy of a recipe whose files were allowed when it ran
+        permissions = replace(permissions, folders=(Path(recipe.absolute().anchor),))
+    return load_recipe(
+        recipe, context.obj, profile=profile, overrides=overrides or [], flags=given, permissions=permissions
+    )
 
 
 def _words(value: str | None) -> list[str] | None:

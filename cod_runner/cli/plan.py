@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from cod_runner.cli.options import (
+    AllowFolderOption,
+    AllowHostOption,
     ArmsOption,
     JsonOption,
     KOption,
@@ -19,6 +21,7 @@ from cod_runner.cli.options import (
     SetOption,
     loaded_recipe,
 )
+from cod_runner.permissions import read_permissions
 
 
 def plan(
@@ -31,14 +34,17 @@ def plan(
     methods: MethodsOption = None,
     arms: ArmsOption = None,
     out: OutOption = None,
+    allow_host: AllowHostOption = None,
+    allow_folder: AllowFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the cells, what is done, the signals' size, the model calls and their price, before anything is spent."""
     from cod_runner.plan import plan_of
 
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms)
+    permissions = read_permissions(allow_host or [], allow_folder or [])
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions)
     with loaded.pointing():
-        planned = plan_of(loaded, context.obj, out)
+        planned = plan_of(loaded, context.obj, out, permissions)
     if as_json:
         typer.echo(json.dumps(planned.as_json(), indent=2, ensure_ascii=False))
     else:

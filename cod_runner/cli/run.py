@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 
 from cod_runner.cli.options import (
+    AllowFolderOption,
+    AllowHostOption,
     ArmsOption,
     DeviceOption,
     JsonOption,
@@ -24,6 +26,7 @@ from cod_runner.cli.options import (
     loaded_recipe,
 )
 from cod_runner.context import RunSettings
+from cod_runner.permissions import read_permissions
 from cod_runner.progress import Progress
 
 
@@ -37,6 +40,8 @@ def run(
     methods: MethodsOption = None,
     arms: ArmsOption = None,
     out: OutOption = None,
+    allow_host: AllowHostOption = None,
+    allow_folder: AllowFolderOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
     executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
     device: DeviceOption = "auto",
@@ -50,8 +55,17 @@ def run(
     from cod_runner.report.terminal import show_report
     from cod_runner.runs.expectations import show_expectations
 
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms)
-    settings = RunSettings(out=out, jobs=jobs, executor=executor, device=device, offline=offline, fresh=fresh)
+    permissions = read_permissions(allow_host or [], allow_folder or [])
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions)
+    settings = RunSettings(
+        out=out,
+        jobs=jobs,
+        executor=executor,
+        device=device,
+        offline=offline,
+        fresh=fresh,
+        permissions=permissions,
+    )
     with loaded.pointing():
         result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
     if as_json:

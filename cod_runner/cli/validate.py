@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cod_runner.cli.options import ProfileOption, SetOption, loaded_recipe
+from cod_runner.cli.options import AllowFolderOption, ProfileOption, SetOption, loaded_recipe
 from cod_runner.errors import RecipeError
+from cod_runner.permissions import read_permissions
 
 
 def validate(
@@ -16,12 +17,14 @@ def validate(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", show_default=False)],
     profile: ProfileOption = None,
     overrides: SetOption = None,
+    allow_folder: AllowFolderOption = None,
 ) -> None:
     """Check recipes with every plugin's options; needs no model, data or network."""
+    permissions = read_permissions(folders=allow_folder or [])
     faults: list[str] = []
     for recipe in recipes:
         try:
-            loaded = loaded_recipe(context, recipe, profile, overrides)
+            loaded = loaded_recipe(context, recipe, profile, overrides, permissions=permissions)
         except RecipeError as error:
             faults.append(str(error))
             continue

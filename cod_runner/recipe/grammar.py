@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
@@ -186,6 +187,24 @@ class Recipe(Section):
         if arm == "cod" and arm in self.arms and self.counterfactuals is not None:
             return self.counterfactuals.generators
         return [self.control] if arm == "control" and arm in self.arms and self.control is not None else []
+
+    def used(self) -> Iterator[tuple[tuple[str | int, ...], Kind, Use]]:
+        """Every component that a run builds, with its place and kind; no generator of an arm that does not run."""
+        yield ("dataset",), "dataset", self.dataset
+        yield ("teacher",), "teacher", self.teacher
+        yield ("student",), "student", self.student
+        for index, generator in enumerate(self.generators("cod")):
+            yield ("counterfactuals", "generators", index), "generator", generator
+        for generator in self.generators("control"):
+            yield ("control",), "generator", generator
+        for name, terms in self.methods.items():
+            for index, term in enumerate(terms):
+                yield ("methods", name, index), "loss", term
+        for index, metric in enumerate(self.evaluate.metrics):
+            yield ("evaluate", "metrics", index), "metric", metric
+        yield ("executor",), "executor", self.executor
+        for index, tracker in enumerate(self.trackers):
+            yield ("trackers", index), "tracker", tracker
 
     @property
     def budget(self) -> Budget:

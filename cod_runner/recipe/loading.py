@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cod_runner.errors import Fault, RecipeError, SettingError
+from cod_runner.permissions import Permissions
 from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
@@ -22,6 +23,7 @@ from cod_runner.recipe.writing import recipe_yaml
 from cod_runner.recipe.yaml import read_value
 from cod_runner.registry import Registry
 
+NO_PERMISSIONS = Permissions()
 NO_FLAGS: Dict[str, Any] = MappingProxyType({})
 
 
@@ -69,18 +71,20 @@ def load_recipe(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     flags: Dict[str, Any] = NO_FLAGS,
+    permissions: Permissions = NO_PERMISSIONS,
 ) -> LoadedRecipe:
     """Read ``path`` with its parents, apply the overlays, and check everything.
 
     ``overrides`` are ``key.path=value`` of ``--set``, values in YAML; ``flags`` hold the values of ``k``, ``seeds``,
-    ``methods`` (names of those that run) and ``arms``, and come last. Every profile is checked, chosen or not.
+    ``methods`` (names of those that run) and ``arms``, and come last. Every profile is checked, chosen or not. Files
+    that the recipe names lie below its folder, or below one that ``permissions`` allow.
     Raises :class:`RecipeError` with every fault found.
     """
     faults: list[Fault] = []
     files = read_chain(path, faults)
     if files is None:
         raise RecipeError.of(faults)
-    validator = Validator(registry)
+    validator = Validator(registry, permissions)
     base = _merged(None, [file.body for file in files], validator)
     profiles = {name: _profile(base, files, name, validator) for file in files for name in file.profiles}
     if profile is not None and profile not in profiles:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from cod_runner.api import Component, Kind
 from cod_runner.errors import Fault, PluginError
+from cod_runner.permissions import Permissions, settings_file
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.fields import coerced, keys_at, models_at
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at
@@ -52,8 +53,9 @@ class Checked:
 class Validator:
     """Checks trees against the grammar and one registry's components."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, permissions: Permissions) -> None:
         self._registry = registry
+        self._permissions = permissions
 
     def alternatives(self, place: Place, mapping: Mapping) -> Sequence[Sequence[str]]:
         """The groups of alternatives that the model of a mapping declares; see ``Options.alternatives``."""
@@ -112,10 +114,11 @@ class Validator:
         faults += _type_faults(converted)
         folders = list(dict.fromkeys([use.mark.source.folder, *(mark.source.folder for mark in marks(own))]))
         dumps: dict[Path, dict[str, Any]] = {}
+        files: dict[str, Path] = {}
         for folder in folders:
             try:
                 dumps[folder] = component.options.model_validate(
-                    plain(own), context={"folder": str(folder)}
+                    plain(own), context={"folder": str(folder), "files": files}
                 ).model_dump(mode="json")
             except ValidationError as error:
                 wrong = [each for each in error.errors() if (*place, *each["loc"]) not in converted]
@@ -124,7 +127,27 @@ class Validator:
             except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
                 faults.append(node.mark.fault(_of_a_broken_validator(component, error)))
                 return None
-        return None if converted else _by_folder(own, dumps, folders[0])
+        options = _by_folder(own, dumps, folders[0])
+        outside = list(self._outside(own, options, files))
+        faults += outside
+        return None if converted or outside else options
+
+    def _outside(self, node: Node | None, value: Any, files: dict[str, Path]) -> Iterator[Fault]:
+        """A fault for each of the ``files`` that lies outside its recipe's folder; flags may name any."""
+        if isinstance(node, Mapping) and isinstance(value, dict):
+            for key, below in value.items():
+                yield from self._outside(node.get(key), below, files)
+        elif isinstance(node, Items) and isinstance(value, list):
+            for item, below in zip(node.items, value, strict=False):
+                yield from self._outside(item, below, files)
+        elif isinstance(node, Scalar) and isinstance(value, str) and value in files:
+            source, path = node.mark.source, files[value]
+            if not source.flag and not self._permissions.allow_file(path, source.folder):
+                yield node.mark.fault(
+                    f"{path} is outside the recipe's folder, and a recipe reads no files from elsewhere by itself: if "
+                    f"you trust it with this one, run it with `--allow-folder {path.parent}`, or list the folder under "
+                    f"`allow_folders` in {settings_file()}"
+                )
 
 
 def _known_keys(place: Place) -> set[str]:

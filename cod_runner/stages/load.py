@@ -11,6 +11,7 @@ from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.data.fewshot import check_k, check_pool
+from cod_runner.destinations import refuse_strangers, sendings
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import CodrunError, PluginError, SettingError, standing_at
@@ -39,6 +40,7 @@ def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
     One student, every loss and every metric are built too, to be checked. Raises :class:`CodrunError` where something
     cannot be reached or two things do not fit, before any training or spending.
     """
+    _show_destinations(context)
     with _offline_hint(context.loaded):
         worker = context.worker  # first of all: a device that is not there is refused before any data is read
         corpus, dev = _load_data(context)
@@ -48,6 +50,16 @@ def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
         layers = _check_methods(context, corpus, teacher)
         _check_metrics(context)
         return Experiment(corpus, dev, layers, _build_generators(context, corpus)), teacher
+
+
+def _show_destinations(context: RunContext) -> None:
+    """Say what goes where, before anything does; offline, nothing goes anywhere."""
+    if context.settings.offline:
+        return
+    found = sendings(context.loaded, context.registry, context.settings.permissions)
+    refuse_strangers(found)
+    for sending in found:
+        context.progress.say(f"sends {sending}")
 
 
 def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...]]:

@@ -19,6 +19,7 @@ from cod_runner.api import CodrunError, Ledger, LLMAnswer, LLMRequest, ProviderE
 from codrun_litellm.failures import PLACEHOLDER_KEY, CallFailure, failure_of, sentence, without_key
 from codrun_litellm.options import LitellmOptions
 from codrun_litellm.pricing import BYTES_PER_TOKEN_AT_LEAST, price_of, tokens_at_most
+from codrun_litellm.providers import key_variable
 
 LOG = logging.getLogger("codrun.litellm")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
@@ -26,6 +27,10 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 LONGEST_RETRY_AFTER = 600.0
 BREAKER_FAILURES, BREAKER_REQUESTS, BREAKER_SECONDS = 12, 3, 5.0
 """The circuit breaks after this many failed calls in a row, over this many requests and seconds."""
+MOST_TOKENS = 100_000_000
+"""No call has more; a provider that reports more is not believed."""
+CHARACTERS_PER_TOKEN_AT_MOST = 64
+"""Of an answer; what is longer than `max_tokens` such tokens is cut off there."""
 POLL, LONGEST_POLL = 0.02, 0.5
 
 
@@ -216,16 +221,20 @@ class _Dispatch:
 
     def _read(self, request: LLMRequest, response: Any) -> LLMAnswer:
         choice = response.choices[0]
-        text = choice.message.content or getattr(choice.message, "refusal", None) or ""
+        text = str(choice.message.content or getattr(choice.message, "refusal", None) or "")
+        finish = str(choice.finish_reason or "")
+        longest = self._options.max_tokens * CHARACTERS_PER_TOKEN_AT_MOST
+        if len(text) > longest:  # a server that ignores `max_tokens`
+            text, finish = text[:longest], "length"
         usage = getattr(response, "usage", None)
-        tokens_in = int(getattr(usage, "prompt_tokens", 0) or 0) or tokens_at_most(request.messages)
-        tokens_out = int(getattr(usage, "completion_tokens", 0) or 0) or len(text.encode("utf-8", "replace")) // (
+        tokens_in = _counted(usage, "prompt_tokens") or tokens_at_most(request.messages)
+        tokens_out = _counted(usage, "completion_tokens") or len(text.encode("utf-8", "replace")) // (
             BYTES_PER_TOKEN_AT_LEAST
         )
         usd = self._price.of(tokens_in, tokens_out) if self._price else None
         # a server that echoes the request's headers must not put the key into the ledger
-        text = without_key(str(text), self._key or os.environ.get(self._key_variable))
-        return LLMAnswer(text, str(choice.finish_reason or ""), tokens_in, tokens_out, usd)
+        text = without_key(text, self._key or os.environ.get(self._key_variable))
+        return LLMAnswer(text, finish, tokens_in, tokens_out, usd)
 
     def _parameters(self, request: LLMRequest) -> dict[str, Any]:
         """The request's parameters, without seed or response format if the provider does not accept them."""
@@ -245,15 +254,19 @@ class _Dispatch:
                 self._end(ProviderError(self._missing(self._options.api_key_env)))
             return
         provider = model.partition("/")[0] if "/" in model else "openai"
-        self._key_variable = f"{provider.upper()}_API_KEY"
+        self._key_variable = key_variable(model)
+        if base is not None:
+            # said here, because litellm would choose another provider's key by what the address contains
+            self._key = os.environ.get(self._key_variable) or None
+            if self._key is None and (provider == "openai" or provider not in map(str, self._litellm.provider_list)):
+                self._key = PLACEHOLDER_KEY
+                return
         wanted = self._litellm.validate_environment(model).get("missing_keys", [])
         absent = [name for name in wanted if name.endswith("_API_KEY")]
         if absent and "AZURE_AD_TOKEN" not in os.environ:
-            self._key_variable = absent[0]
-            if base is None or provider != "openai":
+            if self._key is None:
+                self._key_variable = absent[0]
                 self._end(ProviderError(self._missing(absent[0])))
-            else:
-                self._key = PLACEHOLDER_KEY
 
     def _missing(self, variable: str) -> str:
         return sentence(
@@ -290,6 +303,17 @@ class _Dispatch:
         if self.ended is None:
             self.ended = error
         self._stop.set()
+
+
+def _counted(usage: object, name: str) -> int:
+    """A number of tokens as the provider counts them; 0 where it says none, or something that cannot be one.
+
+    What was paid for must be recorded, whatever its usage says.
+    """
+    count = getattr(usage, name, None)
+    if not isinstance(count, int | float) or not 0 < count <= MOST_TOKENS:
+        return 0
+    return int(count)
 
 
 def _litellm() -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PRICES = "model_prices_and_context_window_backup.json"
 BYTES_PER_TOKEN = 4
@@ -33,7 +34,7 @@ class Price:
 def price_of(model: str, api_base: str | None = None) -> Price | None:
     """The price of a model; None if it is unknown, as on an OpenAI-compatible server of the user's own."""
     provider, slash, bare = model.partition("/")
-    if provider == "openai" and slash and api_base is not None and "api.openai.com" not in api_base:
+    if provider == "openai" and slash and api_base is not None and urlsplit(api_base).hostname != "api.openai.com":
         return None
     table = _table()
     entry = table.get(model)

@@ -11,18 +11,8 @@ from cod_runner.api import ProviderError
 from codrun_litellm.failures import CallFailure, sentence
 from codrun_litellm.options import LitellmOptions
 from codrun_litellm.pricing import provider_of
+from codrun_litellm.providers import PROVIDERS
 
-KEY_VARIABLES = {
-    "anthropic": "ANTHROPIC_API_KEY",
-    "deepseek": "DEEPSEEK_API_KEY",
-    "gemini": "GEMINI_API_KEY",
-    "groq": "GROQ_API_KEY",
-    "mistral": "MISTRAL_API_KEY",
-    "openai": "OPENAI_API_KEY",
-    "openrouter": "OPENROUTER_API_KEY",
-    "xai": "XAI_API_KEY",
-}
-"""Providers that always need a key, and the variable that holds it; for others the first call shows it."""
 SECONDS_TO_CONNECT = 5.0
 
 
@@ -30,8 +20,9 @@ def check_readiness(options: LitellmOptions) -> None:
     """Raise :class:`ProviderError` if a key is missing or nothing listens at ``api_base``."""
     variable = options.api_key_env
     if variable is None and options.api_base is None:
-        variable = KEY_VARIABLES.get(provider_of(options.model))
-    if variable is not None and not os.environ.get(variable):
+        known = PROVIDERS.get(provider_of(options.model))
+        variable = known.key_variable if known else None
+    if variable and not os.environ.get(variable):
         failure = CallFailure(401, f"none, the call was not sent, {variable} is not set")
         raise ProviderError(sentence(failure, options.model, options.api_base, variable, key_is_set=False))
     if options.api_base is not None and not urllib.request.getproxies():

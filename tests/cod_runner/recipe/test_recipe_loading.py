@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cod_runner.permissions import Permissions
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.fields import models_at
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, Teacher, Use, WeightedLoss, core_keys, kind_at
@@ -83,7 +84,7 @@ def test_the_resolved_recipe_runs_again_from_anywhere(
     elsewhere.parent.mkdir()
     elsewhere.write_text(loaded.to_yaml(), encoding="utf-8")
     monkeypatch.chdir("/")
-    again = load_recipe(elsewhere, registry)
+    again = load_recipe(elsewhere, registry, permissions=Permissions(folders=(tmp_path,)))
     assert again.recipe == loaded.recipe
     assert again.to_yaml() == loaded.to_yaml()
     assert again.recipe.describe == "2e-5: 'no', 1., ü \x01 🙂 # {}"

@@ -120,11 +120,11 @@ def test_permanent_failures_end_the_run_at_once_in_one_sentence(
 
 def test_a_missing_key_is_named_and_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    monkeypatch.delenv("MY_KEY", raising=False)
+    monkeypatch.delenv("MY_API_KEY", raising=False)
     for given, variable in (
         ({"model": "gpt-4o-2024-11-20"}, "OPENAI_API_KEY"),
         ({"model": "anthropic/claude-3-5-haiku-20241022"}, "ANTHROPIC_API_KEY"),
-        ({"model": "openai/x", "api_key_env": "MY_KEY"}, "MY_KEY"),
+        ({"model": "openai/x", "api_key_env": "MY_API_KEY"}, "MY_API_KEY"),
     ):
         with pytest.raises(ProviderError, match=f"needs a key .401.: set the environment variable {variable}"):
             generator(tmp_path, None, **given)
@@ -133,13 +133,13 @@ def test_a_missing_key_is_named_and_nothing_is_sent(tmp_path: Path, monkeypatch:
 def test_with_recorded_answers_a_missing_key_is_reported_at_the_first_new_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MY_KEY", PLANTED)
+    monkeypatch.setenv("MY_API_KEY", PLANTED)
     with LLMServer(flip) as server:
-        before = generator(tmp_path, server.api_base, api_key_env="MY_KEY").propose(asks(2), TEACHER)
-        monkeypatch.delenv("MY_KEY")
-        made = generator(tmp_path, server.api_base, api_key_env="MY_KEY")
+        before = generator(tmp_path, server.api_base, api_key_env="MY_API_KEY").propose(asks(2), TEACHER)
+        monkeypatch.delenv("MY_API_KEY")
+        made = generator(tmp_path, server.api_base, api_key_env="MY_API_KEY")
         assert made.propose(asks(2), TEACHER) == before
-        with pytest.raises(ProviderError, match=r"needs a key .401.: set the environment variable MY_KEY"):
+        with pytest.raises(ProviderError, match=r"needs a key .401.: set the environment variable MY_API_KEY"):
             made.propose(asks(3), TEACHER)
         assert len(server.calls) == 2
 
@@ -213,7 +213,7 @@ def test_a_rate_limit_for_everyone_does_not_break_the_circuit(tmp_path: Path, mo
 def test_a_planted_key_appears_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd, how: str
 ) -> None:
-    variable = "OPENAI_API_KEY" if how == "environment" else "MY_LLM_ACCESS"
+    variable = "OPENAI_API_KEY" if how == "environment" else "MY_LLM_API_KEY"
     monkeypatch.setenv(variable, PLANTED)
     named = {} if how == "environment" else {"api_key_env": variable}
     caplog.set_level(logging.DEBUG)

@@ -114,10 +114,10 @@ def test_texts_for_demonstrations_are_balanced_and_do_not_depend_on_the_pools_or
 
 def test_identity_contains_only_what_affects_the_answers() -> None:
     plain = options().identity()
-    for same in ({"concurrency": 1}, {"timeout": 5}, {"retries": 0}, {"api_key_env": "MY_KEY"}):
+    for same in ({"concurrency": 1}, {"timeout": 5}, {"retries": 0}, {"api_key_env": "MY_API_KEY"}):
         assert options(**same).identity() == plain
     for other in (
-        {"model": "openai/b"}, {"api_base": "http://b/v1"}, {"temperature": 0.5}, {"warm_temperature": 1}, {"seed": 1},
+        {"model": "openai/b"}, {"api_base": "https://b/v1"}, {"temperature": 0.5}, {"warm_temperature": 1}, {"seed": 1},
         {"max_tokens": 9}, {"candidates": [2]}, {"prompt": "topic"}, {"demonstrations": 1}, {"highlight": 1},
         {"json_mode": True}, {"parameters": {"top_p": 0.5}}, {"api_version": "1"},
     ):  # fmt: skip

@@ -1,0 +1,138 @@
+"""What the user lets recipes do beyond what any recipe may: hosts that may be sent texts and keys, folders of files.
+
+A recipe may come from a stranger, so it says none of this itself: flags of the command line do, or the settings file
+in the user's configuration folder, which no recipe can write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cod_runner.errors import CodrunError
+from cod_runner.files import write_whole
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What was allowed, by flags and by the settings file together."""
+
+    hosts: frozenset[str] = frozenset()
+    """``host`` or ``host:port``, lower case."""
+    folders: tuple[Path, ...] = ()
+    """Absolute; what is below them is allowed too."""
+
+    def allow_address(self, address: str) -> bool:
+        """Whether texts and keys may go to the host of ``address``, an ``http://`` or ``https://`` one."""
+        parts = urlsplit(address)
+        host = (parts.hostname or "").rstrip(".").lower()
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return host in self.hosts or _with_port(host, port) in self.hosts
+
+    def allow_file(self, path: Path, folder: Path) -> bool:
+        """Whether a recipe in ``folder`` may name ``path``: a file below its own folder, or below an allowed one.
+
+        Symbolic links are followed first, so none leads out.
+        """
+        real = path.resolve()
+        return any(real.is_relative_to(each.resolve()) for each in (folder, *self.folders))
+
+
+RESOLVED = "recipes"
+"""The store's folder of the resolved recipes that codrun wrote, each an empty file under its digest."""
+
+
+def remember_resolved(recipe: Path, store: Path) -> None:
+    """Note that codrun wrote this resolved recipe of a run, so that it runs again with the files that it names."""
+    known = store / RESOLVED / _digest(recipe)
+    if not known.exists():
+        write_whole(known, "")
+
+
+def is_resolved(recipe: Path, store: Path) -> bool:
+    """Whether codrun wrote exactly this recipe, here or elsewhere on this machine."""
+    try:
+        return recipe.is_file() and (store / RESOLVED / _digest(recipe)).is_file()
+    except OSError:
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class _Settings(BaseModel):
+    """The settings file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    allow_hosts: list[str] = []
+    allow_folders: list[Path] = []
+
+
+def settings_file() -> Path:
+    """Where the user's settings are, whether or not the file exists."""
+    return Path(platformdirs.user_config_dir("codrun")) / "settings.yaml"
+
+
+def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) -> Permissions:
+    """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
+    path = settings_file()
+    settings = _read(path)
+    listed = {_host(each, "--allow-host") for each in hosts}
+    listed |= {_host(each, f"{path}: allow_hosts") for each in settings.allow_hosts}
+    below = [path.parent / each.expanduser() for each in settings.allow_folders]
+    return Permissions(frozenset(listed), (*(each.absolute() for each in folders), *below))
+
+
+def _read(path: Path) -> _Settings:
+    try:
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _Settings.model_validate({} if written is None else written)
+    except FileNotFoundError:
+        return _Settings()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise CodrunError(f"the settings file {path} cannot be read ({reason}); mend it") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CodrunError(
+            f"the settings file {path} is wrong at `{where}` ({first['msg']}); it may hold `allow_hosts`, a list of "
+            "hosts, and `allow_folders`, a list of folders"
+        ) from error
+
+
+def _host(value: str, said: str) -> str:
+    """``host`` or ``host:port`` as compared: lower case, IPv6 in brackets only before a port."""
+    try:
+        parts = urlsplit(f"//{value}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or value != parts.netloc or parts.username is not None or "*" in value:
+        bare = _bare_ipv6(value)
+        if bare is None:
+            raise CodrunError(f"{said}: `{value}` is no host; write `host` or `host:port`, such as 127.0.0.1:8000")
+        return bare
+    host = host.rstrip(".").lower()
+    return host if port is None else _with_port(host, port)
+
+
+def _bare_ipv6(value: str) -> str | None:
+    try:
+        return str(ipaddress.IPv6Address(value))
+    except ValueError:
+        return None
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
