@@ -18,7 +18,7 @@ from cod_runner.store import content_key
 VERSION = 2
 """Of the search and the stored format; raised when an older outcome would not be found again, or cannot be read."""
 
-SCHEMA = "create table if not exists outcomes (key text primary key, line text not null)"
+SCHEMA = "create table if not exists outcomes (key text primary key, line text not null);"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,34 @@ class PairOutcome:
                 counts[attempt.reason] = counts.get(attempt.reason, 0) + 1
         return counts
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether every field has its type, and every class is among those that the teacher spoke about."""
+        labels = [self.from_label, self.target, *([] if self.label is None else [self.label])]
+        spoken = [self.teacher_before, self.teacher_after, *(attempt.probabilities for attempt in self.attempts)]
+        inputs = [self.original, *(attempt.input for attempt in self.attempts)]
+        numbers = [self.edits, self.minimality]
+        numbers += [number for attempt in self.attempts for number in (attempt.edits, attempt.usd)]
+        words = [self.generator, *(attempt.reason for attempt in self.attempts)]
+        return (
+            all(isinstance(said, tuple) and _are_numbers(said) for said in spoken if said is not None)
+            and all(type(label) is int and 0 <= label < len(self.teacher_before) for label in labels)
+            and all(len(said) == len(self.teacher_before) for said in spoken if said is not None)
+            and all(isinstance(each, str) or (isinstance(each, tuple) and _are_numbers(each)) for each in inputs)
+            and _are_numbers(number for number in numbers if number is not None)
+            and all(isinstance(word, str) for word in words if word is not None)
+            and all(isinstance(attempt.generator, str) for attempt in self.attempts)
+            and all(type(number) is int for attempt in self.attempts for number in (attempt.round, attempt.tier))
+            and isinstance(self.verified, bool)
+            and (self._is_whole if self.counterfactual is not None else not self.verified)
+        )
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all that is known of a counterfactual is here, and it is of the kind of its original."""
+        known = (self.label, self.teacher_after, self.edits, self.generator)
+        return type(self.counterfactual) is type(self.original) and None not in known
+
     @classmethod
     def from_json(cls, line: dict[str, Any]) -> PairOutcome:
         """Read what ``asdict`` wrote; lists become tuples again."""
@@ -76,8 +104,8 @@ class OutcomeStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._connected() as connection:
-            connection.execute(SCHEMA)
+        with self._connected(SCHEMA):
+            pass
 
     def find(self, keys: Iterable[str]) -> dict[str, PairOutcome]:
         """The outcomes that are stored, by key."""
@@ -86,7 +114,7 @@ class OutcomeStore:
             for key in keys:
                 row = connection.execute("select line from outcomes where key = ?", (key,)).fetchone()
                 if row is not None:
-                    found[key] = PairOutcome.from_json(json.loads(row[0]))
+                    found[key] = self._read(row[0])
         return found
 
     def add(self, outcomes: Mapping[str, PairOutcome]) -> None:
@@ -99,15 +127,28 @@ class OutcomeStore:
                 [(key, json.dumps(asdict(outcome))) for key, outcome in outcomes.items()],
             )
 
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _read(self, line: Any) -> PairOutcome:
         try:
-            with closing(open_database(self._path)) as connection, connection:
+            outcome = PairOutcome.from_json(json.loads(line))
+            if not outcome.is_sound:
+                raise ValueError("a field of it is damaged")
+            return outcome
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise CodrunError(
+                f"a stored counterfactual in {self._path} is damaged ({type(error).__name__}); delete them with "
+                "`codrun store prune pairs`: they are then searched again, and answers that were paid for are not "
+                "asked for again"
+            ) from error
+
+    @contextmanager
+    def _connected(self, schema: str = "") -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(open_database(self._path, schema)) as connection, connection:
                 yield connection
         except sqlite3.Error as error:
             raise CodrunError(
                 f"the stored counterfactuals in {self._path} cannot be used ({error}); free its disk or lock, or "
-                "delete the file: they are then searched again"
+                "delete them with `codrun store prune pairs`: they are then searched again"
             ) from error
 
 
@@ -124,6 +165,10 @@ def outcome_key(fingerprint: str, search: Any, value: Input, label: int, target:
             "target": target,
         }
     )
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _tuple(value: list[float] | None) -> tuple[float, ...] | None:

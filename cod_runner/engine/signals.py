@@ -36,6 +36,8 @@ create table if not exists answer (
 """
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest limit on the parameters of one statement, 999."""
+BYTES_A_NUMBER = 4
+PRUNE = "or delete them with `codrun store prune signals`"
 
 
 def input_key(value: Input) -> bytes:
@@ -52,11 +54,10 @@ class SignalStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._database = folder / "signals.sqlite"
-        with self._connected() as connection:
-            connection.executescript(SCHEMA)
+        with self._connected(SCHEMA):
+            pass
 
     def add(
         self,
@@ -108,13 +109,25 @@ class SignalStore:
             raise CodrunError(
                 f"the store {self.folder} holds no signals of this teacher; run the recipe again to make them"
             )
-        shape = json.loads(found[1])
-        return TeacherSignals(self, found[0], tuple(shape.pop("labels")), ModelShape(**shape))
+        try:
+            shape = json.loads(found[1])
+            return TeacherSignals(self, found[0], tuple(shape.pop("labels")), ModelShape(**shape))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise self.damaged(f"a teacher's shape: {type(error).__name__}") from error
 
     def logits(self, teacher: Classifier, inputs: Sequence[Input], device: str) -> dict[bytes, Tensor]:
         """:func:`input_key` to logits ``[classes]``, float32, of those inputs that ``teacher`` has answered."""
         answers = self._answers(self._teacher_number(teacher, device), [input_key(value) for value in inputs])
+        if any(len(logits) != BYTES_A_NUMBER * teacher.shape.classes for logits, _, _ in answers.values()):
+            raise self.damaged("an answer of another size than the teacher's")
         return {key: _floats(logits) for key, (logits, _, _) in answers.items()}
+
+    def damaged(self, what: str) -> CodrunError:
+        """The error for a file that says what no codrun wrote."""
+        return CodrunError(
+            f"the teacher's signals in {self._database} are damaged ({what}); delete "
+            "them with `codrun store prune signals`: the teacher is then asked again"
+        )
 
     def _teacher_number(self, teacher: Classifier, device: str) -> int:
         shape = json.dumps({"labels": teacher.labels, **vars(teacher.shape)})
@@ -122,7 +135,9 @@ class SignalStore:
         with self._connected() as connection:
             connection.execute("insert or ignore into teacher values (null, ?, ?, ?)", (*key, shape))
             found = connection.execute("select id from teacher where fingerprint = ? and device = ?", key).fetchone()
-        return int(found[0])
+        if found is None or not isinstance(found[0], int):
+            raise self.damaged("a teacher that was written cannot be found")
+        return found[0]
 
     def _answers(self, number: int, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes, int]]:
         """Input key to (logits, ids, pooled position), of those that are here."""
@@ -134,8 +149,11 @@ class SignalStore:
                     "select input, logits, ids, pooled_at from answer where teacher = ? and input in "
                     f"({','.join('?' * len(some))})"
                 )
-                for key, *answer in connection.execute(query, (number, *some)):
-                    found[key] = (answer[0], answer[1], answer[2])
+                for key, logits, ids, pooled_at in connection.execute(query, (number, *some)):
+                    blobs = all(isinstance(each, bytes) and len(each) % BYTES_A_NUMBER == 0 for each in (logits, ids))
+                    if not blobs or not isinstance(pooled_at, int):
+                        raise self.damaged("an answer that is none")
+                    found[key] = (logits, ids, pooled_at)
         return found
 
     def _hidden_path(self, number: int, key: bytes) -> Path:
@@ -148,7 +166,7 @@ class SignalStore:
         try:
             with safe_open(path, framework="pt") as file:
                 return {int(name) for name in file.keys()}  # noqa: SIM118 - a safe_open is not a mapping
-        except (OSError, SafetensorError):
+        except (OSError, SafetensorError, ValueError):
             return set()  # damaged: computed again, and replaced
 
     def _store_hidden(self, number: int, key: bytes, row: Row) -> None:
@@ -157,14 +175,26 @@ class SignalStore:
         states = {str(layer): value.contiguous() for layer, value in row.hidden.items()}
         if self._stored_layers(number, key):
             states.update(load_file(path))
-        with file_written_whole(path) as temporary:
-            save_file(states, temporary)
+        with file_written_whole(path, within=self.folder) as temporary:
+            try:
+                save_file(states, temporary)
+            except SafetensorError as error:  # what it says of a full disk is in its text alone
+                raise OSError(str(error)) from error
 
     @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        with closing(open_database(self._database)) as connection:
-            yield connection
-            connection.commit()
+    def _connected(self, schema: str = "") -> Iterator[sqlite3.Connection]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with closing(open_database(self._database, schema)) as connection:
+                yield connection
+                connection.commit()
+        except sqlite3.Error as error:
+            raise CodrunError(
+                f"the teacher's signals in {self._database} cannot be used ({error}); free its disk or lock, "
+                f"{PRUNE}: the teacher is then asked again"
+            ) from error
+        except FileExistsError as error:
+            raise CodrunError(f"{self.folder} is a file where the store needs a folder; move it away") from error
 
 
 class TeacherSignals:
@@ -189,7 +219,7 @@ class TeacherSignals:
         """The signals of each input, with the hidden states of these layers mapped into memory, not yet read."""
         keys = [input_key(value) for value in inputs]
         return [
-            Row(logits, self._hidden(key, layers), len(ids), pooled_at)
+            Row(logits, self._hidden(key, layers, len(ids)), len(ids), pooled_at)
             for key, (logits, ids, pooled_at) in zip(keys, self._read(keys), strict=True)
         ]
 
@@ -199,6 +229,8 @@ class TeacherSignals:
         if new:
             for key, (logits, ids, pooled_at) in self._store._answers(self._number, new).items():
                 numbers = torch.frombuffer(bytearray(ids), dtype=torch.int32).tolist() if ids else []
+                if len(logits) != BYTES_A_NUMBER * self.shape.classes or not 0 <= pooled_at <= max(0, len(numbers) - 1):
+                    raise self._store.damaged("an answer of another size than the teacher's")
                 self._known[key] = (_floats(logits), tuple(numbers), pooled_at)
             lacking = sum(key not in self._known for key in new)
             if lacking:
@@ -208,14 +240,17 @@ class TeacherSignals:
                 )
         return [self._known[key] for key in keys]
 
-    def _hidden(self, key: bytes, layers: Sequence[int]) -> dict[int, Tensor]:
+    def _hidden(self, key: bytes, layers: Sequence[int], tokens: int) -> dict[int, Tensor]:
         """Layer to ``[tokens, width]``, mapped into memory; the operating system holds what fits."""
         if not layers:
             return {}
         path = self._store._hidden_path(self._number, key)
         try:
             states = load_file(path)
-        except (OSError, SafetensorError) as error:
+            for state in states.values():
+                if state.dtype != torch.float32 or state.ndim != 2 or len(state) != tokens:
+                    raise ValueError(f"it holds {state.dtype} {list(state.shape)} for {tokens} tokens")
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
             raise CodrunError(
                 f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
             ) from error
