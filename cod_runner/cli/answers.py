@@ -30,8 +30,8 @@ def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
         usd += row["usd"] or 0.0
         unpriced += row["usd"] is None
         table.add_row(
-            datetime.fromisoformat(row["created"]).strftime("%Y-%m-%d"),
-            Text(visible(row["model"])),
+            Text(visible(_day(row["created"]))),
+            Text(visible(str(row["model"]))),
             str(row["tokens_in"] + row["tokens_out"]),
             "unknown" if row["usd"] is None else f"{row['usd']:.4f}",
             Text(visible(_one_line(_asked_about(row)))),
@@ -48,8 +48,16 @@ def _asked_about(row: Mapping[str, Any]) -> str:
     content = row["messages"][-1]["content"] if row["messages"] else ""
     try:
         return str(json.loads(content)["text"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return str(content)
+
+
+def _day(created: str) -> str:
+    """What an earlier version imported may have no date."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d")
+    except ValueError:
+        return "unknown"
 
 
 def _one_line(text: str) -> str:

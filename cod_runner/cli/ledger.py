@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +19,16 @@ from cod_runner.store import Store
 ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
 
 
-def _ledger() -> Ledger:
-    return Ledger.of_store(Store().root)
+@contextmanager
+def _ledger() -> Iterator[Ledger]:
+    """The store's ledger, which is not pruned meanwhile."""
+    store = Store()
+    with store.in_use("`codrun ledger`"):
+        found = Ledger.of_store(store.root)
+        try:
+            yield found
+        finally:
+            found.close()
 
 
 @ledger.command("list")
@@ -26,10 +36,11 @@ def ledger_list(as_json: JsonOption = False) -> None:
     """List every answer: when, from which model, at what cost, about which text; `--json` shows everything."""
     from cod_runner.cli.answers import show_answers
 
-    if as_json:
-        typer.echo(json.dumps(list(_ledger().rows()), indent=2, ensure_ascii=False))
-    else:
-        show_answers(Console(), _ledger().rows())
+    with _ledger() as found:
+        if as_json:
+            typer.echo(json.dumps(list(found.rows()), indent=2, ensure_ascii=False))
+        else:
+            show_answers(Console(), found.rows())
 
 
 @ledger.command("export")
@@ -37,11 +48,13 @@ def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSO
     """Write every answer to a file, so that a team or a paper can share its counterfactuals."""
     if path.exists():
         raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
-    typer.echo(f"wrote {_ledger().export(path)} answers to {path}")
+    with _ledger() as found:
+        typer.echo(f"wrote {found.export(path)} answers to {path}")
 
 
 @ledger.command("import")
 def ledger_import(path: Annotated[Path, typer.Argument(metavar="FILE", help="what `export` wrote")]) -> None:
     """Take answers from a file; those that are here already stay as they are."""
-    new_answers, known = _ledger().import_(path)
+    with _ledger() as found:
+        new_answers, known = found.import_(path)
     typer.echo(f"{new_answers} answers are new, {known} were here already")

@@ -8,13 +8,14 @@ owner file; ``kill -9`` releases that lock, so no claim outlives its process.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
 import uuid
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +24,25 @@ from typing import Any
 import filelock
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import open_database
-from cod_runner.llm.requests import LLMAnswer, LLMRequest, lines_of, read_line
+from cod_runner.files import (
+    announce,
+    file_written_whole,
+    is_held,
+    is_locked,
+    leave_wal,
+    lock,
+    open_database,
+    removed_if_unheld,
+    sweep,
+    when_free,
+)
+from cod_runner.llm.requests import UNREADABLE, LLMAnswer, LLMRequest, lines_of, read_line
 
 SCHEMA_VERSION = 1
 KEYS_PER_QUERY = 500
 FILE = "llm.sqlite"
 FORMER_FILE = "answers/llm.sqlite"
 """Where earlier versions put a store's ledger."""
-SWEPT_AFTER_SECONDS = 3600.0
 SECONDS_BETWEEN_SYNCS = 0.5
 """A kill loses no recorded answer; a power cut loses at most this many seconds of answers."""
 
@@ -66,7 +77,7 @@ class Ledger:
         """The store's ledger; if an earlier version put it elsewhere in the store, it is moved first."""
         path, former = root / FILE, root / FORMER_FILE
         if former.exists():
-            with filelock.FileLock(root / f"{FILE}.move.lock"):
+            with lock(root / f"{FILE}.move.lock"):
                 if former.exists() and not path.exists():
                     _move(former, path)
         return cls(path, run)
@@ -82,7 +93,11 @@ class Ledger:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = open_database(path, autocommit=True, any_thread=True)
-            self._prepare()
+            try:
+                when_free(self._prepare)
+            except BaseException:
+                self._connection.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise CodrunError(
                 f"the ledger {path} cannot be opened ({error}); if it is damaged, move it away and import an export"
@@ -107,17 +122,19 @@ class Ledger:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 part = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
-                rows = self._connection.execute(
-                    f"SELECT key, text, finish, tokens_in, tokens_out, usd FROM answers WHERE key IN ({marks})", part
-                )
-                found.update({key: LLMAnswer(*rest) for key, *rest in rows})
+                query = f"SELECT key, text, finish, tokens_in, tokens_out, usd FROM answers WHERE key IN ({marks})"
+                with self._reading():
+                    rows = self._connection.execute(query, part).fetchall()
+                found.update({key: self._answer(*rest) for key, *rest in rows})
         return found
 
     def knows(self, model: str) -> bool:
         """Whether the ledger has any answer of this model."""
-        with self._guard:
-            found = self._connection.execute("SELECT 1 FROM answers WHERE model = ? LIMIT 1", (model,)).fetchone()
-        return found is not None
+        with self._guard, self._reading():
+            return (
+                self._connection.execute("SELECT 1 FROM answers WHERE model = ? LIMIT 1", (model,)).fetchone()
+                is not None
+            )
 
     def claim(self, key: str, tokens: int, usd: float | None) -> LLMAnswer | bool:
         """The answer if the ledger has it; else True if the call is now ours to make (of at most ``tokens`` and
@@ -148,7 +165,9 @@ class Ledger:
         with self._guard:
             waits = time.monotonic() - self._synced >= SECONDS_BETWEEN_SYNCS
             if waits:
-                self._connection.execute("PRAGMA synchronous = FULL")
+                with self._reading():
+                    self._connection.execute("PRAGMA synchronous = FULL")
+            answer = answer.within_bounds
             try:
                 with self._transaction() as connection:
                     self._insert(connection, request, answer, now, self.run)
@@ -161,8 +180,8 @@ class Ledger:
 
     def sync(self) -> None:
         """Wait until every answer recorded so far is safe from a power cut too."""
-        with self._guard:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with self._guard, self._reading():
+            when_free(lambda: self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
 
     def unanswered(self, key: str, tokens: int, usd: float | None) -> None:
         """Count a call that was sent and not answered (a time-out, for instance): the provider may bill it."""
@@ -192,28 +211,38 @@ class Ledger:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every answer with its request, oldest first, as JSON-able mappings."""
-        with self._guard:
-            columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
+        columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
+        with self._guard, self._reading():
             cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, rowid")
             for key, request, text, finish, tokens_in, tokens_out, usd, created in cursor:
+                answer = self._answer(text, finish, tokens_in, tokens_out, usd)
+                try:
+                    asked = json.loads(request)
+                    if LLMRequest.from_json(asked).key != key:
+                        raise ValueError("its key is another one")
+                except UNREADABLE as error:
+                    raise self._damaged(f"the request of the answer {key} was changed") from error
                 yield {
                     "key": key,
-                    **json.loads(request),
-                    "text": text,
-                    "finish": finish,
-                    "tokens_in": tokens_in,
-                    "tokens_out": tokens_out,
-                    "usd": usd,
-                    "created": created,
+                    **asked,
+                    "text": answer.text,
+                    "finish": answer.finish,
+                    "tokens_in": answer.tokens_in,
+                    "tokens_out": answer.tokens_out,
+                    "usd": answer.usd,
+                    "created": created if isinstance(created, str) else "",
                 }
 
     def export(self, path: Path) -> int:
-        """Write every answer as one JSON line; returns how many."""
+        """Write every answer as one JSON line, all or nothing; returns how many."""
         count = 0
-        with path.open("w", encoding="utf-8") as file:
+        sweep(path.parent)
+        with file_written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             for row in self.rows():
-                file.write(json.dumps(row, ensure_ascii=True) + "\n")
+                file.write(json.dumps(row, ensure_ascii=True, allow_nan=False) + "\n")
                 count += 1
+            file.flush()
+            os.fsync(file.fileno())
         return count
 
     def import_(self, path: Path) -> tuple[int, int]:
@@ -240,17 +269,48 @@ class Ledger:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
+    def _answer(self, text: Any, finish: Any, tokens_in: Any, tokens_out: Any, usd: Any) -> LLMAnswer:
+        """A row as an answer: numbers that an earlier version let in are brought within bounds, damage is refused."""
+        if not isinstance(text, str) or not isinstance(finish, str):
+            raise self._damaged("an answer's text is none")
+        counted = [number if isinstance(number, int | float) else 0 for number in (tokens_in, tokens_out)]
+        price = usd if isinstance(usd, int | float) else None
+        tokens: tuple[Any, Any] = (counted[0], counted[1])
+        return LLMAnswer(text, finish, *tokens, price).within_bounds
+
+    def _damaged(self, why: object) -> CodrunError:
+        return CodrunError(
+            f"the ledger {self.path} is damaged ({why}); move it away and import an export, or rescue what it holds "
+            f"with `sqlite3 {self.path.name} .recover`"
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if is_locked(error):
+                raise CodrunError(f"the ledger {self.path} is in use by another process; repeat the command") from error
+            raise self._damaged(error) from error
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._guard:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                when_free(lambda: self._connection.execute("BEGIN IMMEDIATE"))
                 try:
                     yield self._connection
+                    self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # SQLite itself ends one that found the disk full
+                        self._connection.execute("ROLLBACK")
                     raise
-                self._connection.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    raise self._damaged(error) from error
+                raise CodrunError(
+                    f"the ledger {self.path} cannot be written ({error}); free its disk or lock and repeat the command"
+                ) from error
             except sqlite3.Error as error:
                 raise CodrunError(f"the ledger {self.path} cannot be written: {error}") from error
 
@@ -262,7 +322,7 @@ class Ledger:
             (
                 request.key, request.provider, request.model, request.base, request.as_json(),
                 # SQLite stores only valid Unicode, and a model's answer may contain half of a surrogate pair
-                answer.text.encode("utf-8", "replace").decode(), answer.finish,
+                _valid(answer.text), _valid(answer.finish),
                 answer.tokens_in, answer.tokens_out, answer.usd, created, run,
             ),
         )  # fmt: skip
@@ -276,39 +336,24 @@ class Ledger:
     def _announce(self) -> None:
         """Show that this owner is alive, before its first claim."""
         if self._owner_lock is None:
-            self._owners.mkdir(exist_ok=True)
-            self._sweep()
-            file = self._owner_file(self._owner)
-            self._owner_lock = filelock.FileLock(file)
-            self._owner_lock.acquire()
-            weakref.finalize(self, _leave, self._owner_lock, file)
-
-    def _sweep(self) -> None:
-        """Remove the owner files of killed processes that left no claims."""
-        for file in self._owners.glob("*.lock"):
             try:
-                old = time.time() - file.stat().st_mtime > SWEPT_AFTER_SECONDS  # never one that is just being created
-            except FileNotFoundError:
-                continue
-            if old and not self._is_alive(file.stem):
-                file.unlink(missing_ok=True)
+                self._owners.mkdir(exist_ok=True)
+                for file in self._owners.glob("*.lock"):
+                    removed_if_unheld(file)
+                while self._owner_lock is None:  # another owner may sweep it between making and locking it
+                    self._owner_lock = announce(self._owner_file(self._owner))
+            except OSError as error:
+                raise CodrunError(
+                    f"the ledger {self.path} cannot be written ({error.strerror or error}: {self._owners}); free its "
+                    "disk or mend its permissions and repeat the command"
+                ) from error
+            weakref.finalize(self, _leave, self._owner_lock, self._owner_file(self._owner))
 
     def _owner_file(self, owner: str) -> Path:
         return self._owners / f"{owner}.lock"
 
     def _is_alive(self, owner: str) -> bool:
-        if owner == self._owner:
-            return True
-        file = self._owner_file(owner)
-        if not file.exists():
-            return False
-        probe = filelock.FileLock(file, timeout=0)
-        try:
-            probe.acquire()
-        except filelock.Timeout:
-            return True
-        probe.release()
-        return False
+        return owner == self._owner or is_held(self._owner_file(owner))
 
     def _bury(self, connection: sqlite3.Connection, owner: str) -> None:
         """Count a dead owner's calls in flight as spent by their runs, and free their keys."""
@@ -322,11 +367,7 @@ class Ledger:
 def _move(former: Path, path: Path) -> None:
     """Move a ledger that nobody has open, with the contents of its write-ahead log."""
     try:
-        with closing(sqlite3.connect(former, timeout=1.0)) as connection:
-            # leaving WAL mode writes the log into the file, and is refused while another process has it open
-            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
-        if mode != "delete":
-            raise sqlite3.OperationalError("database is locked")
+        leave_wal(former)
         former.replace(path)
     except (OSError, sqlite3.Error) as error:
         raise CodrunError(
@@ -338,6 +379,10 @@ def _move(former: Path, path: Path) -> None:
 def _leave(lock: filelock.BaseFileLock, file: Path) -> None:
     lock.release()
     file.unlink(missing_ok=True)
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _now() -> str:

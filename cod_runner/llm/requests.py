@@ -5,11 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
+
+MOST_TOKENS = 10**9
+"""Of one answer; more is not a number of tokens."""
+MOST_USD = 1e6
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What reading a damaged request may raise."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,19 @@ class LLMRequest:
     """Which of several samples of the same request."""
     template: str
     """Name and version of the prompt."""
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> LLMRequest:
+        """Read what :meth:`as_json` wrote; raises one of :data:`UNREADABLE`."""
+        return cls(
+            provider=_text(row["provider"]),
+            model=_text(row["model"]),
+            base=_text(row["base"]),
+            messages=tuple((str(message["role"]), str(message["content"])) for message in row["messages"]),
+            parameters=dict(row["parameters"]),
+            sample=int(row["sample"]),
+            template=str(row["template"]),
+        )
 
     def as_json(self) -> str:
         """Canonical JSON: equal requests have equal text."""
@@ -61,6 +81,14 @@ class LLMAnswer:
     tokens_out: int
     usd: float | None
 
+    @property
+    def within_bounds(self) -> LLMAnswer:
+        """The same, as a ledger can keep and add it up: numbers of tokens from 0 to :data:`MOST_TOKENS`, a price that
+        is finite and not negative, or unknown. A provider's answer is paid for, whatever its usage says."""
+        tokens_in, tokens_out = (int(min(max(0, number), MOST_TOKENS)) for number in (self.tokens_in, self.tokens_out))
+        usd = self.usd if self.usd is not None and 0 <= self.usd <= MOST_USD else None
+        return replace(self, tokens_in=tokens_in, tokens_out=tokens_out, usd=usd)
+
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of each line that is not blank; raises :class:`DataError`."""
@@ -75,22 +103,25 @@ def read_line(path: Path, number: int, line: str) -> tuple[LLMRequest, LLMAnswer
     """One line of an export: request, answer, when it was given; raises :class:`DataError` that names the line."""
     try:
         row = json.loads(line)
-        request = LLMRequest(
-            provider=str(row["provider"]),
-            model=str(row["model"]),
-            base=str(row["base"]),
-            messages=tuple((str(message["role"]), str(message["content"])) for message in row["messages"]),
-            parameters=dict(row["parameters"]),
-            sample=int(row["sample"]),
-            template=str(row["template"]),
-        )
+        request = LLMRequest.from_json(row)
         usd = None if row["usd"] is None else float(row["usd"])
-        answer = LLMAnswer(str(row["text"]), str(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
-        created, key = str(row["created"]), row["key"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        answer = LLMAnswer(str(row["text"]), _text(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
+        if answer != answer.within_bounds:
+            raise ValueError("its tokens or its price are negative, infinite, or too many to be true")
+        created = _text(row["created"])
+        datetime.fromisoformat(created)
+        key, own = row["key"], request.key
+    except UNREADABLE as error:
         raise DataError(
             f"{path}:{number}: not a line of `codrun ledger export` ({type(error).__name__}: {error})"
         ) from error
-    if key != request.key:
+    if key != own:
         raise DataError(f"{path}:{number}: the request does not belong to its key; the line was changed")
     return request, answer, created
+
+
+def _text(value: Any) -> str:
+    """A string that is valid Unicode, which is all that SQLite keeps; raises :class:`ValueError`."""
+    text = str(value)
+    text.encode()
+    return text

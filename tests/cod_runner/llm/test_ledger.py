@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cod_runner.api import CodrunError, DataError, Ledger, LLMAnswer, LLMRequest
+from cod_runner.cli.answers import show_answers
+from cod_runner.files import open_database
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 
 REQUEST = LLMRequest("openai", "openai/m", "http://h/v1", (("user", "hi"),), {"seed": 1}, 0, "generic-v1")
@@ -70,7 +74,6 @@ def test_owners_leave_no_files_behind(tmp_path: Path) -> None:
     dead = tmp_path / "l.owners" / "dead.lock"
     dead.parent.mkdir()
     dead.touch()
-    os.utime(dead, (1, 1))
     ledger = Ledger(tmp_path / "l")
     ledger.claim(REQUEST.key, 1, None)
     assert len(list(dead.parent.iterdir())) == 1
@@ -172,3 +175,109 @@ def test_answers_recorded_in_quick_succession_survive_a_kill(tmp_path: Path) -> 
     assert sum(1 for _ in ledger.rows()) == ledger.spent().calls == 20
     ledger.sync()
     assert (tmp_path / "l").stat().st_size > 4096, "recorded answers are in the file itself, not only in its log"
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("usd", "1e400"), ("usd", "-0.5"), ("usd", "NaN"), ("usd", "Infinity"), ("usd", "1e30"), ("usd", '"free"'),
+        ("tokens_in", "1" + "0" * 30), ("tokens_in", "-3"), ("tokens_out", "1e400"), ("tokens_out", "1" * 5000),
+        ("created", '""'), ("created", '"yesterday"'), ("created", "null"), ("finish", '"\\ud800"'),
+        ("model", '"\\ud800"'), ("sample", "1e400"), ("sample", "1" * 5000), ("parameters", '{"seed": NaN}'),
+        ("parameters", '{"seed": 1e400}'), ("parameters", "3"), ("messages", DEEP), ("messages", "[3]"),
+    ],
+    ids=lambda value: value[:20],
+)  # fmt: skip
+def test_a_line_that_no_ledger_can_hold_is_named(tmp_path: Path, name: str, written: str) -> None:
+    ledger = Ledger(tmp_path / "a")
+    ledger.record(REQUEST, ANSWER)
+    (row,) = ledger.rows()
+    line = json.dumps({**row, name: "HERE"}).replace('"HERE"', written)
+    file = tmp_path / "e.jsonl"
+    file.write_text(f"{json.dumps(row)}\n{line}\n")
+    other = Ledger(tmp_path / "b")
+    with pytest.raises(DataError, match=r"e.jsonl:2: not a line of"):
+        other.import_(file)
+    assert not list(other.rows())
+
+
+def test_what_earlier_versions_let_in_is_still_listed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "l")
+    strange = ((float("inf"), 10, ""), (-1.0, -4, "then"), (float("nan"), 2**62, "2026-01-01T00:00:00+00:00"))
+    with closing(open_database(tmp_path / "l")) as connection, connection:
+        for number, (usd, tokens, created) in enumerate(strange):
+            one = replace(REQUEST, sample=number)
+            connection.execute(
+                "INSERT INTO answers VALUES (?, 'p', 'm', 'b', ?, 'text', 'stop', ?, 1, ?, ?, '')",
+                (one.key, one.as_json(), tokens, usd, created),
+            )
+    rows = list(ledger.rows())
+    assert sorted(row["tokens_in"] for row in rows) == [0, 10, 10**9]
+    assert [row["usd"] for row in rows] == [None] * 3
+    console = Console(file=StringIO(), width=120)
+    show_answers(console, rows)
+    assert "3 answers" in console.file.getvalue()  # type: ignore[attr-defined]
+    ledger.export(tmp_path / "e.jsonl")
+    assert set(ledger.answers([replace(REQUEST, sample=0).key])) == {replace(REQUEST, sample=0).key}
+
+
+@pytest.mark.parametrize("tokens", [10**30, -5])
+def test_an_answer_with_an_impossible_usage_is_kept_all_the_same(tmp_path: Path, tokens: int) -> None:
+    ledger = Ledger(tmp_path / "l", "run")
+    ledger.record(REQUEST, LLMAnswer("paid", "st\ud800p", tokens, tokens, float("nan")))
+    assert ledger.answers([REQUEST.key])[REQUEST.key].text == "paid"
+    assert ledger.spent().calls == 1
+
+
+def test_an_export_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path / "l")
+    ledger.record(REQUEST, ANSWER)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(CodrunError, match=r"e.jsonl cannot be written \(No space left on device\)"):
+        ledger.export(tmp_path / "out" / "e.jsonl")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_damaged_inner_pages_are_a_sentence_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "l"
+    ledger = Ledger(path)
+    asked = [replace(REQUEST, sample=number) for number in range(300)]
+    for one in asked:
+        ledger.record(one, ANSWER)
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    assert len(content) > 20 * 4096
+    content[4096 : len(content)] = b"\xa5" * (len(content) - 4096)
+    path.write_bytes(content)
+    damaged = Ledger(path, "run")
+    for ask in (
+        lambda: damaged.answers([one.key for one in asked]),
+        lambda: damaged.knows("openai/m"),
+        lambda: list(damaged.rows()),
+        lambda: damaged.export(tmp_path / "e.jsonl"),
+        lambda: damaged.record(replace(REQUEST, sample=-1), ANSWER),
+        lambda: damaged.claim("key", 1, None),
+        lambda: damaged.spent(),
+        lambda: damaged.give_up("key"),
+    ):
+        with pytest.raises(CodrunError, match=rf"{path} is damaged .*; move it away and import an export"):
+            ask()
+    assert not (tmp_path / "e.jsonl").exists()
+
+
+def test_an_owner_that_was_killed_is_swept_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "l.owners").mkdir()
+    (tmp_path / "l.owners" / "dead.lock").touch()
+    living, ledger = Ledger(tmp_path / "l"), Ledger(tmp_path / "l")
+    living.claim(REQUEST.key, 1, None)
+    ledger.claim("other", 1, None)
+    assert len(list((tmp_path / "l.owners").iterdir())) == 2
+    assert ledger.claim(REQUEST.key, 1, None) is False
