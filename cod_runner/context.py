@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class RunSettings:
     device: str = "auto"
     offline: bool = False
     fresh: bool = False
-    permissions: Permissions = Permissions()
+    permissions: Permissions = field(default_factory=Permissions)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class RunContext:
 def opened_run(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
 ) -> Iterator[RunContext]:
-    """Open a run's folder, locked against every other codrun, and the store, locked against pruning; make its context."""
+    """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
     budget, store, path = loaded.recipe.budget, Store(), run_path(loaded, settings.out)
     with RunFolder(path).opened() as folder, store.in_use(f"the run {path}"):
         spending = Spending(budget.calls, budget.tokens, budget.usd, run=folder.identifier)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cod_runner.api import Destination
 from cod_runner.errors import SettingError, standing_at
-from cod_runner.permissions import Permissions, settings_file
+from cod_runner.permissions import Permissions, settings_shown
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.nodes import Place, mark_at
 from cod_runner.registry import Registry
@@ -33,7 +33,7 @@ class Sending:
         host = _host_of(self.destination.address)
         if host is None:
             return "name the provider's own key"
-        return f"`--allow-host {host}`, or `allow_hosts` in {settings_file()}"
+        return f"`--allow-host {host}`, or `allow_hosts` in {settings_shown()}"
 
     def refusal(self) -> SettingError:
         """The error of a run that would send it all the same."""

@@ -83,6 +83,12 @@ def settings_file() -> Path:
     return Path(platformdirs.user_config_dir("codrun")) / "settings.yaml"
 
 
+def settings_shown() -> str:
+    """The settings file as sentences name it."""
+    path = settings_file()
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
 def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) -> Permissions:
     """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
     path = settings_file()

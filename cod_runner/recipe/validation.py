@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from cod_runner.api import Component, Kind
 from cod_runner.errors import Fault, PluginError
-from cod_runner.permissions import Permissions, settings_file
+from cod_runner.permissions import Permissions, settings_shown
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.fields import coerced, keys_at, models_at
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at
@@ -141,12 +141,12 @@ class Validator:
             for item, below in zip(node.items, value, strict=False):
                 yield from self._outside(item, below, files)
         elif isinstance(node, Scalar) and isinstance(value, str) and value in files:
-            source, path = node.mark.source, files[value]
+            source, path = node.mark.source, files[value].resolve()
             if not source.flag and not self._permissions.allow_file(path, source.folder):
                 yield node.mark.fault(
                     f"{path} is outside the recipe's folder, and a recipe reads no files from elsewhere by itself: if "
                     f"you trust it with this one, run it with `--allow-folder {path.parent}`, or list the folder under "
-                    f"`allow_folders` in {settings_file()}"
+                    f"`allow_folders` in {settings_shown()}"
                 )
 
 

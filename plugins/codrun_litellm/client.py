@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import time
+import warnings
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -263,10 +264,9 @@ class _Dispatch:
                 return
         wanted = self._litellm.validate_environment(model).get("missing_keys", [])
         absent = [name for name in wanted if name.endswith("_API_KEY")]
-        if absent and "AZURE_AD_TOKEN" not in os.environ:
-            if self._key is None:
-                self._key_variable = absent[0]
-                self._end(ProviderError(self._missing(absent[0])))
+        if absent and "AZURE_AD_TOKEN" not in os.environ and self._key is None:
+            self._key_variable = absent[0]
+            self._end(ProviderError(self._missing(absent[0])))
 
     def _missing(self, variable: str) -> str:
         return sentence(
@@ -325,6 +325,8 @@ def _litellm() -> Any:
     litellm.telemetry = False
     litellm.num_retries = None
     litellm.cache = None
+    # of a provider's odd answer, with its content; what cannot be read is reported by a sentence of ours
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     clients = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "aiohttp")
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", *clients):
         # they log requests, addresses and headers

@@ -24,6 +24,8 @@ SECRET_SHAPES = (
 )
 UNSENT = {"ConnectError", "ConnectTimeout", "ClientConnectorError", "ConnectionRefusedError", "gaierror"}
 LOST = {"APIConnectionError", "RemoteProtocolError", "ReadError", "ServerDisconnectedError", "ConnectionResetError"}
+UNREADABLE = "Invalid response object"
+"""How litellm begins its report of a body that it cannot read as a chat completion."""
 WRAPPING = re.compile(r"\A(?:(?:[\w.]+(?:Error|Exception|Timeout): )|(?:\w+(?:Exception|Error) - ))+")
 """The names of classes that litellm puts before a provider's own words."""
 
@@ -44,6 +46,8 @@ class CallFailure:
     """The provider may have done the work, and may bill it, although no answer came."""
     unreachable: bool = False
     """No connection was made, so nothing was sent."""
+    unreadable: bool = False
+    """An answer came that is no chat completion; asking again would be paid for again."""
     filtered: bool = False
     """The provider refuses to work on this text: a refusal, not a failure."""
 
@@ -64,6 +68,8 @@ def failure_of(error: BaseException, api_key: str | None) -> CallFailure:
     timed_out = status in (408, 504) or any("Timeout" in name for name in names)
     lost = not timed_out and bool(names & LOST)
     unreachable = bool(names & UNSENT)
+    if UNREADABLE in detail:
+        return CallFailure(None, detail.partition(" Traceback")[0], permanent=True, may_be_billed=True, unreadable=True)
     return CallFailure(
         # litellm reports a connection that failed as the provider's error 500
         status=None if lost or unreachable else status,
@@ -116,6 +122,8 @@ def sentence(failure: CallFailure, model: str, base: str | None, key_variable: s
             cause, cure = "timed out on every retry", "raise `timeout` or lower `concurrency`"
         case status if status is not None and status < 500:
             cause, cure = "rejected the request", "check `model` and its parameters"
+        case _ if failure.unreadable:
+            cause, cure = "answers with something that is no chat completion", "check `model` and `api_base`"
         case _ if failure.unreachable:
             cause, cure = "cannot be reached", "check `api_base`, the network, and that the server runs"
         case _:
