@@ -20,29 +20,37 @@ LONGEST_FIELD = 2**31 - 1
 """Characters in one field of a CSV file, the most that Python's reader can be told to allow."""
 
 
-def file_bytes(path: Path) -> bytes:
-    """The content of a file; :class:`DataError` for what is none (a folder, a pipe, a device) or cannot be read."""
+def file_bytes(path: Path, *setting: str) -> bytes:
+    """The content of a file; :class:`DataError` about ``setting`` for what is none (a folder, a pipe, a device) or
+    cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             kind = "a folder" if path.is_dir() else "a pipe or a device"
-            raise DataError(f"{path} is {kind}, not a file; name the file that contains the data")
+            raise DataError(f"{path} is {kind}, not a file; name the file that contains the data", *setting)
         return path.read_bytes()
     except MemoryError as error:
-        raise DataError(f"{path} is larger than this machine's memory; split it") from error
+        raise DataError(f"{path} is larger than this machine's memory; split it", *setting) from error
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: there is no such file; relative paths start at the recipe's folder", *setting
+        ) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check its name and its permissions") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); check its name and permissions", *setting
+        ) from error
     except ValueError as error:
-        raise DataError(f"{str(path)!r} cannot be the name of a file ({error}); name one that is there") from error
+        raise DataError(f"{str(path)!r} is no name of a file ({error}); name one that is there", *setting) from error
 
 
-def read_text(path: Path, encoding: str = "utf-8", *, option: str | None = None) -> str:
+def read_text(path: Path, *setting: str, encoding: str = "utf-8", option: str | None = None) -> str:
     """A text file without its byte order mark, line breaks as they are.
 
-    ``option`` is the name of the option that sets the encoding, for the cure; None where there is none. Raises
-    :class:`DataError` for bytes that are not in this encoding and for zero bytes, with their line.
+    ``setting`` is as in :func:`file_bytes`; ``option`` is the name of the option that sets the encoding, for the cure,
+    None where there is none. Raises :class:`DataError` for bytes that are not in this encoding and for zero bytes,
+    with their line.
     """
-    data = file_bytes(path)
-    where = () if option is None else (option,)
+    data = file_bytes(path, *setting)
+    where = setting if option is None else (option,)
     try:
         text = data.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
     except UnicodeError as error:

@@ -11,11 +11,16 @@ from cod_runner.api import DataError, file_digest
 
 def check_file(path: Path, *setting: str) -> None:
     """Raise :class:`DataError` about ``setting``, with the closest name in the folder, unless ``path`` is a file."""
-    if path.is_file():
-        return
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; name the file in it that contains the data", *setting)
-    siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    try:
+        if path.is_file():
+            return
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; name the file in it that contains the data", *setting)
+        if path.exists():
+            raise DataError(f"{path} is a pipe or a device; name a file that contains the data", *setting)
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); name a file that can", *setting) from error
     near = difflib.get_close_matches(path.name, siblings, 1)
     hint = f"did you mean `{near[0]}`?" if near else "paths are relative to the recipe that names them"
     raise DataError(f"{path}: there is no such file; {hint}", *setting)
@@ -40,4 +45,4 @@ def digest(path: Path) -> str:
     try:
         return file_digest(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions") from error

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cod_runner.api import BuildContext, LoadedData
 from codrun_data.options import CsvOptions, FileOptions, JsonlOptions, PackageOptions, ParquetOptions, TsvOptions
-from codrun_data.readers import Table, delimited, json_lines, parquet
+from codrun_data.readers import Table, delimited, json_objects, parquet
 from codrun_data.tables import load_tables
 
 
@@ -27,7 +27,7 @@ class Csv:
 
     def load(self) -> LoadedData:
         options = self.options
-        return _load(options, lambda path: delimited(path, options.delimiter, options.quote, options.encoding))
+        return _load(options, lambda path: delimited(path, options.delimiter, options.quote, options.encoding, "quote"))
 
 
 class Tsv:
@@ -38,7 +38,7 @@ class Tsv:
 
     def load(self) -> LoadedData:
         options = self.options
-        return _load(options, lambda path: delimited(path, "\t", options.quote, options.encoding))
+        return _load(options, lambda path: delimited(path, "\t", options.quote, options.encoding, "quote"))
 
 
 class Jsonl:
@@ -48,7 +48,7 @@ class Jsonl:
         self.options = options
 
     def load(self) -> LoadedData:
-        return _load(self.options, lambda path: json_lines(path, self.options.encoding))
+        return _load(self.options, lambda path: json_objects(path, self.options.encoding))
 
 
 class Parquet:
@@ -75,7 +75,7 @@ class Package:
             case ".tsv":
                 table = delimited(path, "\t", '"', self.options.encoding)
             case ".jsonl":
-                table = json_lines(path, self.options.encoding)
+                table = json_objects(path, self.options.encoding)
             case _:
                 table = parquet(path)
         return load_tables(self.options, {"train": table})

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cod_runner.api import DataError
-from codrun_data.options import TableOptions, as_name
+from codrun_data.options import TableOptions, as_name, shows_nothing
 
 UNLABELLED = -1
 """The id that hub data sets give to rows whose label is not public; the core refuses or drops such rows."""
 
 MOST_GUESSED = 50
-"""A column with more distinct values than this is not a label column."""
+LONGEST_GUESSED = 200
+"""A column with more distinct values than this, or with one of more characters, is not a label column."""
+MOST_DIGITS = 18
+"""A longer number is no class id, and is sorted as text."""
 
 
 class Labels:
@@ -37,32 +41,42 @@ class Labels:
         try:
             if key not in self._known:
                 self._known[key] = self._resolved(raw)
-        except TypeError as error:  # a list or mapping in the cell
-            raise LookupError(f"the label `{raw}` in column `{self._column}` is not a name or a number") from error
+        except (TypeError, OverflowError) as error:  # a list or mapping in the cell; an infinite number
+            raise LookupError(
+                f"the label {_shown(raw)} in column `{self._column}` is not a name or a number"
+            ) from error
         return self._known[key]
 
     def _resolved(self, raw: Any) -> int | None:
-        if raw is None or raw == "":
-            raise LookupError(f"the row has no label in column `{self._column}`")
         name = as_name(raw)
+        if self._values and raw is not None and name in self._values:
+            mapped = self._values[name]
+            return None if mapped is None else self._ids[mapped]
+        if isinstance(raw, float) and math.isinf(raw):
+            raise OverflowError
+        if _missing(raw):
+            raise LookupError(f"the row has no label in column `{self._column}`; fill it in, or delete the row")
+        if shows_nothing(name):
+            raise LookupError(
+                f"the label {_shown(raw)} in column `{self._column}` has no visible character; correct it, or delete "
+                "the row"
+            )
         if self._values:
-            if name in self._values:
-                mapped = self._values[name]
-                return None if mapped is None else self._ids[mapped]
-            raise LookupError(f"`values` does not mention the label `{name}`; add it, with null to omit its rows")
+            raise LookupError(f"`values` does not mention the label {_shown(name)}; add it, with null to omit its rows")
         if name in self._ids:
             return self._ids[name]
         if isinstance(raw, bool):
             name = str(int(raw))
         if name == str(UNLABELLED):
             return UNLABELLED
-        if name.isdecimal() and int(name) < len(self.names):
+        if name.isdecimal() and len(name) <= MOST_DIGITS and int(name) < len(self.names):
             return int(name)
         near = difflib.get_close_matches(name, self.names, 1)
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise LookupError(
-            f"the label `{name}` in column `{self._column}` is unknown; {hint}there are: {', '.join(self.names)}, "
-            f"or the ids 0 to {len(self.names) - 1}; `values:` can map other values to these names"
+            f"the label {_shown(name)} in column `{self._column}` is unknown; {hint}there are: "
+            f"{', '.join(self.names)}, or the ids 0 to {len(self.names) - 1}; `values:` can map other values to "
+            "these names"
         )
 
 
@@ -75,13 +89,30 @@ def label_names(options: TableOptions, raw: Iterable[Any], source: str, own: Seq
         return tuple(dict.fromkeys(name for name in options.values.values() if name is not None))
     if own:
         return tuple(own)
-    found = sorted({as_name(value) for value in raw if value is not None and value != ""})
+    found = sorted({as_name(value) for value in raw if not _missing(value)})
     if len(found) > MOST_GUESSED:
         raise DataError(
             f"{source}: column `{options.label}` has {len(found):,} distinct values, too many for labels; "
             "set `label:` to the label column, or list `labels:`",
             "label",
         )
-    if all(name.lstrip("-").isdecimal() for name in found):
+    if any(len(name) > LONGEST_GUESSED for name in found):
+        raise DataError(
+            f"{source}: column `{options.label}` has values of more than {LONGEST_GUESSED} characters, too long for "
+            "labels; set `label:` to the label column, or list `labels:`",
+            "label",
+        )
+    if all(name.removeprefix("-").isdecimal() and len(name) <= MOST_DIGITS for name in found):
         found.sort(key=int)
     return tuple(found)
+
+
+def _missing(raw: Any) -> bool:
+    """Whether a cell has no label: nothing, spaces, or not a number, which is how tables of numbers write nothing."""
+    return raw is None or (isinstance(raw, str) and not raw.strip()) or raw != raw
+
+
+def _shown(raw: Any) -> str:
+    """A cell for a message, at most 60 characters of it."""
+    name = as_name(raw)
+    return f"`{name}`" if len(name) <= 60 else f"`{name[:60]}...`"

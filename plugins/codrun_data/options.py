@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import difflib
+import encodings.aliases
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from cod_runner.api import Options, PathOption
 from codrun_data.content import check_file, digest, file_in_package
@@ -22,7 +25,18 @@ def as_name(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    try:
+        return str(value).strip()
+    except RecursionError:  # a cell of nested brackets
+        return "[...]"
+
+
+def shows_nothing(name: str) -> bool:
+    """Whether a name has no visible character: it is empty, or only spaces, control and invisible characters."""
+    return all(unicodedata.category(character) in _UNSEEN for character in name)
+
+
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zs", "Zl", "Zp"))
 
 
 def _scalar_name(value: Any) -> Any:
@@ -77,6 +91,8 @@ class TableOptions(Options):
     def _labels_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
             raise ValueError("lists the same label twice")
+        if any(map(shows_nothing, value)):
+            raise ValueError("lists a label without a visible character")
         if len(value) == 1:
             raise ValueError("one label leaves nothing to classify; list at least two")
         return value
@@ -90,6 +106,19 @@ class TableOptions(Options):
         return self
 
 
+NOT_OF_FILES = frozenset(
+    "charmap idna mbcs oem punycode raw-unicode-escape undefined unicode-escape string-escape".split()
+)
+"""Python's codecs from text to bytes that no text file is written in."""
+
+
+def _encodings() -> set[str]:
+    """Names of encodings of text files, as a recipe writes them."""
+    spelled = {name.replace("_", "-") for name in encodings.aliases.aliases.values()}
+    not_of_text = {"base64-codec", "bz2-codec", "hex-codec", "quopri-codec", "rot-13", "uu-codec", "zlib-codec"}
+    return spelled - not_of_text - NOT_OF_FILES
+
+
 class EncodedText(Options):
     """The encoding of a text file."""
 
@@ -97,14 +126,29 @@ class EncodedText(Options):
 
     @field_validator("encoding")
     @classmethod
-    def _encoding_exists(cls, value: str) -> str:
+    def _is_of_text(cls, value: str) -> str:
+        known = True
         try:
-            codecs.lookup(value)
-        except LookupError as error:
-            raise ValueError(
-                f"`{value}` is not a known encoding; try `utf-8`, `cp1252`, `latin-1` or `utf-16`"
-            ) from error
+            codec = codecs.lookup(value).name
+            "".encode(value)  # refuses `zlib`, `hex` and others that do not turn text into bytes
+        except (LookupError, ValueError):
+            known = False
+        if not known or codec in NOT_OF_FILES:
+            named = (codec if known else value).lower().replace("_", "-")
+            near = difflib.get_close_matches(named, sorted(_encodings()), 1, cutoff=0.7)
+            hint = f"did you mean `{near[0]}`?" if near else "try `utf-8`, `cp1252`, `latin-1` or `utf-16`"
+            raise ValueError(f"`{value}` is not a known encoding of text files; {hint}")
         return value
+
+
+def _marks(value: str | None) -> str | None:
+    if value in ("\n", "\r", "\0"):
+        raise ValueError("cannot be a line break or a zero byte, which end lines and files")
+    return value
+
+
+Mark = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_marks)]
+"""A character between or around the columns of a file."""
 
 
 class FileOptions(TableOptions):
@@ -139,14 +183,27 @@ class FileOptions(TableOptions):
 class CsvOptions(FileOptions, EncodedText):
     """A CSV file with a header line."""
 
-    delimiter: str = Field(",", min_length=1, max_length=1, description="character between two columns")
-    quote: str | None = Field('"', min_length=1, max_length=1, description="null: quotes are ordinary characters")
+    delimiter: Mark = Field(",", description="character between two columns")
+    quote: Mark | None = Field('"', description="null: quotes are ordinary characters")
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> CsvOptions:
+        if self.quote == self.delimiter:
+            raise ValueError("`quote` is the same character as `delimiter`")
+        return self
 
 
 class TsvOptions(FileOptions, EncodedText):
     """A file of tab-separated values with a header line."""
 
-    quote: str | None = Field('"', min_length=1, max_length=1, description="null: quotes are ordinary characters")
+    quote: Mark | None = Field('"', description="null: quotes are ordinary characters")
+
+    @field_validator("quote")
+    @classmethod
+    def _quote_is_no_tab(cls, value: str | None) -> str | None:
+        if value == "\t":
+            raise ValueError("cannot be the tab, which separates the columns")
+        return value
 
 
 class JsonlOptions(FileOptions, EncodedText):

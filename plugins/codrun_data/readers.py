@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import DataError
+from cod_runner.api import DataError, csv_rows, json_lines, read_text
+
+MOST_LISTED = 30
+"""Columns that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -55,49 +54,41 @@ def column_positions(name: str, present: Sequence[str], wanted: Sequence[str], c
         if column not in present:
             near = difflib.get_close_matches(column, present, 1, cutoff=0.5)
             hint = f"did you mean `{near[0]}`? " if near else ""
-            there = f"{hint}there are: {', '.join(present)}{cure}"
+            there = f"{hint}there are: {_listed(present)}{cure}"
             raise ColumnError(f"{name}: there is no column `{column}`; {there}", column)
         positions.append(list(present).index(column))
     return positions
 
 
-def delimited(path: Path, delimiter: str, quote: str | None, encoding: str) -> Table:
-    """A CSV or TSV file with a header line."""
+def one_line(error: Exception) -> str:
+    """The first line of a library's message, at most 200 characters."""
+    return f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__:.200}".rstrip(".")
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Column names for a message: of very many only the first, of very long ones the beginning."""
+    shown = [f"{column[:60]}..." if len(column) > 60 else column for column in columns[:MOST_LISTED]]
+    return ", ".join([*shown, *(["..."] if len(columns) > MOST_LISTED else [])])
+
+
+def delimited(path: Path, delimiter: str, quote: str | None, encoding: str, quote_option: str | None = None) -> Table:
+    """A CSV or TSV file with a header line. ``quote_option`` names the option that sets ``quote``, if there is one."""
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-        lines = csv.reader(
-            StringIO(_decoded(path, encoding), newline=""),
-            delimiter=delimiter,
-            quotechar=quote,
-            quoting=csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL,
-            strict=True,
-        )
-        start = 1
-        try:
-            header = next(lines, None)
-            if not header:
-                raise DataError(f"{path}: the file is empty; its first line must name the columns")
-            header = [column.strip() for column in header]
-            positions = column_positions(str(path), header, columns, _other_delimiter(header, delimiter))
-            start = lines.line_num + 1
-            number = 0
-            for fields in lines:
-                if fields:
-                    number += 1
-                    if len(fields) != len(header):
-                        raise DataError(
-                            f"{path}:{start} (row {number}) has {len(fields)} fields, but the header has "
-                            f"{len(header)}; put texts that contain `{delimiter}` or a line break in double quotes"
-                        )
-                    yield Row(number, start, [fields[position] for position in positions])
-                start = lines.line_num + 1
-        except csv.Error as error:
-            raise DataError(
-                f"{path}:{start}: the quotes do not match ({error}); double a quote inside a quoted text, or set "
-                "`quote: null` if quotes are ordinary characters in this file",
-                "quote",
-            ) from error
+        text = read_text(path, encoding=encoding, option="encoding")
+        rows = csv_rows(text, str(path), delimiter=delimiter, quote=quote, option=quote_option)
+        _, header = next(rows, (1, []))
+        if not header:
+            raise DataError(f"{path}: the file is empty; its first line must name the columns")
+        header = [column.strip() for column in header]
+        positions = column_positions(str(path), header, columns, _other_delimiter(header, delimiter))
+        for number, (line, fields) in enumerate(rows, start=1):
+            if len(fields) != len(header):
+                raise DataError(
+                    f"{path}:{line} (row {number}) has {len(fields)} fields, but the header has {len(header)}; put "
+                    f"texts that contain `{delimiter}` or a line break in double quotes"
+                )
+            yield Row(number, line, [fields[position] for position in positions])
 
     return Table(str(path), read)
 
@@ -111,21 +102,12 @@ def _other_delimiter(header: Sequence[str], delimiter: str) -> str:
     return f"; the columns seem to be separated by another character: set `delimiter: {found[0]}`" if found else ""
 
 
-def json_lines(path: Path, encoding: str) -> Table:
+def json_objects(path: Path, encoding: str) -> Table:
     """One JSON object per line; blank lines are skipped."""
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
-        number = 0
-        for line, text in enumerate(_decoded(path, encoding).split("\n"), start=1):
-            if not text.strip():
-                continue
-            number += 1
-            try:
-                record = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{line}:{error.colno}: this line is not JSON ({error.msg})") from error
-            if not isinstance(record, dict):
-                raise DataError(f"{path}:{line}: a line must be a JSON object with the columns as keys")
+        records = json_lines(read_text(path, encoding=encoding, option="encoding"), str(path))
+        for number, (line, record) in enumerate(records, start=1):
             if any(column not in record for column in columns):
                 column_positions(f"{path}:{line}", list(record), columns)
             yield Row(number, line, [record[column] for column in columns])
@@ -145,8 +127,10 @@ def parquet(path: Path) -> Table:
                 column_positions(str(path), file.schema_arrow.names, columns)
                 batches = file.iter_batches(columns=list(dict.fromkeys(columns)))
                 yield from batch_rows(batches, columns)
-        except pyarrow.ArrowException as error:
-            raise DataError(f"{path}: this is not a readable Parquet file ({error})") from error
+        except (pyarrow.ArrowException, ArithmeticError, OSError, ValueError) as error:  # the last for single cells
+            raise DataError(
+                f"{path}: this is not a readable Parquet file, or it is damaged ({one_line(error)}); fetch it again"
+            ) from error
 
     return Table(str(path), read)
 
@@ -158,24 +142,3 @@ def batch_rows(batches: Iterator[Any], columns: Sequence[str]) -> Iterator[Row]:
         for cells in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
             number += 1
             yield Row(number, None, cells)
-
-
-def _decoded(path: Path, encoding: str) -> str:
-    """The file's text without a byte order mark; :class:`DataError` names the line of the first invalid byte."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
-    except UnicodeError as error:
-        start = getattr(error, "start", 0)
-        line = data[:start].count(b"\n") + 1
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            cure = "the file begins like UTF-16: set `encoding: utf-16`"
-        else:
-            cure = "if it comes from a spreadsheet, set `encoding: cp1252`"
-        raise DataError(
-            f"{path}:{line}: byte {start} (0x{data[start]:02x}) is not {encoding}; {cure}, or save the file as UTF-8",
-            "encoding",
-        ) from error

@@ -60,15 +60,31 @@ def _filtered(options: TableOptions, table: Table) -> _Filtered:
             text = ""
         if not isinstance(text, str):
             raise DataError(
-                f"{table.place(row)}: column `{options.text}` holds {text!r:.40}, which is not text; "
+                f"{table.place(row)}: column `{options.text}` holds {as_name(text):.40}, which is not text; "
                 "set `text:` to the text column",
                 "text",
             )
+        for column, cell in ((options.text, text), (options.label, label)):
+            if half := _half_character(cell):
+                raise DataError(
+                    f"{table.place(row)}: column `{column}` holds half of a character ({half}), as texts do that were "
+                    "cut in the middle; correct it, or delete the row"
+                )
         if longest is not None and len(text) > longest:
             passed.too_long += 1
             continue
         passed.rows.append(Row(row.number, row.line, (text, label)))
     return passed
+
+
+def _half_character(cell: object) -> str | None:
+    """The first half of a character in a text: JSON can write one, as in ``"\\ud83d"``, but no tokenizer takes it."""
+    try:
+        if isinstance(cell, str):
+            cell.encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return None
 
 
 def _rows(options: TableOptions, table: Table) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from cod_runner.api import DataError, Options, PathOption
+from cod_runner.api import Options, PathOption, file_bytes
 
 
 class LexiconOptions(Options):
@@ -34,8 +34,5 @@ class LexiconOptions(Options):
         except metadata.PackageNotFoundError:
             decides["vader"] = None  # the generator reports this when it is built
         if self.words is not None:
-            try:
-                decides["words"] = hashlib.sha256(Path(self.words).read_bytes()).hexdigest()
-            except OSError as error:
-                raise DataError(f"the word list {self.words} cannot be read: {error.strerror}") from error
+            decides["words"] = hashlib.sha256(file_bytes(Path(self.words), "words")).hexdigest()
         return decides

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from cod_runner.api import DataError
+from cod_runner.api import DataError, read_text
 
 OPPOSITES = "opposites"
 
@@ -28,23 +28,25 @@ def read_own_words(path: str | None, labels: Sequence[str]) -> OwnWords:
     if path is None:
         return OwnWords()
     try:
-        said = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"the word list {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"the word list {path} is not YAML in UTF-8: {error}") from error
+        said = yaml.safe_load(read_text(Path(path), "words"))
+    except RecursionError as error:
+        raise DataError(f"the word list {path} nests brackets too deeply; it must be lists of words") from error
+    except (yaml.YAMLError, ValueError) as error:  # the latter for a date or a number that cannot be
+        raise DataError(f"the word list {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(said, dict):
         raise DataError(f"the word list {path} must be a mapping of labels, or `{OPPOSITES}`, to lists of words")
-    unknown = [str(key) for key in said if str(key) not in {*labels, OPPOSITES}]
+    unknown = [f"{key!s:.60}" for key in said if str(key) not in {*labels, OPPOSITES}]
     if unknown:
         raise DataError(
             f"the word list {path} has words for `{unknown[0]}`, which is not a label; the labels are "
             f"{', '.join(labels)}"
         )
     pairs = said.pop(OPPOSITES, None) or []
+    if not isinstance(pairs, list):
+        raise DataError(f"the word list {path}: `{OPPOSITES}` must be a list of pairs, as in [[good, bad]]")
     return OwnWords(
         {str(label): _words(path, str(label), words) for label, words in said.items()},
-        tuple(_pair(path, pair) for pair in pairs),
+        tuple(_pair(path, number, pair) for number, pair in enumerate(pairs, start=1)),
     )
 
 
@@ -54,7 +56,9 @@ def _words(path: str, label: str, words: Any) -> tuple[str, ...]:
     return tuple(word.strip().lower() for word in words)
 
 
-def _pair(path: str, pair: Any) -> tuple[str, str]:
+def _pair(path: str, number: int, pair: Any) -> tuple[str, str]:
     if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(word, str) and word.strip() for word in pair):
-        raise DataError(f"the word list {path}: each of `{OPPOSITES}` must be two words, as in [good, bad]; not {pair}")
+        raise DataError(
+            f"the word list {path}: each of `{OPPOSITES}` must be two words, as in [good, bad]; number {number} is not"
+        )
     return pair[0].strip().lower(), pair[1].strip().lower()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from cod_runner.api import BuildContext, DataError, Proposal, Request, TeacherView
+from cod_runner.api import BuildContext, DataError, Proposal, Request, TeacherView, csv_rows, json_lines, read_text
 from codrun_precomputed.plugin import PrecomputedOptions
+
+MOST_LISTED = 30
+"""Columns that a message lists."""
 
 
 class Precomputed:
@@ -46,40 +48,41 @@ class Precomputed:
         column = getattr(self._options, option)
         value = line.get(column)
         if not isinstance(value, str):
-            columns = ", ".join(map(str, line))
+            columns = ", ".join(f"{name:.60}" for name in list(line)[:MOST_LISTED])
             raise DataError(
                 f"{self._options.path}:{row}: no text in the column `{column}`; there are: {columns}; "
                 "name the right one with `original:`, `counterfactual:` or `target:`",
                 option,
             )
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{self._options.path}:{row}: column `{column}` holds half of a character "
+                f"(\\u{ord(value[error.start]):04x}), as texts do that were cut in the middle; correct it, or delete "
+                "the line"
+            ) from error
         return value
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, columns) of each pair."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file of pairs", "path") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    """(line it begins on, columns) of each pair."""
+    text = read_text(path, "path").replace("\r\n", "\n").replace("\r", "\n")
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        for number, line in enumerate(text.split("\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not a JSON object ({error.msg})") from None
-            if not isinstance(value, dict):
-                raise DataError(f"{path}:{number}: not a JSON object")
+        for line, value in json_lines(text, str(path)):
             # a run's own counterfactuals.jsonl lists failures too
             if value.get("counterfactual", "") is not None:
-                yield number, value
-    else:
-        reader = csv.DictReader(text.splitlines(keepends=True))
-        for row in reader:
-            yield reader.line_num, row
+                yield line, value
+        return
+    rows = csv_rows(text, str(path))
+    _, header = next(rows, (1, []))
+    for line, fields in rows:
+        if any(fields[len(header) :]):
+            raise DataError(
+                f"{path}:{line}: this line has {len(fields)} fields, but the header has {len(header)}; put texts that "
+                "contain a comma or a line break in double quotes"
+            )
+        yield line, dict(zip_longest(header, fields[: len(header)]))
 
 
 def _folded(text: str) -> str:

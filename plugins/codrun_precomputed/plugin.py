@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from cod_runner.api import Component, Options, PathOption, hookimpl
+from cod_runner.api import Component, Options, PathOption, file_digest, hookimpl
 
 
 class PrecomputedOptions(Options):
@@ -23,7 +22,10 @@ class PrecomputedOptions(Options):
     def identity(self) -> dict[str, Any]:
         """The file's content and how it is read, but not its path."""
         path = Path(self.path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        try:
+            digest = file_digest(path) if path.is_file() else None  # the generator says what is wrong, when it is built
+        except OSError:
+            digest = None
         return {"sha256": digest, **self.model_dump(exclude={"path"})}
 
 

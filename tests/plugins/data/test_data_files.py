@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_other_encodings(registry: Registry, tmp_path: Path) -> None:
 def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -> None:
     write(tmp_path, "d.tsv", 'text\tlabel\n"open\t0\nno\t1\n')
     assert load(registry, "tsv", tmp_path, path="d.tsv", quote=None).splits["train"][0].input == '"open'
-    with pytest.raises(DataError, match=r"d.tsv:2: the quotes do not match .*quote: null"):
+    with pytest.raises(DataError, match=r"d.tsv:2: the quotes do not match: .*quote: null"):
         load(registry, "tsv", tmp_path, path="d.tsv")
 
 
@@ -175,6 +176,22 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
         ("d.jsonl", '{"text": "a", "label": [1]}', {"labels": ["a", "b"]}, "is not a name or a number"),
         ("d.jsonl", "", {}, r"d\.jsonl: there are no rows"),
         ("d.parquet", "not Parquet", {}, r"d\.parquet: this is not a readable Parquet file"),
+        ("d.csv", "text,label\na,0\nb,  \n", {}, r"d\.csv:3 \(row 2\): the row has no label"),
+        ("d.csv", "text,label\na,0\nb,\x1b\x07\n", {}, r"d\.csv:3 .*label `.*` in column `label` has no visible char"),
+        ("d.csv", "text,label\na,0\nb,\u200b\n", {"labels": ["x", "y"]}, r"d\.csv:3 .* has no visible character"),
+        ("d.csv", f"text,label\na,{'1' * 5_000}\nb,2\n", {}, "more than 200 characters, too long for labels"),
+        ("d.csv", f"text,label\na,{'1' * 5_000}\n", {"labels": ["x", "y"]}, r"the label `1{60}\.\.\.` .* unknown"),
+        ("d.csv", "text,label\na\0,0\n", {}, r"d\.csv:2: the file contains zero bytes.*`encoding: utf-16`"),
+        ("d.csv", ",".join(f"c{row}" for row in range(99)) + "\n", {}, r"no column `text`; .*c29, \.\.\.$"),
+        ("d.jsonl", '{"text": "a", "label": 1e999}', {}, "the label `inf` in column `label` is not a name or a number"),
+        ("d.jsonl", '{"text": "a", "label": NaN}', {}, "the row has no label"),
+        ("d.jsonl", '{"text": "a\\ud83d", "label": 0}', {}, r"d\.jsonl:1 .* holds half of a character \(\\ud83d\)"),
+        (
+            "d.jsonl",
+            f'{{"text": "a", "label": {"[" * 900}{"]" * 900}}}',
+            {"labels": ["x", "y"]},
+            "is not a name or a number",
+        ),
     ],
 )
 def test_faults_are_reported_in_one_sentence(
@@ -210,6 +227,12 @@ def test_missing_files(registry: Registry, tmp_path: Path) -> None:
         ("csv", {"path": "d.csv", "labels": ["a"]}, "at least two"),
         ("csv", {"path": "d.csv", "labels": ["a", "b"], "values": {0: "c"}}, "`c`, which is not among `labels`"),
         ("csv", {"path": "d.csv", "encoding": "utf-99"}, "`utf-99` is not a known encoding"),
+        ("csv", {"path": "d.csv", "encoding": "ut\0f8"}, "is not a known encoding of text files"),
+        ("csv", {"path": "d.csv", "encoding": "cp1522"}, r"did you mean `cp125\d`\?"),
+        ("csv", {"path": "d.csv", "labels": ["a", "\u200b"]}, "a label without a visible character"),
+        ("csv", {"path": "d.csv", "delimiter": '"'}, "`quote` is the same character as `delimiter`"),
+        ("csv", {"path": "d.csv", "delimiter": "\n"}, "cannot be a line break"),
+        ("tsv", {"path": "d.tsv", "quote": "\t"}, "cannot be the tab"),
         ("csv", {"path": "d.csv", "splits": {"train": "x.csv"}}, "`path` is the split `train`"),
         ("package", {"package": "os.path", "file": "a.csv"}, "pattern"),
         ("package", {"package": "p", "file": "../a.csv"}, "path inside the package"),
@@ -219,6 +242,54 @@ def test_missing_files(registry: Registry, tmp_path: Path) -> None:
 def test_options_are_checked(registry: Registry, use: str, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         registry.find("dataset", use).options.model_validate(options)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    "zlib rot13 hex base64 bz2 uu quopri idna punycode undefined unicode_escape raw-unicode-escape charmap".split(),
+)
+def test_codecs_that_no_text_file_is_written_in_are_refused(registry: Registry, encoding: str) -> None:
+    with pytest.raises(ValidationError, match=f"`{encoding}` is not a known encoding of text files; .*`utf-8`"):
+        registry.find("dataset", "csv").options.model_validate({"path": "d.csv", "encoding": encoding})
+
+
+@pytest.mark.parametrize("encoding", "utf-8 UTF8 utf_8_sig cp1252 latin-1 utf-16-le gb18030 shift_jis koi8-r".split())
+def test_encodings_of_text_files(registry: Registry, encoding: str) -> None:
+    registry.find("dataset", "csv").options.model_validate({"path": "d.csv", "encoding": encoding})
+
+
+def test_rows_without_a_label_can_be_omitted(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "text,label\na,no\nb, \nc,yes\n")
+    loaded = load(registry, "csv", tmp_path, path="d.csv", values={"": None, "no": "no", "yes": "yes"})
+    assert [example.input for example in loaded.splits["train"]] == ["a", "c"]
+
+
+def test_a_damaged_parquet_file_is_named(registry: Registry, tmp_path: Path) -> None:
+    table = pyarrow.table({"text": [f"abc {row}" for row in range(2_000)], "label": [0, 1] * 1_000})
+    pyarrow.parquet.write_table(table, tmp_path / "d.parquet")
+    good = (tmp_path / "d.parquet").read_bytes()
+    for place in (5, 50, 4_000):
+        write(
+            tmp_path, "d.parquet", good[:place] + bytes(255 - byte for byte in good[place : place + 8]) + good[place:]
+        )
+        with pytest.raises(DataError, match=r"d\.parquet: this is not a readable Parquet file, or it is damaged \("):
+            load(registry, "parquet", tmp_path, path="d.parquet")
+    dates = pyarrow.array([2**62, 1], pyarrow.timestamp("us"))
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"], "label": dates}), tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"d\.parquet: .*date value out of range"):
+        load(registry, "parquet", tmp_path, path="d.parquet")
+
+
+@pytest.mark.parametrize("use", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_pipe_or_a_device_is_refused_at_once(registry: Registry, tmp_path: Path, use: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(DataError, match="is a pipe or a device; name a file"):
+            load(registry, use, tmp_path, path=path)
+        with pytest.raises(DataError, match="is a pipe or a device; name a file"):
+            registry.identity("dataset", use, {"path": path})
+    with pytest.raises(DataError, match="File name too long"):
+        load(registry, use, tmp_path, path="x" * 300)
 
 
 def test_dumped_options_validate_to_themselves(registry: Registry) -> None:

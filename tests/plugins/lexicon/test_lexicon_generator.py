@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -225,6 +226,11 @@ def test_own_opposites_are_used(tmp_path: Path) -> None:
     assert proposals[0] == Proposal("it has zong", OPPOSITE)
 
 
+BOMB = "a: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+BOMB = "opposites:\n- " + BOMB.replace("\n", "\n  ")
+"""Nine lists of nine lists, and so on, each named once: 9**11 words if a message wrote them out."""
+
+
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
@@ -233,6 +239,14 @@ def test_own_opposites_are_used(tmp_path: Path) -> None:
         ("sports: word", "`sports` must be a list of words"),
         ("opposites: [[a]]", "must be two words"),
         ("sports: [", "is not YAML"),
+        ("[" * 20_000, "nests brackets too deeply"),
+        ("sports: [2001-99-99]", "is not YAML"),
+        ("opposites: 5", "`opposites` must be a list of pairs"),
+        (
+            "opposites: [[a, b], *c]".replace("[[", "&c [["),
+            "`opposites` must be two words, as in [good, bad]; number 2",
+        ),
+        (BOMB, "`opposites` must be two words, as in [good, bad]; number 1"),
     ],
 )
 def test_faults_of_the_word_list_name_it(tmp_path: Path, content: str, wanted: str) -> None:
@@ -242,9 +256,17 @@ def test_faults_of_the_word_list_name_it(tmp_path: Path, content: str, wanted: s
         build(labels=TOPICS, pool=NEWS, words=str(file))
 
 
+def test_a_pipe_as_word_list_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is a pipe or a device, not a file"):
+        LexiconOptions(words=str(tmp_path / "pipe")).identity()
+    with pytest.raises(DataError, match="is a pipe or a device, not a file"):
+        build(labels=TOPICS, pool=NEWS, words=str(tmp_path / "pipe"))
+
+
 def test_a_missing_word_list_is_named(tmp_path: Path) -> None:
     options = LexiconOptions(words=str(tmp_path / "none.yaml"))
-    with pytest.raises(DataError, match=r"none\.yaml cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"none\.yaml: there is no such file"):
         options.identity()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +50,23 @@ def test_target_column_picks_the_direction(tmp_path: Path) -> None:
     ("name", "content", "wanted"),
     [
         ("p.csv", "text,counterfactual\na,b\n", "p.csv:2: no text in the column `original`"),
-        ("p.jsonl", '{"original": "a"\n', "p.jsonl:1: not a JSON object"),
-        ("p.jsonl", "[1]\n", "p.jsonl:1: not a JSON object"),
+        ("p.jsonl", '{"original": "a"\n', "p.jsonl:1:17: this line is not JSON"),
+        ("p.jsonl", "[1]\n", "p.jsonl:1: a line must be a JSON object"),
+        ("p.jsonl", '{"original": ' + "[" * 100_000, "p.jsonl:1: brackets are nested too deeply"),
+        ("p.jsonl", '{"n": ' + "1" * 5_000 + "}", "p.jsonl:1: a number has too many digits"),
+        ("p.jsonl", '{"original": "a\\ud83d", "counterfactual": "b"}', "p.jsonl:1: column `original` holds half"),
+        (
+            "p.csv",
+            'original,counterfactual\na,b\nc,"d\ne,f\ng,h\n',
+            "p.csv:3: the quotes do not match: the one that opens here is never",
+        ),
+        (
+            "p.csv",
+            'original,counterfactual\n"a,b\nc,d\n"e",f\n',
+            "p.csv:2: the quotes do not match: the one that opens here is closed",
+        ),
+        ("p.csv", "original,counterfactual\nwell, yes,no\n", "p.csv:2: this line has 3 fields, but the header has 2"),
+        ("p.csv", "original,counterfactual\na\0,b\n", "p.csv:2: the file contains zero bytes"),
         ("p.csv", "original,counterfactual\n", "holds no pairs"),
     ],
 )
@@ -58,6 +75,27 @@ def test_faults_name_file_and_row(tmp_path: Path, name: str, content: str, wante
     file.write_text(content)
     with pytest.raises(DataError, match="(?s)" + wanted.replace(".", r"\.")):
         build(file)
+
+
+def test_long_texts_and_odd_line_breaks(tmp_path: Path) -> None:
+    limit = csv.field_size_limit(131_072)
+    file = tmp_path / "pairs.csv"
+    file.write_text(f"original,counterfactual\n{'a' * 200_000},one\nsaid\u2028so,other\n", encoding="utf-8")
+    try:
+        generator = build(file)
+        assert csv.field_size_limit() == 131_072
+    finally:
+        csv.field_size_limit(limit)
+    assert propose(generator, "a" * 200_000) == ["one"]
+    assert propose(generator, "said so") == ["other"]
+
+
+def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", tmp_path, Path("/dev/zero"), Path("x" * 300)):
+        PrecomputedOptions(path=str(path)).identity()
+        with pytest.raises(DataError, match=r"not a file; name the file|name too long"):
+            build(path)
 
 
 def test_missing_file(tmp_path: Path) -> None:
