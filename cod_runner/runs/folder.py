@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ from typing import Any
 from cod_runner.errors import CodrunError
 from cod_runner.files import lock, sweep, write_whole
 from cod_runner.machine import provenance
+from cod_runner.plain_text import LogLines
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
 from cod_runner.runs.declared import methods_without_teacher, metrics_of
-from cod_runner.runs.reading import json_lines
+from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
 
 LOG = logging.getLogger("codrun")
@@ -38,6 +41,13 @@ KEPT_BETWEEN_CALLS = (
 FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"
 FORMER_STUDENTS = r".+-k\d+-s\d+"
 """What earlier versions wrote half when they were killed; see :func:`cod_runner.files.sweep`."""
+
+
+class QuietHandler(logging.FileHandler):
+    """A log that loses lines where the disk is full, and says nothing of it: what matters is written elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
 
 
 class RunFolder:
@@ -66,8 +76,13 @@ class RunFolder:
         with lock(self.path / ".lock", wait=False, busy=busy):
             for folder, former in ((self.path, FORMER_FILES), (self.students, FORMER_STUDENTS), (self.figures, "")):
                 sweep(folder, former)
-            handler = logging.FileHandler(self.log, encoding="utf-8")
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            try:
+                handler = QuietHandler(self.log, encoding="utf-8", errors="backslashreplace")
+            except OSError as error:
+                raise CodrunError(
+                    f"{self.log} cannot be written ({error.strerror}); move it away or mend its permissions"
+                ) from error
+            handler.setFormatter(LogLines())
             LOG.addHandler(handler)
             LOG.setLevel(logging.INFO)
             LOG.propagate = False
@@ -75,16 +90,23 @@ class RunFolder:
                 yield self
             finally:
                 LOG.removeHandler(handler)
-                handler.close()
+                with suppress(OSError):  # the disk may be full
+                    handler.close()
 
     @property
     def identifier(self) -> str:
         """A random name under which this run's spending is counted. It is stored in the folder, so that it survives
         a move and is a new one after the folder is deleted. Read it inside :meth:`opened`."""
         path = self.path / ".id"
-        if not path.exists():
-            write_whole(path, uuid.uuid4().hex)
-        return path.read_text(encoding="utf-8").strip()
+        try:
+            if not path.exists():
+                write_whole(path, uuid.uuid4().hex)
+            found = path.read_bytes().strip()
+        except OSError as error:
+            raise CodrunError(f"{path} cannot be read ({error.strerror}); mend its permissions") from error
+        if not re.fullmatch(rb"[0-9a-f]{32}", found):
+            raise CodrunError(f"{path} is damaged; delete it: the budget then counts no call that was made before")
+        return found.decode()
 
     def begin(self, loaded: LoadedRecipe, registry: Registry, cell_keys: list[str]) -> RunRecord:
         """Write the resolved recipe and return the run's record, continuing that of an earlier call if there is one.
@@ -95,15 +117,11 @@ class RunFolder:
         """
         metrics = metrics_of(loaded.recipe, registry)
         write_whole(self.recipe, loaded.to_yaml())
-        earlier = {}
-        if self.record.exists():
-            try:
-                earlier = json.loads(self.record.read_text(encoding="utf-8"))
-            except json.JSONDecodeError:
-                LOG.warning("run.json was incomplete; a new one replaces it")
+        earlier = read_record_file(self.record) or {}
         kept = {name: earlier[name] for name in KEPT_BETWEEN_CALLS if name in earlier}
         counterfactuals = loaded.recipe.counterfactuals
-        return RunRecord.model_validate(
+        return checked_record(
+            self.record,
             {
                 "started": now(),
                 **kept,
@@ -117,7 +135,7 @@ class RunFolder:
                 "optimistic": loaded.recipe.evaluate.select == "best_reported",
                 "verified": counterfactuals is None
                 or (counterfactuals.verify and counterfactuals.on_failure != "keep_unverified"),
-            }
+            },
         )
 
     def write_record(self, record: RunRecord) -> None:
@@ -125,24 +143,53 @@ class RunFolder:
         write_whole(self.record, json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
 
     def finished_rows(self) -> dict[str, dict[str, Any]]:
-        """The last complete line per key in ``cells.jsonl``; a torn line is ignored."""
-        return {line["key"]: line for line in json_lines(self.cells) if isinstance(line.get("key"), str)}
+        """The last complete line per key in ``cells.jsonl``; a torn line is ignored.
+
+        Raises :class:`CodrunError` for a line that a report could not read, before anything is run.
+        """
+        read_rows(self.cells, ())
+        return {line["key"]: line for line in json_lines(self.cells)}
 
     def append_row(self, row: CellRow) -> None:
-        """Append a finished cell and wait until it is on disk; if the last line is torn, it is terminated first."""
-        line = json.dumps(row.to_json(), ensure_ascii=False) + "\n"
-        with self.cells.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    line = "\n" + line
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        """Append a finished cell and wait until it is on disk; what a kill left of a line is removed first.
+
+        Raises :class:`CodrunError` if it cannot be written; the file is then as before.
+        """
+        line = _json(row.to_json()) + b"\n"
+        try:
+            with self.cells.open("ab+", buffering=0) as file:
+                whole = file.tell()
+                if whole > 0:
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.seek(0)
+                        torn = file.read().rpartition(b"\n")[2]
+                        if is_whole(torn):  # all but its end
+                            line = b"\n" + line
+                        else:
+                            whole -= len(torn)
+                            file.truncate(whole)
+                try:
+                    if file.write(line) != len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(whole)
+                    raise
+        except OSError as error:
+            raise CodrunError(
+                f"{self.cells} cannot be written ({error.strerror}); free its disk or mend its permissions and repeat "
+                "the command: what is finished is not repeated"
+            ) from error
 
     def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
         """Replace a file by these JSON lines."""
-        write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_whole(path, b"".join(_json(line) + b"\n" for line in lines))
+
+
+def _json(line: dict[str, Any]) -> bytes:
+    """A line; half a surrogate pair, which a text may contain and UTF-8 may not, is escaped."""
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def now() -> str:

@@ -17,6 +17,11 @@ from cod_runner.registry import Registry
 from cod_runner.runs.declared import complete
 from cod_runner.runs.records import CellRow, RunRecord
 
+RESTORE = "run the recipe again to restore it"
+DELETE_RECORD = "delete it and run the recipe again: only what the run has cost so far is lost with it"
+LONGEST_WORD = 12
+"""Bytes by which a fault may stand before the end of a line that was cut off: in a number, an escape, ``false``."""
+
 
 @dataclass(frozen=True)
 class RunFiles:
@@ -48,13 +53,16 @@ def read_run(folder: Path, registry: Registry) -> RunFiles:
 def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
     """The last line per key of ``cells.jsonl``; ``metrics`` are the names of the recipe's metrics.
 
-    A line cut off by a kill is skipped; a missing file has no rows.
+    A line cut off by a kill is skipped; a missing file has no rows. Raises :class:`CodrunError` that names the line.
     """
     rows: dict[str, CellRow] = {}
-    for line in json_lines(path):
-        if isinstance(line.get("key"), str):
-            rows.pop(line["key"], None)
-            rows[line["key"]] = CellRow.from_json(line, metrics)
+    for number, line in numbered_lines(path):
+        try:
+            row = CellRow.from_json(line, metrics)
+        except CodrunError as error:
+            raise CodrunError(f"{path}:{number}: {error}; delete the line: its cell is then run again") from error
+        rows.pop(row.key, None)
+        rows[row.key] = row
     return list(rows.values())
 
 
@@ -68,41 +76,123 @@ def current_rows(rows: Sequence[CellRow], keys: Collection[str] | None) -> tuple
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
-    """Every complete line; a missing file has none."""
-    if not path.exists():
+    """Every complete line, as :func:`numbered_lines` reads it."""
+    return [line for _, line in numbered_lines(path)]
+
+
+def numbered_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Every complete line and its number, from 1; a missing file has none.
+
+    What a kill cut off, at the end or before a later line, is no line. Raises :class:`CodrunError` that names a line
+    that is damaged otherwise.
+    """
+    try:
+        pieces = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise CodrunError(
+            f"{path} cannot be read ({error.strerror}); mend its permissions, or move it away and run the recipe again"
+        ) from error
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for number, piece in enumerate(pieces, start=1):
+        if not piece.strip():
+            continue
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue  # cut off by a kill, or empty
-        if isinstance(line, dict):
-            lines.append(line)
+            line = json.loads(piece.decode())
+            if not isinstance(line, dict):
+                raise ValueError("it is not a mapping")
+        except (ValueError, RecursionError) as error:
+            if number == len(pieces) or is_cut_off(piece):
+                continue
+            raise CodrunError(
+                f"{path}:{number}: the line is damaged ({_why(error)}); delete it, or restore the file from a copy, "
+                "and run the recipe again: only what is missing is repeated"
+            ) from error
+        lines.append((number, line))
     return lines
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether this is a JSON mapping."""
+    try:
+        return isinstance(json.loads(line.decode()), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def is_cut_off(line: bytes) -> bool:
+    """Whether this is the beginning of a JSON mapping and no whole one."""
+    text = line.decode("utf-8", "ignore")
+    if not text.startswith("{") or text.endswith("}"):
+        return False
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.msg.startswith("Unterminated") or error.pos >= len(text) - LONGEST_WORD
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def _why(error: Exception) -> str:
+    """Few words, whatever the line holds."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is not UTF-8"
+    return str(error).partition(";")[0]
 
 
 def _read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise RecipeError(
             f"{path.parent} is not a run's folder: it has no recipe.yaml; name one like runs/NAME"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CodrunError(f"{path} cannot be read as YAML ({error}); run the recipe again to restore it") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CodrunError(f"{path} is not a resolved recipe: `{where}`: {first['msg']}") from error
+        where, why = _first(error)
+        raise CodrunError(f"{path} is not a resolved recipe: `{where}`: {why}; {RESTORE}") from error
+    except OSError as error:
+        raise CodrunError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise CodrunError(f"{path} cannot be read as YAML ({why}); {RESTORE}") from error
 
 
 def _read_record(path: Path, recipe: Recipe) -> RunRecord:
-    if not path.exists():
+    found = read_record_file(path)
+    if found is None:
         return RunRecord(recipe=recipe.name, notes=["run.json is missing: the run has not ended or was interrupted."])
+    return checked_record(path, found)
+
+
+def read_record_file(path: Path) -> dict[str, Any] | None:
+    """What ``run.json`` holds, unchecked; None if there is none. Raises :class:`CodrunError` that names the file."""
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        found = json.loads(path.read_bytes().decode())
+        if not isinstance(found, dict):
+            raise ValueError("it is not a mapping")
+        return found
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CodrunError(f"{path} cannot be read ({error.strerror}); {DELETE_RECORD}") from error
+    except (ValueError, RecursionError) as error:
+        raise CodrunError(f"{path} is damaged ({_why(error)}); {DELETE_RECORD}") from error
+
+
+def checked_record(path: Path, found: Mapping[str, Any]) -> RunRecord:
+    """The record that these values are; raises :class:`CodrunError` that names ``path``, from which they are."""
+    try:
+        return RunRecord.model_validate(found)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise CodrunError(f"{path} is not a run's record: {where}: {first['msg']}") from error
+        where, why = _first(error)
+        raise CodrunError(f"{path} is not a run's record: {where or 'the file'}: {why}; {DELETE_RECORD}") from error
+
+
+def _first(error: ValidationError) -> tuple[str, str]:
+    """Where its first fault is, and what it is."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]

@@ -69,7 +69,10 @@ class CellRow:
             if key in FIELDS:
                 fields[FIELDS[key]] = value
             elif key in metrics and isinstance(value, int | float) and not isinstance(value, bool):
-                measured[key] = float(value)
+                try:
+                    measured[key] = float(value)
+                except OverflowError as error:
+                    raise CodrunError(f"a line of cells.jsonl has a `{key}` of {len(str(value))} digits") from error
             else:
                 extra[key] = value
         try:
