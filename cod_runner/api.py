@@ -37,7 +37,7 @@ from cod_runner.errors import CodrunError, DataError, ProviderError, SettingErro
 from cod_runner.files import file_digest
 from cod_runner.fixed_batches import fixed_batches
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean
-from cod_runner.hugging_face import hub_errors, quiet_transformers
+from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
@@ -52,9 +52,9 @@ __all__ = [
     "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger",
     "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
     "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
-    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows", "file_bytes", "file_digest",
-    "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_errors", "json_lines", "layer_mapping", "masked_mean",
-    "quiet_transformers", "read_text", "recipe_file",
+    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows", "fetched_checkpoint",
+    "file_bytes", "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_errors", "json_lines",
+    "layer_mapping", "masked_mean", "only_data", "pretrained", "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM
 
-from cod_runner.api import BuildContext, CodrunError, fixed_batches, quiet_transformers
+from cod_runner.api import BuildContext, CodrunError, fetched_checkpoint, fixed_batches, pretrained
 from codrun_masked_lm.plugin import MaskedLmOptions
 
 LENGTH_STEP = 16
@@ -36,8 +36,7 @@ class Infiller:
     def __init__(self, options: MaskedLmOptions, context: BuildContext) -> None:
         self._samples = options.samples
         self._device = context.device
-        with quiet_transformers():
-            self._model, self._tokenizer = _read(options, context.offline)
+        self._model, self._tokenizer = _read(options, context)
         self._model.eval().to(self._device)
         self._longest = _longest(self._model.config, options.max_length)
         self.mask = str(self._tokenizer.mask_token)
@@ -99,20 +98,15 @@ class Infiller:
         return words
 
 
-def _read(options: MaskedLmOptions, offline: bool) -> tuple[Any, Any]:
+def _read(options: MaskedLmOptions, context: BuildContext) -> tuple[Any, Any]:
     name = options.model
-    if name.startswith(("/", "./", "../")) and not Path(name, "config.json").is_file():
-        raise CodrunError(f"{name} holds no config.json; name a folder that `save_pretrained` wrote")
-    where: dict[str, Any] = {"revision": options.revision, "local_files_only": offline}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
-        model, report = AutoModelForMaskedLM.from_pretrained(
-            name, output_loading_info=True, use_safetensors=True, dtype=torch.float32, **where
-        )
-    except (OSError, ValueError, ImportError) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        hint = "the run is offline and it is not on this machine" if offline else first
-        raise CodrunError(f"the masked language model `{name}` cannot be loaded: {hint}") from error
+    if name.startswith(("/", "./", "../")):
+        folder = Path(name)
+        if not (folder / "config.json").is_file():
+            raise CodrunError(f"{name} holds no config.json; name a folder that `save_pretrained` wrote")
+    else:
+        folder = fetched_checkpoint(name, options.revision, offline=context.offline, say=context.say)
+    model, tokenizer, report = pretrained(AutoModelForMaskedLM, folder, name)
     missing = sorted(report["missing_keys"])
     if missing:
         raise CodrunError(f"`{name}` has no masked language model head (it lacks {missing[0]}); name a model with one")

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM
 
-from cod_runner.api import BuildContext, CodrunError, Input, masked_mean, quiet_transformers
+from cod_runner.api import BuildContext, CodrunError, Input, masked_mean, pretrained
 from codrun_transformers.checkpoint import find_folder
 from codrun_transformers.options import MeasureOptions
 
@@ -85,16 +84,7 @@ class _Texts:
 
     def __init__(self, options: MeasureOptions, context: BuildContext, kind: Any) -> None:
         folder = find_folder(options.model, options.revision, context)
-        local = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            with quiet_transformers():
-                self.tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-                model, found = kind.from_pretrained(
-                    folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **local
-                )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError) as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise CodrunError(f"the model `{options.model}` cannot be loaded: {first}") from error
+        model, self.tokenizer, found = pretrained(kind, folder, options.model)
         missing = sorted(key for key in found["missing_keys"] if ".pooler." not in f".{key}")
         if missing:
             raise CodrunError(

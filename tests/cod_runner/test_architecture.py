@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, str] = {
     "word_diff": "",
     "fixed_batches": "",
     "progress": "",
-    "hugging_face": "",
+    "hugging_face": "errors",
     "hidden_states": "errors",
     "files": "errors",
     "text_files": "errors",

@@ -170,7 +170,7 @@ def test_untrusted_texts_are_edited_or_left_alone(folder: Path, text: str) -> No
 def test_what_is_not_a_masked_language_model_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match=r"nowhere holds no config\.json"):
         made(tmp_path / "nowhere")
-    with pytest.raises(CodrunError, match="`some/model` cannot be loaded: the run is offline"):
+    with pytest.raises(CodrunError, match="`some/model` is not available: this run is offline"):
         MaskedLmGenerator(MaskedLmOptions(model="some/model"), BuildContext(offline=True))
     bare = tmp_path / "bare"
     tokenizer = BertTokenizer.from_pretrained(folder)

@@ -83,18 +83,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CodrunError, match=r"no safetensors weights \(only pytorch_model\.bin"):
         teacher(folder)
     (folder / "pytorch_model.bin").unlink()
-    with pytest.raises(CodrunError, match=r"no safetensors weights \(no weights at all\)"):
-        teacher(folder)
-
-
-def test_code_next_to_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    folder = tiny_bert(tmp_path, labels=LABELS)
-    config = json.loads((folder / "config.json").read_text())
-    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Model"}
-    config["model_type"] = "something-of-its-own"
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "evil.py").write_text("raise SystemExit('ran')")
-    with pytest.raises(CodrunError, match="cannot be loaded"):
+    with pytest.raises(CodrunError, match=r"no safetensors weights \(neither `model\.safetensors` nor its index\)"):
         teacher(folder)
 
 
