@@ -16,6 +16,7 @@ is what enters block 1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -48,13 +49,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
-    "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Destination", "Encoded", "Example", "Executor",
-    "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger",
-    "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions",
-    "Proposal", "ProviderError", "Request", "Reservation", "SettingError", "ShapeEstimate", "Spending",
-    "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows", "fetched_checkpoint",
-    "file_bytes", "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_errors", "json_lines",
-    "layer_mapping", "masked_mean", "only_data", "pretrained", "quiet_transformers", "read_text", "recipe_file",
+    "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Destination", "Encoded", "Example",
+    "Executor", "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer",
+    "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
+    "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "SettingError",
+    "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows",
+    "fetched_checkpoint", "file_bytes", "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec",
+    "hub_destination", "hub_errors", "json_lines", "layer_mapping", "masked_mean", "only_data", "pretrained",
+    "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -166,6 +168,13 @@ class Destination:
     given outside the recipe."""
     setting: tuple[str | int, ...] = ()
     """The option that names the address, below the component."""
+
+
+def hub_destination(name: str, *setting: str | int) -> Destination:
+    """The Hugging Face hub, which is asked for the files of ``name``, with the user's own token where there is one."""
+    token = next((each for each in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(each)), None)
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return Destination(name, address, "a request for its files", token, setting=setting)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Hub:
 
         options = self.options
         unreachable: str | None = None
+        _refuse_readers(options.path)
         if is_local(options.path):
             if not Path(options.path).is_dir():
                 raise DataError(f"{options.path}: there is no such folder", "path")
@@ -67,6 +69,8 @@ class Hub:
             unreachable = "this run is offline"
         else:
             unreachable = self._why_unreachable()
+        # Versions below 4 ask whether to run a data set's script, unless they are told not to.
+        asks = "trust_remote_code" in inspect.signature(datasets.load_dataset).parameters
         with _offline(unreachable is not None):
             try:
                 return dict(
@@ -75,6 +79,7 @@ class Hub:
                         name=options.config,
                         revision=options.revision,
                         data_files=dict(options.data_files) or None,
+                        **({"trust_remote_code": False} if asks else {}),
                     )
                 )
             except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
@@ -112,6 +117,18 @@ class Hub:
         except hub_errors() as error:
             return f"the hub cannot be reached ({type(error).__name__}: {error})".replace("\n", " ")
         return None
+
+
+def _refuse_readers(path: str) -> None:
+    """``datasets`` takes some names for readers of any files of this machine, of pickles among them."""
+    from datasets import packaged_modules
+
+    if path in packaged_modules._PACKAGED_DATASETS_MODULES or path in ("pandas", "generator", "spark", "sql", "cache"):
+        raise DataError(
+            f"`{path}` is a reader of files, not a data set on the hub; read files of your own with `use: csv`, `tsv`, "
+            "`jsonl` or `parquet`",
+            "path",
+        )
 
 
 def _sentence(error: Exception) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import codecs
 import difflib
 import encodings.aliases
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from cod_runner.api import Options, PathOption
+from cod_runner.api import Destination, Options, PathOption, hub_destination, recipe_file
 from codrun_data.content import check_file, digest, file_in_package
 
 
@@ -58,7 +59,15 @@ Name = Annotated[str, BeforeValidator(_scalar_name), Field(title="name")]
 Split = Annotated[str, Field(title="split")]
 Column = Annotated[str, Field(title="column")]
 RawValue = Annotated[str, Field(title="value")]
-FilePattern = Annotated[str, Field(title="file pattern")]
+
+
+def _inside_the_repository(value: str) -> str:
+    if "::" in value or "://" in value or value.startswith(("/", "~")) or ".." in PurePosixPath(value).parts:
+        raise ValueError(f"`{value}` must be a pattern of files inside the data set, such as `data/train-*.parquet`")
+    return value
+
+
+FilePattern = Annotated[str, AfterValidator(_inside_the_repository), Field(title="file pattern")]
 
 
 class HoldOut(Options):
@@ -248,6 +257,9 @@ FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 """Suffixes of the files that can be read from a package."""
 
 
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
 class HubOptions(TableOptions):
     """A data set on the Hugging Face hub, or a local folder laid out like one."""
 
@@ -265,11 +277,17 @@ class HubOptions(TableOptions):
     @field_validator("path")
     @classmethod
     def _folder_relative_to_the_recipe(cls, value: str, info: ValidationInfo) -> str:
-        if not is_local(value):
-            return value
-        folder = (info.context or {}).get("folder")
-        path = Path(value).expanduser()
-        return str(path if path.is_absolute() or folder is None else Path(folder, path).absolute())
+        if is_local(value):
+            return recipe_file(value, info)
+        if not HUB_NAME.fullmatch(value) or ".." in value:
+            raise ValueError(
+                f"`{value}` is not a name on the hub, such as `owner/name`; a folder's path starts with `./`"
+            )
+        return value
+
+    def destinations(self) -> Sequence[Destination]:
+        """The hub, unless the data is a local folder."""
+        return [] if is_local(self.path) else [hub_destination(self.path, "path")]
 
     def identity(self) -> dict[str, Any]:
         """The options, with the content of a local folder. A branch may move: only a commit as ``revision`` pins it."""

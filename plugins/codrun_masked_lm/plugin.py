@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cod_runner.api import Component, Options, file_digest, hookimpl
+from cod_runner.api import Component, Destination, Options, file_digest, hookimpl, hub_destination
 
 DECIDING_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 """Configuration, weights and tokenizer of a folder."""
@@ -35,6 +35,10 @@ class MaskedLmOptions(Options):
             return value
         path = Path(value).expanduser()
         return str(path if path.is_absolute() or folder is None else Path(folder, path))
+
+    def destinations(self) -> Sequence[Destination]:
+        """The hub, for a model that is named as there."""
+        return [] if Path(self.model).is_absolute() else [hub_destination(self.model, "model")]
 
     def identity(self) -> dict[str, Any]:
         """Every option; a folder counts by its files' content."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from cod_runner.api import ModelShape, Options, ShapeEstimate
+from cod_runner.api import Destination, ModelShape, Options, ShapeEstimate, hub_destination
 from codrun_transformers import identity, shape
 from codrun_transformers.identity import PACKAGE
 
@@ -36,6 +37,11 @@ def _located(value: str, info: ValidationInfo) -> str:
 
 
 ModelName = Annotated[str, AfterValidator(_located)]
+
+
+def _fetched_from(model: str | None) -> Sequence[Destination]:
+    on_this_machine = model is None or model.startswith(PACKAGE) or Path(model).is_absolute()
+    return [] if on_this_machine else [hub_destination(str(model), "model")]
 
 
 def _ascending_blocks(blocks: list[int]) -> list[int]:
@@ -97,6 +103,10 @@ class TeacherOptions(ModelOptions):
         """Every option; the checkpoint is identified by its content, or by its name on the hub."""
         return {**self.model_dump(mode="json"), "model": identity.of_checkpoint(self.model)}
 
+    def destinations(self) -> Sequence[Destination]:
+        """The hub, for a model that is named as there."""
+        return _fetched_from(self.model)
+
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` says; None for a hub model that was never fetched."""
         return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
@@ -108,6 +118,10 @@ class MeasureOptions(Options):
     model: ModelName = Field(description="hub name, local folder, or package:NAME/folder")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     max_length: int = Field(256, ge=2, description="tokens of a text that the model reads; the rest is truncated")
+
+    def destinations(self) -> Sequence[Destination]:
+        """The hub, for a model that is named as there."""
+        return _fetched_from(self.model)
 
 
 class StudentOptions(ModelOptions):
@@ -144,6 +158,10 @@ class StudentOptions(ModelOptions):
         if self.model is not None:
             decides["model"] = identity.of_checkpoint(self.model)
         return decides
+
+    def destinations(self) -> Sequence[Destination]:
+        """The hub, for a model that is named as there."""
+        return _fetched_from(self.model)
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` or the teacher's shape says; None if that is unknown."""

@@ -3,6 +3,7 @@ columns, types and card of the hub repository; and the messages if the hub canno
 
 from __future__ import annotations
 
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,42 @@ def test_an_unreachable_hub_is_reported_quickly_in_one_sentence(monkeypatch: pyt
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 10
     assert not datasets.config.HF_HUB_OFFLINE, "the switch is restored"
+
+
+class Pickled:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+@pytest.mark.parametrize("reader", ["pandas", "text", "csv", "webdataset"])
+def test_a_name_that_the_library_takes_for_a_reader_reads_nothing(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(Pickled()))
+    with pytest.raises(DataError, match=f"`{reader}` is a reader of files, not a data set on the hub"):
+        Hub(HubOptions(path=reader, data_files={"train": "x.pkl"}), BuildContext()).load()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/etc/passwd", "../x.csv", "a/../../x", "https://stranger.example/x.csv", "~/x", "zip://*.csv::x.zip"]
+)
+def test_a_pattern_stays_inside_the_data_set(pattern: str) -> None:
+    with pytest.raises(ValidationError, match="must be a pattern of files inside the data set"):
+        HubOptions(path="owner/name", data_files={"train": pattern})
+
+
+@pytest.mark.parametrize(
+    "path", ["https://stranger.example/x", "hf://datasets/a/b", "a/b/c", "s3://b/x", "a/../b", "a b"]
+)
+def test_a_path_that_is_no_name_on_the_hub_is_refused(path: str) -> None:
+    with pytest.raises(ValidationError, match="is not a name on the hub"):
+        HubOptions(path=path)
+
+
+def test_the_hub_is_asked_with_the_users_own_token_and_a_folder_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_planted")
+    (asked,) = HubOptions(path="owner/name").destinations()
+    assert (asked.address, asked.key_variable, asked.own) == ("https://huggingface.co", "HF_TOKEN", True)
+    assert not HubOptions(path="/data/folder").destinations()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from word_teacher import WordTeacher, asks, generator
 
 from cod_runner.api import ProviderError, Spending
 from cod_runner.cli import call
@@ -19,7 +20,6 @@ from cod_runner.testing.llm_server import Call, LLMServer, Reply
 from cod_runner.testing.tiny_models import tiny_bert
 from codrun_litellm.options import LitellmOptions
 from codrun_litellm.providers import PROVIDERS, is_key_of, is_loopback, is_own, own_address
-from word_teacher import WordTeacher, asks, generator
 
 KEY = "sk-planted-0123456789abcdef"  # not a real key
 TEACHER = WordTeacher()
@@ -314,7 +314,8 @@ def test_another_providers_key_is_not_chosen_by_what_an_address_contains(
 )
 def test_an_odd_usage_is_not_believed_and_nothing_is_paid_for_twice(tmp_path: Path, usage: str, readable: bool) -> None:
     choice = '{"index": 0, "message": {"role": "assistant", "content": "a bad film"}, "finish_reason": "stop"}'
-    raw = f'{{"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [{choice}], "usage": {usage}}}'
+    raw = '{"id": "1", "object": "chat.completion", "created": 1, "model": "m", '
+    raw += f'"choices": [{choice}], "usage": {usage}}}'
     spending = Spending(run="r")
     with LLMServer(lambda call: Reply(raw=raw)) as server:
         made = generator(tmp_path, server.api_base, spending=spending, candidates=[1], retries=3)
