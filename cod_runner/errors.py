@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from cod_runner.plain_text import one_line
+
 
 class CodrunError(Exception):
     """A failure that one sentence explains; the command line prints the sentence and no traceback."""
@@ -23,11 +25,8 @@ class Fault:
     sentence: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.file}: {self.sentence}"
-            if self.line is None
-            else f"{self.file}:{self.line}:{self.column}: {self.sentence}"
-        )
+        file = one_line(self.file)
+        return f"{file}: {self.sentence}" if self.line is None else f"{file}:{self.line}:{self.column}: {self.sentence}"
 
 
 class RecipeError(CodrunError):

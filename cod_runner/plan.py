@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from cod_runner.api import CallEstimate, ModelShape, ShapeEstimate
 from cod_runner.context import run_path
@@ -16,6 +17,7 @@ from cod_runner.destinations import Sending, sendings
 from cod_runner.errors import standing_at
 from cod_runner.llm.budget import Spending
 from cod_runner.permissions import Permissions
+from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe, WeightedLoss
 from cod_runner.registry import Registry
@@ -80,31 +82,31 @@ class Plan:
         return asdict(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield f"[bold]{self.name}[/bold] -> {self.folder}"
+        yield Text.assemble((self.name, "bold"), one_line(f" -> {self.folder}"))
         table = Table("k", "methods", "arms", "seeds", "cells", box=None, header_style="dim", pad_edge=False)
         for k in sorted({cell.k for cell in self.cells}):
             of_k = [cell for cell in self.cells if cell.k == k]
             table.add_row(
                 str(k),
-                ", ".join(dict.fromkeys(cell.method for cell in of_k)),
-                ", ".join(dict.fromkeys(cell.arm for cell in of_k)),
+                Text(", ".join(dict.fromkeys(cell.method for cell in of_k))),
+                Text(", ".join(dict.fromkeys(cell.arm for cell in of_k))),
                 str(len({cell.seed for cell in of_k})),
                 str(len(of_k)),
             )
         yield table
-        yield f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run"
-        yield f"signals: {self.signals}"
+        yield Text(f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run")
+        yield Text(f"signals: {self.signals}")
         yield from self._calls()
         for sending in self.sends:
-            yield f"sends: {sending}"
+            yield Text(one_line(f"sends: {sending}"))
         if not self.sends:
-            yield "sends: nothing leaves this machine"
+            yield Text("sends: nothing leaves this machine")
 
-    def _calls(self) -> Iterator[str]:
+    def _calls(self) -> Iterator[Text]:
         if not self.calls:
-            yield "model calls: none"
+            yield Text("model calls: none")
         for estimate in self.calls:
-            yield f"model calls: {_told(estimate)}"
+            yield Text(one_line(f"model calls: {_told(estimate)}"))
 
 
 def _told(estimate: CallEstimate) -> str:

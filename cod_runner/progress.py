@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
+
+from cod_runner.plain_text import one_line
+from cod_runner.terminal import Terminal
 
 LOG = logging.getLogger("codrun")
 SECONDS_BETWEEN_LINES = 10.0
@@ -24,7 +27,7 @@ Step = Callable[[int, int], None]
 class Progress:
     """Speaks to the terminal (standard error, so that ``--json`` stays clean) and to ``run.log``."""
 
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    console: Console = field(default_factory=lambda: Terminal(stderr=True))
     quiet: bool = False
     notes: list[str] = field(default_factory=list)
     """Every warning of this run, for ``run.json`` and the report."""
@@ -33,7 +36,7 @@ class Progress:
         """A note on what happens now."""
         LOG.info(sentence)
         if not self.quiet:
-            self.console.print(escape(sentence), highlight=False)
+            self.console.print(Text(one_line(sentence)))
 
     def warn(self, sentence: str) -> None:
         """Something the user should know about the result; said once, also under ``--quiet``."""
@@ -41,7 +44,7 @@ class Progress:
             return
         self.notes.append(sentence)
         LOG.warning(sentence)
-        self.console.print(f"[yellow]note:[/yellow] {escape(sentence)}", highlight=False)
+        self.console.print(Text.assemble(("note:", "yellow"), f" {one_line(sentence)}"))
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Step]:
@@ -52,14 +55,14 @@ class Progress:
         elif self.console.is_terminal:
             with Bars(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 console=self.console,
                 transient=True,
             ) as bars:
-                task = bars.add_task(escape(title), total=None)
+                task = bars.add_task(one_line(title), total=None)
                 yield lambda done, total: bars.update(task, completed=done, total=total)
         else:
             yield self._lines(title)
@@ -72,6 +75,6 @@ class Progress:
             nonlocal last
             if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
-                self.console.print(f"{escape(title)}: {done} of {total}", highlight=False)
+                self.console.print(Text(f"{one_line(title)}: {done} of {total}"))
 
         return step

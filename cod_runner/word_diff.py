@@ -1,4 +1,4 @@
-"""Texts for display: a word-by-word diff of two texts, and control characters written out instead of obeyed."""
+"""Inputs for display, and a word-by-word diff of two texts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cod_runner.plain_text import visible
+
 _WORD = re.compile(r"\s*(?:\w+(?:['’]\w+)*|[^\w\s])|\s+$")
-_OBEYED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""Characters that move the cursor, colour a terminal, change the text's direction or are invisible, and lone
-surrogates."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,6 @@ def word_diff(original: str, changed: str) -> list[Piece]:
         elif piece.text:
             pieces.append(piece)
     return pieces
-
-
-def visible(text: str) -> str:
-    """Text whose control, direction and invisible characters are written out, as in ``\\x1b``."""
-    return _OBEYED.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
 def shown_input(value: Any) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cod_runner.word_diff import visible
+from cod_runner.plain_text import visible
 
 
 def show_answers(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cod_runner.api import BuildContext
 from cod_runner.cli.options import (
@@ -27,7 +25,9 @@ from cod_runner.cli.options import (
 )
 from cod_runner.context import RunSettings
 from cod_runner.permissions import read_permissions
+from cod_runner.plain_text import json_text
 from cod_runner.progress import Progress
+from cod_runner.terminal import Terminal
 
 
 def cfes(
@@ -73,6 +73,6 @@ def cfes(
     lines = found.lines[:sample] if sample else found.lines
     if as_json:
         shown = {"pairs": lines, "quality": [asdict(row) for row in quality]}
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        typer.echo(json_text(shown))
     else:
-        show_pairs(Console(), lines, found.labels, quality)
+        show_pairs(Terminal(), lines, found.labels, quality)

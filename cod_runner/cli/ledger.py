@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cod_runner.cli.options import JsonOption
 from cod_runner.errors import CodrunError
 from cod_runner.llm.ledger import Ledger
+from cod_runner.plain_text import json_text
 from cod_runner.store import Store
+from cod_runner.terminal import Terminal
 
 ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
 
@@ -38,9 +38,9 @@ def ledger_list(as_json: JsonOption = False) -> None:
 
     with _ledger() as found:
         if as_json:
-            typer.echo(json.dumps(list(found.rows()), indent=2, ensure_ascii=False))
+            typer.echo(json_text(list(found.rows())))
         else:
-            show_answers(Console(), found.rows())
+            show_answers(Terminal(), found.rows())
 
 
 @ledger.command("export")

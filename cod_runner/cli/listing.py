@@ -11,6 +11,7 @@ from rich.text import Text
 from cod_runner.api import KINDS, Component
 from cod_runner.cli.option_types import described
 from cod_runner.errors import PluginError
+from cod_runner.plain_text import one_line
 from cod_runner.registry import Plugin, Registry
 
 
@@ -46,13 +47,17 @@ def show_plugins(console: Console, registry: Registry, name: str | None = None) 
         source = f"{plugin.distribution} {plugin.version}"
         table.add_row(
             component.kind,
-            Text(component.name, "bold"),
-            *(Text(told) for told in (plugin.name, source, component.summary)),
+            Text(one_line(component.name), "bold"),
+            *(Text(one_line(told)) for told in (plugin.name, source, component.summary)),
         )
     for plugin, _ in chosen:
         if plugin.fault:
             table.add_row(
-                Text("broken", "red"), "", Text(plugin.name), Text(plugin.distribution), Text(plugin.fault, "red")
+                Text("broken", "red"),
+                "",
+                Text(one_line(plugin.name)),
+                Text(one_line(plugin.distribution)),
+                Text(one_line(plugin.fault), "red"),
             )
     console.print(table)
     if name is not None:
@@ -76,7 +81,9 @@ def _chosen(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Com
 
 
 def _show_options(console: Console, component: Component) -> None:
-    console.print(Text.assemble((f"{component.kind} {component.name}", "bold"), _column_of(component)))
+    console.print(
+        Text.assemble((one_line(f"{component.kind} {component.name}"), "bold"), one_line(_column_of(component)))
+    )
     if not component.options.model_fields:
         console.print("  no options")
         return
@@ -85,7 +92,8 @@ def _show_options(console: Console, component: Component) -> None:
     for column in ("type", "default", "meaning"):
         table.add_column(column)
     for option in described(component.options):
-        table.add_row(*(Text(told) for told in (f"  {option.name}", option.type, option.default, option.meaning)))
+        told = (f"  {option.name}", option.type, option.default, option.meaning)
+        table.add_row(*(Text(one_line(each)) for each in told))
     console.print(table)
 
 

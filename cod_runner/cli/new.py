@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cod_runner.api import Kind
+from cod_runner.plain_text import one_line
 
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
 
@@ -23,8 +24,8 @@ def new_recipe(
 
     path, sentences = write_recipe(data, context.obj, out)
     for sentence in sentences:
-        typer.echo(sentence)
-    typer.echo(f"wrote {path}; run it with: codrun {path}")
+        typer.echo(one_line(sentence))
+    typer.echo(one_line(f"wrote {path}; run it with: codrun {path}"))
 
 
 @new.command("plugin")
@@ -37,4 +38,4 @@ def new_plugin(
     from cod_runner.scaffold import new_plugin as write_plugin
 
     for path in write_plugin(name, kind, folder):
-        typer.echo(f"wrote {path}")
+        typer.echo(one_line(f"wrote {path}"))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
-from rich.console import Console
 
 from cod_runner.cli.options import (
     AllowFolderOption,
@@ -22,6 +19,8 @@ from cod_runner.cli.options import (
     loaded_recipe,
 )
 from cod_runner.permissions import read_permissions
+from cod_runner.plain_text import json_text
+from cod_runner.terminal import Terminal
 
 
 def plan(
@@ -46,6 +45,6 @@ def plan(
     with loaded.pointing():
         planned = plan_of(loaded, context.obj, out, permissions)
     if as_json:
-        typer.echo(json.dumps(planned.as_json(), indent=2, ensure_ascii=False))
+        typer.echo(json_text(planned.as_json()))
     else:
-        Console().print(planned)
+        Terminal().print(planned)

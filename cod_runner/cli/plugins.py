@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cod_runner.cli.options import JsonOption
+from cod_runner.plain_text import json_text
+from cod_runner.terminal import Terminal
 
 
 def plugins(
@@ -20,6 +20,6 @@ def plugins(
     from cod_runner.cli.listing import plugins_json, show_plugins
 
     if as_json:
-        typer.echo(json.dumps(plugins_json(context.obj, name), indent=2, ensure_ascii=False))
+        typer.echo(json_text(plugins_json(context.obj, name)))
     else:
-        show_plugins(Console(), context.obj, name)
+        show_plugins(Terminal(), context.obj, name)

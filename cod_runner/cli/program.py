@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 from typer.core import TyperGroup
 
 from cod_runner import __version__
@@ -24,7 +23,9 @@ from cod_runner.cli.schema import schema
 from cod_runner.cli.store import store
 from cod_runner.cli.validate import validate
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
+from cod_runner.plain_text import one_line
 from cod_runner.registry import Registry
+from cod_runner.terminal import Terminal
 
 INTERRUPTED = 130
 # typer carries a click of its own: its faults are found through the class that it exports
@@ -73,7 +74,7 @@ def main() -> None:
 
 def call(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; every foreseen failure is one sentence, not a traceback."""
-    errors = Console(stderr=True, soft_wrap=True)
+    errors = Terminal(stderr=True, soft_wrap=True)
     logging.getLogger("codrun").addHandler(logging.NullHandler())
     logging.getLogger("codrun").propagate = False
     try:
@@ -82,29 +83,31 @@ def call(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt  # typer took it for an exit
         return int(result) if isinstance(result, int) else 0
     except RecipeError as error:
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(Text(str(error)))
         return error.exit_code
     except ExpectationMissed as error:
-        errors.print(f"[red]missed:[/red] {escape(str(error))}", highlight=False)
+        errors.print(_marked("missed", str(error)))
         return error.exit_code
     except CodrunError as error:
         logging.getLogger("codrun").error(str(error))
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        errors.print(_marked("error", str(error)))
         return error.exit_code
     except UsageFault as error:
+        error.message = one_line(error.message)
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted; nothing that is finished is lost, the same command continues", highlight=False)
+        errors.print("interrupted; nothing that is finished is lost, the same command continues")
         return INTERRUPTED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        errors.print(
-            f"[red]error:[/red] {escape(f'{error.strerror or error}{where}')}; nothing that is finished is "
-            "lost, the same command continues",
-            highlight=False,
-        )
+        sentence = f"{error.strerror or error}{where}; nothing that is finished is lost, the same command continues"
+        errors.print(_marked("error", sentence))
         return 1
+
+
+def _marked(mark: str, sentence: str, colour: str = "red") -> Text:
+    return Text.assemble((f"{mark}:", colour), f" {one_line(sentence)}")
 
 
 def _show_version(value: bool) -> None:
@@ -120,4 +123,4 @@ def start(
 ) -> None:
     context.obj = Registry.discover()
     for warning in context.obj.warnings:
-        Console(stderr=True).print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)
+        Terminal(stderr=True, soft_wrap=True).print(_marked("warning", warning, "yellow"))

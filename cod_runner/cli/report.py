@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cod_runner.cli.options import RunFolderArgument
+from cod_runner.terminal import Terminal
 
 
 def report(context: typer.Context, run_folder: RunFolderArgument) -> None:
@@ -16,7 +16,7 @@ def report(context: typer.Context, run_folder: RunFolderArgument) -> None:
     from cod_runner.report import write_reports_again
     from cod_runner.report.terminal import show_report
 
-    show_report(Console(), write_reports_again(run_folder, context.obj))
+    show_report(Terminal(), write_reports_again(run_folder, context.obj))
 
 
 def compare(
@@ -33,6 +33,6 @@ def compare(
     if (second is None) == (published is None):
         raise typer.BadParameter("give a second run, or --published FILE")
     if second is not None:
-        show_comparison(Console(), compare_runs(read_run(first, context.obj), read_run(second, context.obj)))
+        show_comparison(Terminal(), compare_runs(read_run(first, context.obj), read_run(second, context.obj)))
     elif published is not None:
-        show_published(Console(), compare_published(read_run(first, context.obj), published))
+        show_published(Terminal(), compare_published(read_run(first, context.obj), published))

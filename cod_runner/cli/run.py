@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from cod_runner.cli.options import (
     AllowFolderOption,
@@ -27,7 +26,9 @@ from cod_runner.cli.options import (
 )
 from cod_runner.context import RunSettings
 from cod_runner.permissions import read_permissions
+from cod_runner.plain_text import json_text, one_line
 from cod_runner.progress import Progress
+from cod_runner.terminal import Terminal
 
 
 def run(
@@ -69,9 +70,9 @@ def run(
     with loaded.pointing():
         result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
     if as_json:
-        typer.echo(json.dumps(result.record.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        typer.echo(json_text(result.record.model_dump(mode="json")))
     else:
-        show_report(Console(), result.report)
-        show_expectations(Console(), result.expectations)
-        Console().print(f"report: {result.folder.path / 'report.html'}", markup=False, highlight=False)
+        show_report(Terminal(), result.report)
+        show_expectations(Terminal(), result.expectations)
+        Terminal().print(Text(one_line(f"report: {result.folder.path / 'report.html'}")))
     result.raise_if_missed()

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from cod_runner.plain_text import visible
 from cod_runner.store import Store, StoreEntry
-from cod_runner.word_diff import visible
 
 store = typer.Typer(no_args_is_help=True, help="What is stored between runs: teachers, signals, pairs, model answers.")
 

@@ -10,6 +10,7 @@ import typer
 from cod_runner.cli.options import AllowFolderOption, ProfileOption, SetOption, loaded_recipe
 from cod_runner.errors import RecipeError
 from cod_runner.permissions import read_permissions
+from cod_runner.plain_text import one_line
 
 
 def validate(
@@ -29,6 +30,7 @@ def validate(
             faults.append(str(error))
             continue
         counts = f"{len(loaded.recipe.methods)} methods x {len(loaded.recipe.arms)} arms"
-        typer.echo(f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)")
+        told = f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)"
+        typer.echo(one_line(told))
     if faults:
         raise RecipeError("\n".join(faults))

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cod_runner.counterfactuals.quality import Quality
-from cod_runner.word_diff import shown_input, visible, word_diff
+from cod_runner.plain_text import one_line, visible
+from cod_runner.word_diff import shown_input, word_diff
 
 LONGEST_SHOWN = 2_000
 """Characters of one text; a longer one is cut and ends with `…`."""
@@ -28,7 +29,7 @@ def show_pairs(
         console.print()
     table = Table("measure", "all", "flipped", box=None, header_style="bold", pad_edge=False)
     for one in quality:
-        table.add_row(one.name, _number(one.all), _number(one.flipped))
+        table.add_row(Text(one_line(one.name)), _number(one.all), _number(one.flipped))
     console.print(table)
 
 
@@ -49,10 +50,12 @@ def coloured_diff(original: str, changed: str) -> Text:
 
 
 def _pair(line: Mapping[str, Any], labels: Sequence[str]) -> Text:
-    shown = Text(f"{visible(str(line['source_id']))}  ", style="dim")
+    shown = Text(f"{one_line(str(line['source_id']))}  ", style="dim")
     if line["counterfactual"] is None:
         shown.append(_cut(shown_input(line["original"])), style="not dim")
-        return shown.append(f"\n  no counterfactual: {_reasons(line) or 'nothing proposed'}", style="not dim yellow")
+        return shown.append(
+            f"\n  no counterfactual: {one_line(_reasons(line)) or 'nothing proposed'}", style="not dim yellow"
+        )
     if isinstance(line["original"], str):
         body = coloured_diff(_cut(line["original"]), _cut(line["counterfactual"]))
     else:
@@ -73,7 +76,7 @@ def _facts(line: Mapping[str, Any], labels: Sequence[str]) -> str:
         facts.append(f"${sum(costs):.4f}")
     if not line["verified"]:
         facts.append(f"NOT VERIFIED{f' ({_reasons(line)})' if line['reasons'] else ''}")
-    return visible(", ".join(facts))
+    return one_line(", ".join(facts))
 
 
 def _reasons(line: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cod_runner.errors import Fault
+from cod_runner.plain_text import one_line
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where a node is in a recipe: keys and list indices from the root."""
@@ -35,7 +36,7 @@ class Mark:
 
     def fault(self, sentence: str) -> Fault:
         """A fault at this position, on one line whatever the sentence quotes."""
-        sentence = "".join(each if each.isprintable() else " " for each in sentence)
+        sentence = one_line(sentence)
         if self.source.flag:
             return Fault(self.source.shown, None, None, sentence)
         return Fault(self.source.shown, self.line, self.column, sentence)

@@ -9,6 +9,7 @@ from statistics import fmean
 from rich.console import Console
 from rich.text import Text
 
+from cod_runner.plain_text import one_line
 from cod_runner.report.protocol import protocol
 from cod_runner.report.statistics import PairedComparison, compare_pairs
 from cod_runner.report.table import MISSING, headline_metrics
@@ -186,13 +187,13 @@ def _overall_in_words(compared: MetricComparison) -> str:
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """Print the comparison."""
-    console.print(Text(f"first: {comparison.first}   second: {comparison.second}"))
+    console.print(Text(one_line(f"first: {comparison.first}   second: {comparison.second}")))
     for compared in comparison.metrics:
         metric = compared.metric
         console.print(rich_grid(metric.heading, COLUMNS, _grid(compared), 5, metric.higher_is_better))
-        console.print(Text(_overall_in_words(compared)))
+        console.print(Text(one_line(_overall_in_words(compared))))
     if comparison.settings:
         head = ("setting", comparison.first, comparison.second)
         console.print(rich_grid("What differs", head, [list(each) for each in comparison.settings]))
     for note in comparison.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(Text(one_line(f"note: {note}"), style="yellow"))

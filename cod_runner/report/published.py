@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cod_runner.errors import DataError
+from cod_runner.plain_text import one_line
 from cod_runner.recipe.grammar import Use
 from cod_runner.report.protocol import component_in_words
 from cod_runner.report.statistics import Summary, summarise
@@ -211,4 +212,4 @@ def show_published(console: Console, comparison: PublishedComparison) -> None:
     if comparison.gains:
         console.print(rich_grid("What +CoD changes", GAIN_COLUMNS, _gain_grid(comparison), signed_column=2))
     for note in comparison.notes:
-        console.print(Text(f"note: {note}", style="yellow"))
+        console.print(Text(one_line(f"note: {note}"), style="yellow"))

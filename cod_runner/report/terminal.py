@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from cod_runner.plain_text import one_line
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
-from cod_runner.word_diff import shown_input
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -25,14 +25,14 @@ def show_report(console: Console, report: Report) -> None:
         console.print(rich_gains(gains))
         console.print(Text(smallest_p_in_words(gains), style="dim"))
     if summary := gain_summary(report):
-        console.print(Text(summary))
+        console.print(Text(one_line(summary)))
     for note in report.notes:
-        console.print(Text(f"note: {shown_input(note)}", style="yellow"))
+        console.print(Text(f"note: {one_line(note)}", style="yellow"))
 
 
 def rich_table(table: Table) -> RichTable:
     """One metric's table: the better number of a pair is bold and green, the teacher's row is dim."""
-    shown = RichTable(title=Text(table.metric.heading), title_justify="left", title_style="bold")
+    shown = RichTable(title=Text(one_line(table.metric.heading)), title_justify="left", title_style="bold")
     shown.add_column("method", no_wrap=True)
     for k in table.k:
         shown.add_column(f"k = {k}", justify="right", no_wrap=True)
@@ -62,12 +62,12 @@ def rich_grid(
     better_up: bool = True,
 ) -> RichTable:
     """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse."""
-    shown = RichTable(title=Text(title), title_justify="left", title_style="bold")
+    shown = RichTable(title=Text(one_line(title)), title_justify="left", title_style="bold")
     for place, name in enumerate(head):
-        shown.add_column(name, justify="left" if place == 0 or signed_column is None else "right")
+        shown.add_column(Text(one_line(name)), justify="left" if place == 0 or signed_column is None else "right")
     colours = {"+": "green", MINUS: "red"} if better_up else {"+": "red", MINUS: "green"}
     for row in body:
-        texts = [Text(word) for word in row]
+        texts = [Text(one_line(word)) for word in row]
         if signed_column is not None:
             texts[signed_column].stylize(colours.get(row[signed_column][:1], ""))
         shown.add_row(*texts)

@@ -109,5 +109,6 @@ def show_expectations(console: Console, results: Sequence[ExpectationResult]) ->
         table.add_column(name)
     for result in results:
         measured = "–" if result.verdict == "not run" else result.found
-        table.add_row(Text(result.what), result.bound, measured, Text(result.verdict, style=_STYLES[result.verdict]))
+        verdict = Text(result.verdict, style=_STYLES[result.verdict])
+        table.add_row(Text(result.what), Text(result.bound), Text(measured), verdict)
     console.print(table)

@@ -23,11 +23,13 @@ HEADLINES = {"accuracy", "agreement"}
 
 MAY_IMPORT: dict[str, str] = {
     "__init__": "",
-    "errors": "",
+    "plain_text": "",
+    "errors": "plain_text",
     "machine": "",
-    "word_diff": "",
+    "word_diff": "plain_text",
+    "terminal": "plain_text",
     "fixed_batches": "",
-    "progress": "",
+    "progress": "plain_text terminal",
     "hugging_face": "errors",
     "hidden_states": "errors",
     "files": "errors",
@@ -38,15 +40,15 @@ MAY_IMPORT: dict[str, str] = {
     "registry": "api errors hookspecs",
     "permissions": "errors files",
     "store": "errors files",
-    "recipe": "api errors permissions registry",
+    "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
     "engine": "api errors files fixed_batches machine",
-    "counterfactuals": "api data errors files recipe registry store word_diff",
-    "runs": "api errors files machine recipe registry store",
-    "report": "api errors files recipe registry runs word_diff",
+    "counterfactuals": "api data errors files plain_text recipe registry store word_diff",
+    "runs": "api errors files machine plain_text recipe registry store",
+    "report": "api errors files plain_text recipe registry runs word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
-    "plan": "api context destinations errors llm permissions recipe registry runs",
+    "plan": "api context destinations errors llm permissions plain_text recipe registry runs",
     "stages": (
         "api context counterfactuals data destinations engine errors files machine progress recipe registry report runs store"
     ),
@@ -54,8 +56,8 @@ MAY_IMPORT: dict[str, str] = {
     "scaffold": "api data errors files recipe registry",
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals engine errors llm permissions pipeline plan progress recipe registry report runs "
-        "scaffold store word_diff"
+        "__init__ api context counterfactuals engine errors llm permissions pipeline plain_text plan progress recipe "
+        "registry report runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""

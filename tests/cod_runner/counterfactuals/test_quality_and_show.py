@@ -148,7 +148,7 @@ def test_markup_control_and_direction_characters_are_shown_not_obeyed() -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\\x1b[31mgood\\x07" in text
-    assert "\\x202efilm" in text
+    assert "\\u202efilm" in text
 
 
 def test_a_very_long_text_is_cut() -> None:
