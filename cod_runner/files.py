@@ -52,8 +52,8 @@ def file_written_whole(path: Path, *, within: Path | None = None) -> Iterator[Pa
     """Make the file that is yielded; it replaces ``path`` in one step if the block ends well, else it is removed.
 
     A reader, or a kill, sees the old file or the new one. Does not wait for the disk. What a kill leaves lies in the
-    folder ``within`` on the same disk, by default that of ``path``, until :func:`sweep` finds it. An
-    :class:`OSError`, also of the block, becomes a :class:`CodrunError` that names ``path``.
+    folder ``within`` on the same disk, by default that of ``path``, until :func:`sweep` finds it. What the operating
+    system refuses, also in the block, becomes a :class:`CodrunError` that names ``path``.
     """
     with _writing(path), _temporary_folder(within or path.parent) as folder:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +81,28 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except CodrunError:
+        raise
+    except Exception as error:
+        why = _told_by_the_system(error)
+        if why is None:
+            raise
         named = Path(*(part for part in path.parts if not part.startswith(TEMPORARY)))
         raise CodrunError(
-            f"{named} cannot be written ({error.strerror or error}); free its disk or mend its permissions and repeat "
+            f"{named} cannot be written ({why}); free its disk or mend its permissions and repeat "
             "the command: nothing that is finished is lost"
         ) from error
+
+
+def _told_by_the_system(error: Exception) -> str | None:
+    """The operating system's words for a full disk or the like; None for any other fault.
+
+    Libraries written in Rust (safetensors, tokenizers) give its number at the end of a message of their own.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(number[1])) if number else None
 
 
 @contextmanager
