@@ -21,6 +21,7 @@ from codrun_lexicon.grammar import (
 )
 from codrun_lexicon.negation import affirmations, negations, with_and_without
 from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposite, Opposites
+from codrun_lexicon.reach import Reach, Told
 from codrun_lexicon.substitutes import Substitutes
 from codrun_lexicon.text import Change, Edit, Sentence, delete, insert_before, swap
 from codrun_lexicon.valence import Leaning
@@ -53,15 +54,18 @@ class EditMaker:
 
     def edits(self, request: Request, attribution: Sequence[Attribution]) -> dict[int, list[Edit]]:
         """Edits by tier, the most promising first, without duplicates."""
-        sentence = Sentence.of(str(request.input))
+        reach = Reach.of(str(request.input), attribution)
+        sentence = Sentence.of(reach.text)
         telling = self._telling(sentence, request, attribution)
         found: dict[int, dict[Edit, None]] = {tier: {} for tier in TIERS}
         leaks = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE) for name in self.label_names]
         leaks = [leak for leak in leaks if not leak.search(sentence.text)]
         for edit in self._all(sentence, request, telling):
-            if not any(leak.search(change.new) for leak in leaks for change in edit.changes):
+            leaked = any(leak.search(change.new) for leak in leaks for change in edit.changes)
+            if not leaked and all(change.end <= reach.last for change in edit.changes):
                 found[edit.tier].setdefault(edit)
-        return {tier: sorted(edits, key=lambda edit: -_told(edit, attribution)) for tier, edits in found.items()}
+        told = Told(attribution)
+        return {tier: sorted(edits, key=lambda edit: -told.by(edit)) for tier, edits in found.items()}
 
     def _all(self, sentence: Sentence, request: Request, telling: Sequence[int]) -> Iterator[Edit]:
         direction = self.leaning.direction(request.label, request.target)
@@ -167,19 +171,6 @@ class EditMaker:
                 yield delete(sentence, place, place, CUT if reads_well else ODD)
 
 
-def _told(edit: Edit, attribution: Sequence[Attribution]) -> float:
-    """How much the words that an edit touches or adjoins speak for the label."""
-    return max(
-        (
-            part.score
-            for part in attribution
-            for change in edit.changes
-            if part.start <= change.end + 1 and change.start <= part.end + 1
-        ),
-        default=0.0,
-    )
-
-
 def _clauses_cut(sentence: Sentence) -> Iterator[Edit]:
     """``A , but B .`` to ``A .`` or ``B .``."""
     last = len(sentence.tokens) - 1
@@ -196,8 +187,9 @@ def _clauses_cut(sentence: Sentence) -> Iterator[Edit]:
 
 def _clauses_added(sentence: Sentence, direction: int) -> Iterator[Edit]:
     """``A .`` to ``A , but it never works .``: longer than a swap, but still good English."""
-    closing = re.search(r"[\s.!…]*$", sentence.text)
-    end = closing.start() if closing else len(sentence.text)
+    end = len(sentence.text)
+    while end and (sentence.text[end - 1].isspace() or sentence.text[end - 1] in ".!…"):
+        end -= 1
     if not sentence.tokens or sentence.text[end - 1 : end] in "?:;,-":
         return
     comma = " , " if re.search(r"\s[.,;!]", sentence.text) else ", "
