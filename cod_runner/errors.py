@@ -29,6 +29,10 @@ class Fault:
         return f"{file}: {self.sentence}" if self.line is None else f"{file}:{self.line}:{self.column}: {self.sentence}"
 
 
+MOST_FAULTS = 100
+"""Listed of one recipe; the rest is counted."""
+
+
 class RecipeError(CodrunError):
     """The recipe, or the call, is wrong. ``str(error)`` holds one ``file:line:column: sentence`` a line."""
 
@@ -40,11 +44,14 @@ class RecipeError(CodrunError):
 
     @classmethod
     def of(cls, faults: Sequence[Fault]) -> RecipeError:
-        """All faults at once, in the order of the text, each once."""
+        """All faults at once, in the order of the text, each once; of very many the first, and how many more."""
         ordered = sorted(
             set(faults), key=lambda fault: (fault.file, fault.line or 0, fault.column or 0, fault.sentence)
         )
-        return cls("\n".join(map(str, ordered)), ordered)
+        lines = [str(fault) for fault in ordered[:MOST_FAULTS]]
+        if len(ordered) > MOST_FAULTS:
+            lines.append(f"{one_line(ordered[MOST_FAULTS].file)}: and {len(ordered) - MOST_FAULTS:,} more faults")
+        return cls("\n".join(lines), ordered)
 
 
 class SettingError(CodrunError):

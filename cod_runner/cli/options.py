@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,12 @@ import typer
 
 from cod_runner.permissions import Permissions, is_resolved
 from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.recipe.messages import shortened
 from cod_runner.store import Store
 
 NO_PERMISSIONS = Permissions()
+LONGEST_SHOWN = 100
+"""Characters of a wrong value that a sentence quotes."""
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a recipe, YAML", show_default=False)]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="a run's folder", show_default=False)]
@@ -25,7 +29,32 @@ KOption = Annotated[str | None, typer.Option("--k", metavar="8,16", help="only t
 SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="only these seeds")]
 MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd", help="only these methods")]
 ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="the run's folder; else runs/<name>")]
+
+
+def _run_folder(value: str) -> Path:
+    """``--out``, refused where no folder can be."""
+    shown = shortened(value, LONGEST_SHOWN)
+    if not value.strip():
+        raise typer.BadParameter("it is empty; name a folder, or leave it away")
+    path = Path(value)
+    for each in (path, *path.parents):
+        try:
+            is_folder = stat.S_ISDIR(each.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise typer.BadParameter(f"`{shown}` cannot be a folder: {reason}") from None
+        if not is_folder:
+            raise typer.BadParameter(f"`{shown}` cannot be a folder: `{shortened(str(each), LONGEST_SHOWN)}` is a file")
+        break
+    return path
+
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="no network: only packages, local files and stored answers")
@@ -83,4 +112,6 @@ def _numbers(flag: str, value: str | None) -> list[int] | None:
     try:
         return [int(word) for word in words]
     except ValueError:
-        raise typer.BadParameter(f"{flag} takes whole numbers with commas between them, not `{value}`") from None
+        raise typer.BadParameter(
+            f"{flag} takes whole numbers with commas between them, not `{shortened(value or '', LONGEST_SHOWN)}`"
+        ) from None

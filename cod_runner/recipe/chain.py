@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from cod_runner.recipe.yaml import read_file
 
 OWN_KEYS = ("extends", "profiles")
 """Keys that belong to a file and are not part of a merged recipe."""
+MOST_PARENTS, MOST_PROFILES, LONGEST_PROFILE = 50, 100, 100
+"""Every profile is checked by itself, as long as the recipe is; its name ends that of the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,29 @@ def read_chain(path: Path, faults: list[Fault]) -> list[RecipeFile] | None:
     """The file after its parents, the farthest first; None where one of them cannot be read at all."""
     files: list[RecipeFile] = []
     visited: list[Path] = []
-    current = _absolute(path.expanduser())
-    if current.name.startswith("_") and current.is_file():
+    try:
+        current = _absolute(path.expanduser())
+        is_fragment = current.name.startswith("_") and current.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        faults.append(Mark(Source(str(path), Path.cwd())).fault(f"cannot be read: {_reason(error)}"))
+        return None
+    if is_fragment:
         mark = Mark(source_of(current))
         faults.append(mark.fault("is a fragment (its name begins with `_`), valid only as a parent of a recipe"))
         return None
     while True:
-        visited.append(current.resolve())
         read = _read_recipe_file(current, faults)
         if read is None:
             return None
+        visited.append(current.resolve())
         root, found = read
         files.insert(0, found)
         extends = root.get("extends")
         if extends is None or is_null(extends):
             return files
+        if len(files) > MOST_PARENTS:
+            faults.append(extends.mark.fault(f"`extends` leads through more than {MOST_PARENTS} files"))
+            return None
         parent = _parent(extends, visited, faults)
         if parent is None:
             return None
@@ -77,8 +88,18 @@ def _profiles(node: Node | None, faults: list[Fault]) -> dict[str, Mapping]:
     if not isinstance(node, Mapping):
         faults.append(node.mark.fault("`profiles` must be a mapping of names to what each changes"))
         return {}
+    if len(node.entries) > MOST_PROFILES:
+        faults.append(node.mark.fault(f"`profiles` has {len(node.entries):,} entries, more than {MOST_PROFILES}"))
+        return {}
     profiles: dict[str, Mapping] = {}
     for name, entry in node.entries.items():
+        if not _can_end_a_folder_s_name(name):
+            faults.append(
+                entry.key.fault(
+                    f"the profile {quoted(name)} cannot be part of a run folder's name; use at most "
+                    f"{LONGEST_PROFILE} characters, no `/`, no `\\`, no control characters"
+                )
+            )
         if is_null(entry.node):
             profiles[name] = Mapping(entry.key, {})
         elif isinstance(entry.node, Mapping):
@@ -92,21 +113,37 @@ def _profiles(node: Node | None, faults: list[Fault]) -> dict[str, Mapping]:
     return profiles
 
 
+def _can_end_a_folder_s_name(name: str) -> bool:
+    return len(name) <= LONGEST_PROFILE and name.isprintable() and not {"/", "\\"} & set(name)
+
+
 def _parent(extends: Node, visited: list[Path], faults: list[Fault]) -> Path | None:
     name = text_of(extends)
     if not name or extends.broken:
         if not extends.broken:
             faults.append(extends.mark.fault("`extends` must be the path of one recipe file"))
         return None
-    path = _absolute(extends.mark.source.folder / Path(name).expanduser())
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        others = [each.name for each in path.parent.glob("*.y*ml") if each.resolve() not in visited]
-        hint = nearest(path.name, others) if not path.is_dir() else ""
-        faults.append(extends.mark.fault(f"the parent {quoted(name)} {what}{hint}"))
+    try:
+        path = _absolute(extends.mark.source.folder / Path(name).expanduser())
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        others = {each.name for each in path.parent.glob("*.y*ml")} - {each.name for each in visited}
+        faults.append(extends.mark.fault(f"the parent {quoted(name)} does not exist{nearest(path.name, others)}"))
+        return None
+    except (OSError, RuntimeError, ValueError) as error:
+        faults.append(extends.mark.fault(f"the parent {quoted(name)} cannot be read: {_reason(error)}"))
+        return None
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        faults.append(extends.mark.fault(f"the parent {quoted(name)} is {what}"))
         return None
     if path.resolve() in visited:
         circle = [each.name for each in visited[visited.index(path.resolve()) :]] + [path.name]
         faults.append(extends.mark.fault(f"`extends` goes in a circle: {' -> '.join(circle)}"))
         return None
     return path
+
+
+def _reason(error: Exception) -> str:
+    """Why a path leads nowhere: too long a name, no such user after `~`, a null character, a loop of links."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error).lower().rstrip(".")

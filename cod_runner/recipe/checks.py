@@ -14,11 +14,16 @@ from typing import Any, get_args
 from cod_runner.errors import Fault
 from cod_runner.recipe.balance import imbalance
 from cod_runner.recipe.grammar import DEFAULT_ARMS, PAIRED, Arm, Expectation, Recipe
-from cod_runner.recipe.messages import nearest, quoted
+from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted, shortened
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
 from cod_runner.recipe.overlays import as_component
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
+RESULT_KEYS = frozenset({
+    "key", "method", "arm", "k", "seed", "steps", "training_rows", "redrawn", "yield", "teacher_disagrees_with_gold",
+    "losses", "select", "precision", "device", "train_seconds", "seconds",
+})  # fmt: skip
+"""What codrun itself writes into a line of cells.jsonl, beside the metrics: :data:`cod_runner.runs.records.FIELDS`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
         k = _whole_number(item)
         fault = None if k is None or k < 2 else imbalance(k, len(labels) or None, _arms(tree))
         if fault is not None:
-            yield item.mark.fault(fault)
+            yield item.mark.fault(shortened(fault, LONGEST_SENTENCE))
 
 
 def _pairs(tree: Mapping) -> Iterator[Fault]:
@@ -161,13 +166,18 @@ def _failures(tree: Mapping) -> Iterator[Fault]:
 
 
 def _metrics(tree: Mapping) -> Iterator[Fault]:
-    """A metric is a column of the results, so it can be listed once."""
+    """A metric is a key of a line of cells.jsonl, so it can be listed once, and under no name that codrun uses."""
     seen: set[str] = set()
     for item in _items(tree, "evaluate", "metrics"):
         component = as_component(item)
         name = text_of(component.get("use")) if isinstance(component, Mapping) else None
         if name is not None and name in seen:
             yield item.mark.fault(f"the metric {quoted(name)} is listed twice")
+        if name in RESULT_KEYS:
+            yield item.mark.fault(
+                f"the metric {quoted(name)} has the name of a key that codrun itself writes into cells.jsonl; its "
+                "plugin must give it another name"
+            )
         seen.add(name or "")
 
 

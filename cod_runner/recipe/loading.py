@@ -20,7 +20,7 @@ from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_pla
 from cod_runner.recipe.overlays import merge, set_at
 from cod_runner.recipe.validation import Checked, Validator, components_of
 from cod_runner.recipe.writing import recipe_yaml
-from cod_runner.recipe.yaml import read_value
+from cod_runner.recipe.yaml import DEEPEST, read_value
 from cod_runner.registry import Registry
 
 NO_PERMISSIONS = Permissions()
@@ -97,7 +97,7 @@ def load_recipe(
 
     written = validator.check(base)
     domain = domain_of(written.tree)
-    written_faults = _all_faults(written, domain)
+    written_faults = frozenset(_all_faults(written, domain))
     for name, tree in profiles.items():
         if name != profile:
             found = _all_faults(validator.check(tree), domain)
@@ -168,6 +168,9 @@ def _with_overrides(tree: Mapping, overrides: Sequence[str], validator: Validato
         keys = [key.strip() for key in path.split(".")]
         if not equals or not all(keys):
             faults.append(mark.fault("write it as `key.path=value`"))
+            continue
+        if len(keys) > DEEPEST:
+            faults.append(mark.fault(f"leads more than {DEEPEST} levels deep"))
             continue
         if keys[0] in OWN_KEYS:
             faults.append(mark.fault(f"`{keys[0]}` belongs in a file and cannot be set"))

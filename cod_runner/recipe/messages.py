@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from cod_runner.errors import Fault
+from cod_runner.errors import MOST_FAULTS, Fault
 from cod_runner.recipe.grammar import kind_at
 from cod_runner.recipe.nodes import Mapping, Mark, Node, Place, child, is_null
 from cod_runner.recipe.overlays import dotted
@@ -61,15 +61,16 @@ def faults_of(
     collapsed = _collapse(located)
     misspelt = {
         (*error.place[:-1], near[0])
-        for error in collapsed
+        for error in collapsed[:MOST_FAULTS]
         if error.type == "extra_forbidden"
         and (near := difflib.get_close_matches(str(error.place[-1]), names_at(error.place[:-1]), 1))
     }
     faults = []
-    for error in collapsed:
+    for index, error in enumerate(collapsed):
         if error.missing is not None and (*error.place, error.missing) in misspelt:
             continue  # it is there under a misspelt name, which has a fault of its own
-        mark, sentence = _sentence(error, names_at(error.place[:-1]))
+        known = names_at(error.place[:-1]) if index < MOST_FAULTS else ()  # looking for near names takes time
+        mark, sentence = _sentence(error, known)
         faults.append(mark.fault(shortened(sentence, LONGEST_SENTENCE)))
     return faults
 

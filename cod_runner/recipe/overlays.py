@@ -8,6 +8,9 @@ from typing import TypeAlias
 from cod_runner.recipe.grammar import kind_at
 from cod_runner.recipe.nodes import Entry, Items, Mapping, Node, Place, is_null, text_of
 
+LONGEST_INDEX, LONGEST_NAME = 9, 60
+"""Digits of an index; characters of a name that a sentence quotes."""
+
 Alternatives: TypeAlias = Callable[[Place, Mapping], Sequence[Sequence[str]]]
 """The groups of keys of the mapping at a place that are alternatives to each other."""
 
@@ -49,7 +52,7 @@ def set_at(base: Node | None, path: Sequence[str], value: Node, place: Place, al
     if base is None or is_null(base):
         base = Mapping(value.mark, {})
     if not isinstance(base, Mapping):
-        raise LookupError(f"`{dotted(place)}` is a single value and has no `{head}`")
+        raise LookupError(f"`{dotted(place)}` is a single value and has no `{head[:LONGEST_NAME]}`")
     if not rest:
         return merge(base, Mapping(value.mark, {head: Entry(value.mark, value)}), place, alternatives)
     below = set_at(base.get(head), rest, value, (*place, head), alternatives)
@@ -60,9 +63,9 @@ def set_at(base: Node | None, path: Sequence[str], value: Node, place: Place, al
 def _set_item(
     base: Items, head: str, rest: Sequence[str], value: Node, place: Place, alternatives: Alternatives
 ) -> Node:
-    if not head.isdecimal() or int(head) >= len(base.items):
+    if not head.isdecimal() or len(head) > LONGEST_INDEX or int(head) >= len(base.items):
         there = f"0 to {len(base.items) - 1}" if base.items else "none: it is empty"
-        raise LookupError(f"`{dotted(place)}` is a list and has no item `{head}`; its items are {there}")
+        raise LookupError(f"`{dotted(place)}` is a list and has no item `{head[:LONGEST_NAME]}`; its items are {there}")
     index = int(head)
     items = list(base.items)
     items[index] = set_at(items[index], rest, value, (*place, index), alternatives)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,9 +52,14 @@ def read_file(path: Path, source: Source, faults: list[Fault]) -> Mapping | None
     """Read one recipe file into a mapping; None, and a fault, where it is not one."""
     start = Mark(source)
     try:
-        if path.is_dir():
-            raise _Unreadable(start.fault("is a folder, not a recipe file"))
-        if path.stat().st_size > LARGEST_FILE:
+        try:
+            state = path.stat()
+        except ValueError as error:
+            raise _Unreadable(start.fault(f"cannot be read: {error}")) from error  # a null character in the name
+        if not stat.S_ISREG(state.st_mode):
+            what = "a folder, not a recipe file" if stat.S_ISDIR(state.st_mode) else "no regular file"
+            raise _Unreadable(start.fault(f"is {what}"))
+        if state.st_size > LARGEST_FILE:
             raise _Unreadable(start.fault(f"is larger than {LARGEST_FILE:,} bytes, too large for a recipe"))
         text = _decoded(path.read_bytes(), source)
         root = read_text(text, source, faults)
