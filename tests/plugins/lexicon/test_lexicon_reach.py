@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from hypothesis import given
@@ -34,9 +35,10 @@ class ShortSighted:
 
     def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
         self.asked += len(inputs)
-        found = []
+        found: list[tuple[float, ...]] = []
         for text in inputs:
-            total = sum(part.score for part in self.attribution([text], [1])[0])
+            words = islice(WORD.finditer(str(text)), self._reads)
+            total = sum(vader().get(word[0], 0.01) for word in words)
             positive = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
             found.append((1 - positive, positive))
         return found
@@ -60,8 +62,8 @@ def propose(text: str, reads: int = 40) -> list[str]:
     return [str(one.input) for one in lexicon.propose([Request("a", text, 1, 0)], teacher)[0]]
 
 
-def test_a_text_of_ten_thousand_words_takes_no_longer_than_what_the_teacher_reads_of_it() -> None:
-    text = "a good film with a great heart , not dull and not bad . " * 700
+def test_a_text_of_twenty_thousand_words_takes_no_longer_than_what_the_teacher_reads_of_it() -> None:
+    text = "a good film with a great heart , not dull and not bad . " * 1_500
     started = time.monotonic()
     proposals = propose(text)
     assert time.monotonic() - started < 10
