@@ -21,6 +21,7 @@ from cod_runner.errors import CodrunError
 
 SECONDS_TO_WAIT = 60.0
 """For another process's transaction, each of which takes milliseconds."""
+SECONDS_BETWEEN_CALLS = 0.5
 SECONDS_UNTIL_DEAD = 86_400.0
 TEMPORARY = ".codrun-partial-"
 """How the name of a folder begins that holds what is being written, and a lock as long as its maker lives."""
@@ -213,12 +214,22 @@ def _is_own(path: Path) -> bool:
 
 
 @contextmanager
-def lock(path: Path, *, wait: bool = True, busy: str = "") -> Iterator[None]:
-    """Hold the operating system's lock on ``path``; with ``wait=False`` raise ``CodrunError(busy)`` if it is held."""
+def lock(path: Path, *, wait: bool = True, busy: str = "", waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the operating system's lock on ``path``; with ``wait=False`` raise ``CodrunError(busy)`` if it is held.
+
+    ``waiting`` is called every :data:`SECONDS_BETWEEN_CALLS` as long as another process holds it.
+    """
     held = filelock.FileLock(path, timeout=-1 if wait else 0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
+        while True:
+            try:
+                held.acquire(timeout=SECONDS_BETWEEN_CALLS if wait and waiting else None)
+                break
+            except filelock.Timeout:
+                if not wait or waiting is None:
+                    raise
+            waiting()
     except filelock.Timeout as error:
         raise CodrunError(busy or f"{path} is in use by another codrun; wait until it has ended") from error
     except (OSError, NotImplementedError) as error:

@@ -57,6 +57,7 @@ def fetched_checkpoint(name: str, revision: str | None, *, offline: bool, say: C
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+    unfetched: tuple[type[Exception], ...] = (*hub_errors(), ValueError)
     unreachable = "this run is offline" if offline or huggingface_hub.constants.HF_HUB_OFFLINE else _why_unreachable()
     try:
         if unreachable is None and not _in_cache(name, revision):
@@ -79,7 +80,7 @@ def fetched_checkpoint(name: str, revision: str | None, *, offline: bool, say: C
         raise CodrunError(f"the model `{name}` is gated; accept its terms on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
         raise CodrunError(f"the hub has no model `{name}` (a private one needs HF_TOKEN)") from error
-    except (*hub_errors(), ValueError) as error:
+    except unfetched as error:
         raise CodrunError(f"the model `{name}` cannot be fetched: {_first_line(error)}") from error
 
 

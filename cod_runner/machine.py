@@ -14,6 +14,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def finetuning_threads() -> int:
+    """Threads that fine-tune a teacher: all cores that this process may use, or fewer if ``OMP_NUM_THREADS`` says so.
+
+    Part of the teacher's key, for sums over threads round differently. Students and the teacher's answers are computed
+    on one thread each, so the variable changes nothing about them.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # further ones are of nested threads
+    return min(int(first), cores()) if first.isascii() and first.isdigit() and int(first) > 0 else cores()
+
+
 def provenance() -> dict[str, Any]:
     """Where a run ran: versions, git commit of the working folder, machine. Nothing secret, no absolute paths."""
     versions = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cod_runner.api import Kind
-from cod_runner.machine import cores
+from cod_runner.machine import finetuning_threads
 from cod_runner.recipe.grammar import Arm, Recipe, Use
 from cod_runner.registry import Registry
 from cod_runner.store import content_key
@@ -84,7 +84,7 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
     identity: dict[str, Any] = {"component": _identity(registry, "teacher", recipe.teacher)}
     if recipe.teacher.finetune is not None:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
-        identity["threads"] = cores()
+        identity["threads"] = finetuning_threads()
         identity["data"] = [_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split]
         if recipe.evaluate.select == "best_dev":
             identity["data"].append("less the rows that choose the epoch")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import random
-import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,11 +18,11 @@ from cod_runner.engine.device import resolve_precision, threads
 from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
-from cod_runner.files import folder_written_whole, lock, write_whole
-from cod_runner.machine import cores
+from cod_runner.machine import finetuning_threads
 from cod_runner.progress import Progress
 from cod_runner.runs.cells import teacher_identity
-from cod_runner.stages.build import TeacherSource
+from cod_runner.stages.build import TeacherSource, build_teacher
+from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
 from cod_runner.store import content_key
 
@@ -40,24 +39,37 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
     identity = teacher_identity(context.recipe, context.registry)
     key = content_key({**identity, "finetune": settings.model_dump(mode="json"), "device": context.device})
     weights = context.store.teachers / key
-    with lock(context.store.teachers / f".{key}.lock"):
-        if (weights / "teacher.json").exists():
+    source = TeacherSource(corpus.labels, weights)
+    with turn(weights, f"the run {context.folder.path}", context.progress) as mine:
+        if is_kept(weights, context.progress, reads=functools.partial(_built_from, context, source)):
             context.progress.say("the fine-tuned teacher is in the store")
         else:
-            record = _finetune(context, corpus, teacher, settings)
-            _save(teacher, weights, {"key": key, "training": record})
+            record = _finetune(context, corpus, teacher, settings, mine)
+            keep(teacher, weights, {"key": key, "training": record})
     # Always the one read back, so that a first run and a later one use the same teacher.
-    teacher.load(weights)
+    read_kept(teacher, weights)
     teacher.to(context.device)
     teacher.eval()
-    return TeacherSource(corpus.labels, weights, teacher.fingerprint)
+    return replace(source, fingerprint=teacher.fingerprint)
 
 
-def _finetune(context: RunContext, corpus: Corpus, teacher: Classifier, settings: FinetuneSettings) -> dict[str, Any]:
+def _built_from(context: RunContext, source: TeacherSource) -> Classifier:
+    """Another teacher of the recipe with the weights of ``source``; raises what its plugin does if they are torn."""
+    return build_teacher(replace(context.worker, device="cpu"), context.registry, source)
+
+
+def _finetune(
+    context: RunContext, corpus: Corpus, teacher: Classifier, settings: FinetuneSettings, mine: Turn
+) -> dict[str, Any]:
     rows = _rows(corpus.pool, settings.rows, settings.seed, context.progress)
     context.progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
-    with context.progress.bar("fine-tuning the teacher") as step, threads(cores()):
-        return finetune_teacher(teacher, rows, settings, device=context.device, progress=step)
+    with context.progress.bar("fine-tuning the teacher") as step, threads(finetuning_threads()):
+
+        def stepped(done: int, total: int) -> None:
+            step(done, total)
+            mine.tell(done, total)
+
+        return finetune_teacher(teacher, rows, settings, device=context.device, progress=stepped)
 
 
 def _rows(pool: Sequence[Example], wanted: int, seed: int, progress: Progress) -> list[Example]:
@@ -66,14 +78,6 @@ def _rows(pool: Sequence[Example], wanted: int, seed: int, progress: Progress) -
             progress.warn(f"the teacher's `rows: {wanted}` is more than the pool has; all {len(pool)} rows are used")
         return list(pool)
     return random.Random(derived_seed(seed, "teacher rows")).sample(list(pool), wanted)
-
-
-def _save(teacher: Classifier, weights: Path, record: dict[str, Any]) -> None:
-    if weights.exists():
-        shutil.rmtree(weights)
-    with folder_written_whole(weights) as folder:
-        teacher.save(folder)
-        write_whole(folder / "teacher.json", json.dumps(record, indent=2))
 
 
 def ask_the_teacher(
