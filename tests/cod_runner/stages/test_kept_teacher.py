@@ -19,19 +19,23 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 import codrun_moons.classifier
 from cod_runner import files
 from cod_runner.api import CodrunError
 from cod_runner.cli import call
+from cod_runner.context import RunSettings, opened_run
 from cod_runner.progress import Progress, Step
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of
 from cod_runner.stages import teacher as stage
 from cod_runner.stages.kept_teacher import Turn, turn
+from cod_runner.stages.load import load_experiment
 from cod_runner.store import Store
 
+REGISTRY = Registry.discover()
 RECIPE = """\
 recipe: 1
 name: tiny
@@ -48,7 +52,7 @@ train: {steps: 3, lr: 0.01, precision: fp32}
 
 @dataclass
 class Runs:
-    """The tiny recipe, run in one folder with one store."""
+    """The tiny recipe, in one folder with one store that holds its teacher, and a run of it, ``whole``."""
 
     folder: Path
     said: Callable[[], str]
@@ -58,20 +62,58 @@ class Runs:
         assert call([str(self.folder / "tiny.yaml"), "--out", str(self.folder / name), "--jobs", "1"]) == code
         return self.said()
 
+    def teach(self) -> str:
+        """Only make or read the teacher; returns what was said."""
+        loaded, registry, progress = load_recipe(self.folder / "tiny.yaml", REGISTRY), REGISTRY, Heard()
+        with opened_run(loaded, registry, RunSettings(out=self.folder / "taught"), progress) as context:
+            experiment, teacher = load_experiment(context)
+            stage.train_teacher(context, experiment.corpus, teacher)
+        return " ".join([*progress.heard, *progress.notes])
+
     @property
     def kept(self) -> Path:
         (kept,) = [path for path in Store().teachers.iterdir() if re.fullmatch("[0-9a-f]{32}", path.name)]
         return kept
+
+    @property
+    def weights(self) -> bytes:
+        return (self.kept / "model.safetensors").read_bytes()
 
     def cells(self, name: str) -> list[dict[str, Any]]:
         lines = (self.folder / name / "cells.jsonl").read_text().splitlines()
         return [{key: value for key, value in json.loads(line).items() if "seconds" not in key} for line in lines]
 
 
+class Heard(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(console=Console(quiet=True), quiet=True)
+        self.heard: list[str] = []
+        self.steps: list[tuple[int, int]] = []
+
+    def say(self, sentence: str) -> None:
+        self.heard.append(sentence)
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Step]:
+        yield lambda done, total: self.steps.append((done, total))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODRUN_HOME", str(folder / "home"))
+        assert call([str(folder / "tiny.yaml"), "--out", str(folder / "whole"), "--jobs", "1", "--quiet"]) == 0
+    return folder
+
+
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runs:
+def runs(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runs:
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "home"))
-    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return Runs(tmp_path, lambda: " ".join(capsys.readouterr().err.split()))
 
 
@@ -106,22 +148,25 @@ def tear_the_record(kept: Path) -> None:
 def test_a_damaged_teacher_is_set_aside_and_made_again(
     runs: Runs, damage: Callable[[Path], None], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs("first")
-    whole = (runs.kept / "model.safetensors").read_bytes()
-    assert "is in the store" in runs("second")
+    whole = runs.weights
+    assert "is in the store" in runs.teach()
     for number in (1, 2):
         damage(runs.kept)
         left = {path.name: path.read_bytes() for path in runs.kept.iterdir()}
-        told = runs(f"after {number}")
+        told = runs.teach()
         aside = runs.kept.with_name(f"{runs.kept.name}.damaged-{number}")
         assert f"teachers/{runs.kept.name} is damaged ({said}): it is set aside as teachers/{aside.name}" in told
         assert {path.name: path.read_bytes() for path in aside.iterdir()} == left
-        assert (runs.kept / "model.safetensors").read_bytes() == whole
-        assert runs.cells(f"after {number}") == runs.cells("first")
-        notes = json.loads((runs.folder / f"after {number}" / "run.json").read_text())
-        assert "is set aside as" in json.dumps(notes)
+        assert runs.weights == whole
     assert call(["store", "list"]) == 0
     assert f"teachers/{runs.kept.name}.damaged-2" in capsys.readouterr().out
+
+
+def test_numbers_do_not_change_with_a_bit_and_the_record_says_what_happened(runs: Runs) -> None:
+    flip_a_bit(runs.kept)
+    assert "is set aside as" in runs("again")
+    assert runs.cells("again") == runs.cells("whole")
+    assert "is set aside as" in (runs.folder / "again" / "run.json").read_text()
 
 
 def as_an_earlier_version(kept: Path) -> None:
@@ -131,69 +176,65 @@ def as_an_earlier_version(kept: Path) -> None:
 
 
 def test_a_teacher_of_an_earlier_version_is_taken_and_guarded_from_then_on(runs: Runs) -> None:
-    runs("first")
-    record = (runs.kept / "teacher.json").read_text()
+    record, whole = (runs.kept / "teacher.json").read_text(), runs.weights
     as_an_earlier_version(runs.kept)
-    told = runs("second")
+    told = runs.teach()
     assert "is in the store" in told and "damaged" not in told
     assert json.loads((runs.kept / "teacher.json").read_text()) == json.loads(record)
-    assert runs.cells("second") == runs.cells("first")
     flip_a_bit(runs.kept)
-    assert "model.safetensors is not as it was written" in runs("third")
+    assert "model.safetensors is not as it was written" in runs.teach()
+    assert runs.weights == whole
 
 
 def test_one_of_an_earlier_version_that_is_cut_off_is_made_again_from_the_checkpoint(runs: Runs) -> None:
-    runs("first")
-    whole = (runs.kept / "model.safetensors").read_bytes()
+    whole = runs.weights
     as_an_earlier_version(runs.kept)
     cut_off(runs.kept)
-    assert "is damaged (" in runs("second")
-    assert (runs.kept / "model.safetensors").read_bytes() == whole
-    assert runs.cells("second") == runs.cells("first")
+    assert "is damaged (" in runs.teach()
+    assert runs.weights == whole
 
 
 def test_whole_weights_of_another_model_are_named_with_the_cure(runs: Runs) -> None:
     """As after a change of the library that names a model's weights."""
-    runs("first")
-    from safetensors.torch import save_file
-
     save_file({"another": torch.zeros(1)}, runs.kept / "model.safetensors")
     record = json.loads((runs.kept / "teacher.json").read_text())
     record["files"]["model.safetensors"] = files.file_digest(runs.kept / "model.safetensors")
     (runs.kept / "teacher.json").write_text(json.dumps(record))
-    told = runs("second", code=1)
-    assert "is not one that this version reads" in told
-    assert f"remove it with `codrun store prune teachers/{runs.kept.name}`" in told
+    cure = f"remove it with `codrun store prune teachers/{runs.kept.name}`"
+    with pytest.raises(CodrunError, match=f"is not one that this version reads .*{cure}"):
+        runs.teach()
 
 
 FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
 
 
-@pytest.mark.parametrize("error", [SafetensorError(FULL), OSError(28, "No space left on device"), Exception(FULL)])
-@pytest.mark.parametrize(("failing", "named"), [(1, "home/teachers/"), (2, "first/students/kd-plain-k8-s0")])
+@pytest.mark.parametrize(
+    ("error", "failing", "named"),
+    [
+        (SafetensorError(FULL), "home/teachers", r"home/teachers/[0-9a-f]{32}"),
+        (SafetensorError(FULL), "first/students", "first/students/kd-plain-k8-s0"),
+        (Exception(FULL), "first/students", "first/students/kd-plain-k8-s0"),
+    ],
+)
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch, error: Exception, failing: int, named: str
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, error: Exception, failing: str, named: str
 ) -> None:
-    """The teacher is what is saved first, the student second; tokenizers raises a bare ``Exception``."""
-    real, calls = codrun_moons.classifier.save_file, 0
+    """The bare ``Exception`` is how tokenizers tells it."""
 
     def full(weights: Any, path: Path) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == failing:
+        if f"/{failing}/" in str(path):
             path.write_bytes(b"half")
             raise error
-        real(weights, path)
+        save_file(weights, path)
 
-    monkeypatch.setattr(codrun_moons.classifier, "save_file", full)
-    told = runs("first", code=1)
-    assert re.search(rf"{named}\S* cannot be written \(No space left on device\); free its disk", told)
-    assert not list(runs.folder.rglob(".codrun-partial-*"))
-    assert (runs.folder / "first" / "students").is_dir() is False or not list(
-        (runs.folder / "first/students").iterdir()
-    )
+    shutil.rmtree(runs.kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(codrun_moons.classifier, "save_file", full)
+        told = runs("first", code=1)
+    assert re.search(rf"{named} cannot be written \(No space left on device\); free its disk", told)
+    assert "Traceback" not in told
+    assert not list(runs.folder.rglob(".codrun-partial-*")) and not list(runs.folder.glob("first/students/*"))
     runs("first")
-    runs("whole")
     assert runs.cells("first") == runs.cells("whole")
 
 
@@ -201,9 +242,6 @@ def test_a_folder_that_cannot_be_written_is_named(runs: Runs) -> None:
     (runs.folder / "first").mkdir()
     (runs.folder / "first" / "students").write_text("a file where a folder must be")
     assert re.search(r"first/students/kd-plain-k8-s0 cannot be written \(\w[\w ]+\)", runs("first", code=1))
-    (runs.folder / "first" / "students").unlink()
-    runs("first")
-    assert len(runs.cells("first")) == 1
 
 
 # --- one run at a time ----------------------------------------------------------------------------------------
@@ -211,6 +249,7 @@ def test_a_folder_that_cannot_be_written_is_named(runs: Runs) -> None:
 HOLDS = """
 import sys
 from pathlib import Path
+from cod_runner.context import RunSettings, opened_run
 from cod_runner.progress import Progress
 from cod_runner.stages.kept_teacher import turn
 
@@ -220,22 +259,6 @@ with turn(Path(sys.argv[1]), "the run runs/other", Progress(quiet=True)) as mine
     print("holds", flush=True)
     sys.stdin.readline()
 """
-
-
-class Heard(Progress):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(console=Console(quiet=True), quiet=True)
-        self.heard: list[str] = []
-        self.steps: list[tuple[int, int]] = []
-
-    def say(self, sentence: str) -> None:
-        self.heard.append(sentence)
-
-    @contextmanager
-    def bar(self, title: str) -> Iterator[Step]:
-        yield lambda done, total: self.steps.append((done, total))
 
 
 @pytest.fixture
@@ -266,8 +289,8 @@ def test_who_waits_for_a_teacher_says_for_whom_and_shows_how_far_it_is(
         assert json.loads((tmp_path / ".key.note").read_text())["by"] == "the run runs/mine"
     (said,) = progress.heard
     assert re.fullmatch(
-        rf"waiting for the teacher that the run runs/other \(process {other.pid}\) has been making since \d\d:\d\d UTC; "
-        rf"it holds {re.escape(str(tmp_path / '.key.lock'))}",
+        rf"waiting for the teacher that the run runs/other \(process {other.pid}\) has been making since \d\d:\d\d "
+        rf"UTC; it holds {re.escape(str(tmp_path / '.key.lock'))}",
         said,
     )
     assert set(progress.steps) == {(3, 60)}
@@ -309,14 +332,14 @@ def test_fine_tuning_takes_the_threads_that_its_key_says(runs: Runs, monkeypatch
         return real(*arguments, **named)
 
     monkeypatch.setattr(stage, "finetune_teacher", watched)
-    registry, keys = Registry.discover(), []
+    keys = []
     for threads in (None, "7", "1"):
         if threads is not None:
             monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        (cell,) = cells_of(load_recipe(runs.folder / "tiny.yaml", registry).recipe, registry)
+        (cell,) = cells_of(load_recipe(runs.folder / "tiny.yaml", REGISTRY).recipe, REGISTRY)
         keys.append(cell.key)
         shutil.rmtree(runs.folder / "home", ignore_errors=True)
-        runs(f"with {threads}")
+        runs.teach()
     assert seen == [3, 3, 1]
     assert keys[0] == keys[1] != keys[2]
 
