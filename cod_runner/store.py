@@ -18,7 +18,7 @@ from typing import Any
 import platformdirs
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import abandoned, announce, is_held, is_locked, leave_wal, lock, removed_if_unheld, sweep
+from cod_runner.files import abandoned, announce, is_held, is_locked, leave_wal, lock, sweep
 
 KEY = "[0-9a-f]{32}"
 """A :func:`content_key`, the name of a kept teacher and of what a cell's losses fitted."""
@@ -71,28 +71,26 @@ class Store:
 
         Removes first what killed processes left half-written.
         """
-        users = self.folder(".users")
-        try:
-            with self._gate():
-                self._forget_dead_users()
-                sweep(self.root / "teachers", KEY)
-                for name in ("signals", "losses/*"):
-                    for folder in self.root.glob(name):
-                        sweep(folder)
-                file = users / f"{uuid.uuid4().hex}.lock"
-                file.with_suffix(".txt").write_text(f"{by} (process {os.getpid()})", encoding="utf-8")
-                held = announce(file)
-        except OSError as error:
-            raise CodrunError(
-                f"the store {self.root} cannot be written ({error.strerror}); set CODRUN_HOME to a folder that can"
-            ) from error
-        try:
+        file = self.folder(".users") / f"{uuid.uuid4().hex}.lock"
+        with ExitStack() as held:
+            held.callback(_forget, file)
+            try:
+                with self._gate():
+                    self._forget_dead_users()
+                    sweep(self.root / "teachers", KEY)
+                    for name in (".users", "signals", "losses/*"):
+                        for folder in self.root.glob(name):
+                            sweep(folder)
+                    mine = announce(file)
+                    if mine is not None:
+                        held.callback(mine.release)
+                    file.with_suffix(".txt").write_text(f"{by} (process {os.getpid()})", encoding="utf-8")
+            except OSError as error:
+                raise CodrunError(
+                    f"the store {self.root} cannot be written ({error.strerror or error}); free its disk, or set "
+                    "CODRUN_HOME to a folder that can"
+                ) from error
             yield
-        finally:
-            if held is not None:
-                held.release()
-            for path in (file, file.with_suffix(".txt")):
-                path.unlink(missing_ok=True)
 
     def entries(self) -> list[StoreEntry]:
         """What codrun keeps here, the largest first; of all else in the folder nothing is known and nothing is listed.
@@ -158,12 +156,12 @@ class Store:
     def _forget_dead_users(self) -> list[str]:
         """Who uses the store now; behind the gate, since the file of one that begins looks like that of a dead one."""
         living = []
-        for note in sorted((self.root / ".users").glob("*.txt")):
-            if removed_if_unheld(note.with_suffix(".lock")):
-                note.unlink(missing_ok=True)
-            else:
+        for file in sorted((self.root / ".users").glob("*.lock")):
+            if is_held(file):
                 with suppress(OSError):
-                    living.append(note.read_text(encoding="utf-8", errors="replace"))
+                    living.append(file.with_suffix(".txt").read_text(encoding="utf-8", errors="replace"))
+            else:
+                _forget(file)
         return living
 
     def _refuse_if_used(self, name: str, users: list[str]) -> None:
@@ -235,6 +233,13 @@ class StoreEntry:
     @property
     def bytes(self) -> int:
         return sum(map(_size, self.files))
+
+
+def _forget(user: Path) -> None:
+    """Remove the lock file of a user of the store, and what it says."""
+    for path in (user, user.with_suffix(".txt")):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _database(path: Path) -> list[Path]:

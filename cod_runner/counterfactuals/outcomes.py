@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,11 @@ from cod_runner.store import content_key
 VERSION = 2
 """Of the search and the stored format; raised when an older outcome would not be found again, or cannot be read."""
 
-SCHEMA = "create table if not exists outcomes (key text primary key, line text not null);"
+SCHEMA = """
+create table if not exists outcomes (key text primary key, line text not null);
+create table if not exists checked (key text primary key, crc integer not null);
+"""
+"""``checked`` holds the CRC-32 of each line; those of earlier versions have none and are believed."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,10 @@ class OutcomeStore:
         found = {}
         with self._connected() as connection:
             for key in keys:
-                row = connection.execute("select line from outcomes where key = ?", (key,)).fetchone()
+                query = "select line, crc from outcomes left join checked using (key) where key = ?"
+                row = connection.execute(query, (key,)).fetchone()
                 if row is not None:
-                    found[key] = self._read(row[0])
+                    found[key] = self._read(*row)
         return found
 
     def add(self, outcomes: Mapping[str, PairOutcome]) -> None:
@@ -122,13 +128,15 @@ class OutcomeStore:
         if not outcomes:
             return
         with self._connected() as connection:
-            connection.executemany(
-                "insert or ignore into outcomes values (?, ?)",
-                [(key, json.dumps(asdict(outcome))) for key, outcome in outcomes.items()],
-            )
+            for key, outcome in outcomes.items():
+                line = json.dumps(asdict(outcome))
+                if connection.execute("insert or ignore into outcomes values (?, ?)", (key, line)).rowcount:
+                    connection.execute("insert or replace into checked values (?, ?)", (key, _checksum(line)))
 
-    def _read(self, line: Any) -> PairOutcome:
+    def _read(self, line: Any, crc: int | None) -> PairOutcome:
         try:
+            if crc is not None and crc != _checksum(line):
+                raise ValueError("it was changed")
             outcome = PairOutcome.from_json(json.loads(line))
             if not outcome.is_sound:
                 raise ValueError("a field of it is damaged")
@@ -165,6 +173,10 @@ def outcome_key(fingerprint: str, search: Any, value: Input, label: int, target:
             "target": target,
         }
     )
+
+
+def _checksum(line: str) -> int:
+    return zlib.crc32(line.encode())
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -33,7 +34,11 @@ create table if not exists answer (
     teacher integer not null, input blob not null, logits blob not null, ids blob not null, pooled_at integer not null,
     primary key (teacher, input)
 ) without rowid;
+create table if not exists checked (
+    teacher integer not null, input blob not null, crc integer not null, primary key (teacher, input)
+) without rowid;
 """
+"""``checked`` holds the CRC-32 of each answer; those of earlier versions have none and are believed."""
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest limit on the parameters of one statement, 999."""
 BYTES_A_NUMBER = 4
@@ -56,6 +61,7 @@ class SignalStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._database = folder / "signals.sqlite"
+        self._checked: set[Path] = set()
         with self._connected(SCHEMA):
             pass
 
@@ -90,11 +96,12 @@ class SignalStore:
                 for position, encoded, row in batch:
                     if layers:
                         self._store_hidden(number, missing[position], row)
-                    ids = torch.tensor(encoded.ids, dtype=torch.int32)
-                    connection.execute(
-                        "insert or ignore into answer values (?, ?, ?, ?, ?)",
-                        (number, missing[position], _bytes(row.logits), _bytes(ids), row.pooled_at),
-                    )
+                    ids = _bytes(torch.tensor(encoded.ids, dtype=torch.int32))
+                    answer = (missing[position], _bytes(row.logits), ids, row.pooled_at)
+                    new = connection.execute("insert or ignore into answer values (?, ?, ?, ?, ?)", (number, *answer))
+                    if new.rowcount:
+                        checked = (number, missing[position], _checksum(*answer))
+                        connection.execute("insert or replace into checked values (?, ?, ?)", checked)
                 connection.commit()
         return len(missing)
 
@@ -134,9 +141,17 @@ class SignalStore:
         key = (teacher.fingerprint, torch.device(device).type)
         with self._connected() as connection:
             connection.execute("insert or ignore into teacher values (null, ?, ?, ?)", (*key, shape))
-            found = connection.execute("select id from teacher where fingerprint = ? and device = ?", key).fetchone()
+            query = "select id, shape from teacher where fingerprint = ? and device = ?"
+            found = connection.execute(query, key).fetchone()
         if found is None or not isinstance(found[0], int):
             raise self.damaged("a teacher that was written cannot be found")
+        try:
+            stored = json.loads(found[1])
+            changed = {name for name, value in json.loads(shape).items() if stored.get(name, value) != value}
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise self.damaged("a teacher's shape cannot be read") from error
+        if changed:
+            raise self.damaged(f"a teacher's {min(changed)} was changed")
         return found[0]
 
     def _answers(self, number: int, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes, int]]:
@@ -146,13 +161,15 @@ class SignalStore:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 some = keys[start : start + KEYS_PER_QUERY]
                 query = (
-                    "select input, logits, ids, pooled_at from answer where teacher = ? and input in "
-                    f"({','.join('?' * len(some))})"
+                    "select input, logits, ids, pooled_at, crc from answer left join checked using (teacher, input) "
+                    f"where teacher = ? and input in ({','.join('?' * len(some))})"
                 )
-                for key, logits, ids, pooled_at in connection.execute(query, (number, *some)):
+                for key, logits, ids, pooled_at, crc in connection.execute(query, (number, *some)):
                     blobs = all(isinstance(each, bytes) and len(each) % BYTES_A_NUMBER == 0 for each in (logits, ids))
                     if not blobs or not isinstance(pooled_at, int):
                         raise self.damaged("an answer that is none")
+                    if crc is not None and crc != _checksum(key, logits, ids, pooled_at):
+                        raise self.damaged("an answer was changed")
                     found[key] = (logits, ids, pooled_at)
         return found
 
@@ -174,12 +191,28 @@ class SignalStore:
         path = self._hidden_path(number, key)
         states = {str(layer): value.contiguous() for layer, value in row.hidden.items()}
         if self._stored_layers(number, key):
-            states.update(load_file(path))
+            states.update(self._load(path))
         with file_written_whole(path, within=self.folder) as temporary:
             try:
-                save_file(states, temporary)
+                save_file(states, temporary, metadata={"crc": str(_checksum_of(states))})
             except SafetensorError as error:  # what it says of a full disk is in its text alone
                 raise OSError(str(error)) from error
+
+    def _load(self, path: Path) -> dict[str, Tensor]:
+        """Layer to states, mapped into memory and checked once. Raises :class:`CodrunError` that names the file."""
+        try:
+            states = load_file(path)
+            if path not in self._checked:
+                with safe_open(path, framework="pt") as file:
+                    wanted = (file.metadata() or {}).get("crc")
+                if wanted is not None and wanted != str(_checksum_of(states)):
+                    raise ValueError("its content was changed")
+                self._checked.add(path)
+            return states
+        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            raise CodrunError(
+                f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
+            ) from error
 
     @contextmanager
     def _connected(self, schema: str = "") -> Iterator[sqlite3.Connection]:
@@ -245,19 +278,27 @@ class TeacherSignals:
         if not layers:
             return {}
         path = self._store._hidden_path(self._number, key)
-        try:
-            states = load_file(path)
-            for state in states.values():
-                if state.dtype != torch.float32 or state.ndim != 2 or len(state) != tokens:
-                    raise ValueError(f"it holds {state.dtype} {list(state.shape)} for {tokens} tokens")
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+        states = self._store._load(path)
+        if any(state.dtype != torch.float32 or state.ndim != 2 or len(state) != tokens for state in states.values()):
             raise CodrunError(
-                f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
-            ) from error
+                f"the teacher's hidden states in {path} are those of another text; delete the file and run again"
+            )
         lacking = [layer for layer in layers if str(layer) not in states]
         if lacking:
             raise CodrunError(f"the store lacks the teacher's layers {lacking} of an example; run the recipe again")
         return {layer: states[str(layer)] for layer in layers}
+
+
+def _checksum(key: bytes, logits: bytes, ids: bytes, pooled_at: int) -> int:
+    return zlib.crc32(b"".join((key, logits, ids, str(pooled_at).encode())))
+
+
+def _checksum_of(states: Mapping[str, Tensor]) -> int:
+    crc = 0
+    for layer in sorted(states):
+        numbers = states[layer].contiguous().flatten().view(torch.uint8).numpy()
+        crc = zlib.crc32(numbers.data, zlib.crc32(layer.encode(), crc))
+    return crc
 
 
 def _bytes(values: Tensor) -> bytes:

@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ def child(work: Callable[[], int]) -> int:
             with Path(os.devnull).open("w") as nowhere:
                 os.dup2(nowhere.fileno(), 1)
                 code = work()
+        except Exception:  # noqa: BLE001 - a fork must not return into the code of its parent
+            traceback.print_exc()
         finally:
             os._exit(code)
     return number

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from cod_runner.api import Attempt, CodrunError
 from cod_runner.counterfactuals import OutcomeStore, PairOutcome
 from cod_runner.counterfactuals.outcomes import outcome_key
+from cod_runner.files import open_database
 
 
 def outcome(text: str = "a bad film") -> PairOutcome:
@@ -67,6 +71,42 @@ def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "pairs.sqlite").write_bytes(b"not a database, but long enough to be read as one" * 50)
     with pytest.raises(CodrunError, match=r"pairs\.sqlite cannot be used .*delete"):
         OutcomeStore(tmp_path / "pairs.sqlite")
+
+
+def damaged_line(**changes: object) -> str:
+    return json.dumps({**asdict(outcome()), **changes})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{", "[]", "null", "[" * 100_000, '{"original": "x"}', "9" * 5000, damaged_line()[:-9],
+        damaged_line(label=9), damaged_line(label=None), damaged_line(target=-1), damaged_line(from_label=True),
+        damaged_line(teacher_before=3), damaged_line(teacher_before="ab"), damaged_line(teacher_after=[1.0]),
+        damaged_line(edits="many"), damaged_line(attempts={"a": 1}), damaged_line(attempts=[{"input": "x"}]),
+        damaged_line(counterfactual=[1.0]), damaged_line(verified=1), damaged_line(generator=None),
+        damaged_line(original=None), damaged_line(colour="red"),
+    ],
+    ids=lambda line: line[:20],
+)  # fmt: skip
+def test_a_damaged_row_of_an_earlier_version_is_a_sentence(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "pairs.sqlite"
+    store = OutcomeStore(path)
+    with closing(open_database(path)) as connection, connection:
+        connection.execute("insert into outcomes values ('k', ?)", (line,))
+        connection.execute("insert into outcomes values ('sound', ?)", (damaged_line(),))
+    assert store.find(["sound"]) == {"sound": outcome()}
+    with pytest.raises(CodrunError, match=rf"in {path} is damaged .*`codrun store prune pairs`"):
+        store.find(["k"])
+
+
+def test_one_changed_letter_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.sqlite"
+    OutcomeStore(path).add({"k": outcome()})
+    with closing(open_database(path)) as connection, connection:
+        connection.execute("update outcomes set line = replace(line, 'a bad film', 'a bed film')")
+    with pytest.raises(CodrunError, match=rf"in {path} is damaged"):
+        OutcomeStore(path).find(["k"])
 
 
 def test_the_key_tells_apart_what_decides() -> None:

@@ -6,12 +6,14 @@ import multiprocessing
 import random
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cod_runner.api import CodrunError, Input, Outputs
@@ -161,6 +163,7 @@ def test_what_a_gpu_said_is_not_taken_for_what_a_cpu_says(tmp_path: Path) -> Non
     with sqlite3.connect(tmp_path / "signals.sqlite") as connection:
         connection.execute("update teacher set device = 'cuda'")
         connection.execute("update answer set logits = ?", (torch.full((2,), 7.0).numpy().tobytes(),))
+        connection.execute("delete from checked")
     assert store.add(teacher, TEXTS, (), device="cpu") == len(set(TEXTS))
     assert (store.reader(teacher.fingerprint).logits(TEXTS) != 7.0).all()
     assert (store.reader(teacher.fingerprint, "cuda:0").logits(TEXTS) == 7.0).all()
@@ -270,3 +273,68 @@ def test_attribution_is_the_change_of_the_margin_for_a_small_step() -> None:
 
     across = (margin(point[0] + step, point[1]) - margin(point[0] - step, point[1])) / (2 * step)
     assert parts[0].score == pytest.approx(across, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update answer set logits = zeroblob(8)", "update answer set pooled_at = 1", "update answer set ids = 'words'",
+        "update answer set logits = zeroblob(7)", "update teacher set shape = '{'", "update teacher set shape = '[]'",
+        """update teacher set shape = replace(shape, '"classes": 2', '"classes": 3')""",
+    ],
+)  # fmt: skip
+def test_damaged_answers_are_a_sentence(tmp_path: Path, statement: str) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS, (1,), device="cpu")
+    with closing(sqlite3.connect(tmp_path / "signals.sqlite")) as connection, connection:
+        assert connection.execute(statement).rowcount
+    for ask in (
+        lambda: store.logits(teacher, TEXTS, "cpu"),
+        lambda: store.add(teacher, TEXTS, (1,), device="cpu"),
+    ):
+        with pytest.raises(CodrunError, match=r"signals.sqlite are damaged .*`codrun store prune signals`"):
+            ask()
+
+
+def test_answers_of_an_earlier_version_are_believed(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS, (1,), device="cpu")
+    with closing(sqlite3.connect(tmp_path / "signals.sqlite")) as connection, connection:
+        connection.execute("drop table checked")
+    for path in tmp_path.rglob("*.safetensors"):
+        save_file(load_file(path), path)
+    again = SignalStore(tmp_path)
+    assert again.add(teacher, TEXTS, (1,), device="cpu") == 0
+    assert set(again.reader(teacher.fingerprint).rows(TEXTS, (1,))[0].hidden) == {1}
+
+
+def test_one_flipped_bit_of_a_hidden_state_is_a_sentence(tmp_path: Path) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS[:1], (1,), device="cpu")
+    (path,) = tmp_path.rglob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CodrunError, match=rf"{path} cannot be read .*delete the file and run again"):
+        store.reader(teacher.fingerprint).rows(TEXTS[:1], (1,))
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(states: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("cod_runner.engine.signals.save_file", full)
+    with pytest.raises(CodrunError, match=r"\.safetensors cannot be written .*No space left .*free its disk"):
+        SignalStore(tmp_path).add(a_teacher(), TEXTS[:1], (1,), device="cpu")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "sqlite" not in path.name]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"no database" * 999)])
+def test_a_database_that_is_none_is_a_sentence(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "signals.sqlite")
+    with pytest.raises(CodrunError, match=r"signals.sqlite cannot be used .*`codrun store prune signals`"):
+        SignalStore(tmp_path)
