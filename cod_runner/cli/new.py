@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cod_runner.api import Kind
+from cod_runner.permissions import Permissions
 from cod_runner.plain_text import one_line
 
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
@@ -25,7 +27,10 @@ def new_recipe(
     path, sentences = write_recipe(data, context.obj, out)
     for sentence in sentences:
         typer.echo(one_line(sentence))
-    typer.echo(one_line(f"wrote {path}; run it with: codrun {path}"))
+    # a recipe reads files of its own folder; others the user allows
+    outside = not Permissions().allow_file(data, path.parent)
+    command = ["codrun", str(path), *(["--allow-folder", str(data.parent)] if outside else [])]
+    typer.echo(one_line(f"wrote {path}; run it with: {shlex.join(command)}"))
 
 
 @new.command("plugin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from cod_runner.api import BuildContext
+from cod_runner.cli import call
 from cod_runner.errors import CodrunError, DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -172,6 +174,19 @@ def test_nothing_is_overwritten(registry: Registry, tmp_path: Path, monkeypatch:
     with pytest.raises(CodrunError, match="already exists and is not overwritten"):
         write_recipe(data, registry)
     assert out.read_text() == "mine"
+
+
+def test_the_command_that_runs_it_allows_the_datas_folder_if_that_is_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my data").mkdir()
+    (tmp_path / "here").mkdir()
+    write_csv(tmp_path / "my data" / "films.csv", reviews(), "text,label")
+    monkeypatch.chdir(tmp_path / "here")
+    assert call(["new", "recipe", "../my data/films.csv"]) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("run it with: ")[2])
+    assert command == ["codrun", "films.yaml", "--allow-folder", "../my data"]
+    assert call(["validate", *command[1:]]) == 0
 
 
 def test_it_imports_nothing_heavy() -> None:
