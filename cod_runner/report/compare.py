@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cod_runner.plain_text import one_line
 from cod_runner.report.protocol import protocol
-from cod_runner.report.statistics import PairedComparison, compare_pairs
+from cod_runner.report.statistics import DRAWS, PairedComparison, compare_pairs
 from cod_runner.report.table import MISSING, headline_metrics
 from cod_runner.report.terminal import rich_grid
 from cod_runner.report.text import number_and_deviation, signed
@@ -178,10 +178,11 @@ def _grid(compared: MetricComparison) -> list[list[str]]:
 
 def _overall_in_words(compared: MetricComparison) -> str:
     overall = compared.overall
+    draws = f" and {DRAWS:,} draws" if overall.sampled else ""
     return (
         f"Overall: {signed(overall.summary.mean)} {compared.metric.name}, better in {overall.wins} of "
         f"{overall.summary.n} seeds, p = {overall.p:.3g} (two-sided sign-flip permutation test; each seed averaged "
-        f"over its cells; with n = {overall.summary.n}, p cannot fall below {overall.smallest_possible_p:.3g})."
+        f"over its cells; with n = {overall.summary.n}{draws}, p cannot fall below {overall.smallest_possible_p:.3g})."
     )
 
 

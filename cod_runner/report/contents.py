@@ -8,6 +8,7 @@ from typing import Any
 
 from cod_runner.recipe.grammar import Arm, Recipe
 from cod_runner.report.protocol import Setting, protocol
+from cod_runner.report.statistics import DRAWS
 from cod_runner.report.table import (
     ARM_NAMES,
     OPTIMISTIC,
@@ -138,11 +139,12 @@ def _notes(
 
 def smallest_p_in_words(gains: Sequence[Gain]) -> str:
     """The smallest p that the paired test can give, so that nobody reads too much into a few seeds."""
-    pairs = max(gain.pairs.summary.n for gain in gains)
-    smallest = min(gain.pairs.smallest_possible_p for gain in gains)
+    pairs = min((gain.pairs for gain in gains), key=lambda pairs: (pairs.smallest_possible_p, -pairs.summary.n))
+    seeds = f"{pairs.summary.n} {'seed' if pairs.summary.n == 1 else 'seeds'}"
+    draws = f" (estimated from {DRAWS:,} draws)" if pairs.sampled else ""
     return (
-        f"p: two-sided sign-flip permutation test on the per-seed differences of each setting; with {pairs} "
-        f"{'seed' if pairs == 1 else 'seeds'} it cannot fall below {smallest:.3g}."
+        f"p: two-sided sign-flip permutation test on the per-seed differences of each setting; with {seeds}{draws} "
+        f"it cannot fall below {pairs.smallest_possible_p:.3g}."
     )
 
 

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from cod_runner.plain_text import one_line
 from cod_runner.recipe.grammar import Arm
+from cod_runner.recipe.messages import shortened
 from cod_runner.report.contents import Report
 from cod_runner.report.statistics import summarise
 from cod_runner.report.table import ARM_NAMES, Table, TableRow
@@ -24,6 +26,8 @@ ARM_LINES: dict[Arm, Literal["-", "--", "-."]] = {"plain": "--", "control": "-."
 ARM_MARKERS: dict[Arm, str] = {"plain": "s", "control": "^", "cod": "o"}
 FLOOR_COLOUR, TEACHER_COLOUR = "#009E73", "#555555"
 DOTS_PER_INCH = 144
+LONGEST_LABEL = 40
+"""Characters of an axis's label."""
 DODGE: dict[Arm, float] = {"plain": -0.06, "control": 0.0, "cod": 0.06}
 """Shift along the axis, in doublings of k, that keeps the error bars of the arms apart."""
 
@@ -67,10 +71,10 @@ def _over_k(report: Report, table: Table) -> Figure:
                 legend[ARM_NAMES[row.kind]] = _curve(axes, table, row, row.kind, report.rows)
             elif row.method in report.floor and row.kind == "plain" and distilled:
                 legend[f"{row.method}, no teacher"] = _curve(axes, table, row, "plain", report.rows, FLOOR_COLOUR)
-        axes.set_title(method, fontsize=11, fontweight="bold", loc="left")
+        axes.set_title(method, fontsize=11, fontweight="bold", loc="left", parse_math=False)
         _over_doublings(axes, table.k)
         if place % columns == 0:
-            axes.set_ylabel(table.metric.title)
+            axes.set_ylabel(_label(table.metric.title), parse_math=False)
         if place + columns >= len(panels):
             axes.set_xlabel("training examples k")
             axes.tick_params(labelbottom=True)
@@ -130,6 +134,11 @@ def _minimality(values: Sequence[float]) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
     return figure
+
+
+def _label(title: str) -> str:
+    """A plugin's title on one line that fits a panel; `$` in it is no formula, which could be a wrong one."""
+    return shortened(one_line(title), LONGEST_LABEL)
 
 
 def _plain(axes: Axes) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EXACT_UP_TO = 32
+"""Pairs; of more, the test of :func:`sign_flip_p` is a sample of ``DRAWS`` assignments."""
 DRAWS = 20_000
 
 
@@ -48,8 +49,13 @@ class PairedComparison:
 
     @property
     def smallest_possible_p(self) -> float:
-        """``p`` if every pair pointed the same way: the smallest that n pairs can give."""
-        return min(1.0, 2.0 ** (1 - self.summary.n))
+        """``p`` if every pair pointed the same way: the smallest that :func:`sign_flip_p` can give for n pairs."""
+        return 1 / (DRAWS + 1) if self.sampled else min(1.0, 2.0 ** (1 - self.summary.n))
+
+    @property
+    def sampled(self) -> bool:
+        """Whether ``p`` is estimated from random draws, since there are too many pairs to count every assignment."""
+        return self.summary.n > EXACT_UP_TO
 
 
 def compare_pairs(differences: Sequence[float], higher_is_better: bool) -> PairedComparison | None:

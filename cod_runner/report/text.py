@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 
+from cod_runner.plain_text import one_line, visible
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow
-from cod_runner.word_diff import shown_input
 
 CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
 MINUS = "−"
@@ -24,12 +25,12 @@ def markdown(report: Report) -> str:
     lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
     for table, *compared in zip(report.tables, report.gains, report.gains_over_control, strict=True):
         lines += ["", f"## {_line(table.metric.heading)}", "", *table_lines(table), ""]
-        lines += [f"- {note}" for note in table.footnotes]
+        lines += [f"- {_line(note)}" for note in table.footnotes]
         for gains in filter(None, compared):
             lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
-            lines += [f"- {smallest_p_in_words(gains)}"]
+            lines += [f"- {_line(smallest_p_in_words(gains))}"]
     if summary := gain_summary(report):
-        lines += ["", summary]
+        lines += ["", _line(summary)]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -44,7 +45,7 @@ def table_lines(table: Table) -> list[str]:
 
 def gain_lines(gains: Sequence[Gain]) -> list[str]:
     """The gains as markdown lines."""
-    return markdown_grid(GAIN_COLUMNS, [gain_words(gain) for gain in gains])
+    return markdown_grid(GAIN_COLUMNS, [[_line(word) for word in gain_words(gain)] for gain in gains])
 
 
 GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
@@ -95,13 +96,26 @@ def _label(row: TableRow) -> str:
 
 
 def markdown_grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """A markdown table; pipes in the texts are escaped."""
+    """A markdown table of escaped texts; pipes in them are escaped here."""
     rows = [head, ["---"] * len(head), *body]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
 def _line(text: str) -> str:
-    return shown_input(" ".join(text.split()))
+    return markdown_text(" ".join(one_line(text).split()))
+
+
+_LIVE = re.compile(
+    r"[*`~<]|\](?=[(\[:])|\\(?=[!-/:-@\[-`{-~])|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)"
+    r"|^(?:>|#(?=#*(?:\s|$))|[-+](?=\s|[-+\s]*$)|=(?==*$))|(?<=^\d)[.)](?=\s|$)|(?<=^\d\d)[.)](?=\s|$)"
+)
+"""What starts formatting, a link, HTML or an entity; and at the beginning of a line, a heading, a quote or a list."""
+
+
+def markdown_text(text: str) -> str:
+    """A line of text, escaped so that Markdown shows it as it is."""
+    entities = {"<": "&lt;", "&": "&amp;"}
+    return _LIVE.sub(lambda found: entities.get(found.group()) or f"\\{found.group()}", text)
 
 
 def csv_text(report: Report) -> str:
@@ -113,7 +127,7 @@ def csv_text(report: Report) -> str:
     if accuracy is not None:
         writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy])
     for table in (*report.tables, *report.further_tables):
-        metric = spreadsheet_safe(table.metric.name)
+        metric = spreadsheet_safe(visible(table.metric.name))
         for row in table.rows:
             if row.kind == "teacher":
                 continue
@@ -127,4 +141,4 @@ def csv_text(report: Report) -> str:
 
 def spreadsheet_safe(text: str) -> str:
     """Put an apostrophe before text that a spreadsheet would take for a formula, so that it stays text."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return "'" + text if text.startswith(tuple("=+-@\t\r\n＝＋－＠")) else text

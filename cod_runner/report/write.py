@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cod_runner.files import write_whole
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import NAME, Recipe
 from cod_runner.registry import Registry
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.text import csv_text, markdown
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow, RunRecord
+
+PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST_FIGURE = 20_000_000
+"""Bytes of an image that a plugin drew."""
 
 
 def write_reports(
@@ -36,9 +41,10 @@ def write_reports(
     write_whole(folder / "table.md", markdown(report))
     write_whole(folder / "table.csv", csv_text(report))
     figures = draw_figures(report)
+    files = {name: _file_name(name, number) for number, name in enumerate(figures)}
     for name, png in figures.items():
-        write_whole(folder / "figures" / f"{name}.png", png)
-    write_whole(folder / "report.html", page(report, {**_drawn_by_others(folder, figures), **figures}))
+        write_whole(folder / "figures" / files[name], png)
+    write_whole(folder / "report.html", page(report, {**_drawn_by_others(folder, files.values()), **figures}))
     return report
 
 
@@ -51,6 +57,20 @@ def write_reports_again(folder: Path, registry: Registry) -> Report:
     return write_reports(folder, run.recipe, run.record, run.rows, run.outcomes, run.other_lines)
 
 
-def _drawn_by_others(folder: Path, figures: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Images that a plugin wrote into ``figures/`` (decision boundaries, say); the page shows them too."""
-    return {path.stem: path.read_bytes() for path in sorted(folder.glob("figures/*.png")) if path.stem not in figures}
+def _file_name(figure: str, number: int) -> str:
+    """``accuracy.png``; a metric with a name that cannot be a file's gets its number among the figures."""
+    return f"{figure}.png" if NAME.fullmatch(figure) else f"metric-{number + 1}.png"
+
+
+def _drawn_by_others(folder: Path, ours: Collection[str]) -> dict[str, bytes]:
+    """Images that a plugin wrote into ``figures/`` (decision boundaries, say); the page shows them too.
+
+    Only files that are images are read: a run's folder may come from a stranger, with links to anything.
+    """
+    drawn = {}
+    for path in sorted(folder.glob("figures/*.png")):
+        if path.name not in ours and stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size <= LARGEST_FIGURE:
+            content = path.read_bytes()
+            if content.startswith(PNG):
+                drawn[path.stem] = content
+    return drawn

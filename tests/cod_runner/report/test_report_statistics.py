@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from cod_runner.report.statistics import compare_pairs, sign_flip_p, summarise
+from cod_runner.report.statistics import EXACT_UP_TO, compare_pairs, sign_flip_p, summarise
 
 
 def test_mean_and_sample_deviation_by_hand() -> None:
@@ -91,3 +91,13 @@ def test_the_smallest_p_that_n_pairs_can_show() -> None:
     three = compare_pairs([0.1, 0.2, 0.3], True)
     assert three is not None
     assert three.p == three.smallest_possible_p == 0.25
+
+
+@pytest.mark.parametrize("n", [1, 2, EXACT_UP_TO - 1, EXACT_UP_TO, EXACT_UP_TO + 1, 100])
+def test_no_p_is_smaller_than_what_is_said_to_be_possible(n: int) -> None:
+    one_way = compare_pairs([0.1] * n, True)
+    assert one_way is not None
+    assert one_way.p == one_way.smallest_possible_p
+    assert one_way.sampled == (n > EXACT_UP_TO)
+    if one_way.sampled:
+        assert one_way.smallest_possible_p == pytest.approx(5e-5, rel=1e-3), "by 20,000 draws"

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.report.contents import Report, build_report
+from cod_runner.report.contents import Report, build_report, smallest_p_in_words
 from cod_runner.report.protocol import component_in_words, protocol
 from cod_runner.report.terminal import show_report
 from cod_runner.report.text import csv_text, markdown, signed, spreadsheet_safe
@@ -156,3 +156,25 @@ def test_one_arm_alone_promises_no_gain(
 ) -> None:
     text = markdown(build_report(recipe_with(arms=["plain"]), record, [row for row in rows if row.arm == "plain"]))
     assert "+CoD" not in text
+
+
+def test_the_smallest_p_is_that_of_the_seeds_it_names(
+    recipe_with: Callable[..., Recipe], record: RunRecord, make_row: Callable[..., CellRow]
+) -> None:
+    def rows(k: int, seeds: int) -> list[CellRow]:
+        return [
+            make_row("kd", arm, k, seed, 0.5 + 0.1 * (arm == "cod"))
+            for arm in ("plain", "cod")
+            for seed in range(seeds)
+        ]
+
+    def said(*rows: CellRow) -> str:
+        report = build_report(recipe_with(seeds=list(range(100))), record, rows)
+        return smallest_p_in_words(report.gains[0])
+
+    assert said(*rows(8, 32)).endswith("with 32 seeds it cannot fall below 4.66e-10.")
+    assert said(*rows(8, 33)).endswith("with 33 seeds (estimated from 20,000 draws) it cannot fall below 5e-05.")
+    assert said(*rows(8, 100), *rows(16, 10)).endswith(
+        "with 100 seeds (estimated from 20,000 draws) it cannot fall below 5e-05."
+    )
+    assert said(*rows(8, 32), *rows(16, 33)).endswith("with 32 seeds it cannot fall below 4.66e-10.")
