@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cod_runner.api import DataError
-from codrun_data.options import TableOptions, as_name, shows_nothing
+from codrun_data.options import TableOptions, as_name, shown, shows_nothing
 
 UNLABELLED = -1
 """The id that hub data sets give to rows whose label is not public; the core refuses or drops such rows."""
@@ -43,7 +43,7 @@ class Labels:
                 self._known[key] = self._resolved(raw)
         except (TypeError, OverflowError) as error:  # a list or mapping in the cell; an infinite number
             raise LookupError(
-                f"the label {_shown(raw)} in column `{self._column}` is not a name or a number"
+                f"the label `{shown(raw)}` in column `{self._column}` is not a name or a number"
             ) from error
         return self._known[key]
 
@@ -58,11 +58,13 @@ class Labels:
             raise LookupError(f"the row has no label in column `{self._column}`; fill it in, or delete the row")
         if shows_nothing(name):
             raise LookupError(
-                f"the label {_shown(raw)} in column `{self._column}` has no visible character; correct it, or delete "
+                f"the label `{shown(raw)}` in column `{self._column}` has no visible character; correct it, or delete "
                 "the row"
             )
         if self._values:
-            raise LookupError(f"`values` does not mention the label {_shown(name)}; add it, with null to omit its rows")
+            raise LookupError(
+                f"`values` does not mention the label `{shown(name)}`; add it, with null to omit its rows"
+            )
         if name in self._ids:
             return self._ids[name]
         if isinstance(raw, bool):
@@ -72,11 +74,11 @@ class Labels:
         if name.isdecimal() and len(name) <= MOST_DIGITS and int(name) < len(self.names):
             return int(name)
         near = difflib.get_close_matches(name, self.names, 1)
-        hint = f"did you mean `{near[0]}`? " if near else ""
+        hint = f"did you mean `{shown(near[0])}`? " if near else ""
+        there = ", ".join(map(shown, self.names))
         raise LookupError(
-            f"the label {_shown(name)} in column `{self._column}` is unknown; {hint}there are: "
-            f"{', '.join(self.names)}, or the ids 0 to {len(self.names) - 1}; `values:` can map other values to "
-            "these names"
+            f"the label `{shown(name)}` in column `{self._column}` is unknown; {hint}there are: {there}, or the ids 0 "
+            f"to {len(self.names) - 1}; `values:` can map other values to these names"
         )
 
 
@@ -110,9 +112,3 @@ def label_names(options: TableOptions, raw: Iterable[Any], source: str, own: Seq
 def _missing(raw: Any) -> bool:
     """Whether a cell has no label: nothing, spaces, or not a number, which is how tables of numbers write nothing."""
     return raw is None or (isinstance(raw, str) and not raw.strip()) or raw != raw
-
-
-def _shown(raw: Any) -> str:
-    """A cell for a message, at most 60 characters of it."""
-    name = as_name(raw)
-    return f"`{name}`" if len(name) <= 60 else f"`{name[:60]}...`"

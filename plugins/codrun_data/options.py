@@ -32,6 +32,12 @@ def as_name(value: object) -> str:
         return "[...]"
 
 
+def shown(value: object) -> str:
+    """A name or a cell in a message: on one line, at most 60 characters of it."""
+    name = " ".join(as_name(value).split())
+    return name if len(name) <= 60 else f"{name[:60]}..."
+
+
 def shows_nothing(name: str) -> bool:
     """Whether a name has no visible character: it is empty, or only spaces, control and invisible characters."""
     return all(unicodedata.category(character) in _UNSEEN for character in name)

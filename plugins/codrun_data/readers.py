@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.api import DataError, csv_rows, json_lines, read_text
+from codrun_data.options import shown
 
 MOST_LISTED = 30
 """Columns that a message lists."""
@@ -53,7 +54,7 @@ def column_positions(name: str, present: Sequence[str], wanted: Sequence[str], c
             raise ColumnError(f"{name}: the column `{column}` occurs {times}; rename all but one", column)
         if column not in present:
             near = difflib.get_close_matches(column, present, 1, cutoff=0.5)
-            hint = f"did you mean `{near[0]}`? " if near else ""
+            hint = f"did you mean `{shown(near[0])}`? " if near else ""
             there = f"{hint}there are: {_listed(present)}{cure}"
             raise ColumnError(f"{name}: there is no column `{column}`; {there}", column)
         positions.append(list(present).index(column))
@@ -67,8 +68,7 @@ def one_line(error: Exception) -> str:
 
 def _listed(columns: Sequence[str]) -> str:
     """Column names for a message: of very many only the first, of very long ones the beginning."""
-    shown = [f"{column[:60]}..." if len(column) > 60 else column for column in columns[:MOST_LISTED]]
-    return ", ".join([*shown, *(["..."] if len(columns) > MOST_LISTED else [])])
+    return ", ".join([*map(shown, columns[:MOST_LISTED]), *(["..."] if len(columns) > MOST_LISTED else [])])
 
 
 def delimited(path: Path, delimiter: str, quote: str | None, encoding: str, quote_option: str | None = None) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cod_runner.api import DataError, Example, LoadedData
 from codrun_data.labels import Labels, label_names
-from codrun_data.options import TableOptions, as_name
+from codrun_data.options import TableOptions, as_name, shown
 from codrun_data.readers import ColumnError, Row, Table
 
 
@@ -42,7 +42,7 @@ def load_tables(options: TableOptions, tables: Mapping[str, Table], own_labels: 
     for new, hold_out in options.hold_out.items():
         _hold_out(splits, new, hold_out.of, hold_out.rows)
     if not (options.labels or options.values or own_labels):
-        notes.append(f"labels were read from the column `{options.label}`: {', '.join(labels.names)}")
+        notes.append(f"labels were read from the column `{options.label}`: {', '.join(map(shown, labels.names))}")
     return LoadedData(labels.names, splits, tuple(notes))
 
 
@@ -60,7 +60,7 @@ def _filtered(options: TableOptions, table: Table) -> _Filtered:
             text = ""
         if not isinstance(text, str):
             raise DataError(
-                f"{table.place(row)}: column `{options.text}` holds {as_name(text):.40}, which is not text; "
+                f"{table.place(row)}: column `{options.text}` holds {shown(text)}, which is not text; "
                 "set `text:` to the text column",
                 "text",
             )

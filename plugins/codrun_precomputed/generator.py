@@ -48,7 +48,7 @@ class Precomputed:
         column = getattr(self._options, option)
         value = line.get(column)
         if not isinstance(value, str):
-            columns = ", ".join(f"{name:.60}" for name in list(line)[:MOST_LISTED])
+            columns = ", ".join(" ".join(name.split())[:60] for name in list(line)[:MOST_LISTED])
             raise DataError(
                 f"{self._options.path}:{row}: no text in the column `{column}`; there are: {columns}; "
                 "name the right one with `original:`, `counterfactual:` or `target:`",
