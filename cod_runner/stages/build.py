@@ -12,6 +12,7 @@ from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.recipe.grammar import Use, WeightedLoss
 from cod_runner.registry import Registry
+from cod_runner.stages.kept_teacher import read_kept
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def build_teacher(
     )
     teacher: Classifier = registry.build("teacher", recipe.teacher.use, recipe.teacher.options, context)
     if source.weights is not None:
-        teacher.load(source.weights)
+        read_kept(teacher, source.weights)
     teacher.to(worker.device)
     teacher.eval()
     return teacher

@@ -6,6 +6,7 @@ import functools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,9 +40,9 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
     identity = teacher_identity(context.recipe, context.registry)
     key = content_key({**identity, "finetune": settings.model_dump(mode="json"), "device": context.device})
     weights = context.store.teachers / key
-    source = TeacherSource(corpus.labels, weights)
     with turn(weights, f"the run {context.folder.path}", context.progress) as mine:
-        if is_kept(weights, context.progress, reads=functools.partial(_built_from, context, source)):
+        reads = functools.partial(_read_by_another, context, corpus.labels, weights)
+        if is_kept(weights, context.progress, reads=reads):
             context.progress.say("the fine-tuned teacher is in the store")
         else:
             record = _finetune(context, corpus, teacher, settings, mine)
@@ -50,12 +51,12 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
     read_kept(teacher, weights)
     teacher.to(context.device)
     teacher.eval()
-    return replace(source, fingerprint=teacher.fingerprint)
+    return TeacherSource(corpus.labels, weights, teacher.fingerprint)
 
 
-def _built_from(context: RunContext, source: TeacherSource) -> Classifier:
-    """Another teacher of the recipe with the weights of ``source``; raises what its plugin does if they are torn."""
-    return build_teacher(replace(context.worker, device="cpu"), context.registry, source)
+def _read_by_another(context: RunContext, labels: tuple[str, ...], weights: Path) -> None:
+    """Read the weights into another teacher of the recipe; raises whatever its plugin does if they are torn."""
+    build_teacher(replace(context.worker, device="cpu"), context.registry, TeacherSource(labels)).load(weights)
 
 
 def _finetune(

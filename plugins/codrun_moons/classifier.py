@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -116,8 +117,12 @@ class MLP(nn.Module):
         (folder / "mlp.json").write_text(json.dumps(self._settings(), indent=2) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        """Weights that ``save`` wrote."""
-        self.load_state_dict(load_file(folder / "model.safetensors"))
+        """Weights that ``save`` wrote. Raises :class:`CodrunError` if they are damaged, or another model's."""
+        try:
+            self.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            why = str(error).strip().splitlines()[0]
+            raise CodrunError(f"{folder} holds no weights of this model that can be read ({why})") from error
         self.untrained_head = False
 
     def _settings(self) -> dict[str, object]:
@@ -131,8 +136,13 @@ def build(options: MLPOptions, context: BuildContext) -> MLP:
 
 def saved(folder: Path) -> MLP:
     """The classifier that :meth:`MLP.save` wrote into ``folder``."""
-    settings = json.loads((folder / "mlp.json").read_text(encoding="utf-8"))
-    classifier = MLP(MLPOptions.model_validate(settings["options"]), settings["labels"])
-    classifier.load(folder)
+    try:
+        settings = json.loads((folder / "mlp.json").read_text(encoding="utf-8"))
+        classifier = MLP(MLPOptions.model_validate(settings["options"]), settings["labels"])
+        classifier.load(folder)
+    except (CodrunError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CodrunError(
+            f"{folder} holds no classifier that can be read; repeat the command with `--fresh`, which makes it again"
+        ) from error
     classifier.eval()
     return classifier

@@ -6,7 +6,8 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +276,8 @@ class TextClassifier(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write weights (one safetensors file), configuration with label names, and tokenizer; adapters are merged
-        permanently into the weights first. ``transformers.pipeline("text-classification")`` loads the folder."""
+        permanently into the weights first. ``transformers.pipeline("text-classification")`` loads the folder, and
+        finds no code named in it, whatever the checkpoint named."""
         embedding = self.model.get_input_embeddings()
         if len(embedding.weight) != embedding.num_embeddings:
             raise RuntimeError(
@@ -287,7 +289,7 @@ class TextClassifier(nn.Module):
         self.tokenizer.model_max_length = self.max_length  # for a pipeline with `truncation=True`
         # Only the tokenizer's constructor arguments are saved, without a padding side that was set later.
         self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
-        with quiet_transformers():
+        with quiet_transformers(), _without_code(vars(self.model.config)), _without_code(self.tokenizer.init_kwargs):
             self.model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
             self.tokenizer.save_pretrained(folder)
         self.tokenizer.model_max_length = longest
@@ -311,6 +313,17 @@ class TextClassifier(nn.Module):
         """A fast tokenizer remembers the last call's truncation, and would save it."""
         self.tokenizer.backend_tokenizer.no_truncation()
         self.tokenizer.backend_tokenizer.no_padding()
+
+
+@contextmanager
+def _without_code(settings: dict[str, Any]) -> Iterator[None]:
+    """Inside, the settings name no code of the checkpoint's author."""
+    named = settings.pop("auto_map", None)
+    try:
+        yield
+    finally:
+        if named is not None:
+            settings["auto_map"] = named
 
 
 def _encodable(text: str) -> str:

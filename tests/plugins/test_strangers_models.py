@@ -5,17 +5,21 @@ from __future__ import annotations
 import builtins
 import json
 import pickle
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import huggingface_hub
 import pytest
 import torch
 from transformers import BertForMaskedLM, BertTokenizer
 
-from cod_runner.api import BuildContext, CodrunError
+from cod_runner.api import BuildContext, CodrunError, DataError
 from cod_runner.testing.tiny_models import tiny_bert, tiny_qwen2
+from codrun_data.hub import Hub
+from codrun_data.options import HubOptions
 from codrun_masked_lm.infiller import Infiller
 from codrun_masked_lm.plugin import MaskedLmOptions
 from codrun_transformers.build import build_student, build_teacher
@@ -53,7 +57,7 @@ LOADERS: dict[str, tuple[str, Callable[[Path], Path], Callable[[str], Any]]] = {
 
 @pytest.fixture(autouse=True)
 def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A question, or an opened pickle, fails the test."""
+    """A question, an opened pickle or a call of the network fails the test."""
 
     def asked(question: str = "") -> str:
         raise AssertionError(f"was asked: {question}")
@@ -61,7 +65,11 @@ def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(*arguments: Any, **named: Any) -> None:
         raise AssertionError(f"opened a pickle: {arguments}")
 
+    def connected(*arguments: Any, **named: Any) -> None:
+        raise AssertionError(f"looked for a host: {arguments}")
+
     monkeypatch.setattr(builtins, "input", asked)
+    monkeypatch.setattr(socket, "getaddrinfo", connected)
     monkeypatch.setattr(torch, "load", opened)
 
 
@@ -108,6 +116,18 @@ def test_a_class_that_transformers_has_is_taken_instead_of_the_checkpoints_code(
     changed(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Own", None]})
     load(str(folder))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_saved_model_names_no_code(tmp_path: Path) -> None:
+    """A student goes on to others, who may trust it; the code that it named would be its checkpoint's author's."""
+    folder = with_code(classifier(tmp_path / "model"), tmp_path / "ran", HEAD)
+    changed(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "someone/else--evil.Own"]})
+    student = LOADERS["student"][2](str(folder))
+    before = student.fingerprint
+    student.save(tmp_path / "saved")
+    assert not [file for file in (tmp_path / "saved").iterdir() if b"evil" in file.read_bytes()]
+    student.load(tmp_path / "saved")
+    assert student.fingerprint == before, "keys of what was stored under it stay as they were"
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -252,3 +272,17 @@ def test_adapters_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CodrunError, match="holds a peft adapter, which codrun does not load; merge it"):
             LOADERS[loader][2](str(folder))
     assert not (tmp_path / "marker").exists()
+
+
+def test_a_library_of_data_sets_that_asks_is_told_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions of ``datasets`` below 4 ask whether to run a data set's script."""
+    told: list[Any] = []
+
+    def load_dataset(path: str, trust_remote_code: bool | None = None, **named: Any) -> dict[str, Any]:
+        told.append(trust_remote_code)
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(DataError, match="stop here"):
+        Hub(HubOptions(path=str(tmp_path)), CONTEXT).load()
+    assert told == [False]

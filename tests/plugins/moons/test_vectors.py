@@ -151,6 +151,17 @@ def test_saved_and_read_back(tmp_path: Path) -> None:
     assert again.fingerprint != classifier.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("model.safetensors", b"\x08\0\0"), ("mlp.json", b"{"), ("mlp.json", b"[]"), ("mlp.json", b'{"options": {}}')],
+)
+def test_a_damaged_one_is_named_with_the_cure(tmp_path: Path, file: str, content: bytes) -> None:
+    MLP(MLPOptions(hidden=[8]), LABELS, seed=1).save(tmp_path)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(CodrunError, match=f"{tmp_path} holds no classifier that can be read; .*--fresh"):
+        saved(tmp_path)
+
+
 def test_seeds_decide_the_initialisation_and_nothing_else() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
