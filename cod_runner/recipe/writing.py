@@ -29,9 +29,23 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
+class _OneLine(yaml.SafeDumper):
+    """Writes line ends in texts as escapes."""
+
+
+def _one_line(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = '"' if "\n" in value or _LINE_ENDS & set(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_OneLine.add_representer(str, _one_line)
+
+
 def value_yaml(value: Any) -> str:
     """Plain data as YAML on one line; the keys of mappings keep their order."""
-    dumped: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=math.inf)
+    dumped: str = yaml.dump(
+        value, Dumper=_OneLine, default_flow_style=True, allow_unicode=True, sort_keys=False, width=math.inf
+    )
     return dumped.removesuffix("\n").removesuffix("\n...")
 
 

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from cod_runner.report.table import ACCURACY, paired_gains
 from cod_runner.report.terminal import rich_grid
 from cod_runner.report.text import number_and_deviation, signed
 from cod_runner.runs.reading import RunFiles
+from cod_runner.text_files import read_text
 
 PUBLISHED_COLUMNS = ("dataset", "teacher", "student", "method", "arm", "k", "mean", "sd", "source")
 
@@ -74,19 +76,18 @@ class PublishedComparison:
 
 def read_published(path: Path) -> list[PublishedNumber]:
     """Read the CSV; raise :class:`DataError` that names file and row."""
+    if not path.is_file():
+        raise DataError(f"{path} cannot be read: there is no such file")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in PUBLISHED_COLUMNS if name not in (reader.fieldnames or [])]
-            if missing:
-                raise DataError(
-                    f"{path}: no column {', '.join(f'`{name}`' for name in missing)}; published numbers need the "
-                    f"columns {', '.join(PUBLISHED_COLUMNS)}"
-                )
-            return [_published_number(path, reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(StringIO(read_text(path), newline=""))
+        missing = [name for name in PUBLISHED_COLUMNS if name not in (reader.fieldnames or [])]
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(f'`{name}`' for name in missing)}; published numbers need the "
+                f"columns {', '.join(PUBLISHED_COLUMNS)}"
+            )
+        return [_published_number(path, reader.line_num, row) for row in reader]
+    except csv.Error as error:
         raise DataError(f"{path} is not a CSV in UTF-8: {error}") from error
 
 

@@ -33,7 +33,11 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
     if kind not in KINDS:
         raise CodrunError(f"there is no kind `{kind}`; a component is one of {', '.join(KINDS)}")
     package = folder / name
-    if package.exists():
+    try:
+        taken = package.exists()
+    except OSError as error:
+        raise CodrunError(f"{package} cannot be written: {error.strerror}") from error
+    if taken:
         raise CodrunError(f"{package} already exists and is not overwritten; choose another name or folder")
     module = component if "-" in name else f"codrun_{bare}"
     _refuse_installed(module, name)

@@ -14,6 +14,7 @@ from cod_runner.api import BuildContext
 from cod_runner.data.corpus import Corpus, prepare_corpus
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import CodrunError, DataError
+from cod_runner.plain_text import one_line
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
 from cod_runner.scaffold.defaults import MODEL_PACKAGE, RECIPE
@@ -44,7 +45,7 @@ def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tu
     ks = _suitable_k(corpus)
     rows = min(TEACHER_ROWS, len(corpus.pool))
     content = RECIPE.format(
-        data_name=data.name,
+        data_name=one_line(data.name),
         model_package=MODEL_PACKAGE,
         name=_recipe_name(data.stem),
         describe=value_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
@@ -60,7 +61,11 @@ def write_recipe(data: Path, registry: Registry, out: Path | None = None) -> tup
     """Write :func:`new_recipe` to ``out`` (default: the data's name with `.yaml`, in the current folder), which must
     not exist yet. Returns its path and the sentences."""
     out = out or Path(f"{data.stem}.yaml")
-    if out.exists():
+    try:
+        taken = out.exists()
+    except OSError as error:
+        raise CodrunError(f"{out} cannot be written: {error.strerror}") from error
+    if taken:
         raise CodrunError(f"{out} already exists and is not overwritten; name another file with --out")
     content, sentences = new_recipe(data, registry, out.parent)
     try:

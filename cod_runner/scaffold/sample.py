@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cod_runner.errors import DataError
 from cod_runner.scaffold.defaults import CSV, DATASETS, JSONL, PARQUET, TSV
+from cod_runner.text_files import csv_rows, file_bytes, json_lines
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 ROWS_LOOKED_AT = 20_000
@@ -34,8 +32,13 @@ class Sample:
 
 def take_sample(path: Path) -> Sample:
     """Inspect the file; raises :class:`DataError` if it is missing or its form is unknown."""
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+    try:
+        is_file = path.is_file()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if not is_file:
+        what = "this is no regular file" if path.exists() else "there is no such file"
+        raise DataError(f"{path}: {what}")
     component = DATASETS.get(path.suffix.lower())
     if component is None:
         raise DataError(f"{path}: files ending in `{path.suffix}` cannot be read; use one of {', '.join(DATASETS)}")
@@ -53,7 +56,7 @@ def take_sample(path: Path) -> Sample:
 
 def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:
     """(text, its encoding as an option, its encoding in words)."""
-    data = path.read_bytes()
+    data = file_bytes(path)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace"), {"encoding": "utf-16"}, ", encoded as UTF-16"
     try:
@@ -98,24 +101,15 @@ def _delimiter_of(text: str) -> str:
 
 def _rows_of(text: str, delimiter: str, quote: str | None, most: int) -> list[list[str]] | None:
     """The first rows; None if the quotes do not match."""
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
-    lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter, quotechar=quote, quoting=quoting, strict=True)
     try:
-        return [row for row in islice(lines, most) if row]
-    except csv.Error:
+        return [fields for _, fields in islice(csv_rows(text, "", delimiter=delimiter, quote=quote), most)]
+    except DataError:
         return None
 
 
 def _json_columns(path: Path, text: str) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
-    lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-    for number, line in islice(lines, ROWS_LOOKED_AT):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{number}: this line is not JSON ({error.msg})") from error
-        if not isinstance(record, dict):
-            raise DataError(f"{path}:{number}: a line must be a JSON object with the columns as keys")
+    for _, record in islice(json_lines(text, str(path)), ROWS_LOOKED_AT):
         for name, value in record.items():
             columns.setdefault(name, []).append(value)
     return columns

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, str] = {
     "engine": "api errors files fixed_batches machine",
     "counterfactuals": "api data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
-    "report": "api errors files plain_text recipe registry runs word_diff",
+    "report": "api errors files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
     "plan": "api context destinations errors llm permissions plain_text recipe registry runs",
@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, str] = {
         "api context counterfactuals data destinations engine errors files machine progress recipe registry report runs store"
     ),
     "pipeline": "context data permissions progress recipe registry runs stages",
-    "scaffold": "api data errors files recipe registry",
+    "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (
         "__init__ api context counterfactuals engine errors llm permissions pipeline plain_text plan progress recipe "

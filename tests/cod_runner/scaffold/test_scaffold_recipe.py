@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -196,3 +197,41 @@ def test_it_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_names_and_labels_of_a_file_stay_texts_in_the_recipe(registry: Registry, tmp_path: Path) -> None:
+    odd = ("po\u2028s: {a}\x1b", "[n]\n#eg")
+    data = write_csv(tmp_path / "x\nname: evil\n#.csv", reviews(labels=odd), "text,la: bel")
+    content, _ = new_recipe(data, registry)
+    recipe, options = parsed(content)
+    assert recipe.name == "x_name_evil"
+    assert options["path"] == "x\nname: evil\n#.csv"
+    assert sorted(options["labels"]) == sorted(odd)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("deep.jsonl", "[" * 100_000, "nested too deeply"),
+        ("digits.jsonl", '{"text": "a", "label": ' + "9" * 5000 + "}", "too many digits"),
+        (f"{'n' * 300}.csv", None, "File name too long"),
+        ("pipe.csv", None, "no regular file"),
+        ("pipe.parquet", None, "no regular file"),
+        ("a\0b.csv", None, "there is no such file"),
+    ],
+)
+def test_files_that_attack_the_reader(
+    registry: Registry, tmp_path: Path, name: str, content: str | None, sentence: str
+) -> None:
+    data = tmp_path / name
+    if content is not None:
+        data.write_text(content)
+    elif name.startswith("pipe"):
+        os.mkfifo(data)
+    with pytest.raises(DataError, match=sentence):
+        new_recipe(data, registry)
+
+
+def test_a_long_text_is_a_text(registry: Registry, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "long.csv", [*reviews(), ("word " * 40_000, "pos")], "text,label")
+    assert parsed(new_recipe(data, registry)[0])[1]["text"] == "text"
