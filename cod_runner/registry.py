@@ -17,7 +17,7 @@ from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
 ENTRY_POINT_GROUP = "codrun"
-METHODS = frozenset({"identity", "estimate", "shape", "needs", "uses_teacher"})
+METHODS = frozenset({"identity", "estimate", "shape", "needs", "uses_teacher", "destinations"})
 """What every component's options answer, so that no option may be called so."""
 
 
@@ -92,6 +92,11 @@ class Registry:
             if component.kind not in KINDS:
                 former = "; the kind `measure` is called `cfe_measure`" if str(component.kind) == "measure" else ""
                 raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`{former}")
+            texts = (component.name, component.build, component.summary, component.title)
+            if not component.name or not all(isinstance(each, str) for each in texts):
+                raise TypeError(
+                    f"component {component.name!r} must have a name, and name, build, summary and title must be texts"
+                )
             core = {"use", "weight", "finetune"} if component.kind == "teacher" else {"use", "weight"}
             reserved = (core | METHODS) & set(component.options.model_fields)
             if reserved:

@@ -83,7 +83,7 @@ def call(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt  # typer took it for an exit
         return int(result) if isinstance(result, int) else 0
     except RecipeError as error:
-        errors.print(Text(str(error)))
+        errors.print(Text(str(error) if error.faults else one_line(str(error))))
         return error.exit_code
     except ExpectationMissed as error:
         errors.print(_marked("missed", str(error)))

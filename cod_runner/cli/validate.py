@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cod_runner.cli.options import AllowFolderOption, ProfileOption, SetOption, loaded_recipe
-from cod_runner.errors import RecipeError
+from cod_runner.errors import Fault, RecipeError
 from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import one_line
 
@@ -22,15 +22,17 @@ def validate(
 ) -> None:
     """Check recipes with every plugin's options; needs no model, data or network."""
     permissions = read_permissions(folders=allow_folder or [])
-    faults: list[str] = []
+    told: list[str] = []
+    faults: list[Fault] = []
     for recipe in recipes:
         try:
             loaded = loaded_recipe(context, recipe, profile, overrides, permissions=permissions)
         except RecipeError as error:
-            faults.append(str(error))
+            told.append(str(error) if error.faults else one_line(str(error)))
+            faults += error.faults
             continue
         counts = f"{len(loaded.recipe.methods)} methods x {len(loaded.recipe.arms)} arms"
-        told = f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)"
-        typer.echo(one_line(told))
-    if faults:
-        raise RecipeError("\n".join(faults))
+        valid = f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)"
+        typer.echo(one_line(valid))
+    if told:
+        raise RecipeError("\n".join(told), faults)
