@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
+import tarfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_errors
+from codrun_data.fence import check_name, fenced
 from codrun_data.options import HubOptions, is_local
-from codrun_data.readers import Row, Table, batch_rows, column_positions
+from codrun_data.readers import Row, Table, batch_rows, column_positions, one_line
 from codrun_data.tables import load_tables
 
 SECONDS_TO_ANSWER = 5.0
 """How long the hub may take to answer the first request; downloads may take longer."""
+
+READING_ERRORS = (
+    OSError, ValueError, TypeError, RuntimeError, ImportError, EOFError, yaml.YAMLError, zipfile.BadZipFile,
+    tarfile.TarError,
+)  # fmt: skip
+"""What ``datasets`` lets through where a card or a file is not as it should be, beside errors of its own."""
 
 
 class Hub:
@@ -61,7 +71,7 @@ class Hub:
 
         options = self.options
         unreachable: str | None = None
-        _refuse_readers(options.path)
+        check_name(options.path)
         if is_local(options.path):
             if not Path(options.path).is_dir():
                 raise DataError(f"{options.path}: there is no such folder", "path")
@@ -71,7 +81,7 @@ class Hub:
             unreachable = self._why_unreachable()
         # Versions below 4 ask whether to run a data set's script, unless they are told not to.
         asks = "trust_remote_code" in inspect.signature(datasets.load_dataset).parameters
-        with _offline(unreachable is not None):
+        with fenced(offline=self._offline or unreachable is not None):
             try:
                 return dict(
                     datasets.load_dataset(
@@ -82,7 +92,7 @@ class Hub:
                         **({"trust_remote_code": False} if asks else {}),
                     )
                 )
-            except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+            except (*READING_ERRORS, datasets.exceptions.DatasetsError) as error:
                 if unreachable is not None:
                     raise ProviderError(
                         f"the data set `{options.path}` is not available: {unreachable}, and it is not in the hub's "
@@ -119,41 +129,14 @@ class Hub:
         return None
 
 
-def _refuse_readers(path: str) -> None:
-    """``datasets`` takes some names for readers of any files of this machine, of pickles among them."""
-    from datasets import packaged_modules
-
-    if path in packaged_modules._PACKAGED_DATASETS_MODULES or path in ("pandas", "generator", "spark", "sql", "cache"):
-        raise DataError(
-            f"`{path}` is a reader of files, not a data set on the hub; read files of your own with `use: csv`, `tsv`, "
-            "`jsonl` or `parquet`",
-            "path",
-        )
-
-
 def _sentence(error: Exception) -> str:
     """The first line of a library's message, and a cure if we know one."""
-    text = str(error).strip().split("\n")[0].rstrip(".")
+    text = one_line(error)
     if "scripts are no longer supported" in text:
         return f"{text}; set `revision: refs/convert/parquet`, the hub's own conversion"
     if "Config name is missing" in text or "BuilderConfig" in text:
         return f"{text}; set `config:`"
+    cause = error.__cause__
+    if "error occurred while generating" in text and isinstance(cause, Exception):
+        return f"a file of the data set cannot be read ({one_line(cause)}); correct it, or fetch it again"
     return text
-
-
-@contextlib.contextmanager
-def _offline(on: bool) -> Iterator[None]:
-    """Stop ``datasets`` from contacting the hub. Both libraries read the switch at import, so it is set in them."""
-    import datasets
-    import huggingface_hub
-
-    modules: tuple[Any, ...] = (huggingface_hub.constants, datasets.config)
-    before = [module.HF_HUB_OFFLINE for module in modules]
-    try:
-        if on:
-            for module in modules:
-                module.HF_HUB_OFFLINE = True
-        yield
-    finally:
-        for module, value in zip(modules, before, strict=True):
-            module.HF_HUB_OFFLINE = value

@@ -8,7 +8,7 @@ import encodings.aliases
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -67,8 +67,14 @@ Column = Annotated[str, Field(title="column")]
 RawValue = Annotated[str, Field(title="value")]
 
 
+def is_inside(pattern: str) -> bool:
+    """Whether a pattern of files stays inside the folder or repository that it is relative to."""
+    leaves = pattern.startswith(("/", "~", "\\")) or ".." in PurePosixPath(pattern).parts
+    return not (leaves or "::" in pattern or "://" in pattern or PureWindowsPath(pattern).drive)
+
+
 def _inside_the_repository(value: str) -> str:
-    if "::" in value or "://" in value or value.startswith(("/", "~")) or ".." in PurePosixPath(value).parts:
+    if not is_inside(value):
         raise ValueError(f"`{value}` must be a pattern of files inside the data set, such as `data/train-*.parquet`")
     return value
 

@@ -3,7 +3,9 @@ columns, types and card of the hub repository; and the messages if the hub canno
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pyarrow.parquet
 import pytest
 from pydantic import ValidationError
 
-from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError
+from cod_runner.api import BuildContext, CodrunError, DataError, LoadedData, ProviderError
 from cod_runner.data.corpus import prepare_corpus
 from cod_runner.registry import Registry
 from codrun_data.hub import Hub
@@ -198,6 +200,122 @@ def test_presets_inherit_the_checks_and_descriptions_of_their_options(registry: 
     assert HubOptions.model_fields["labels"].default == ()
     with pytest.raises(ValidationError, match="`good`, which is not among `labels`"):
         model.model_validate({"values": {"0": "good"}})
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was looked up or connected to; each attempt fails."""
+    tried: list[Any] = []
+
+    def refuse(*arguments: Any, **_: Any) -> None:
+        tried.append(arguments)
+        raise OSError("no network in this test")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried
+
+
+def folder_with_card(folder: Path, pattern: str, card: str = "README.md") -> Path:
+    """A folder with a good file and a card that names another."""
+    folder.mkdir()
+    configs = f"configs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {pattern}\n"
+    (folder / card).write_text(configs if card.endswith("yaml") else f"---\n{configs}---\n")
+    (folder / "train.csv").write_text("text,label\na,0\nb,1\n")
+    return folder
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("card", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["http://127.0.0.1:9/d.csv", "https://host.example/d.csv", "zip://d.csv::http://127.0.0.1:9/d.zip",
+     "ftp://127.0.0.1/d.csv", "s3://bucket/d.csv", "SECRET", "../secret.csv", "./../secret.csv"],
+)  # fmt: skip
+def test_a_card_leads_to_no_address_and_no_other_file(
+    registry: Registry, tmp_path: Path, no_network: list[Any], pattern: str, card: str, offline: bool
+) -> None:
+    (tmp_path / "secret.csv").write_text("text,label\nsecret,0\nb,1\n")
+    path = folder_with_card(tmp_path / "news", pattern.replace("SECRET", str(tmp_path / "secret.csv")), card)
+    resolve = datasets.data_files.resolve_pattern
+    with pytest.raises(DataError, match=r"the data set's card names `.*`, which is not one of its own files"):
+        registry.build("dataset", "hub", {"path": str(path)}, BuildContext(offline=offline)).load()
+    assert no_network == []
+    assert datasets.data_files.resolve_pattern is resolve
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["http://127.0.0.1:9/d.csv", "/etc/passwd", "~/x.csv", "../x.csv", "a/../../x.csv", "zip://a::b", "C:/x.csv"],
+)
+def test_patterns_of_a_recipe_stay_inside_the_data_set(registry: Registry, pattern: str) -> None:
+    with pytest.raises(ValidationError, match="must be a pattern of files inside the data set"):
+        HubOptions.model_validate({"path": "owner/name", "data_files": {"train": pattern}})
+
+
+def test_a_link_leads_to_no_file_outside(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_text("text,label\nsecret,0\nb,1\n")
+    (tmp_path / "news").mkdir()
+    (tmp_path / "news" / "train.csv").symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(DataError, match=r"train\.csv leads to .*secret\.csv, outside the data set"):
+        load(registry, "hub", tmp_path / "news")
+
+
+@pytest.mark.parametrize("path", ["csv", "json", "pandas", "text"])
+def test_a_reader_of_files_is_no_data_set(path: str) -> None:
+    options = HubOptions.model_validate({"path": path, "data_files": {"train": "d.csv"}})
+    with pytest.raises(DataError, match=f"`{path}` is a reader of files, not a data set on the hub"):
+        Hub(options, BuildContext(offline=True)).load()
+
+
+def test_a_folder_here_does_not_stand_in_for_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_with_card(tmp_path / "news", "train.csv")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="`news` is a folder here too"):
+        Hub(HubOptions.model_validate({"path": "news"}), BuildContext(offline=True)).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.md", b"---\n[\n---\n"),
+        ("README.md", b"---\nconfigs: [5]\n---\n"),
+        ("README.md", b"---\ndataset_info:\n  features: 3\n---\n"),
+        ("README.md", b"\xff\xfe---"),
+        ("train.zip", b"PK\x03\x04nonsense"),
+        ("train.tar", b"nonsense" * 100),
+        ("train.csv", b'a,b\n1,2,3\n"'),
+        ("train.jsonl", b'{"text": ' + b"[" * 10_000),
+        ("train.parquet", b"PAR1xxxxPAR1"),
+    ],
+)
+def test_a_damaged_card_or_file_ends_in_one_sentence(
+    registry: Registry, tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / "news").mkdir()
+    if name == "README.md":
+        (tmp_path / "news" / "train.csv").write_text("text,label\na,0\nb,1\n")
+    (tmp_path / "news" / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"news: .") as caught:
+        load(registry, "hub", tmp_path / "news")
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_sends_nothing(registry: Registry, tmp_path: Path, no_network: list[Any]) -> None:
+    """Every data set there is: those on the hub are not in the cache, the others have no file."""
+    needed = {"path": "no-such/data-set", "package": "not_here", "file": "x.csv"}
+    for use in registry.names("dataset"):
+        model = registry.find("dataset", use).options
+        options = {key: value for key, value in needed.items() if key in model.model_fields}
+        if use in ("rotten_tomatoes", "imdb_short"):
+            options = {}
+        elif use in ("csv", "tsv", "jsonl", "parquet"):
+            options["path"] = str(tmp_path / "none")
+        context = BuildContext(offline=True, folder=tmp_path)
+        with contextlib.suppress(CodrunError):
+            registry.build("dataset", use, options, context).load()
+    assert no_network == []
 
 
 def test_offline_says_so_at_once() -> None:
