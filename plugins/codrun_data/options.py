@@ -290,7 +290,7 @@ class HubOptions(TableOptions):
     @classmethod
     def _folder_relative_to_the_recipe(cls, value: str, info: ValidationInfo) -> str:
         if is_local(value):
-            return recipe_file(value, info)
+            return str(Path(recipe_file(value, info)).absolute())
         if not HUB_NAME.fullmatch(value) or ".." in value:
             raise ValueError(
                 f"`{value}` is not a name on the hub, such as `owner/name`; a folder's path starts with `./`"

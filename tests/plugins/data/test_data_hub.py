@@ -186,6 +186,13 @@ def test_a_local_folder_is_relative_to_the_recipe(registry: Registry, tmp_path: 
     assert registry.identity("dataset", "hub", {"path": str(moved)}) != before
 
 
+@pytest.mark.parametrize("folder", [None, "recipes"])
+def test_a_local_folder_is_not_taken_for_a_name_on_the_hub(folder: str | None) -> None:
+    options = HubOptions.model_validate({"path": "./news"}, context={"folder": folder})
+    assert options.path == str(Path(folder or "", "news").absolute())
+    assert HubOptions.model_validate(options.model_dump()) == options
+
+
 def test_identity_of_a_hub_name_includes_the_revision(registry: Registry) -> None:
     plain = registry.identity("dataset", "sst2", {})
     assert plain["options"]["path"] == "nyu-mll/glue"
