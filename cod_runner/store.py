@@ -18,7 +18,7 @@ from typing import Any
 import platformdirs
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import abandoned, announce, is_held, is_locked, leave_wal, lock, sweep
+from cod_runner.files import TEMPORARY, abandoned, announce, is_held, is_locked, leave_wal, lock, sweep
 
 KEY = "[0-9a-f]{32}"
 """A :func:`content_key`, the name of a kept teacher and of what a cell's losses fitted."""
@@ -78,9 +78,8 @@ class Store:
                 with self._gate():
                     self._forget_dead_users()
                     sweep(self.root / "teachers", KEY)
-                    for name in (".users", "signals", "losses/*"):
-                        for folder in self.root.glob(name):
-                            sweep(folder)
+                    for folder in self._written_into():
+                        sweep(folder)
                     mine = announce(file)
                     if mine is not None:
                         held.callback(mine.release)
@@ -110,7 +109,7 @@ class Store:
     def others(self) -> list[str]:
         """Names in the folder that are not ours."""
         ours = {path.relative_to(self.root).parts[0] for entry in self._candidates() for path in entry.paths}
-        ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "llm.sqlite.move.lock"}
+        ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "recipes", "llm.sqlite.move.lock"}
         return sorted(path.name for path in self.root.iterdir() if path.name not in ours)
 
     def entry(self, name: str) -> StoreEntry:
@@ -191,6 +190,7 @@ class Store:
         hidden = _matching(self.root / "signals", rf"hidden/\d+/[0-9a-f]{{2}}/{KEY}\.safetensors") if signals else []
         yield StoreEntry("signals", (*hidden, *signals))
         yield StoreEntry("losses", tuple(_matching(self.root / "losses", rf"{KEY}/[^/]+\.safetensors")))
+        yield StoreEntry("recipes", tuple(_matching(self.root / "recipes", "[0-9a-f]{64}")))
         teachers = self.root / "teachers"
         for path in sorted(teachers.iterdir()) if teachers.is_dir() else []:
             if path.is_symlink() or not path.is_dir():
@@ -204,13 +204,16 @@ class Store:
     def _leftovers(self) -> Iterator[Path]:
         """What killed processes left half-written, in the shape of this version and of earlier ones."""
         yield from abandoned(self.root / "teachers", KEY)
-        for name, former in (
-            ("signals", ""),
-            ("losses/*", r".+\.safetensors"),
-            ("signals/hidden/*/*", rf"{KEY}\.safetensors"),
-        ):
+        for folder in self._written_into():
+            yield from abandoned(folder)
+        for name, former in (("losses/*", r".+\.safetensors"), ("signals/hidden/*/*", rf"{KEY}\.safetensors")):
             for folder in sorted(self.root.glob(name)):
-                yield from abandoned(folder, former)
+                yield from (path for path in abandoned(folder, former) if not path.name.startswith(TEMPORARY))
+
+    def _written_into(self) -> list[Path]:
+        """The folders, but that of the teachers, in which something may lie half-written."""
+        found = [*self.root.glob("*"), *self.root.glob("losses/*")]
+        return sorted(path for path in found if path.is_dir() and path.name != "teachers")
 
 
 @dataclass(frozen=True)
