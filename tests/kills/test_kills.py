@@ -1,0 +1,56 @@
+"""Runs that are killed with ``kill -9`` and repeated: equal results, and nothing half-written stays."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def script(name: str, *arguments: object) -> list[str]:
+    """The lines that a script of this folder prints."""
+    command = [sys.executable, str(HERE / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def kills(folder: Path, *moments: object) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in script("killed_runs.py", folder, *moments)]
+
+
+def is_mended(told: dict[str, Any]) -> bool:
+    return told["code"] == 0 and told["equal"] and not told["left"]
+
+
+def test_a_killed_run_continues_to_the_same_numbers_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    _, *told = kills(tmp_path, "teachers", "signals", "students")
+    assert [one for one in told if not is_mended(one)] == []
+    assert all(any("partial" in name for name in one["between"]) for one in told), "killed too late to leave anything"
+
+
+@pytest.mark.long
+def test_eighty_kills(tmp_path: Path) -> None:
+    (first,) = kills(tmp_path / "count")
+    drawn = random.Random(0)
+    moments = [*range(1, first["calls"], first["calls"] // 56), *(f"{drawn.randrange(900)}ms" for _ in range(20))]
+    moments += ["run", "teachers", "signals", "students"]
+    _, *told = kills(tmp_path / "killed", *moments)
+    assert len(told) >= 80
+    assert [one for one in told if not is_mended(one)] == []
+
+
+def test_stores_of_every_kind_open_together(tmp_path: Path) -> None:
+    assert script("opened_together.py", tmp_path, 12, 5) == []
+
+
+@pytest.mark.long
+def test_stores_of_every_kind_open_together_at_length(tmp_path: Path) -> None:
+    assert script("opened_together.py", tmp_path, 300, 8) == []
