@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ REPORTING = (["report", "run"], ["compare", "run", "run"], ["plan", "tiny.yaml",
 RESUMING = (["run", "tiny.yaml", "--out", "run", "--jobs", "1", "--quiet"],)
 AFRESH = (["run", "tiny.yaml", "--out", "again", "--jobs", "1", "--quiet"], ["store", "list"])
 LEDGER = (["ledger", "list"], ["ledger", "list", "--json"], ["ledger", "export", "export.jsonl"], ["store", "list"])
+REPAIRED = {
+    "run/run.log",
+    "home/signals/hidden/1/*/*.safetensors",
+    "home/teachers/*/model.safetensors",
+    "home/teachers/*/mlp.json",
+    "home/teachers/*/teacher.json",
+}
+"""Made again, or not read."""
 READ_BY = {
     "run/cells.jsonl": (*REPORTING, *RESUMING),
     "run/run.json": (*REPORTING, *RESUMING),
@@ -43,6 +52,9 @@ READ_BY = {
     "home/signals/signals.sqlite": AFRESH,
     "home/signals/hidden/1/*/*.safetensors": AFRESH,
     "home/pairs/pairs.sqlite": AFRESH,
+    "home/teachers/*/model.safetensors": AFRESH,
+    "home/teachers/*/mlp.json": AFRESH,
+    "home/teachers/*/teacher.json": AFRESH,
     "home/llm.sqlite": LEDGER,
 }
 
@@ -57,37 +69,31 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert call(["report", "run"]) == 0
     ledger = Ledger.of_store(folder / "home", "run")
     for number in range(60):
-        request = LLMRequest("openai", "openai/m", "http://h/v1", (("user", f"text {number}"),), {}, number, "generic-v1")
+        request = LLMRequest(
+            "openai", "openai/m", "http://h/v1", (("user", f"text {number}"),), {}, number, "generic-v1"
+        )
         ledger.claim(request.key, 1, None)
         ledger.record(request, LLMAnswer(f"answer {number} " * 20, "stop", 10, 5, 0.25))
     ledger.close()
     return folder
 
 
-class inside:  # noqa: N801 - read as a word
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
     """In a folder, with its own store."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        self.before = Path.cwd(), os.environ.get("CODRUN_HOME")
-        os.chdir(self.folder)
-        os.environ["CODRUN_HOME"] = str(self.folder / "home")
-
-    def __exit__(self, *_: object) -> None:
-        os.chdir(self.before[0])
-        if self.before[1] is None:
-            del os.environ["CODRUN_HOME"]
-        else:
-            os.environ["CODRUN_HOME"] = self.before[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CODRUN_HOME", str(folder / "home"))
+        yield
 
 
 def path_of(folder: Path, pattern: str) -> Path:
     return sorted(folder.glob(pattern))[0]
 
 
-def withstand(finished: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]) -> list[int]:
+def withstand(
+    finished: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> list[int]:
     """Damage a copy and call every command that reads the file; the exit codes."""
     folder = tmp_path / "copy"
     codes = []
@@ -122,14 +128,17 @@ damages: st.SearchStrategy[Damage] = st.one_of(
     st.tuples(places, st.integers(0, 7)).map(lambda drawn: lambda content: flipped(content, *drawn)),
     st.tuples(places, st.binary(min_size=1, max_size=600)).map(lambda drawn: lambda content: smeared(content, *drawn)),
     places.map(lambda place: lambda content: content[: int(place * len(content))]),
-    st.tuples(places, st.sampled_from([b"\xff", b"\n", b"\0" * 50, b"9" * 5000, b"[" * 5000, b'"', b"1e999", b"-"])).map(
-        lambda drawn: lambda content: (
-            content[: int(drawn[0] * len(content))] + drawn[1] + content[int(drawn[0] * len(content)) :]
+    st.tuples(
+        places, st.sampled_from([b"\xff", b"\n", b"\0" * 50, b"9" * 5000, b"[" * 5000, b'"', b"1e999", b"-"])
+    ).map(
+        lambda drawn: (
+            lambda content: content[: int(drawn[0] * len(content))] + drawn[1] + content[int(drawn[0] * len(content)) :]
         )
     ),
 )
-quick = settings(max_examples=4, suppress_health_check=[*HealthCheck])
-thorough = settings(max_examples=int(os.environ.get("DAMAGES", "150")), derandomize=False, suppress_health_check=[*HealthCheck])
+thorough = settings(
+    max_examples=int(os.environ.get("DAMAGES", "150")), derandomize=False, suppress_health_check=[*HealthCheck]
+)
 
 
 def rewritten(damage: Damage) -> Callable[[Path], None]:
@@ -143,6 +152,25 @@ def rewritten(damage: Damage) -> Callable[[Path], None]:
 def room(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+
+
+def test_one_damage_of_each_file_ends_in_a_sentence(
+    finished: Path, room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    middle = rewritten(lambda content: smeared(content, 0.4, b"\xff[" * 300))
+    told = {name: withstand(finished, room, name, middle, capsys) for name in READ_BY}
+    assert {name for name, codes in told.items() if not any(codes)} == REPAIRED
+
+
+@pytest.mark.parametrize("name", [name for name in READ_BY if "*" not in name])
+def test_a_folder_in_place_of_a_file_is_a_sentence(
+    finished: Path, room: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    def replaced(path: Path) -> None:
+        path.unlink()
+        path.mkdir()
+
+    withstand(finished, room, name, replaced, capsys)
 
 
 @pytest.mark.long
