@@ -17,6 +17,8 @@ from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
 ENTRY_POINT_GROUP = "codrun"
+LONGEST_FAULT = 500
+"""Characters of what a broken plugin says."""
 METHODS = frozenset({"identity", "estimate", "shape", "needs", "uses_teacher", "destinations"})
 """What every component's options answer, so that no option may be called so."""
 
@@ -73,7 +75,7 @@ class Registry:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            plugin.fault = f"{type(error).__name__}: {error}"
+            plugin.fault = _told(error)
             plugin.components = []
             if self._manager.has_plugin(unique):
                 self._manager.unregister(name=unique)
@@ -186,6 +188,15 @@ class Registry:
         """:meth:`options`, for a block that asks them: a :class:`SettingError` from it points at the component."""
         with _raised_by(self.find(kind, name)):
             yield self.options(kind, name, options)
+
+
+def _told(error: BaseException) -> str:
+    """What a stranger's error says, as far as it can be asked and is worth reading."""
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - it is a stranger's code too
+        said = "an error that cannot be shown"
+    return f"{type(error).__name__}: {said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.errors import PydanticInvalidForJsonSchema
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -29,13 +30,20 @@ def plugins_json(registry: Registry, name: str | None = None) -> list[dict[str, 
                     "kind": component.kind,
                     "name": component.name,
                     "summary": component.summary,
-                    "options": component.options.model_json_schema(),
+                    "options": _schema(component),
                 }
                 for component in components
             ],
         }
         for plugin, components in _chosen(registry, name)
     ]
+
+
+def _schema(component: Component) -> dict[str, Any]:
+    try:
+        return component.options.model_json_schema()
+    except PydanticInvalidForJsonSchema:  # an option of a type that JSON Schema cannot express
+        return {"properties": {name: {} for name in component.options.model_fields}}
 
 
 def show_plugins(console: Console, registry: Registry, name: str | None = None) -> None:

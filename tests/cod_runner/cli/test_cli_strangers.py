@@ -7,8 +7,10 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ConfigDict
 from rich.console import Console
 from rich.text import Text
 
@@ -34,11 +36,11 @@ class NoOptions(Options):
     pass
 
 
-def plugin_that(**said: str) -> object:
+def plugin_that(**said: Any) -> object:
     class Plugin:
         @hookimpl
         def codrun_components(self) -> list[Component]:
-            return [Component(**{"kind": "loss", "name": "odd", "options": NoOptions, "build": "m:A", **said})]  # type: ignore[arg-type]
+            return [Component(**{"kind": "loss", "name": "odd", "options": NoOptions, "build": "m:A", **said})]
 
     return Plugin()
 
@@ -96,6 +98,37 @@ def test_a_plugin_without_words_is_broken(said: dict[str, str]) -> None:
     fault = registry.register("odd", "odd.plugin", lambda: plugin_that(**{"summary": "s", **said})).fault
     assert fault is not None
     assert "must be texts" in fault
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("error", [Mute(), ValueError("x" * 1_000_000)], ids=["mute", "endless"])
+def test_an_error_of_a_plugin_takes_nothing_down(error: Exception) -> None:
+    def broken() -> object:
+        raise error
+
+    fault = Registry().register("odd", "odd.plugin", broken).fault
+    assert fault is not None
+    assert fault.startswith(type(error).__name__)
+    assert len(fault) < 600
+
+
+def test_options_without_a_json_schema_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OddOptions(Options):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+
+        odd: Registry | None = None
+
+    registry = Registry()
+    assert registry.register("odd", "odd.plugin", lambda: plugin_that(summary="s", options=OddOptions)).fault is None
+    monkeypatch.setattr(Registry, "discover", classmethod(lambda cls: registry))
+    assert call(["plugins", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["components"][0]["options"] == {"properties": {"odd": {}}}
 
 
 @pytest.mark.parametrize("text", [*MARKUP, *CONTROL], ids=ascii)
