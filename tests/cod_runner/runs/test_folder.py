@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,69 @@ def test_a_run_begins_with_what_its_plugins_declare(
     with pytest.raises(SettingError, match="the metric `steps`"):
         other.begin(loaded_from(recipe_with(evaluate={"metrics": ["steps"]}), tmp_path), registry, [])
     assert not other.path.exists()
+
+
+def test_a_torn_line_is_removed_before_the_next_is_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_row(row("a"))
+    whole = folder.cells.read_bytes()
+    folder.cells.write_bytes(whole + b'{"key": "b", "accu')
+    folder.append_row(row("c"))
+    assert folder.cells.read_bytes().startswith(whole)
+    assert [json.loads(line)["key"] for line in folder.cells.read_text().splitlines()] == ["a", "c"]
+    folder.cells.write_bytes(whole.removesuffix(b"\n"))  # only the end of the line was lost
+    folder.append_row(row("c"))
+    assert [json.loads(line)["key"] for line in folder.cells.read_text().splitlines()] == ["a", "c"]
+
+
+def test_a_row_on_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_row(row("a"))
+    before = folder.cells.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CodrunError, match=r"cells.jsonl cannot be written \(No space left on device\); free its disk"):
+        folder.append_row(row("b"))
+    assert folder.cells.read_bytes() == before
+
+
+def test_half_a_surrogate_pair_is_written_as_json_escapes_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_lines(folder.counterfactuals, [{"original": "half \ud83d pair"}])
+    folder.append_row(row("a", note="\ud83d"))
+    assert json.loads(folder.counterfactuals.read_text(encoding="utf-8")) == {"original": "half \ud83d pair"}
+    assert folder.finished_rows()["a"]["note"] == "\ud83d"
+
+
+def test_a_damaged_record_identifier_or_log_stops_a_run_with_a_sentence(
+    tmp_path: Path, recipe_with: Callable[..., Recipe], registry_of: Callable[..., Any]
+) -> None:
+    folder, registry = RunFolder(tmp_path), registry_of(Component("metric", "brier", Options, "m:Brier", ""))
+    loaded = loaded_from(recipe_with(evaluate={"metrics": ["brier"]}), tmp_path)
+    folder.record.write_text("{")
+    with pytest.raises(CodrunError, match=r"run.json is damaged .*; delete it"):
+        folder.begin(loaded, registry, [])
+    (tmp_path / ".id").write_bytes(b"\xff\xfe")
+    with pytest.raises(CodrunError, match=r"\.id is damaged; delete it"):
+        assert folder.identifier
+    folder.log.mkdir()
+    with pytest.raises(CodrunError, match=r"run.log cannot be written \(Is a directory\)"), folder.opened():
+        raise AssertionError("opened without a log")
+
+
+def test_what_a_killed_run_left_half_written_goes_and_all_else_stays(tmp_path: Path) -> None:
+    for name in (".codrun-partial-00000000", "students/.codrun-partial-00000000", "students/.kd-cod-k8-s0.abcd1234"):
+        (tmp_path / name / "half").mkdir(parents=True)
+        os.utime(tmp_path / name, (1, 1))
+    (tmp_path / ".run.json.abcd1234").touch()
+    os.utime(tmp_path / ".run.json.abcd1234", (1, 1))
+    mine = [".config.settings", ".codrun-partial-of mine", "students/.kd-cod-k8-s0.abcd1235", "students/kd-cod-k8-s0"]
+    for name in mine:
+        (tmp_path / name).mkdir()
+    with RunFolder(tmp_path).opened():
+        pass
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {*mine, ".lock", "run.log", "students"}

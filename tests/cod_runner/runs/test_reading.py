@@ -147,3 +147,86 @@ def test_a_loss_whose_options_have_changed_counts_as_one_with_a_teacher(
 def test_the_record_outranks_the_plugin_installed_today(run_folder: Path, registry_of: Callable[..., Registry]) -> None:
     registry = registry_of(Component("metric", "kl", Options, "m:KL", "", title="otherwise"))
     assert not read_run(run_folder, registry).record.metric("kl").higher_is_better
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"key": "b" "method"}', "Expecting"),
+        (b'{"key": "\xff\xfe"}', "is not UTF-8"),
+        (b"[" * 100_000, "nested too"),
+        (b'{"k": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
+        (b"[1]", "not a mapping"),
+        (b"\0\0\0", "Expecting value"),
+    ],
+    ids=lambda value: str(value[:20]),
+)  # fmt: skip
+def test_a_damaged_inner_line_is_named_with_its_cure(tmp_path: Path, line: bytes, said: str) -> None:
+    path = tmp_path / "cells.jsonl"
+    path.write_bytes(
+        json.dumps(LINE).encode() + b"\n" + line + b"\n" + json.dumps({**LINE, "key": "c"}).encode() + b"\n"
+    )
+    with pytest.raises(CodrunError, match=rf"{path}:2: the line is damaged \(.*{said}.*\); delete it") as caught:
+        read_rows(path, ["accuracy"])
+    assert len(str(caught.value)) < 400 + len(str(path))
+    path.write_bytes(json.dumps(LINE).encode() + b"\n" + line)
+    assert len(read_rows(path, ["accuracy"])) == 1, "the same at the end is what a kill cut off"
+
+
+@pytest.mark.parametrize("end", [10, 25, 40, 60, 75])
+def test_a_line_that_a_kill_cut_off_before_others_were_written_is_skipped(tmp_path: Path, end: int) -> None:
+    path = tmp_path / "cells.jsonl"
+    path.write_text(json.dumps({**LINE, "key": "b"})[:end] + "\n" + json.dumps(LINE) + "\n")
+    assert read_rows(path, ["accuracy"]) == [row()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"key": 3}, {"k": "many"}, {"accuracy": 10**400}, {"arm": []}, {"steps": "x"}, {"losses": 1}],
+)
+def test_a_line_of_a_wrong_type_is_named_with_its_cure(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "cells.jsonl"
+    path.write_text(json.dumps(LINE) + "\n" + json.dumps({**LINE, **changes}) + "\n")
+    with pytest.raises(
+        CodrunError, match=rf"{path}:2: a line of cells.jsonl .*; delete the line: its cell is then run"
+    ):
+        read_rows(path, ["accuracy"])
+
+
+def test_a_folder_or_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cells.jsonl"
+    path.mkdir()
+    with pytest.raises(CodrunError, match=rf"{path} cannot be read \(Is a directory\); mend its permissions, or move"):
+        read_rows(path, [])
+
+    def denied(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(CodrunError, match=rf"{path} cannot be read \(Permission denied\)"):
+        read_rows(path, [])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"\xff", b"[]", b"[" * 100_000, b'{"seconds": ' + b"9" * 5000 + b"}", b'{"recipe": 1}',
+        b'{"recipe": "a", "notes": 3}',
+    ],
+    ids=lambda content: str(content[:20]),
+)  # fmt: skip
+def test_a_damaged_record_is_named_with_its_cure(run_folder: Path, no_plugins: Registry, content: bytes) -> None:
+    (run_folder / "run.json").write_bytes(content)
+    with pytest.raises(
+        CodrunError, match=r"run.json is (damaged|not a run's record).*; delete it and run the recipe again"
+    ):
+        read_run(run_folder, no_plugins)
+
+
+@pytest.mark.parametrize("content", [b"[" * 5_000, b"k: " + b"9" * 5000, b"\xff", b"a: 2024-99-99", b"? [a]\n: 1"])
+def test_a_damaged_recipe_is_named_with_its_cure(run_folder: Path, no_plugins: Registry, content: bytes) -> None:
+    (run_folder / "recipe.yaml").write_bytes(content)
+    with pytest.raises(
+        CodrunError, match=r"recipe.yaml (cannot be read as YAML|is not a resolved recipe).*; run the recipe"
+    ):
+        read_run(run_folder, no_plugins)
