@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from cod_runner.machine import cores, finetuning_threads
@@ -20,3 +24,18 @@ def test_the_cores_that_this_process_may_use_or_fewer_by_the_variable(
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert cores() == 4
     assert finetuning_threads() == threads
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_wait_without_spinning_unless_the_user_says_so(own: str | None) -> None:
+    """OpenMP reads the variable when torch is imported, so it is there before."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command = "import os, sys, cod_runner; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", command],
+        env=environment | ({"OMP_WAIT_POLICY": own} if own else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == [own or "PASSIVE", "False"]
