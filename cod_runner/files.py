@@ -112,6 +112,7 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     folder, held = _locked_folder(parent)
     while held is None:  # swept before it was locked
+        shutil.rmtree(folder, ignore_errors=True)
         folder, held = _locked_folder(parent)
     try:
         yield folder
@@ -128,15 +129,13 @@ def _locked_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock | None]:
 def announce(path: Path) -> filelock.BaseFileLock | None:
     """Make and lock a file by which :func:`is_held` tells that its maker lives; its name must be new.
 
-    Until it is locked, it looks like one whose maker is dead: None if it was removed as such, and what it stands for
-    must be begun again. Raises :class:`OSError`.
+    Until it is locked, it looks like one whose maker is dead: None if it is being removed as such, and what it stands
+    for must be begun again. Never waits. Raises :class:`OSError`.
     """
-    held = filelock.FileLock(path)
+    held = filelock.FileLock(path, timeout=0)
     try:
         held.acquire()
-    except FileNotFoundError:
-        if path.parent.exists():
-            raise
+    except (filelock.Timeout, FileNotFoundError, FileExistsError):  # the last, where its folder vanishes meanwhile
         return None
     if path.exists():
         return held
@@ -209,7 +208,10 @@ def _is_own(path: Path) -> bool:
     """Whether it looks as :func:`_temporary_folder` makes it: a folder with a lock and at most one thing besides."""
     if path.is_symlink() or not path.is_dir():
         return False
-    inside = [each.name for each in path.iterdir()]
+    try:
+        inside = [each.name for each in path.iterdir()]
+    except OSError:  # gone meanwhile
+        return False
     return len(inside) <= 1 or (len(inside) == 2 and "lock" in inside)
 
 

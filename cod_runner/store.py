@@ -80,9 +80,9 @@ class Store:
                     sweep(self.root / "teachers", KEY)
                     for folder in self._written_into():
                         sweep(folder)
-                    mine = announce(file)
-                    if mine is not None:
-                        held.callback(mine.release)
+                    while (mine := announce(file)) is None:
+                        continue
+                    held.callback(mine.release)
                     file.with_suffix(".txt").write_text(f"{by} (process {os.getpid()})", encoding="utf-8")
             except OSError as error:
                 raise CodrunError(

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from cod_runner import files
 from cod_runner.errors import CodrunError
-from cod_runner.files import folder_written_whole, lock, open_database, write_whole
+from cod_runner.files import (
+    abandoned,
+    file_written_whole,
+    folder_written_whole,
+    is_locked,
+    leave_wal,
+    lock,
+    open_database,
+    sweep,
+    when_free,
+    write_whole,
+)
 
 OPENS = """
 import sys
@@ -86,3 +100,104 @@ def test_a_held_lock_is_a_sentence(tmp_path: Path) -> None:
         lock(tmp_path / ".lock", wait=False, busy="the folder is in use"),
     ):
         raise AssertionError("the lock was taken twice")
+
+
+def test_what_a_killed_writer_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from cod_runner.files import folder_written_whole\n"
+        "with folder_written_whole(Path(sys.argv[1]) / 'model') as folder:\n"
+        "    (folder / 'half').write_text('x'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == -9
+    (dead,) = tmp_path.iterdir()
+    with file_written_whole(tmp_path / "other") as temporary:
+        temporary.write_text("whole")
+        assert abandoned(tmp_path) == [dead]
+        sweep(tmp_path)
+        assert temporary.exists() and not dead.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_only_names_of_ours_are_swept(tmp_path: Path) -> None:
+    for name in (".codrun-partial-mine", ".codrun-partial-12345678.d", "codrun-partial-12345678", ".model.abcdefgh"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1, 1))
+    full = tmp_path / ".codrun-partial-12345678"
+    for name in ("one", "two", "lock"):
+        (full / name).mkdir(parents=True)
+    (tmp_path / ".codrun-partial-abcdefgh").symlink_to(full)
+    (tmp_path / ".other.abcdefgh").mkdir()  # of today
+    before = {path.name for path in tmp_path.iterdir()}
+    sweep(tmp_path, "other")
+    assert {path.name for path in tmp_path.iterdir()} == before
+    sweep(tmp_path, "model")
+    assert before - {path.name for path in tmp_path.iterdir()} == {".model.abcdefgh"}
+
+
+def test_a_sweep_between_making_and_locking_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = files.tempfile.mkdtemp
+    times = 0
+
+    def swept(**named: object) -> str:
+        nonlocal times
+        folder = made(**named)  # type: ignore[call-overload]
+        times += 1
+        if times == 1:
+            sweep(tmp_path)
+        return str(folder)
+
+    monkeypatch.setattr(files.tempfile, "mkdtemp", swept)
+    write_whole(tmp_path / "kept", "whole")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("kept", "whole")]
+
+
+def test_writers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
+    ended, swept = threading.Event(), 0
+
+    def sweeping() -> None:
+        nonlocal swept
+        while not ended.is_set():
+            sweep(tmp_path)
+        swept += 1
+
+    sweepers = [threading.Thread(target=sweeping) for _ in range(3)]
+    for thread in sweepers:
+        thread.start()
+    for number in range(100):
+        write_whole(tmp_path / f"{number}", f"{number}")
+    ended.set()
+    for thread in sweepers:
+        thread.join()
+    assert swept == 3, "one of them ended in an error"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {f"{n}": f"{n}" for n in range(100)}
+
+
+def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
+    """Whatever statement meets the lock; SQLite's own time-out does not cover all of them."""
+    tries = 0
+
+    def locked() -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY_RECOVERY if tries == 1 else sqlite3.SQLITE_PROTOCOL
+            raise error
+        return "done"
+
+    assert when_free(locked) == "done"
+    with closing(open_database(tmp_path / "held.sqlite", "create table if not exists said (word text);")) as holder:
+        with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
+            leave_wal(tmp_path / "held.sqlite", seconds=0.1)
+        assert is_locked(caught.value)
+        holder.execute("select * from said")
+    leave_wal(tmp_path / "held.sqlite")
+
+
+def test_a_lock_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(CodrunError, match=r"file/\.lock cannot be locked \(.*\); name a folder"),
+        lock(tmp_path / "file" / ".lock"),
+    ):
+        raise AssertionError("locked")
