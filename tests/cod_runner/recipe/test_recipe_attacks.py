@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cod_runner.api import Component, Options, hookimpl
 from cod_runner.errors import MOST_FAULTS, RecipeError
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.chain import MOST_PARENTS, MOST_PROFILES
 from cod_runner.recipe.checks import RESULT_KEYS
+from cod_runner.recipe.writing import value_yaml
 from cod_runner.recipe.yaml import DEEPEST
 from cod_runner.registry import Registry
 from cod_runner.runs.records import FIELDS
@@ -164,3 +166,13 @@ def test_a_metric_named_like_a_field_of_the_results_is_a_fault(recipe: str, writ
     path = write(recipe + "evaluate: {metrics: [seconds]}\n")
     with pytest.raises(RecipeError, match="the metric `seconds` has the name of a key that codrun itself writes"):
         load_recipe(path, registry)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\u2028  b", "a\x85b", "\x1b", "# a", "a: b", "'", '"', "no", ""])
+def test_a_value_is_written_on_one_line_and_read_back(text: str) -> None:
+    written = value_yaml({"a": [text]})
+    assert len(written.splitlines()) == 1
+    assert yaml.safe_load(written) == {"a": [text]}

@@ -203,6 +203,7 @@ def test_names_and_labels_of_a_file_stay_texts_in_the_recipe(registry: Registry,
     odd = ("po\u2028s: {a}\x1b", "[n]\n#eg")
     data = write_csv(tmp_path / "x\nname: evil\n#.csv", reviews(labels=odd), "text,la: bel")
     content, _ = new_recipe(data, registry)
+    assert content.splitlines()[1] == "recipe: 1", "the comment above is one line"
     recipe, options = parsed(content)
     assert recipe.name == "x_name_evil"
     assert options["path"] == "x\nname: evil\n#.csv"
