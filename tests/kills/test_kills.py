@@ -31,7 +31,7 @@ def is_mended(told: dict[str, Any]) -> bool:
 
 
 def test_a_killed_run_continues_to_the_same_numbers_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    _, *told = kills(tmp_path, "teachers", "signals", "students")
+    _, *told = kills(tmp_path, "teachers", "students")
     assert [one for one in told if not is_mended(one)] == []
     assert all(any("partial" in name for name in one["between"]) for one in told), "killed too late to leave anything"
 
@@ -45,6 +45,14 @@ def test_eighty_kills(tmp_path: Path) -> None:
     _, *told = kills(tmp_path / "killed", *moments)
     assert len(told) >= 80
     assert [one for one in told if not is_mended(one)] == []
+
+
+@pytest.mark.long
+def test_a_full_disk_at_twelve_levels(tmp_path: Path) -> None:
+    limits = (0, 100, 1_000, 2_000, 3_000, 5_000, 9_000, 20_000, 40_000, 60_000, 100_000, 200_000)
+    told = [json.loads(line) for line in script("full_disk.py", tmp_path, *limits)]
+    assert [one for one in told if one["full"] not in (0, 1) or one["between"] or one["again"] or one["left"]] == []
+    assert len([one for one in told if one["full"] == 1]) >= 8
 
 
 def test_stores_of_every_kind_open_together(tmp_path: Path) -> None:
