@@ -12,7 +12,7 @@ import typer
 from cod_runner.cli.options import JsonOption
 from cod_runner.errors import CodrunError
 from cod_runner.llm.ledger import Ledger
-from cod_runner.plain_text import json_text
+from cod_runner.plain_text import json_text, one_line
 from cod_runner.store import Store
 from cod_runner.terminal import Terminal
 
@@ -49,7 +49,7 @@ def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSO
     if path.exists():
         raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
     with _ledger() as found:
-        typer.echo(f"wrote {found.export(path)} answers to {path}")
+        typer.echo(one_line(f"wrote {found.export(path)} answers to {path}"))
 
 
 @ledger.command("import")

@@ -25,7 +25,7 @@ def store_list() -> None:
     stored = Store()
     typer.echo(visible(str(stored.root)))
     for entry in stored.entries():
-        typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {entry.name}")
+        typer.echo(f"  {entry.bytes / 1e6:10,.1f} MB  {visible(entry.name)}")
     others = stored.others() if stored.root.exists() else []
     if others:
         named = ", ".join(map(visible, others[:LISTED])) + (", ..." if len(others) > LISTED else "")
