@@ -120,7 +120,13 @@ def _prepare(tokenizer: Any, model: Any, name: str, options: ModelOptions, conte
         tokenizer.padding_side = "right"
     elif options.padding_side is not None:
         tokenizer.padding_side = options.padding_side
-    possible = min(longest_input(model), tokenizer.model_max_length)
+    limit = tokenizer.model_max_length
+    if not isinstance(limit, int | float) or not limit >= 2:
+        raise CodrunError(
+            f"the tokenizer_config.json of `{name}` says `model_max_length: {limit!r}`; fetch or copy the model "
+            "again, or write the number of tokens that it reads"
+        )
+    possible = int(min(longest_input(model), limit))
     if options.max_length > possible:
         context.say(f"`{name}` reads at most {possible} tokens; `max_length: {options.max_length}` is reduced to that")
     return min(options.max_length, possible)

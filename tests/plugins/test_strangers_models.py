@@ -154,6 +154,14 @@ def test_a_broken_auto_map_is_a_sentence_or_nothing(broken: Any, tmp_path: Path)
         (folder / file).write_text(before)
 
 
+@pytest.mark.parametrize("limit", ["many", {}, -1, 0, float("nan")])
+def test_a_limit_that_is_no_number_of_tokens(limit: Any, tmp_path: Path) -> None:
+    folder = classifier(tmp_path / "model")
+    changed(folder / "tokenizer_config.json", model_max_length=limit)
+    with pytest.raises(CodrunError, match=r"tokenizer_config\.json of .* says `model_max_length: .*`; fetch or copy"):
+        LOADERS["teacher"][2](str(folder))
+
+
 def test_a_model_in_the_hubs_cache_is_treated_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     place = tmp_path / "cache" / "models--some--model"
