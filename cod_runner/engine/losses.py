@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, Outputs
 from cod_runner.engine.batches import TrainingBatches
+from cod_runner.engine.checked_tensors import load_checked, save_checked
 from cod_runner.engine.device import autocast
 from cod_runner.engine.optimisation import FUSED_ON
 from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded
@@ -168,15 +169,18 @@ def term_names(terms: Sequence[WeightedTerm]) -> list[str]:
 
 
 def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """What ``make`` returned the last time, or returns now; written whole."""
+    """What ``make`` returned the last time, or returns now; written whole, and made again where it is damaged."""
     if folder is None:
         return make()
     path = folder / f"{name}.safetensors"
-    if not path.exists():
+    try:
+        kept = load_checked(path)
+    except (OSError, SafetensorError, ValueError):
         made = {key: value.detach().cpu().clone().contiguous() for key, value in make().items()}
         with file_written_whole(path) as temporary:
-            save_file(made, temporary)
-    return {key: value.to(device) for key, value in load_file(path).items()}
+            save_checked(made, temporary)
+        kept = load_checked(path)
+    return {key: value.to(device) for key, value in kept.items()}
 
 
 def _fit(

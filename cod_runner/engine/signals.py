@@ -10,16 +10,16 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cod_runner.api import Classifier, Input, ModelShape
+from cod_runner.engine.checked_tensors import load_checked, save_checked
 from cod_runner.engine.inference import each_row
 from cod_runner.engine.outputs import Row
 from cod_runner.errors import CodrunError
@@ -193,21 +193,13 @@ class SignalStore:
         if self._stored_layers(number, key):
             states.update(self._load(path))
         with file_written_whole(path, within=self.folder) as temporary:
-            try:
-                save_file(states, temporary, metadata={"crc": str(_checksum_of(states))})
-            except SafetensorError as error:  # what it says of a full disk is in its text alone
-                raise OSError(str(error)) from error
+            save_checked(states, temporary)
 
     def _load(self, path: Path) -> dict[str, Tensor]:
         """Layer to states, mapped into memory and checked once. Raises :class:`CodrunError` that names the file."""
         try:
-            states = load_file(path)
-            if path not in self._checked:
-                with safe_open(path, framework="pt") as file:
-                    wanted = (file.metadata() or {}).get("crc")
-                if wanted is not None and wanted != str(_checksum_of(states)):
-                    raise ValueError("its content was changed")
-                self._checked.add(path)
+            states = load_checked(path, check=path not in self._checked)
+            self._checked.add(path)
             return states
         except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
             raise CodrunError(
@@ -291,14 +283,6 @@ class TeacherSignals:
 
 def _checksum(key: bytes, logits: bytes, ids: bytes, pooled_at: int) -> int:
     return zlib.crc32(b"".join((key, logits, ids, str(pooled_at).encode())))
-
-
-def _checksum_of(states: Mapping[str, Tensor]) -> int:
-    crc = 0
-    for layer in sorted(states):
-        numbers = states[layer].contiguous().flatten().view(torch.uint8).numpy()
-        crc = zlib.crc32(numbers.data, zlib.crc32(layer.encode(), crc))
-    return crc
 
 
 def _bytes(values: Tensor) -> bytes:

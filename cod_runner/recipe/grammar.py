@@ -160,7 +160,9 @@ class Recipe(Section):
     k: Annotated[list[Annotated[int, Field(ge=2)]], NoRepeats] = Field(
         min_length=1, description="numbers of training examples, all classes and counterfactuals counted"
     )
-    seeds: Annotated[list[NonNegativeInt], NoRepeats] = Field(min_length=1, description="one student per seed")
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], NoRepeats] = Field(
+        min_length=1, description="one student per seed"
+    )
     teacher: Teacher
     student: Use = Field(description="the model that is trained")
     counterfactuals: Counterfactuals | None = Field(None, description="needed for the arm `cod`")

@@ -57,16 +57,13 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
         f"{module}/{kind}.py": f"{kind}/{kind}.py",
         f"tests/test_{module}.py": f"{kind}/test_{kind}.py",
     }
-    try:
-        with folder_written_whole(package) as building:
-            for path, template in files.items():
-                content = _template(template)
-                for placeholder, value in replacements.items():
-                    content = content.replace(placeholder, value)
-                (building / path).parent.mkdir(parents=True, exist_ok=True)
-                (building / path).write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise CodrunError(f"{package} cannot be written: {error.strerror}") from error
+    with folder_written_whole(package) as building:
+        for path, template in files.items():
+            content = _template(template)
+            for placeholder, value in replacements.items():
+                content = content.replace(placeholder, value)
+            (building / path).parent.mkdir(parents=True, exist_ok=True)
+            (building / path).write_text(content, encoding="utf-8")
     return [Path(name, path) for path in files]
 
 

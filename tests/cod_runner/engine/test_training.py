@@ -443,6 +443,13 @@ def test_what_a_loss_fits_is_fitted_once_for_a_cell_and_gives_the_same_student(
     assert sum(loss.history[-4:]) < 0.8 * sum(loss.history[:4])
     again, _ = train(signals, (("fits", FitsFirst, 1.0), terms[1]), more={"cache_folder": tmp_path / "cell"})
     assert FitsFirst.made == 1 and same(first, again)
+    (kept,) = tmp_path.rglob("*.safetensors")
+    written = kept.read_bytes()
+    for damaged in (written[:-1] + bytes([written[-1] ^ 1]), written[:40], b""):
+        kept.write_bytes(damaged)
+        mended, _ = train(signals, (("fits", FitsFirst, 1.0), terms[1]), more={"cache_folder": tmp_path / "cell"})
+        assert same(first, mended) and kept.read_bytes() == written
+    FitsFirst.made = 1
     uncached, _ = train(signals, (("fits", FitsFirst, 1.0), terms[1]))
     assert FitsFirst.made == 2 and same(first, uncached)
     assert not list(tmp_path.rglob("*.tmp"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import re
+import signal
 import shutil
 import subprocess
 import sys
@@ -297,11 +298,22 @@ def test_who_waits_for_a_teacher_says_for_whom_and_shows_how_far_it_is(
     assert not (tmp_path / ".key.note").exists()
 
 
-def test_the_wait_ends_with_the_others_death_and_with_control_c(tmp_path: Path, other: subprocess.Popen[str]) -> None:
-    timer = threading.Timer(0.2, _thread.interrupt_main)
-    timer.start()
+@pytest.fixture
+def control_c() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run in a background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("control_c", "other")
+def test_the_wait_ends_with_control_c(tmp_path: Path) -> None:
+    threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt), turn(tmp_path / "key", "the run runs/mine", Heard()):
         pass
+
+
+def test_nobody_waits_for_the_dead(tmp_path: Path, other: subprocess.Popen[str]) -> None:
     other.kill()
     other.wait()
     progress = Heard()
