@@ -5,8 +5,8 @@ from __future__ import annotations
 import _thread
 import json
 import re
-import signal
 import shutil
+import signal
 import subprocess
 import sys
 import threading
