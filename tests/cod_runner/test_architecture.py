@@ -50,8 +50,8 @@ MAY_IMPORT: dict[str, str] = {
     "context": "engine llm permissions progress recipe registry runs store",
     "plan": "api context destinations errors llm permissions plain_text recipe registry runs",
     "stages": (
-        "api context counterfactuals data destinations engine errors files machine progress recipe registry report runs "
-        "store"
+        "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
+        "runs store"
     ),
     "pipeline": "context data permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",
