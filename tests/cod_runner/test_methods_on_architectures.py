@@ -174,8 +174,8 @@ def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODRUN_HOME", str(folder / "store"))
-        # two threads spin for each other where other work takes the second core
-        patch.setattr(teacher, "cores", lambda: 1)
+        # two threads on models this small only wait for each other
+        patch.setattr(teacher, "finetuning_threads", lambda: 1)
         # drawing takes longer than training here, and has tests of its own
         patch.setattr(results, "write_reports", lambda *arguments: None)
         yield Laboratory(request.param, folder)
