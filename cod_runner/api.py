@@ -35,6 +35,7 @@ from pydantic import (
 )
 
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
+from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest
 from cod_runner.fixed_batches import fixed_batches
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean
@@ -54,9 +55,9 @@ __all__ = [
     "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
     "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "SettingError",
     "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows",
-    "fetched_checkpoint", "file_bytes", "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec",
-    "hub_destination", "hub_errors", "json_lines", "layer_mapping", "masked_mean", "only_data", "pretrained",
-    "quiet_transformers", "read_text", "recipe_file",
+    "default_figure_style", "fetched_checkpoint", "file_bytes", "file_digest", "fixed_batches", "head_pooled",
+    "hookimpl", "hookspec", "hub_destination", "hub_errors", "json_lines", "layer_mapping", "masked_mean",
+    "only_data", "pretrained", "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

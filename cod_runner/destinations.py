@@ -23,9 +23,14 @@ class Sending:
 
     def __str__(self) -> str:
         to = self.destination
-        key = f" and the key in {to.key_variable}" if to.key_variable else ""
         refused = "" if self.allowed else f": refused until the user allows it ({self.cure})"
-        return f"{to.sends}{key} to {to.address} ({to.component}){refused}"
+        return f"{self.what} to {to.address} ({to.component}){refused}"
+
+    @property
+    def what(self) -> str:
+        """What would go there, as in "the texts and the key in OPENAI_API_KEY"."""
+        to = self.destination
+        return f"{to.sends} and the key in {to.key_variable}" if to.key_variable else to.sends
 
     @property
     def cure(self) -> str:
@@ -38,9 +43,8 @@ class Sending:
     def refusal(self) -> SettingError:
         """The error of a run that would send it all the same."""
         to = self.destination
-        key = f" and the key in {to.key_variable}" if to.key_variable else ""
         return SettingError(
-            f"{to.sends}{key} would go to {to.address}, which is not the provider's own address for `{to.component}` "
+            f"{self.what} would go to {to.address}, which is not the provider's own address for `{to.component}` "
             f"with its own key; if you trust it, say so outside the recipe: {self.cure}",
             *to.setting,
         )

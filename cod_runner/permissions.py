@@ -46,6 +46,8 @@ class Permissions:
         return any(real.is_relative_to(each.resolve()) for each in (folder, *self.folders))
 
 
+NO_PERMISSIONS = Permissions()
+"""Of a user who has said nothing."""
 RESOLVED = "recipes"
 """The store's folder of the resolved recipes that codrun wrote, each an empty file under its digest."""
 

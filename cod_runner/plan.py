@@ -16,7 +16,7 @@ from cod_runner.context import run_path
 from cod_runner.destinations import Sending, sendings
 from cod_runner.errors import standing_at
 from cod_runner.llm.budget import Spending
-from cod_runner.permissions import Permissions
+from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe, WeightedLoss
@@ -24,7 +24,6 @@ from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
 
-NO_PERMISSIONS = Permissions()
 CHARACTERS_A_TEXT = 200.0
 """Assumed where the data has not been read: calls are priced before anything is downloaded."""
 

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cod_runner.permissions import Permissions, is_resolved
+from cod_runner.permissions import NO_PERMISSIONS, Permissions, is_resolved
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.messages import shortened
 from cod_runner.store import Store
 
-NO_PERMISSIONS = Permissions()
 LONGEST_SHOWN = 100
 """Characters of a wrong value that a sentence quotes."""
 

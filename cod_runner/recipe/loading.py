@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cod_runner.errors import Fault, RecipeError, SettingError
-from cod_runner.permissions import Permissions
+from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
@@ -23,7 +23,6 @@ from cod_runner.recipe.writing import recipe_yaml
 from cod_runner.recipe.yaml import DEEPEST, read_value
 from cod_runner.registry import Registry
 
-NO_PERMISSIONS = Permissions()
 NO_FLAGS: Dict[str, Any] = MappingProxyType({})
 
 

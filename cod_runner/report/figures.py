@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from cod_runner.figure_style import default_figure_style
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.grammar import Arm
 from cod_runner.recipe.messages import shortened
@@ -32,6 +33,7 @@ DODGE: dict[Arm, float] = {"plain": -0.06, "control": 0.0, "cod": 0.06}
 """Shift along the axis, in doublings of k, that keeps the error bars of the arms apart."""
 
 
+@default_figure_style()
 def draw_figures(report: Report) -> dict[str, bytes]:
     """PNG by name: a learning curve over k per headline metric, and the counterfactuals' minimality."""
     figures = {}

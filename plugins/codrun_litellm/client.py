@@ -319,6 +319,8 @@ def _counted(usage: object, name: str) -> int:
 def _litellm() -> Any:
     """litellm, imported here, without its network look-up, banner, telemetry, retries and logging."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    # else it reads a file `.env` around its own folder or the current one, which may be a stranger's and redirect calls
+    os.environ["LITELLM_MODE"] = "PRODUCTION"
     import litellm
 
     litellm.suppress_debug_info = True

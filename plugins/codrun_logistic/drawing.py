@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cod_runner.api import default_figure_style
 from codrun_logistic.simulation import LABELS, PARTS, Point
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TITLES = {"along": "along w", "orthogonal": "orthogonal to w", "total": "total"}
 
 
+@default_figure_style()
 def draw(path: Path, points: Sequence[Point]) -> None:
     """``points`` are those of one dimension; bars are 95% intervals of the mean."""
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import Example
+from cod_runner.api import Example, default_figure_style
 from codrun_moons.geometry import Margin, Window, grid_points
 from codrun_moons.report import CellMeasures
 
@@ -28,6 +28,7 @@ class Panel:
     student: Margin
 
 
+@default_figure_style()
 def draw(
     path: Path,
     panels: Sequence[Panel],

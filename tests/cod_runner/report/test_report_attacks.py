@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,29 @@ def test_figures_that_are_links_or_no_images_are_not_read(
     html = (run_folder / "report.html").read_text()
     captions: list[Any] = re.findall(r"<figcaption>(link|folder|text|drawn)</figcaption>", html)
     assert captions == ["drawn"]
+
+
+DRAWN = """
+import hashlib, sys
+from pathlib import Path
+from cod_runner.registry import Registry
+from cod_runner.report.contents import build_report
+from cod_runner.report.figures import draw_figures
+from cod_runner.runs.reading import read_run
+run = read_run(Path(sys.argv[1]), Registry.discover())
+for name, png in draw_figures(build_report(run.recipe, run.record, run.rows, run.outcomes)).items():
+    print(name, hashlib.sha256(png).hexdigest())
+"""
+
+
+def test_a_style_file_in_the_current_folder_changes_no_figure(run_folder: Path, tmp_path: Path) -> None:
+    """matplotlib reads `matplotlibrc` there, which could have LaTeX set every name."""
+    (tmp_path / "attacked").mkdir()
+    (tmp_path / "attacked" / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 9\n")
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", DRAWN, str(run_folder)], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        for folder in (tmp_path, tmp_path / "attacked")
+    ]
+    assert drawn[0].startswith("accuracy") and drawn[0] == drawn[1]

@@ -272,6 +272,16 @@ def test_litellm_sends_where_the_table_says() -> None:
         assert found[name] == [[host, int(port) if port else {"https": 443}[scheme]]], name
 
 
+def test_a_file_of_variables_beside_a_recipe_redirects_nothing(tmp_path: Path) -> None:
+    """litellm would read `.env` from here, and from above the virtual environment that it is installed in."""
+    (tmp_path / ".env").write_text(
+        "OPENAI_BASE_URL=http://stranger.example/v1\nOPENAI_API_BASE=http://stranger.example\n"
+    )
+    script = "import os; from codrun_litellm.client import _litellm; _litellm(); print(sorted(os.environ))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "OPENAI_API_KEY" in done.stdout and "_BASE" not in done.stdout
+
+
 def test_which_addresses_and_keys_are_a_providers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_own("openai/x", "https://api.openai.com/v1") and is_own("gpt-4o", "https://API.openai.com:443/v1")
     for other in ("http://api.openai.com/v1", "https://api.openai.com:8443", "https://evil.example/api.openai.com"):
