@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from cod_runner.api import Destination
 from cod_runner.errors import SettingError, standing_at
@@ -77,5 +78,4 @@ def refuse_strangers(found: list[Sending]) -> None:
 
 def _host_of(address: str) -> str | None:
     """``host`` or ``host:port`` as ``--allow-host`` takes it; None where the address is only described."""
-    scheme, separator, rest = address.partition("://")
-    return rest.partition("/")[0] if separator and scheme in ("http", "https") else None
+    return urlsplit(address).netloc or None

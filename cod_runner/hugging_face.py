@@ -162,7 +162,7 @@ def _refuse_all_but_safetensors(folder: Path, name: str) -> None:
     for place in dict.fromkeys(map(str, places.values())):
         if not place.endswith(".safetensors") or Path(place).name != place or "\\" in place:
             raise CodrunError(
-                f"the {INDEX} of `{name}` names {place!r}, which is no safetensors file in its folder and could run "
+                f"the {INDEX} of `{name}` names {place!r}, which is not a safetensors file in its folder and could run "
                 "code; choose a model or revision whose weights are safetensors alone"
             )
         if not (folder / place).is_file():

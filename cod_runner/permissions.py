@@ -6,7 +6,6 @@ in the user's configuration folder, which no recipe can write.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import write_whole
+from cod_runner.files import file_digest, write_whole
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ RESOLVED = "recipes"
 
 def remember_resolved(recipe: Path, store: Path) -> None:
     """Note that codrun wrote this resolved recipe of a run, so that it runs again with the files that it names."""
-    known = store / RESOLVED / _digest(recipe)
+    known = store / RESOLVED / file_digest(recipe)
     if not known.exists():
         write_whole(known, "")
 
@@ -62,13 +61,9 @@ def remember_resolved(recipe: Path, store: Path) -> None:
 def is_resolved(recipe: Path, store: Path) -> bool:
     """Whether codrun wrote exactly this recipe, here or elsewhere on this machine."""
     try:
-        return recipe.is_file() and (store / RESOLVED / _digest(recipe)).is_file()
+        return recipe.is_file() and (store / RESOLVED / file_digest(recipe)).is_file()
     except OSError:
         return False
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _Settings(BaseModel):
@@ -97,7 +92,10 @@ def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) ->
     settings = _read(path)
     listed = {_host(each, "--allow-host") for each in hosts}
     listed |= {_host(each, f"{path}: allow_hosts") for each in settings.allow_hosts}
-    below = [path.parent / each.expanduser() for each in settings.allow_folders]
+    try:
+        below = [path.parent / each.expanduser() for each in settings.allow_folders]
+    except RuntimeError as error:  # there is no such user after `~`
+        raise CodrunError(f"{path}: allow_folders: {error}; write the folder out") from error
     return Permissions(frozenset(listed), (*(each.absolute() for each in folders), *below))
 
 
@@ -107,9 +105,6 @@ def _read(path: Path) -> _Settings:
         return _Settings.model_validate({} if written is None else written)
     except FileNotFoundError:
         return _Settings()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise CodrunError(f"the settings file {path} cannot be read ({reason}); mend it") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -117,6 +112,9 @@ def _read(path: Path) -> _Settings:
             f"the settings file {path} is wrong at `{where}` ({first['msg']}); it may hold `allow_hosts`, a list of "
             "hosts, and `allow_folders`, a list of folders"
         ) from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise CodrunError(f"the settings file {path} cannot be read ({reason}); mend it") from error
 
 
 def _host(value: str, said: str) -> str:
@@ -129,7 +127,7 @@ def _host(value: str, said: str) -> str:
     if not host or value != parts.netloc or parts.username is not None or "*" in value:
         bare = _bare_ipv6(value)
         if bare is None:
-            raise CodrunError(f"{said}: `{value}` is no host; write `host` or `host:port`, such as 127.0.0.1:8000")
+            raise CodrunError(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
         return bare
     host = host.rstrip(".").lower()
     return host if port is None else _with_port(host, port)

@@ -1,4 +1,4 @@
-"""The store: what is worth keeping between runs, keyed by content; which of its files are ours; who uses it."""
+"""The store: what is worth keeping between runs, keyed by content; which files are ours; which processes use it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Store:
         return sorted(path.name for path in self.root.iterdir() if path.name not in ours)
 
     def entry(self, name: str) -> StoreEntry:
-        """The entry of this name; raises :class:`CodrunError` for a name that is none."""
+        """The entry of this name; raises :class:`CodrunError` for an unknown name."""
         for entry in self.entries():
             if entry.name == name:
                 return entry
@@ -124,7 +124,7 @@ class Store:
     def prune(self, name: str) -> int:
         """Delete one entry and return the bytes it took.
 
-        Raises :class:`CodrunError` for a name that is none, and while anybody uses the entry.
+        Raises :class:`CodrunError` for an unknown name, and while anybody uses the entry.
         """
         self.entry(name)
         with ExitStack() as held:
@@ -149,7 +149,7 @@ class Store:
         return freed
 
     def _gate(self) -> Any:
-        """Held by who begins to use the store, for a moment, and by who deletes from it."""
+        """Held for a moment by a process that begins to use the store, and by one that deletes from it."""
         return lock(self.root / ".lock")
 
     def _forget_dead_users(self) -> list[str]:

@@ -21,7 +21,7 @@ LONGEST_FIELD = 2**31 - 1
 
 
 def file_bytes(path: Path, *setting: str) -> bytes:
-    """The content of a file; :class:`DataError` about ``setting`` for what is none (a folder, a pipe, a device) or
+    """The content of a file; :class:`DataError` about ``setting`` for what is not one (a folder, a pipe, a device) or
     cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -39,7 +39,7 @@ def file_bytes(path: Path, *setting: str) -> bytes:
             f"{path} cannot be read ({error.strerror}); check its name and permissions", *setting
         ) from error
     except ValueError as error:
-        raise DataError(f"{str(path)!r} is no name of a file ({error}); name one that is there", *setting) from error
+        raise DataError(f"{str(path)!r} is not a file's name ({error}); name one that is there", *setting) from error
 
 
 def read_text(path: Path, *setting: str, encoding: str = "utf-8", option: str | None = None) -> str:
@@ -67,7 +67,7 @@ def read_text(path: Path, *setting: str, encoding: str = "utf-8", option: str | 
         line = text.count("\n", 0, text.index("\0")) + 1
         cure = "" if option is None else f"; if it is UTF-16, set `{option}: utf-16`"
         raise DataError(
-            f"{path}:{line}: the file contains zero bytes, so it is damaged or no text; fetch it again{cure}", *where
+            f"{path}:{line}: the file contains zero bytes, so it is damaged or not text; fetch it again{cure}", *where
         )
     return text
 

@@ -34,7 +34,7 @@ def _run_folder(value: str) -> Path:
     """``--out``, refused where no folder can be."""
     shown = shortened(value, LONGEST_SHOWN)
     if not value.strip():
-        raise typer.BadParameter("it is empty; name a folder, or leave it away")
+        raise typer.BadParameter("it is empty; name a folder, or leave the flag out")
     path = Path(value)
     for each in (path, *path.parents):
         try:

@@ -167,7 +167,7 @@ class SignalStore:
                 for key, logits, ids, pooled_at, crc in connection.execute(query, (number, *some)):
                     blobs = all(isinstance(each, bytes) and len(each) % BYTES_A_NUMBER == 0 for each in (logits, ids))
                     if not blobs or not isinstance(pooled_at, int):
-                        raise self.damaged("an answer that is none")
+                        raise self.damaged("an answer that is not one")
                     if crc is not None and crc != _checksum(key, logits, ids, pooled_at):
                         raise self.damaged("an answer was changed")
                     found[key] = (logits, ids, pooled_at)

@@ -272,7 +272,7 @@ class Ledger:
     def _answer(self, text: Any, finish: Any, tokens_in: Any, tokens_out: Any, usd: Any) -> LLMAnswer:
         """A row as an answer: numbers that an earlier version let in are brought within bounds, damage is refused."""
         if not isinstance(text, str) or not isinstance(finish, str):
-            raise self._damaged("an answer's text is none")
+            raise self._damaged("an answer's text is not text")
         counted = [number if isinstance(number, int | float) else 0 for number in (tokens_in, tokens_out)]
         price = usd if isinstance(usd, int | float) else None
         tokens: tuple[Any, Any] = (counted[0], counted[1])
@@ -305,14 +305,12 @@ class Ledger:
                     if self._connection.in_transaction:  # SQLite itself ends one that found the disk full
                         self._connection.execute("ROLLBACK")
                     raise
-            except sqlite3.DatabaseError as error:
+            except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                     raise self._damaged(error) from error
                 raise CodrunError(
                     f"the ledger {self.path} cannot be written ({error}); free its disk or lock and repeat the command"
                 ) from error
-            except sqlite3.Error as error:
-                raise CodrunError(f"the ledger {self.path} cannot be written: {error}") from error
 
     def _insert(
         self, connection: sqlite3.Connection, request: LLMRequest, answer: LLMAnswer, created: str, run: str

@@ -134,7 +134,7 @@ def _parent(extends: Node, visited: list[Path], faults: list[Fault]) -> Path | N
         faults.append(extends.mark.fault(f"the parent {quoted(name)} cannot be read: {_reason(error)}"))
         return None
     if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         faults.append(extends.mark.fault(f"the parent {quoted(name)} is {what}"))
         return None
     if path.resolve() in visited:

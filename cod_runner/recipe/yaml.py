@@ -57,7 +57,7 @@ def read_file(path: Path, source: Source, faults: list[Fault]) -> Mapping | None
         except ValueError as error:
             raise _Unreadable(start.fault(f"cannot be read: {error}")) from error  # a null character in the name
         if not stat.S_ISREG(state.st_mode):
-            what = "a folder, not a recipe file" if stat.S_ISDIR(state.st_mode) else "no regular file"
+            what = "a folder, not a recipe file" if stat.S_ISDIR(state.st_mode) else "not a regular file"
             raise _Unreadable(start.fault(f"is {what}"))
         if state.st_size > LARGEST_FILE:
             raise _Unreadable(start.fault(f"is larger than {LARGEST_FILE:,} bytes, too large for a recipe"))

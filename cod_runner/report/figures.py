@@ -139,7 +139,7 @@ def _minimality(values: Sequence[float]) -> Figure:
 
 
 def _label(title: str) -> str:
-    """A plugin's title on one line that fits a panel; `$` in it is no formula, which could be a wrong one."""
+    """A plugin's title on one line that fits a panel; `$` in it is not a formula, which could be a wrong one."""
     return shortened(one_line(title), LONGEST_LABEL)
 
 

@@ -83,7 +83,7 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 def numbered_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Every complete line and its number, from 1; a missing file has none.
 
-    What a kill cut off, at the end or before a later line, is no line. Raises :class:`CodrunError` that names a line
+    What a kill cut off, at the end or before a later line, is skipped. Raises :class:`CodrunError` that names a line
     that is damaged otherwise.
     """
     try:

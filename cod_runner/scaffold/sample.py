@@ -37,7 +37,7 @@ def take_sample(path: Path) -> Sample:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if not is_file:
-        what = "this is no regular file" if path.exists() else "there is no such file"
+        what = "this is not a regular file" if path.exists() else "there is no such file"
         raise DataError(f"{path}: {what}")
     component = DATASETS.get(path.suffix.lower())
     if component is None:

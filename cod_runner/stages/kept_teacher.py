@@ -33,7 +33,7 @@ class Turn:
     _noted: float = 0.0
 
     def tell(self, done: int, total: int) -> None:
-        """Note the steps that are done, now and then; a note that cannot be written is none."""
+        """Note the steps that are done, now and then; one that cannot be written is left out."""
         if time.monotonic() - self._noted < SECONDS_BETWEEN_NOTES:
             return
         self._noted = time.monotonic()

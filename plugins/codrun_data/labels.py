@@ -17,7 +17,7 @@ MOST_GUESSED = 50
 LONGEST_GUESSED = 200
 """A column with more distinct values than this, or with one of more characters, is not a label column."""
 MOST_DIGITS = 18
-"""A longer number is no class id, and is sorted as text."""
+"""A longer number is not a class id, and is sorted as text."""
 
 
 class Labels:

@@ -47,7 +47,7 @@ class CallFailure:
     unreachable: bool = False
     """No connection was made, so nothing was sent."""
     unreadable: bool = False
-    """An answer came that is no chat completion; asking again would be paid for again."""
+    """An answer came that is not a chat completion; asking again would be paid for again."""
     filtered: bool = False
     """The provider refuses to work on this text: a refusal, not a failure."""
 
@@ -123,7 +123,7 @@ def sentence(failure: CallFailure, model: str, base: str | None, key_variable: s
         case status if status is not None and status < 500:
             cause, cure = "rejected the request", "check `model` and its parameters"
         case _ if failure.unreadable:
-            cause, cure = "answers with something that is no chat completion", "check `model` and `api_base`"
+            cause, cure = "answers with something that is not a chat completion", "check `model` and `api_base`"
         case _ if failure.unreachable:
             cause, cure = "cannot be reached", "check `api_base`, the network, and that the server runs"
         case _:

@@ -47,7 +47,7 @@ PROVIDERS = {
 """The common ones; litellm knows the addresses of many more."""
 
 ADDRESS = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
-"""What an ``api_base`` may be. Anything that two libraries could read as two hosts is none."""
+"""What an ``api_base`` may be. Anything that two libraries could read as two hosts is refused."""
 
 
 def key_variable(model: str) -> str:
@@ -75,7 +75,7 @@ def is_own(model: str, address: str) -> bool:
     known = PROVIDERS.get(provider_of(model))
     if known is None:
         return False
-    return _origin(address) == _origin(known.address)
+    return origin(address) == origin(known.address)
 
 
 def is_key_of(model: str, variable: str) -> bool:
@@ -97,6 +97,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _origin(address: str) -> tuple[str, str, int]:
+def origin(address: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address."""
     parts = urlsplit(address)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import urllib.request
-from urllib.parse import urlsplit
 
 from cod_runner.api import ProviderError
 from codrun_litellm.failures import CallFailure, sentence
 from codrun_litellm.options import LitellmOptions
 from codrun_litellm.pricing import provider_of
-from codrun_litellm.providers import PROVIDERS
+from codrun_litellm.providers import PROVIDERS, origin
 
 SECONDS_TO_CONNECT = 5.0
 
@@ -33,10 +32,9 @@ def check_readiness(options: LitellmOptions) -> None:
 
 
 def _refused(address: str) -> str | None:
-    parts = urlsplit(address)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    _, host, port = origin(address)
     try:
-        socket.create_connection((str(parts.hostname), port), SECONDS_TO_CONNECT).close()
+        socket.create_connection((host, port), SECONDS_TO_CONNECT).close()
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
     return None

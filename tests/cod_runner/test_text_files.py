@@ -20,7 +20,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
         tmp_path: "is a folder, not a file",
         tmp_path / "none": "there is no such file",
         tmp_path / ("x" * 300): "cannot be read .File name too long",
-        Path("x\0y"): "is no name of a file",
+        Path("x\0y"): "is not a file's name",
     }.items():
         with pytest.raises(DataError, match=sentence) as caught:
             file_bytes(path, "path")

@@ -195,7 +195,7 @@ def test_an_index_names_safetensors_files_of_its_folder_or_nothing(loader: str, 
     sharded(folder, ["x.safetensors", place])
     with pytest.raises(CodrunError) as caught:
         load(str(folder))
-    assert f"names '{place}', which is no safetensors file in its folder and could run code" in str(caught.value)
+    assert f"names '{place}', which is not a safetensors file in its folder and could run code" in str(caught.value)
     assert not (tmp_path / "marker").exists()
 
 
@@ -203,9 +203,9 @@ def test_an_index_names_safetensors_files_of_its_folder_or_nothing(loader: str, 
     ("places", "said"),
     [
         ([], "does not say where its weights are"),
-        ([5], "names '5', which is no safetensors file"),
-        (["..", "x.safetensors"], r"names '\.\.', which is no safetensors file"),
-        ([r"..\x.safetensors"], "which is no safetensors file"),
+        ([5], "names '5', which is not a safetensors file"),
+        (["..", "x.safetensors"], r"names '\.\.', which is not a safetensors file"),
+        ([r"..\x.safetensors"], "which is not a safetensors file"),
         (
             ["x.safetensors", "gone.safetensors"],
             r"lacks 'gone\.safetensors', which its model\.safetensors\.index\.json",

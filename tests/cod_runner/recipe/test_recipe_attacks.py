@@ -35,8 +35,8 @@ Write = Callable[..., Path]
         ("n" * 300, "cannot be read: File name too long"),
         ("n/" * 3000, "cannot be read: File name too long"),
         ('"a\\0b"', "cannot be read: embedded null byte"),
-        ("/dev/zero", "is no regular file"),
-        ("fifo.yaml", "is no regular file"),
+        ("/dev/zero", "is not a regular file"),
+        ("fifo.yaml", "is not a regular file"),
         ("loop.yaml", "cannot be read: Too many levels of symbolic links"),
         (".", "is a folder"),
     ],
@@ -61,7 +61,7 @@ def test_a_recipe_that_cannot_be_read_is_one_fault(
     monkeypatch.chdir(tmp_path)
     os.mkfifo("fifo")
     Path("loop").symlink_to("loop")
-    with pytest.raises(RecipeError, match=r"cannot be read|is no regular file"):
+    with pytest.raises(RecipeError, match=r"cannot be read|is not a regular file"):
         load_recipe(Path(name), registry)
 
 

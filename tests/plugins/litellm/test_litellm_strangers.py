@@ -210,9 +210,12 @@ def test_a_runs_own_recipe_runs_again_and_one_that_was_changed_asks(tmp_path: Pa
     [
         ("allow_host: [x]", "is wrong at `allow_host`"),
         ("allow_hosts: x", "is wrong at `allow_hosts`"),
-        ("allow_hosts: ['https://x/y']", "`https://x/y` is no host"),
-        ("allow_hosts: ['*']", "`*` is no host"),
+        ("allow_hosts: ['https://x/y']", "`https://x/y` is not a host"),
+        ("allow_hosts: ['*']", "`*` is not a host"),
+        ("allow_folders: ['~nobody-of-this-name/x']", "write the folder out"),
         ("[", "cannot be read"),
+        ("allow_hosts: [2024-13-45]", "cannot be read"),
+        (f"allow_hosts: {'[' * 3000}", "cannot be read"),
     ],
 )
 def test_a_settings_file_that_is_wrong_is_named(settings: str, sentence: str, tmp_path: Path, told: Err) -> None:
@@ -332,7 +335,7 @@ def test_an_odd_usage_is_not_believed_and_nothing_is_paid_for_twice(tmp_path: Pa
         if readable:
             assert [each.input for each in made.propose(asks(1), TEACHER)[0]] == ["a bad film"]
         else:
-            with pytest.raises(ProviderError, match="answers with something that is no chat completion"):
+            with pytest.raises(ProviderError, match="answers with something that is not a chat completion"):
                 made.propose(asks(1), TEACHER)
         assert len(server.calls) == 1
     spent = spending.summary()
