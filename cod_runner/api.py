@@ -50,20 +50,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
-    "Classifier", "CodrunError", "Component", "DataError", "Dataset", "Destination", "Encoded", "Example",
-    "Executor", "FinetuneSettings", "Generator", "GradientCheckpointing", "Input", "Kind", "LLMAnswer",
-    "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs", "Options", "Outputs",
-    "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "SettingError",
-    "ShapeEstimate", "Spending", "TeacherView", "TrainSettings", "VocabularyCut", "WordVectors", "csv_rows",
-    "default_figure_style", "fetched_checkpoint", "file_bytes", "file_digest", "fixed_batches", "head_pooled",
-    "hookimpl", "hookspec", "hub_destination", "hub_errors", "json_lines", "layer_mapping", "masked_mean",
-    "only_data", "pretrained", "quiet_transformers", "read_text", "recipe_file",
+    "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component", "DataError", "Dataset",
+    "Destination", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator", "GradientCheckpointing",
+    "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs",
+    "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation",
+    "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
+    "VocabularyCut", "WordVectors", "csv_rows", "default_figure_style", "fetched_checkpoint", "file_bytes",
+    "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_errors",
+    "json_lines", "layer_mapping", "masked_mean", "only_data", "pretrained", "quiet_transformers", "read_text",
+    "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
 hookspec = pluggy.HookspecMarker("codrun")
 
-Kind = Literal["dataset", "teacher", "student", "generator", "loss", "metric", "cfe_measure", "executor", "tracker"]
+Kind = Literal[
+    "dataset", "teacher", "student", "selector", "generator", "chooser", "loss", "metric", "cfe_measure", "executor",
+    "tracker",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Input: TypeAlias = str | tuple[float, ...]
@@ -255,13 +259,21 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled input. ``label`` is a class id; ``partner`` the id of the other half of a pair."""
+    """One input. ``label`` is a class id, or None where there is only the teacher's word; ``partner`` is the id of the
+    other half of a pair, in a group of more the original's."""
 
     id: str
     input: Input
-    label: int
+    label: int | None = None
     partner: str | None = None
     is_counterfactual: bool = False
+
+    @property
+    def hard_label(self) -> int:
+        """The label, where there must be one; raises :class:`CodrunError` where there is none."""
+        if self.label is None:
+            raise CodrunError(f"the example `{self.id}` has no label")
+        return self.label
 
 
 @dataclass(frozen=True)
@@ -446,7 +458,8 @@ class Batch:
 
     ids: tuple[str, ...]
     labels: Tensor
-    """``[batch]`` hard labels: gold for originals, the teacher's word for counterfactuals."""
+    """``[batch]`` hard labels: gold for originals, the teacher's word for counterfactuals. Reading them where some row
+    has none raises :class:`CodrunError`; a loss with ``needs_labels`` is given the labelled rows alone."""
     partner: Tensor
     """``[batch]`` row of the other half of the pair in this batch, -1 where there is none."""
     is_counterfactual: Tensor
@@ -566,8 +579,12 @@ class TeacherView(Protocol):
 
     labels: tuple[str, ...]
 
-    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
-        """Probabilities, ``[inputs][classes]``."""
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
+        """Probabilities, ``[inputs][classes]``.
+
+        A generator that scores candidates of its own says for which request each of them is (``[inputs]``): the
+        teacher's answers are then counted for that original, and its texts are there for whoever wants them.
+        """
         ...
 
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
@@ -594,6 +611,66 @@ class Generator(Protocol):
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         """Candidates for each request, in the order of the requests; an empty list means "nothing to offer"."""
+        ...
+
+
+# --- training sets ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector may see: the pool's inputs, or those of one class, and what it asks the teacher, which counts."""
+
+    inputs: Sequence[Input]
+    """In this seed's random order, so that whoever breaks ties by position breaks them at random."""
+    wanted: int
+    """How many of them the training set will take, redraws not counted."""
+    seed: int
+    teacher: TeacherView
+    embedded: Callable[[int], None] = lambda count: None
+    """To be told how many inputs an encoder embedded, for the tables."""
+
+
+class Selector(Protocol):
+    """Kind ``selector``: in which order the pool's rows become originals. It never sees a label: where the recipe
+    balances the classes, it is asked about the rows of each class by itself, otherwise about the whole pool."""
+
+    nested: bool
+    """Whether the order is the same for every ``wanted``, so that the set of a smaller k lies inside a larger one's."""
+
+    def rank(self, selection: Selection) -> list[int]:
+        """Positions in ``selection.inputs``, every one once, the first to be drawn first."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One original, and the candidates that its arm may take."""
+
+    original: Example
+    candidates: tuple[Attempt, ...]
+    """In the order that holds without a chooser: lower tier, fewer edits, larger margin past the boundary."""
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """What a chooser may ask."""
+
+    teacher: TeacherView
+    student: Callable[[Sequence[Input], int], list[tuple[float, ...]]]
+    """``student(inputs, steps)``: probabilities ``[inputs][classes]`` of the recipe's student after this many steps on
+    the originals alone, by the recipe's first method; trained at the first call."""
+    seed: int
+
+
+class Chooser(Protocol):
+    """Kind ``chooser``: which of an original's candidates goes into the training set."""
+
+    nested: bool
+    """Whether a choice depends on the earlier originals at most, so that sets stay nested in k."""
+
+    def rank(self, choices: Sequence[Choice], choosing: Choosing) -> list[list[int]]:
+        """For each choice, positions of its candidates, the best first. ``choices`` are in the order of drawing."""
         ...
 
 
