@@ -14,7 +14,9 @@ from codrun_losses.plugin import HardOptions, RandomSoftOptions, SoftOptions
 
 
 class Hard(LogitLoss):
-    """CE(g_s(x), y), Algorithm 1, line 9."""
+    """CE(g_s(x), y), Algorithm 1, line 9. Rows without a label are left to the other losses."""
+
+    needs_labels = True
 
     def __init__(self, options: HardOptions, context: BuildContext) -> None:
         super().__init__()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from cod_runner.api import Component, ModelShape, Needs, Options, hookimpl, layer_mapping
 
@@ -68,7 +68,28 @@ class LWDOptions(Options):
 class PairOptions(Options):
     """Ties the two halves of a pair together."""
 
-    temperature: float = Field(1.0, gt=0)
+    form: Literal["moved", "published"] = Field(
+        "moved",
+        description="moved: how far the student's move inside a pair is from the teacher's; published: that of the "
+        "published code, from labels alone",
+    )
+    temperature: float = Field(1.0, gt=0, description="of `form: moved`")
+    gap_weight: float = Field(1.0, ge=0, description="of `form: published`: the weight of |CE(x) - CE(x')|")
+
+    @model_validator(mode="after")
+    def _options_of_the_form(self) -> PairOptions:
+        if self.form == "published" and self.temperature != 1.0:
+            raise ValueError("`temperature` goes with `form: moved`; `form: published` has none")
+        if self.form == "moved" and self.gap_weight != 1.0:
+            raise ValueError("`gap_weight` goes with `form: published`")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Only what decides; `moved` as it was written before there was another form."""
+        return self.model_dump(mode="json", include={"temperature"} if self.form == "moved" else {"form", "gap_weight"})
+
+    def uses_teacher(self) -> bool:
+        return self.form == "moved"
 
 
 LOSSES: tuple[tuple[str, type[Options], str, str], ...] = (
@@ -77,7 +98,7 @@ LOSSES: tuple[tuple[str, type[Options], str, str], ...] = (
     ("lwd", LWDOptions, "lwd:LWD", "layer-wise distillation of hidden states"),
     ("soft", SoftOptions, "labels:Soft", "the teacher's soft labels only (ablation)"),
     ("random_soft", RandomSoftOptions, "labels:RandomSoft", "random soft labels (ablation)"),
-    ("pair", PairOptions, "pair:Pair", "matches how the teacher's word moves inside a pair"),
+    ("pair", PairOptions, "pair:Pair", "ties the halves of a pair: matches how the teacher's word moves inside it"),
 )
 
 

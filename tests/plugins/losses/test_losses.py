@@ -42,6 +42,7 @@ EVERY_LOSS: dict[str, tuple[Callable[[Any, BuildContext], Loss], Options]] = {
     "soft": (Soft, SoftOptions(temperature=2.0)),
     "random_soft": (RandomSoft, RandomSoftOptions()),
     "pair": (Pair, PairOptions()),
+    "pair published": (Pair, PairOptions(form="published", gap_weight=0.5)),
 }
 
 
@@ -52,10 +53,10 @@ def test_every_loss_keeps_the_contract(name: str) -> None:
     check_loss(build(options, CONTEXT), options, labels=("bad", "middling", "good"))
 
 
-def test_two_losses_read_nothing_of_the_teacher() -> None:
-    """Hard labels, and soft ones that are drawn at random; their values do not move with what the teacher says."""
+def test_some_losses_read_nothing_of_the_teacher() -> None:
+    """Hard labels, alone or in pairs, and random soft ones; their values do not move with what the teacher says."""
     alone = {name for name, (_, options) in EVERY_LOSS.items() if not options.uses_teacher()}
-    assert alone == {"hard", "hard smoothed", "random_soft"}
+    assert alone == {"hard", "hard smoothed", "random_soft", "pair published"}
     for name, (build, options) in EVERY_LOSS.items():
         case = loss_case(build(options, CONTEXT), options)
         values = case.values()
@@ -63,6 +64,20 @@ def test_two_losses_read_nothing_of_the_teacher() -> None:
         for states in case.teacher.hidden.values():
             states += 1.0
         assert torch.equal(case.values(), values) == (name in alone), name
+
+
+def test_a_loss_that_reads_labels_says_so() -> None:
+    """By its values, not by its word: the engine keeps rows without a label from these alone."""
+    reads = set()
+    for name, (build, options) in EVERY_LOSS.items():
+        loss = build(options, CONTEXT)
+        case = loss_case(loss, options)
+        values = case.values()
+        case.batch.labels = 1 - case.batch.labels
+        moved = not torch.equal(case.values(), values)
+        assert moved == getattr(loss, "needs_labels", False), name
+        reads |= {name} if moved else set()
+    assert reads == {"hard", "hard smoothed", "pair published"}
 
 
 class _CountsPadding(nn.Module):
@@ -172,6 +187,33 @@ def test_pair_compares_moves_and_is_the_same_for_both_halves() -> None:
     assert values.tolist() == pytest.approx([0.0625, 0.0625, 0.0])
 
 
+def test_the_published_pair_loss_is_the_counterfactuals_cross_entropy_and_the_gap() -> None:
+    # x (label 0) at probability 3/4, x' (label 1) at 1/2, a row without a partner.
+    student = _outputs([[math.log(3), 0.0], [0.0, 0.0], [5.0, 0.0]])
+    batch = _batch([0, 1, 0], partner=[1, 0, -1])
+    batch.is_counterfactual = torch.tensor([False, True, False])
+    wanted = math.log(2) + 3.0 * (math.log(2) - math.log(4 / 3))
+    for gap_weight, value in ((3.0, wanted), (0.0, math.log(2))):
+        loss = Pair(PairOptions(form="published", gap_weight=gap_weight), CONTEXT)
+        assert loss(student, student, batch).tolist() == pytest.approx([value, value, 0.0])
+
+
+def test_two_counterfactuals_of_one_original_are_two_pairs() -> None:
+    """Each row with the partner it names: the original with its first, both counterfactuals with the original."""
+    student = _outputs([[math.log(3), 0.0], [0.0, 0.0], [0.0, math.log(3)]])
+    batch = _batch([0, 1, 1], partner=[1, 0, 0])
+    batch.is_counterfactual = torch.tensor([False, True, True])
+    first = math.log(2) + (math.log(2) - math.log(4 / 3))
+    loss = Pair(PairOptions(form="published"), CONTEXT)
+    assert loss(student, student, batch).tolist() == pytest.approx([first, first, math.log(4 / 3)])
+
+
+def test_the_pair_losss_identity_is_what_it_was_before_it_had_two_forms() -> None:
+    assert PairOptions().identity() == {"temperature": 1.0}
+    assert PairOptions(temperature=2.0).identity() == {"temperature": 2.0}
+    assert PairOptions(form="published").identity() == {"form": "published", "gap_weight": 1.0}
+
+
 def test_lwd_in_float64_over_real_tokens_layers_and_width() -> None:
     options = LWDOptions(layers=[(1, 2), (2, 4)])
     case = loss_case(LWD(options, CONTEXT), options)
@@ -233,6 +275,9 @@ def test_a_layer_that_is_not_there_is_named() -> None:
         lambda: LWDOptions(layers=[]),
         lambda: LWDOptions(layers=[(-1, 2)]),
         lambda: LWDOptions(pool="max"),
+        lambda: PairOptions(form="published", temperature=2.0),
+        lambda: PairOptions(gap_weight=2.0),
+        lambda: PairOptions(form="published", gap_weight=-1.0),
         lambda: KDOptions.model_validate({"temprature": 2.0}),
     ],
 )

@@ -24,6 +24,7 @@ LOSSES = [
     ("soft", {}),
     ("random_soft", {}),
     ("pair", {}),
+    ("pair", {"form": "published"}),
     *((use, {"pool": pool}) for use in ("lwd", "ted") for pool in ("none", "mean", "cls")),
 ]
 
