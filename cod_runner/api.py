@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
     "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component", "DataError", "Dataset",
-    "Destination", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator", "GradientCheckpointing",
+    "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator",
+    "GradientCheckpointing",
     "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs",
     "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation",
     "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
@@ -443,6 +444,24 @@ class WordVectors(Protocol):
 
 
 @runtime_checkable
+class EmbeddingStep(Protocol):
+    """Optional in a :class:`Classifier`: one step along its own gradient, for generators of adversarial inputs."""
+
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        """Each input after a step from ``labels[i]`` towards ``targets[i]``, brought back to an input that can be read.
+
+        The step leads along the gradient of ``logit[target] - logit[label]`` by what the model reads first (for texts
+        the embeddings of its tokens) and is ``size`` long, in units that suit any model: for texts the mean norm of a
+        token's embedding, over all positions together. A text's words become the words whose embeddings are nearest to
+        where theirs have come; where none is nearer than its own, a word stays. An input's answer does not depend on
+        the others, nor on dropout.
+        """
+        ...
+
+
+@runtime_checkable
 class GradientCheckpointing(Protocol):
     """Optional in a :class:`Classifier`: backward passes that recompute blocks instead of keeping their states."""
 
@@ -597,6 +616,12 @@ class TeacherView(Protocol):
 
     def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
         """The teacher's unit-length embedding of each word, ``[words][width]``; () where it has none."""
+        ...
+
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        """As :meth:`EmbeddingStep.projected_step`; raises :class:`CodrunError` where the teacher does not offer it."""
         ...
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from cod_runner.api import Attribution, Classifier, Input, WordVectors
+from cod_runner.api import Attribution, Classifier, EmbeddingStep, Input, Request, WordVectors
 from cod_runner.engine.device import threads
 from cod_runner.engine.signals import SignalStore, input_key
+from cod_runner.errors import CodrunError
 
 
 class CachedTeacher:
@@ -20,7 +21,7 @@ class CachedTeacher:
         self._memory: dict[bytes, tuple[float, ...]] = {}
         self._attributions: dict[tuple[bytes, int], list[Attribution]] = {}
 
-    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         """Probabilities ``[inputs][classes]``, from logits that do not depend on the batch."""
         new = {key: value for value in inputs if (key := input_key(value)) not in self._memory}
         if new:
@@ -48,3 +49,15 @@ class CachedTeacher:
         if isinstance(self._classifier, WordVectors):
             return self._classifier.word_vectors(words)
         return [() for _ in words]
+
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        """As :meth:`EmbeddingStep.projected_step`; raises :class:`CodrunError` where the teacher does not offer it."""
+        if not isinstance(self._classifier, EmbeddingStep):
+            raise CodrunError(
+                "a generator of this recipe takes steps along the teacher's gradient, which this teacher does not "
+                "offer; name another generator, or a teacher with gradients, such as a fine-tuned encoder"
+            )
+        with threads(1):
+            return self._classifier.projected_step(inputs, labels, targets, size)
