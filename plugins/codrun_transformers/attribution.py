@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,7 @@ class TextReader(Classifier, Protocol):
     """A classifier of texts around a model of ``transformers``."""
 
     model: Any
+    tokenizer: Any
     training: bool
 
     def offsets(self, texts: Sequence[Input]) -> list[list[tuple[int, int]]]:
@@ -33,10 +35,13 @@ def word_attributions(classifier: TextReader, texts: Sequence[str], targets: Seq
     encoded = classifier.encode(texts)
     offsets = classifier.offsets(texts)
     found: list[list[Attribution]] = [[] for _ in texts]
-    with _still(classifier):
+    with still(classifier):
         for positions, rows, length in fixed_batches([len(each.ids) for each in encoded]):
             batch = classifier.collate([encoded[row] for row in rows], length)
-            scores = _token_scores(classifier, batch, torch.tensor([targets[row] for row in rows]))
+            gradient, embeddings = embedding_gradients(
+                classifier, batch, partial(_margins, targets=torch.tensor([targets[row] for row in rows]))
+            )
+            scores = (gradient * embeddings).sum(dim=-1).cpu()
             for row, position in enumerate(positions):
                 mask = batch["attention_mask"][row].bool()
                 pieces = scores[row][mask].tolist()
@@ -44,8 +49,17 @@ def word_attributions(classifier: TextReader, texts: Sequence[str], targets: Seq
     return found
 
 
-def _token_scores(classifier: TextReader, batch: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """``[batch, tokens]``, float32, on the CPU."""
+def _margins(logits: Tensor, targets: Tensor) -> Tensor:
+    """``[batch]``: the logit of the target over the best other one."""
+    chosen = torch.nn.functional.one_hot(targets.to(logits.device), logits.shape[1]).bool()
+    return logits[chosen] - logits.masked_fill(chosen, float("-inf")).amax(dim=1)
+
+
+def embedding_gradients(
+    classifier: TextReader, batch: dict[str, Tensor], margins: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The gradient of ``margins(logits)``, one value per row, by the tokens' embeddings, and these embeddings: both
+    ``[batch, tokens, width]``, float32, on the model's device."""
     embedding = classifier.model.get_input_embeddings()
     device = embedding.weight.device
     seen: list[Tensor] = []
@@ -58,31 +72,40 @@ def _token_scores(classifier: TextReader, batch: dict[str, Tensor], targets: Ten
     try:
         with torch.enable_grad():
             logits = classifier({name: value.to(device) for name, value in batch.items()}).logits
-            chosen = torch.nn.functional.one_hot(targets.to(logits.device), logits.shape[1]).bool()
-            others = logits.masked_fill(chosen, float("-inf")).amax(dim=1)
-            (gradient,) = torch.autograd.grad((logits[chosen] - others).sum(), seen[0])
+            (gradient,) = torch.autograd.grad(margins(logits).sum(), seen[0])
     finally:
         hook.remove()
-    return (gradient.float() * seen[0].detach().float()).sum(dim=-1).cpu()
+    return gradient.float(), seen[0].detach().float()
 
 
 def _by_word(text: str, offsets: Sequence[tuple[int, int]], pieces: Sequence[float]) -> list[Attribution]:
-    """Each piece counts for the first word that it overlaps; pieces and words both run from left to right."""
-    words = [match.span() for match in WORD.finditer(text)]
-    scores = [0.0] * len(words)
+    found = []
+    for (start, end), places in words_and_pieces(text, offsets):
+        score = 0.0  # added one by one: newer Pythons' `sum` rounds in another way
+        for place in places:
+            score += pieces[place]
+        found.append(Attribution(start, end, score))
+    return found
+
+
+def words_and_pieces(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, int], list[int]]]:
+    """(span, places of its pieces among the tokens) of each word, in order.
+
+    Each piece belongs to the first word that it overlaps; pieces and words both run from left to right."""
+    words: list[tuple[tuple[int, int], list[int]]] = [(match.span(), []) for match in WORD.finditer(text)]
     at = 0
-    for (start, end), score in zip(offsets, pieces, strict=True):
+    for place, (start, end) in enumerate(offsets):
         if start == end:
             continue  # a special token
-        while at < len(words) and words[at][1] <= start:
+        while at < len(words) and words[at][0][1] <= start:
             at += 1
-        if at < len(words) and words[at][0] < end:
-            scores[at] += score
-    return [Attribution(start, end, score) for (start, end), score in zip(words, scores, strict=True)]
+        if at < len(words) and words[at][0][0] < end:
+            words[at][1].append(place)
+    return words
 
 
 @contextmanager
-def _still(classifier: TextReader) -> Iterator[None]:
+def still(classifier: TextReader) -> Iterator[None]:
     """No dropout, one thread; both as they were afterwards."""
     training, threads = classifier.training, torch.get_num_threads()
     classifier.eval()

@@ -29,6 +29,7 @@ from cod_runner.api import (
 from codrun_transformers.architecture import blocks_of, longest_input, reads_last_token
 from codrun_transformers.attribution import word_attributions
 from codrun_transformers.edits import edit_distance, tokens
+from codrun_transformers.embedding_step import projected_texts
 from codrun_transformers.lora import merge_adapters
 from codrun_transformers.vocabulary_cut import cut_for
 
@@ -184,6 +185,12 @@ class TextClassifier(nn.Module):
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
         """As :func:`codrun_transformers.attribution.word_attributions`."""
         return word_attributions(self, [str(text) for text in inputs], targets)
+
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        """As :func:`codrun_transformers.embedding_step.projected_texts`."""
+        return list(projected_texts(self, [str(text) for text in inputs], labels, targets, size))
 
     def distance(self, original: Input, changed: Input) -> tuple[float, float]:
         """(edits, edits per word or punctuation mark of the original)."""
