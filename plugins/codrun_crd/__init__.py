@@ -1,0 +1,1 @@
+"""Contrastive representation distillation (CRD), as a plugin that touches nothing of the core."""
