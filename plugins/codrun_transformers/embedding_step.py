@@ -1,8 +1,9 @@
 """A step of a text's embeddings along the model's gradient, projected back to words.
 
-The step of FGSM at the embeddings, as in AugPro-FGSM (Wang et al., 2023, arXiv 2210.11768), towards a class as in Heo et
-al. (2019, arXiv 1805.05532). Both differ: here the gradient is normed over the whole text instead of by sign or by
-token, so that the words that decide move first; and a step ends at whole words, where AugPro's ends at tokens.
+After AugPro-FGSM (Wang et al., 2023, arXiv 2210.11768), which exchanges tokens for those nearest to their embeddings
+after a step of FGSM, and Heo et al. (2019, arXiv 1805.05532), who step towards the boundary with another class. FGSM
+steps by the gradient's sign, at every token alike; here the gradient is normed over the whole text, so that the words
+that decide move first, and whole words are exchanged rather than tokens.
 """
 
 from __future__ import annotations

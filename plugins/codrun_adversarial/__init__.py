@@ -1,0 +1,1 @@
+"""Adversarial inputs as a baseline: what the teacher's own gradient makes of a text."""
