@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator as Steps
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from cod_runner.api import Attribution, BuildContext, CodrunError, Proposal, Req
 from codrun_lexicon.opposites import Opposites
 from codrun_lexicon.options import LexiconOptions
 from codrun_lexicon.own_words import read_own_words
+from codrun_lexicon.readings import Readings, drawn_by_content, words_of
 from codrun_lexicon.single_edits import TIERS, EditMaker
 from codrun_lexicon.substitutes import Substitutes
 from codrun_lexicon.text import Edit, applied
@@ -45,28 +47,39 @@ class Candidate:
 
 class Lexicon:
     """Implements :class:`cod_runner.api.Generator`. Each request has its own search; the teacher scores the
-    candidates of all of them together."""
+    candidates of all of them together. The pool's labels are never read."""
 
     rounds = 1
 
     def __init__(self, options: LexiconOptions, context: BuildContext) -> None:
         self._options = options
-        own = read_own_words(options.words, context.labels)
-        self._listed = Opposites.packaged(own.opposites)
-        self._leaning = Leaning(context.labels, context.pool, self._listed, own.by_label)
-        self._usage = Usage(context.pool)
+        self._labels = context.labels
+        self._own = read_own_words(options.words, context.labels)
+        self._listed = Opposites.packaged(self._own.opposites)
+        texts = [str(example.input) for example in context.pool]
+        self._in_texts = Counter(word for text in texts for word in words_of(text))
+        self._usage = Usage(texts)
+        self._sample = drawn_by_content(texts, options.readings)
+        self._readings: Readings | None = None
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         """The flips found, natural ones first, then the nearest misses."""
         texts = [_text(request) for request in requests]
+        leaning = Leaning(self._labels, self._in_texts, self._read_by(teacher), self._listed, self._own.by_label)
         attributions = teacher.attribution(texts, [request.label for request in requests])
-        substitutes = Substitutes(self._listed, self._leaning, self._usage, teacher, self._options.substitutes)
-        maker = EditMaker(self._listed, self._leaning, substitutes, self._options.telling_words, teacher.labels)
+        substitutes = Substitutes(self._listed, leaning, self._usage, teacher, self._options.substitutes)
+        maker = EditMaker(self._listed, leaning, substitutes, self._options.telling_words, teacher.labels)
         searches = [
             self._search(request, maker, attribution)
             for request, attribution in zip(requests, attributions, strict=True)
         ]
-        return _together(searches, teacher)
+        return _together(requests, searches, teacher)
+
+    def _read_by(self, teacher: TeacherView) -> Readings:
+        """What this teacher says of the sample; it is asked at most once."""
+        if self._readings is None or self._readings.teacher is not teacher:
+            self._readings = Readings(self._sample, teacher)
+        return self._readings
 
     def _search(self, request: Request, maker: EditMaker, attribution: Sequence[Attribution]) -> Search:
         """Search for one request: yield texts for the teacher to score, be sent its probabilities, return proposals."""
@@ -135,7 +148,7 @@ def _at_different_places(edits: Sequence[Edit]) -> list[Edit]:
     return [edit for _, _, edit in sorted(order, key=lambda one: one[:2])]
 
 
-def _together(searches: Sequence[Search], teacher: TeacherView) -> list[list[Proposal]]:
+def _together(requests: Sequence[Request], searches: Sequence[Search], teacher: TeacherView) -> list[list[Proposal]]:
     """Run all searches in step: in each round the teacher scores the texts that all of them have yielded."""
     proposals: list[list[Proposal]] = [[] for _ in searches]
     waiting: dict[int, list[str]] = {}
@@ -150,7 +163,8 @@ def _together(searches: Sequence[Search], teacher: TeacherView) -> list[list[Pro
         advance(number, None)
     while waiting:
         asked, waiting = waiting, {}
-        scores = iter(teacher.score([text for texts in asked.values() for text in texts]))
+        asked_for = [requests[number] for number, texts in asked.items() for _ in texts]
+        scores = iter(teacher.score([text for texts in asked.values() for text in texts], asked_for))
         for number, texts in asked.items():
             advance(number, [next(scores) for _ in texts])
     return proposals
@@ -159,4 +173,9 @@ def _together(searches: Sequence[Search], teacher: TeacherView) -> list[list[Pro
 def _text(request: Request) -> str:
     if not isinstance(request.input, str):
         raise CodrunError("the generator `lexicon` edits texts; this data set holds vectors, which `gradient` moves")
+    if request.target == request.label:
+        raise CodrunError(
+            "the generator `lexicon` looks for words of another class, so it cannot make texts that keep theirs; give "
+            "the arm `keep: flip`, or `add: misses`, or another generator, such as `word_dropout`"
+        )
     return request.input

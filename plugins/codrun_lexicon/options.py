@@ -11,6 +11,8 @@ from pydantic import Field
 
 from cod_runner.api import Options, PathOption, file_bytes
 
+READINGS = 1_000
+
 
 class LexiconOptions(Options):
     """What the generator may change, and how hard it searches."""
@@ -24,9 +26,17 @@ class LexiconOptions(Options):
     telling_words: int = Field(8, ge=1, le=50, description="words to swap or delete, by the teacher's attribution")
     substitutes: int = Field(6, ge=1, le=50, description="lexicon words tried in place of each of these")
 
+    readings: int = Field(
+        READINGS,
+        ge=1,
+        description="pool texts that the teacher reads, once, to learn words where labels are not sentiment",
+    )
+
     def identity(self) -> dict[str, Any]:
         """The options, and every word list by its content or version."""
         decides = self.model_dump(mode="json")
+        if self.readings == READINGS:
+            del decides["readings"]  # which keeps the keys of before there was this option
         packaged = resources.files("codrun_lexicon").joinpath("opposites.txt").read_bytes()
         decides["opposites"] = hashlib.sha256(packaged).hexdigest()
         try:

@@ -99,7 +99,6 @@ class Substitutes:
             and self._usage.alike(word, other) >= ALIKE
             and self._usage.count(other) > 1
             and self._leaning.towards(other, label, target) >= 0
-            and self._leaning.learned(other, label, target) >= self._leaning.learned(word, label, target)
         ]
 
     def _judged(self, left: str, word: str, right: str, fitting: bool) -> Substitute:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from cod_runner.api import Example
 from codrun_lexicon.text import Sentence
 
 FRAME_WORDS = 120
@@ -18,11 +17,11 @@ EDGE = "</s>"
 class Usage:
     """Counts over the pool's texts, in lower case."""
 
-    def __init__(self, pool: Sequence[Example]) -> None:
+    def __init__(self, pool: Sequence[str]) -> None:
         self._words: Counter[str] = Counter()
         self._pairs: Counter[tuple[str, str]] = Counter()
-        for example in pool:
-            tokens = [EDGE, *(token.lower for token in Sentence.of(str(example.input)).tokens), EDGE]
+        for text in pool:
+            tokens = [EDGE, *(token.lower for token in Sentence.of(text).tokens), EDGE]
             self._words.update(tokens)
             self._pairs.update(pairwise(tokens))
         self._total = max(1, self._words.total())

@@ -1,18 +1,16 @@
-"""Which way words lean between two classes: by the valence lexicon for sentiment, otherwise learned from the pool."""
+"""Which way words lean between two classes: for sentiment by the valence lexicon, else by the teacher's readings."""
 
 from __future__ import annotations
 
 import functools
-import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from cod_runner.api import CodrunError, Example
+from cod_runner.api import CodrunError
 from codrun_lexicon.opposites import Opposites
-from codrun_lexicon.text import Sentence
+from codrun_lexicon.readings import SEEN_ENOUGH, Readings
 
 _PRAISE = re.compile(r"(pos|positive|good|favou?rable|happy|recommended|praise|thumbs.?up|yes|like[ds]?|love[ds]?)")
 _BLAME = re.compile(
@@ -21,9 +19,6 @@ _BLAME = re.compile(
 _NEUTRAL = re.compile(r"(neu|neutral|mixed|ok|okay|average)")
 _STARS = re.compile(r"(?:rating[ _-]?)?(\d)(?:\.0)?(?:[ _-]?(?:stars?|points?))?|(one|two|three|four|five)[ _-]?stars?")
 _NUMBERS = ("one", "two", "three", "four", "five")
-SMOOTHING = 0.5
-SEEN_ENOUGH = 3
-"""Number of texts that must hold a word before its learned leaning counts."""
 
 
 def sentiment_of_labels(labels: Sequence[str]) -> tuple[float, ...] | None:
@@ -71,32 +66,22 @@ def vader() -> Mapping[str, float]:
 class Leaning:
     """How much a word speaks for one class against another.
 
-    For sentiment this comes from the handwritten list and the valence lexicon; for other tasks from smoothed log-odds
-    over the training pool. A user's own word lists come before either.
+    For sentiment this comes from the handwritten list and the valence lexicon, for other tasks from smoothed log-odds
+    over what the teacher says of the pool's texts. A user's own word lists come before either.
     """
 
     def __init__(
-        self, labels: Sequence[str], pool: Sequence[Example], listed: Opposites, own: Mapping[str, Sequence[str]]
+        self,
+        labels: Sequence[str],
+        in_texts: Mapping[str, int],
+        readings: Readings,
+        listed: Opposites,
+        own: Mapping[str, Sequence[str]],
     ) -> None:
+        """``in_texts`` is the number of the pool's texts that hold each word."""
         self.sentiment = sentiment_of_labels(labels)
-        self._listed = listed
+        self._listed, self._readings, self._in_texts = listed, readings, in_texts
         self._own = [frozenset(word.lower() for word in own.get(label, ())) for label in labels]
-        self._texts: Counter[str] = Counter()
-        self._with: list[Counter[str]] = [Counter() for _ in labels]
-        self._rows = [0] * len(labels)
-        for example in pool:
-            words = {token.lower for token in Sentence.of(str(example.input)).tokens if token.is_word}
-            self._texts.update(words)
-            self._with[example.label].update(words)
-            self._rows[example.label] += 1
-
-    def learned(self, word: str, label: int, target: int) -> float:
-        """Log-odds of the word in texts of ``target`` against those of ``label``, in standard errors; 0 if rare."""
-        if self._texts[word] < SEEN_ENOUGH or not self._rows[label] or not self._rows[target]:
-            return 0.0
-        there, here = self._with[target][word] + SMOOTHING, self._with[label][word] + SMOOTHING
-        odds = math.log(there / (self._rows[target] - there + 1) / (here / (self._rows[label] - here + 1)))
-        return odds / math.sqrt(1 / there + 1 / here)
 
     def direction(self, label: int, target: int) -> int:
         """1 if ``target`` is closer to praise than ``label``, -1 if closer to blame, 0 if neither."""
@@ -111,7 +96,7 @@ class Leaning:
             return 1.0 if word in self._own[target] else -1.0
         direction = self.direction(label, target)
         if not direction:
-            learned = self.learned(word, label, target) / 3
+            learned = self._readings.towards(word, label, target) / 3
             return max(-1.0, min(1.0, learned)) if abs(learned) > 0.5 else 0.0
         side = self._listed.side(word)
         if side:
@@ -122,9 +107,9 @@ class Leaning:
         """Words that speak for ``target``, the clearest first: the user's own, then listed or learned ones."""
         own = sorted(self._own[target])
         if self.direction(label, target):
-            known: Sequence[str] = [word for word in vader() if self._texts[word] >= SEEN_ENOUGH]
+            known: Sequence[str] = [word for word in vader() if self._in_texts.get(word, 0) >= SEEN_ENOUGH]
         else:
-            known = [word for word, texts in self._texts.items() if texts >= SEEN_ENOUGH]
+            known = [word for word, texts in self._in_texts.items() if texts >= SEEN_ENOUGH]
         leaning = {word: self.towards(word, label, target) for word in known if len(word) > 2}
         others = sorted((word for word, lean in leaning.items() if lean > 0.5), key=lambda word: (-leaning[word], word))
         return own + [word for word in others if word not in set(own)]

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,15 @@ class SumTeacher:
     ) -> None:
         self.labels = labels
         self.read: list[str] = []
+        self.asked_for: list[Request | None] = []
+        """Beside each text that was read, the request it was read for."""
         self.calls = 0
         self._weights, self._bias = weights, bias
 
-    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         self.calls += 1
         self.read += map(str, inputs)
+        self.asked_for += asked_for or [None] * len(inputs)
         found = []
         for text in inputs:
             total = self._bias + sum(weight for _, weight in self._parts(str(text)))
@@ -199,7 +203,7 @@ NEWS = [Example(f"s{n}", f"the team won the match in week {n}", 0) for n in rang
 ]
 
 
-def test_other_labels_are_learned_from_the_pool() -> None:
+def test_other_labels_are_learned_from_the_teachers_readings() -> None:
     weights = {"team": -3.0, "match": -3.0, "won": -3.0, "bank": 3.0, "stock": 3.0, "sold": 3.0}
     teacher = SumTeacher(weights, TOPICS)
     proposals = propose("the team won the match today", 0, teacher, labels=TOPICS, pool=NEWS)
@@ -207,6 +211,90 @@ def test_other_labels_are_learned_from_the_pool() -> None:
     assert best
     assert {"bank", "stock", "sold"} & set(str(best[0].input).split())
     assert not any("but it" in str(one.input) for one in proposals)
+
+
+def permuted(pool: Sequence[Example]) -> list[Example]:
+    """The pool with every label wrong, one class swapped for the other."""
+    return [replace(row, label=1 - row.hard_label) for row in pool]
+
+
+MIXED = [
+    Example(f"m{n}", f"{who} {verb} the {what} in week {n}", n % 2)
+    for n in range(8)
+    for who, verb, what in (("team", "won", "match"), ("bank", "sold", "stock"))
+]
+TOPIC_WEIGHTS = {"team": -3.0, "match": -3.0, "won": -3.0, "bank": 3.0, "stock": 3.0, "sold": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "pool", "weights", "text", "label"),
+    [
+        (LABELS, POOL, vader(), "a clear film , good and moving", 1),
+        (LABELS, POOL, vader(), "an unclear film , bad and dull", 0),
+        (TOPICS, NEWS, TOPIC_WEIGHTS, "the team won the match today", 0),
+        (TOPICS, MIXED, TOPIC_WEIGHTS, "the bank sold the stock today", 1),
+    ],
+)
+def test_the_pools_labels_change_nothing(
+    labels: tuple[str, ...], pool: Sequence[Example], weights: Mapping[str, float], text: str, label: int
+) -> None:
+    requests = [Request("a", text, label, 1 - label)]
+    as_they_are = build(labels, pool).propose(requests, SumTeacher(weights, labels))
+    swapped = build(labels, permuted(pool)).propose(requests, SumTeacher(weights, labels))
+    unlabelled = build(labels, [replace(row, label=None) for row in pool])
+    assert as_they_are == swapped == unlabelled.propose(requests, SumTeacher(weights, labels))
+    assert as_they_are[0]
+
+
+def test_words_follow_the_teacher_where_it_disagrees_with_the_labels() -> None:
+    upside_down = {word: -weight for word, weight in TOPIC_WEIGHTS.items()}
+    teacher = SumTeacher(upside_down, TOPICS)
+    best = flips(propose("the team won the match today", 1, teacher, labels=TOPICS, pool=NEWS), 0, teacher)
+    assert {"bank", "stock", "sold"} & set(str(best[0].input).split())
+
+
+def test_the_readings_are_asked_for_once_and_for_nobody() -> None:
+    teacher = SumTeacher(TOPIC_WEIGHTS, TOPICS)
+    lexicon = build(TOPICS, NEWS)
+    for text in ("the team won the match today", "the team won a match"):
+        lexicon.propose([Request(text, text, 0, 1)], teacher)
+    for_nobody = [text for text, request in zip(teacher.read, teacher.asked_for, strict=True) if request is None]
+    assert sorted(for_nobody) == sorted(str(row.input) for row in NEWS)
+
+
+def test_sentiment_costs_no_readings() -> None:
+    teacher = SumTeacher()
+    propose("a clear film with a good cast", 1, teacher)
+    assert None not in teacher.asked_for
+
+
+def test_every_candidate_is_scored_for_its_request() -> None:
+    requests = [Request(text, text, 1, 0) for text in ("a good film number 1", "the cast is great as number 2")]
+    teacher = SumTeacher()
+    build().propose(requests, teacher)
+    for text, request in zip(teacher.read, teacher.asked_for, strict=True):
+        assert request is not None
+        assert text.rstrip(".")[-1:] == request.id[-1] or request.id[-1] in text
+
+
+def test_a_smaller_sample_is_the_same_whatever_the_order_of_the_pool() -> None:
+    read = []
+    for pool in (NEWS, NEWS[::-1]):
+        teacher = SumTeacher(TOPIC_WEIGHTS, TOPICS)
+        build(TOPICS, pool, readings=6).propose([Request("a", "the team won the match today", 0, 1)], teacher)
+        read.append([t for t, request in zip(teacher.read, teacher.asked_for, strict=True) if request is None])
+    assert read[0] == read[1]
+    assert len(read[0]) == 6
+
+
+def test_the_default_number_of_readings_leaves_keys_as_they_were() -> None:
+    assert "readings" not in LexiconOptions().identity()
+    assert LexiconOptions(readings=200).identity()["readings"] == 200
+
+
+def test_a_request_to_keep_the_class_is_refused_with_a_cure() -> None:
+    with pytest.raises(CodrunError, match=r"words of another class.*`keep: flip`.*`word_dropout`"):
+        build().propose([Request("a", "a good film", 1, 1)], SumTeacher())
 
 
 def test_own_words_are_used(tmp_path: Path) -> None:

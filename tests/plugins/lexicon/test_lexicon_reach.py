@@ -33,7 +33,7 @@ class ShortSighted:
         self.asked = 0
         self._reads = reads
 
-    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         self.asked += len(inputs)
         found: list[tuple[float, ...]] = []
         for text in inputs:

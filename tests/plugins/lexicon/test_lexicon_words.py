@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pytest
 
-from cod_runner.api import Example
+from cod_runner.api import Input, Request
 from codrun_lexicon.inflection import plural, verb_forms
 from codrun_lexicon.negation import affirmations, negations, with_and_without
 from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposites
+from codrun_lexicon.readings import Readings, words_of
 from codrun_lexicon.text import Edit, Sentence, applied, article_for, delete, insert_before, swap
 from codrun_lexicon.usage import Usage
 from codrun_lexicon.valence import Leaning, sentiment_of_labels, vader
@@ -235,13 +240,28 @@ def test_the_valence_lexicon_is_read_from_its_file() -> None:
     assert vader()["awful"] < 0 < vader()["wonderful"]
 
 
-POOL = [Example(f"s{n}", f"the team won the match in minute {n}", 0) for n in range(6)] + [
-    Example(f"b{n}", f"the bank sold the shares at price {n}", 1) for n in range(6)
+TEXTS = [f"the team won the match in minute {n}" for n in range(6)] + [
+    f"the bank sold the shares at price {n}" for n in range(6)
 ]
 
 
+class TopicTeacher:
+    """Reads a text with `bank` as business, any other as sports."""
+
+    labels = ("sports", "business")
+
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
+        return [(0.2, 0.8) if "bank" in str(text) else (0.7, 0.3) for text in inputs]
+
+
+def leaning_of(own: Mapping[str, Sequence[str]]) -> Leaning:
+    teacher: Any = TopicTeacher()
+    in_texts = Counter(word for text in TEXTS for word in words_of(text))
+    return Leaning(teacher.labels, in_texts, Readings(TEXTS, teacher), LISTED, own)
+
+
 def test_leaning_is_learned_where_labels_are_not_sentiment() -> None:
-    leaning = Leaning(("sports", "business"), POOL, LISTED, {})
+    leaning = leaning_of({})
     assert leaning.direction(0, 1) == 0
     assert leaning.towards("team", 0, 1) < -0.5
     assert leaning.towards("bank", 0, 1) > 0.5
@@ -251,14 +271,14 @@ def test_leaning_is_learned_where_labels_are_not_sentiment() -> None:
 
 
 def test_own_words_outrank_what_was_learned() -> None:
-    leaning = Leaning(("sports", "business"), POOL, LISTED, {"business": ("Merger",), "sports": ("bank",)})
+    leaning = leaning_of({"business": ("Merger",), "sports": ("bank",)})
     assert leaning.towards("merger", 0, 1) == 1
     assert leaning.towards("bank", 0, 1) == -1
     assert leaning.typical(0, 1)[0] == "merger"
 
 
 def test_usage_tells_parts_of_speech_apart() -> None:
-    usage = Usage(POOL)
+    usage = Usage(TEXTS)
     assert usage.alike("team", "bank") > usage.alike("team", "won")
     assert usage.fluency("the", "bank", "sold") > usage.fluency("the", "sold", "bank")
     assert usage.alike("team", "unseen") == 0
