@@ -42,7 +42,8 @@ class CRD(nn.Module):
         vectors, classes = [], []
         for batch in binding.data.batches():
             signals = binding.data.signals(batch)
-            self._row_of.update((name, len(self._row_of) + place) for place, name in enumerate(batch.ids))
+            for name in batch.ids:
+                self._row_of[name] = len(self._row_of)
             vectors.append(_pooled(signals, self._theirs, self.options.pool))
             classes.append(signals.logits.argmax(-1))
         self.register_buffer("vectors", torch.cat(vectors).detach(), persistent=False)
@@ -56,9 +57,8 @@ class CRD(nn.Module):
         own = torch.tensor([self._row_of[name] for name in batch.ids]).to(alike.device, non_blocking=True)
         scores = alike / self.options.temperature
         if self.options.negatives == "other_class":
-            same = self.classes[own][:, None] == self.classes[None]
-            others = same.scatter(1, own[:, None], False)
-            scores = scores.masked_fill(others, float("-inf"))
+            left_out = (self.classes[own][:, None] == self.classes[None]).scatter(1, own[:, None], False)
+            scores = scores.masked_fill(left_out, float("-inf"))
         return functional.cross_entropy(scores, own, reduction="none")
 
 

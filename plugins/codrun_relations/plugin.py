@@ -13,9 +13,9 @@ from cod_runner.api import Component, ModelShape, Needs, Options, SettingError, 
 class RelationsOptions(Options):
     """How a text's tokens relate to each other: the student's relations are pulled to the teacher's."""
 
-    layers: (
-        Literal["last", "uniform"] | Annotated[list[tuple[NonNegativeInt, NonNegativeInt]], Field(min_length=1)]
-    ) = Field("last", description="last, uniform, or pairs [student layer, teacher layer], counted from 1")
+    layers: Literal["last", "uniform"] | Annotated[list[tuple[NonNegativeInt, NonNegativeInt]], Field(min_length=1)] = (
+        Field("last", description="last, uniform, or pairs [student layer, teacher layer], counted from 1")
+    )
     heads: int = Field(8, ge=1, description="parts that hidden states are cut into; must divide both models' widths")
 
     def mapping(self, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
