@@ -16,8 +16,8 @@ from codrun_adversarial.plugin import AdversarialOptions
 
 
 class Adversarial:
-    """Kind ``generator``. Proposes one input per round; where a step was too short to change anything, the input itself,
-    which is refused, so that the next round is asked for."""
+    """Kind ``generator``. Proposes one input per round; where a step was too short to change anything, the input
+    itself, which is refused, so that the next round is asked for."""
 
     def __init__(self, options: AdversarialOptions, context: BuildContext) -> None:
         self._size, self._growth = options.size, options.growth

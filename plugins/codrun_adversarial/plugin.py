@@ -13,10 +13,10 @@ class AdversarialOptions(Options):
     """Steps along the teacher's gradient towards another class."""
 
     size: float = Field(
-        4.0, gt=0, le=1000, description="length of the first round's step; for texts in mean norms of an embedding"
+        5.0, gt=0, le=1000, description="length of the first round's step; for texts in mean norms of an embedding"
     )
-    growth: float = Field(1.5, gt=1, le=10, description="factor by which each round's step is longer than the last")
-    rounds: int = Field(6, ge=1, le=32, description="steps tried per input, until one is accepted")
+    growth: float = Field(1.3, gt=1, le=10, description="factor by which each round's step is longer than the last")
+    rounds: int = Field(8, ge=1, le=32, description="steps tried per input, until one is accepted")
 
 
 @hookimpl
