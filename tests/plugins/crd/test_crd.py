@@ -109,7 +109,7 @@ def test_a_step_needs_no_value() -> None:
         loss(student, case.teacher, case.batch).sum().backward()
 
 
-def distilled(folder: Path, steps: int = 80) -> tuple[CRD, TextClassifier, TextClassifier, list[float]]:
+def distilled(folder: Path, steps: int = 150) -> tuple[CRD, TextClassifier, TextClassifier, list[float]]:
     teacher = TextClassifier(texts=TEXTS, width=12, layers=4, seed=7).eval()
     store = SignalStore(folder)
     store.add(teacher, TEXTS, [4], device="cpu")
