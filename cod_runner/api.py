@@ -9,8 +9,8 @@ components from a light module; the classes behind them are imported when a cell
     def codrun_components():
         yield Component(kind="loss", name="mine", options=MineOptions, build="my_plugin.loss:Mine", summary="...")
 
-Vocabulary: an *example* is one labelled input; an *input* is a text, or a tuple of numbers for vector models;
-*signals* are what the teacher said about an example; layers ("blocks") are counted from 1, hidden state 0
+Vocabulary: an *example* is one labelled input; an *input* is a text, a tuple of numbers for vector models, or two
+texts mixed; *signals* are what the teacher said about an example; layers ("blocks") are counted from 1, hidden state 0
 is what enters block 1.
 """
 
@@ -34,15 +34,17 @@ from pydantic import (
     model_validator,
 )
 
+from cod_runner.checkpoints import checkpoint_folder, checkpoint_identity, checkpoint_name, is_on_the_hub
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest
-from cod_runner.fixed_batches import fixed_batches
+from cod_runner.fixed_batches import fixed_batches, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean
 from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
+from cod_runner.text_encoder import TextEncoder
 from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
 
 if TYPE_CHECKING:
@@ -50,16 +52,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
-    "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component", "DataError", "Dataset",
-    "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator",
-    "GradientCheckpointing",
-    "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric", "ModelShape", "Needs",
-    "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation",
-    "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "TeacherView", "TrainSettings",
-    "VocabularyCut", "WordVectors", "csv_rows", "default_figure_style", "fetched_checkpoint", "file_bytes",
-    "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_errors",
-    "json_lines", "layer_mapping", "masked_mean", "only_data", "pretrained", "quiet_transformers", "read_text",
-    "recipe_file",
+    "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component", "DataError",
+    "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator",
+    "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric",
+    "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
+    "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending",
+    "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder",
+    "checkpoint_identity", "csv_rows", "default_figure_style", "fetched_checkpoint", "file_bytes", "file_digest",
+    "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
+    "input_as_json", "input_from_json", "json_lines", "layer_mapping", "masked_mean", "one_thread", "only_data",
+    "pretrained", "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -71,8 +73,43 @@ Kind = Literal[
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Input: TypeAlias = str | tuple[float, ...]
-"""What a classifier reads: a text, or one vector."""
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two texts as one input: their embeddings, mixed position by position, as ``share`` of the first and the rest of
+    the second. A classifier that cannot mix refuses it in ``encode``. (Vectors mix by themselves.)"""
+
+    first: str
+    second: str
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"a mixture's share is a number from 0 to 1, not {self.share!r}")
+
+
+Input: TypeAlias = str | tuple[float, ...] | Mixture
+"""What a classifier reads: a text, one vector, or two texts mixed."""
+
+
+def input_as_json(value: Input) -> str | list[float] | dict[str, str | float]:
+    """An input as JSON spells it; different inputs are spelled differently."""
+    if isinstance(value, Mixture):
+        return {"first": value.first, "second": value.second, "share": float(value.share)}
+    return value if isinstance(value, str) else [float(number) for number in value]
+
+
+def input_from_json(value: Any) -> Input:
+    """What :func:`input_as_json` spelled; raises :class:`ValueError` for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(type(number) in (int, float) for number in value):
+        return tuple(map(float, value))
+    if isinstance(value, dict) and value.keys() == {"first", "second", "share"}:
+        first, second, share = value["first"], value["second"], value["share"]
+        if isinstance(first, str) and isinstance(second, str) and type(share) in (int, float):
+            return Mixture(first, second, float(share))
+    raise ValueError(f"{value!r} is no text, no vector and no mixture of two texts")
 
 
 # --- options and declarations -------------------------------------------------------------------------------
@@ -157,6 +194,17 @@ PathOption = Annotated[str, AfterValidator(_beside_the_recipe)]
 """An option that is a file's path; see :func:`recipe_file`."""
 
 
+def _named_in_the_recipe(value: str, info: ValidationInfo) -> str:
+    return checkpoint_name(value, Path((info.context or {}).get("folder") or "."))
+
+
+CheckpointOption = Annotated[str, AfterValidator(_named_in_the_recipe)]
+"""An option that names a model of Hugging Face's: a hub name, a folder, or ``package:NAME/folder``.
+
+Its ``checkpoint_identity`` belongs in :meth:`Options.identity`, its ``hub_destinations`` in
+:meth:`Options.destinations`."""
+
+
 @dataclass(frozen=True)
 class Destination:
     """Somewhere that a component sends something when it is used."""
@@ -181,6 +229,11 @@ def hub_destination(name: str, *setting: str | int) -> Destination:
     token = next((each for each in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(each)), None)
     address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     return Destination(name, address, "a request for its files", token, setting=setting)
+
+
+def hub_destinations(name: str | None, *setting: str | int) -> Sequence[Destination]:
+    """:func:`hub_destination` for a model that is named as there; nothing for a folder, a package or None."""
+    return [hub_destination(name, *setting)] if name is not None and is_on_the_hub(name) else []
 
 
 @dataclass(frozen=True)

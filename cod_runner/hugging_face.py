@@ -84,10 +84,11 @@ def fetched_checkpoint(name: str, revision: str | None, *, offline: bool, say: C
         raise CodrunError(f"the model `{name}` cannot be fetched: {_first_line(error)}") from error
 
 
-def pretrained(kind: Any, folder: Path, name: str) -> tuple[Any, Any, dict[str, Any]]:
+def pretrained(kind: Any, folder: Path, name: str, *, whole: bool = False) -> tuple[Any, Any, dict[str, Any]]:
     """Model (of an ``AutoModelFor...``, in float32), tokenizer, and what transformers says of missing weights.
 
-    Raises what :func:`only_data` does.
+    Raises what :func:`only_data` does, and with ``whole`` :class:`CodrunError` where any weight but a pooler's is
+    missing.
     """
     import torch
     from transformers import AutoTokenizer
@@ -96,6 +97,12 @@ def pretrained(kind: Any, folder: Path, name: str) -> tuple[Any, Any, dict[str, 
         tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
         model, found = kind.from_pretrained(
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safely
+        )
+    missing = sorted(key for key in found["missing_keys"] if ".pooler." not in f".{key}")
+    if whole and missing:
+        raise CodrunError(
+            f"`{name}` lacks {len(missing)} weights of a {type(model).__name__}, the first is `{missing[0]}`; name a "
+            "model that was trained as one"
         )
     return model, tokenizer, found
 

@@ -109,7 +109,8 @@ class Store:
     def others(self) -> list[str]:
         """Names in the folder that are not ours."""
         ours = {path.relative_to(self.root).parts[0] for entry in self._candidates() for path in entry.paths}
-        ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "recipes", "llm.sqlite.move.lock"}
+        ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "embeddings", "recipes"}
+        ours |= {"llm.sqlite.move.lock"}
         return sorted(path.name for path in self.root.iterdir() if path.name not in ours)
 
     def entry(self, name: str) -> StoreEntry:
@@ -190,6 +191,7 @@ class Store:
         hidden = _matching(self.root / "signals", rf"hidden/\d+/[0-9a-f]{{2}}/{KEY}\.safetensors") if signals else []
         yield StoreEntry("signals", (*hidden, *signals))
         yield StoreEntry("losses", tuple(_matching(self.root / "losses", rf"{KEY}/[^/]+\.safetensors")))
+        yield StoreEntry("embeddings", tuple(_matching(self.root / "embeddings", rf"{KEY}\.safetensors")))
         yield StoreEntry("recipes", tuple(_matching(self.root / "recipes", "[0-9a-f]{64}")))
         teachers = self.root / "teachers"
         for path in sorted(teachers.iterdir()) if teachers.is_dir() else []:

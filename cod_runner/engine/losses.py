@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, Outputs
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.checked_tensors import load_checked, save_checked
+from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.device import autocast
 from cod_runner.engine.optimisation import FUSED_ON
 from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded

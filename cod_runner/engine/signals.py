@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cod_runner.api import Classifier, Input, ModelShape
-from cod_runner.engine.checked_tensors import load_checked, save_checked
+from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.inference import each_row
 from cod_runner.engine.outputs import Row
 from cod_runner.errors import CodrunError

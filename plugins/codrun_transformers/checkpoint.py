@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from cod_runner.api import BuildContext, CodrunError, fetched_checkpoint, only_data
-from codrun_transformers.identity import local_folder
+from cod_runner.api import BuildContext, CodrunError, checkpoint_folder, fetched_checkpoint, only_data
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Checkpoint:
 
 def find_folder(name: str, revision: str | None, context: BuildContext) -> Path:
     """The checkpoint's folder, on this machine or fetched from the hub. Raises :class:`CodrunError`."""
-    return local_folder(name) or fetched_checkpoint(name, revision, offline=context.offline, say=context.say)
+    return checkpoint_folder(name) or fetched_checkpoint(name, revision, offline=context.offline, say=context.say)
 
 
 def read_checkpoint(

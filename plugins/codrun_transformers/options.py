@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from cod_runner.api import Destination, ModelShape, Options, ShapeEstimate, hub_destination
-from codrun_transformers import identity, shape
-from codrun_transformers.identity import PACKAGE
-
-_PACKAGED = re.compile(r"package:[A-Za-z_]\w*(/[\w.-]+)*")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
-
-def _located(value: str, info: ValidationInfo) -> str:
-    """Distinguish hub names, packages and folders; a folder becomes absolute, relative to the recipe's folder."""
-    if value.startswith(PACKAGE):
-        if not _PACKAGED.fullmatch(value) or ".." in value.split("/"):
-            raise ValueError(f"`{value}` is not a packaged model; write `package:NAME/folder/in/the/package`")
-        return value
-    folder = Path((info.context or {}).get("folder") or ".")
-    path = folder / Path(value).expanduser()
-    if value.startswith(("./", "../", "~", "/")) or value in (".", "..") or (value and path.is_dir()):
-        return str(path.absolute())
-    if not _HUB_NAME.fullmatch(value) or ".." in value:
-        raise ValueError(
-            f"`{value}` is neither an existing folder nor a hub name such as `microsoft/deberta-v3-base`; "
-            "a folder's path starts with `./`, `../`, `~` or `/`"
-        )
-    return value
-
-
-ModelName = Annotated[str, AfterValidator(_located)]
-
-
-def _fetched_from(model: str | None) -> Sequence[Destination]:
-    on_this_machine = model is None or model.startswith(PACKAGE) or Path(model).is_absolute()
-    return [] if on_this_machine else [hub_destination(str(model), "model")]
+from cod_runner.api import (
+    CheckpointOption,
+    Destination,
+    ModelShape,
+    Options,
+    ShapeEstimate,
+    checkpoint_identity,
+    hub_destinations,
+)
+from codrun_transformers import shape
 
 
 def _ascending_blocks(blocks: list[int]) -> list[int]:
@@ -88,7 +64,7 @@ class ModelOptions(Options):
 class TeacherOptions(ModelOptions):
     """Options of ``teacher: {use: transformers}``."""
 
-    model: ModelName = Field(description="hub name, local folder, or package:NAME/folder")
+    model: CheckpointOption = Field(description="hub name, local folder, or package:NAME/folder")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="precision of the weights; below float32 only for a teacher that is not fine-tuned"
     )
@@ -101,11 +77,11 @@ class TeacherOptions(ModelOptions):
 
     def identity(self) -> dict[str, Any]:
         """Every option; the checkpoint is identified by its content, or by its name on the hub."""
-        return {**self.model_dump(mode="json"), "model": identity.of_checkpoint(self.model)}
+        return {**self.model_dump(mode="json"), "model": checkpoint_identity(self.model)}
 
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
-        return _fetched_from(self.model)
+        return hub_destinations(self.model, "model")
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` says; None for a hub model that was never fetched."""
@@ -115,13 +91,13 @@ class TeacherOptions(ModelOptions):
 class MeasureOptions(Options):
     """Options of the measures ``similarity`` and ``fluency``."""
 
-    model: ModelName = Field(description="hub name, local folder, or package:NAME/folder")
+    model: CheckpointOption = Field(description="hub name, local folder, or package:NAME/folder")
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     max_length: int = Field(256, ge=2, description="tokens of a text that the model reads; the rest is truncated")
 
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
-        return _fetched_from(self.model)
+        return hub_destinations(self.model, "model")
 
 
 class StudentOptions(ModelOptions):
@@ -129,7 +105,7 @@ class StudentOptions(ModelOptions):
 
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("model", "layers_from_teacher"),)
 
-    model: ModelName | None = Field(None, description="hub name, local folder, or package:NAME/folder")
+    model: CheckpointOption | None = Field(None, description="hub name, local folder, or package:NAME/folder")
     layers_from_teacher: Blocks | None = Field(
         None, description="copy these blocks of the teacher, counted from 1, under a new head"
     )
@@ -156,12 +132,12 @@ class StudentOptions(ModelOptions):
         """Every option; a checkpoint is identified by its content, or by its name on the hub."""
         decides = self.model_dump(mode="json")
         if self.model is not None:
-            decides["model"] = identity.of_checkpoint(self.model)
+            decides["model"] = checkpoint_identity(self.model)
         return decides
 
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
-        return _fetched_from(self.model)
+        return hub_destinations(self.model, "model")
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` or the teacher's shape says; None if that is unknown."""

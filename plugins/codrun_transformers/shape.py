@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import ModelShape, ShapeEstimate
-from codrun_transformers.identity import local_folder
+from cod_runner.api import ModelShape, ShapeEstimate, checkpoint_folder
 
 _WIDTH = ("hidden_size", "dim", "d_model", "n_embd")
 _LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
@@ -33,7 +32,7 @@ def of_checkpoint(
 
 def _config(model: str, revision: str | None) -> dict[str, Any]:
     """The checkpoint's configuration; empty if it is not on this machine or cannot be read."""
-    folder = local_folder(model)
+    folder = checkpoint_folder(model)
     path = folder / "config.json" if folder is not None else _in_the_cache(model, revision)
     if path is None:
         return {}

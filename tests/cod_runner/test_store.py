@@ -43,6 +43,7 @@ def store(tmp_path: Path) -> Store:
         f"signals/hidden/1/ab/{KEY}.safetensors": 3,
         "signals/hidden/1/ab/mine.txt": 3,
         f"losses/{KEY}/ted.safetensors": 4,
+        f"embeddings/{KEY}.safetensors": 6,
         f"recipes/{KEY}{KEY}": 0,
         "photographs/holiday.jpg": 99,
     }.items():
@@ -68,6 +69,7 @@ def present(store: Store) -> set[str]:
         ("pairs", {"pairs/pairs.sqlite"}),
         ("signals", {"signals/signals.sqlite", f"signals/hidden/1/ab/{KEY}.safetensors"}),
         ("losses", {f"losses/{KEY}/ted.safetensors"}),
+        ("embeddings", {f"embeddings/{KEY}.safetensors"}),
         ("recipes", {f"recipes/{KEY}{KEY}"}),
     ],
 )
@@ -95,7 +97,8 @@ def test_what_is_not_ours_cannot_be_named(store: Store, name: str) -> None:
 def test_the_entries_are_what_is_ours(store: Store) -> None:
     names = {entry.name for entry in store.entries()}
     assert names == {
-        f"teachers/{KEY}", f"teachers/{KEY}.damaged-1", "llm.sqlite", "pairs", "signals", "losses", "recipes",
+        f"teachers/{KEY}", f"teachers/{KEY}.damaged-1", "llm.sqlite", "pairs", "signals", "losses",
+        "embeddings", "recipes",
     }  # fmt: skip
     assert store.others() == ["llm.sqlite.damaged", "llm.sqlite.export.jsonl", "photographs"]
 

@@ -327,7 +327,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         path.write_bytes(b"half")
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("cod_runner.engine.checked_tensors.save_file", full)
+    monkeypatch.setattr("cod_runner.checked_tensors.save_file", full)
     with pytest.raises(CodrunError, match=r"\.safetensors cannot be written .*No space left .*free its disk"):
         SignalStore(tmp_path).add(a_teacher(), TEXTS[:1], (1,), device="cpu")
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "sqlite" not in path.name]

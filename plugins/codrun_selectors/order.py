@@ -1,0 +1,29 @@
+"""The selector `random`, and what the others share: a part of the pool that is ranked, before the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from cod_runner.api import BuildContext, Selection
+from codrun_selectors.plugin import RandomOptions
+
+
+class Random:
+    """The seed's random order, as it is given."""
+
+    nested = True
+
+    def __init__(self, options: RandomOptions, context: BuildContext) -> None:
+        pass
+
+    def rank(self, selection: Selection) -> list[int]:
+        """Every position, in order."""
+        return list(range(len(selection.inputs)))
+
+
+def ranked_among(selection: Selection, among: int | None, rank: Callable[[Selection], Sequence[int]]) -> list[int]:
+    """``rank`` of the first ``among`` inputs (None: all), then the other positions in order."""
+    count = len(selection.inputs) if among is None else min(among, len(selection.inputs))
+    first = rank(replace(selection, inputs=selection.inputs[:count])) if count else []
+    return [*first, *range(count, len(selection.inputs))]
