@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from cod_runner.api import Classifier, Input, ModelShape
+from cod_runner.api import Classifier, Input, Mixture, ModelShape
 from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.inference import each_row
 from cod_runner.engine.outputs import Row
@@ -47,7 +47,12 @@ PRUNE = "or delete them with `codrun store prune signals`"
 
 def input_key(value: Input) -> bytes:
     """16 bytes that name an input's content."""
-    spelled = f"t{value}" if isinstance(value, str) else f"v{tuple(map(float, value))!r}"
+    if isinstance(value, str):
+        spelled = f"t{value}"
+    elif isinstance(value, Mixture):
+        spelled = f"m{json.dumps([value.first, value.second, float(value.share)])}"
+    else:
+        spelled = f"v{tuple(map(float, value))!r}"
     return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
