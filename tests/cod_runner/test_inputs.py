@@ -71,5 +71,5 @@ def test_a_share_that_is_a_whole_number_is_the_same_share() -> None:
     ids=repr,
 )
 def test_what_is_no_input_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="no text, no vector|from 0 to 1"):
+    with pytest.raises(ValueError, match=r"no text, no vector|from 0 to 1"):
         input_from_json(value)
