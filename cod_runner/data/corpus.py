@@ -117,7 +117,9 @@ def content_rank(purpose: str, seed: int, example: Example) -> bytes:
     """A pseudo-random sort key that depends on the purpose, the seed and the content alone, so that sorting by it
     gives the same order in every process, whatever the order of a file's rows."""
     content = content_of(example.input)
-    spelled = content if isinstance(content, str) else repr(tuple(map(float, content)))
+    if isinstance(content, tuple):
+        content = tuple(map(float, content))
+    spelled = content if isinstance(content, str) else repr(content)
     return hashlib.sha256(f"{purpose}\0{seed}\0{spelled}".encode("utf-8", "surrogatepass")).digest()
 
 
@@ -175,7 +177,7 @@ def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
     seen: Counter[Input] = Counter()
     for example in rows:
         content = content_of(example.input)
-        if len(content) == 0:
+        if content in ("", ()):
             empty += 1
         elif example.label == UNLABELLED:
             unlabelled += 1

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from cod_runner.api import Attribution, Encoded, Input, ModelShape, Outputs
+from cod_runner.api import Attribution, CodrunError, Encoded, Input, Mixture, ModelShape, Outputs
 from cod_runner.testing.vocabulary_cut import CutEmbedding, EmbeddingCut
 
 WORD = re.compile(r"\S+")
@@ -103,7 +103,7 @@ class VectorClassifier(TinyClassifier):
             self.enter = nn.Linear(inputs, width)
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
-        return [Encoded(ids=(0,), fields={"vector": tuple(value)}) for value in inputs]
+        return [Encoded(ids=(0,), fields={"vector": _numbers(value)}) for value in inputs]
 
     def collate(self, encoded: Sequence[Encoded], multiple_of: int = 1) -> dict[str, Tensor]:
         """``vectors``: ``[batch, inputs]``. Nothing to pad."""
@@ -121,7 +121,7 @@ class VectorClassifier(TinyClassifier):
 
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
         """The derivative of the class's margin by each coordinate."""
-        vectors = torch.tensor([tuple(value) for value in inputs], dtype=torch.float32, requires_grad=True)
+        vectors = torch.tensor([_numbers(value) for value in inputs], dtype=torch.float32, requires_grad=True)
         self.eval()
         with torch.enable_grad():
             margins = _margin(self({"vectors": vectors}).logits, torch.tensor(targets))
@@ -171,6 +171,8 @@ class TextClassifier(TinyClassifier):
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
         found = []
         for text in inputs:
+            if isinstance(text, Mixture):
+                raise CodrunError("this classifier cannot mix texts")
             words = str(text).split()[: self.max_length] or ["[UNK]"]
             found.append(Encoded(tuple(self.vocabulary.get(word, UNKNOWN) for word in words)))
         return found
@@ -268,6 +270,12 @@ class _TextBlock(nn.Module):
         states = states + self.dropout(self.out(attended))
         moved: Tensor = states + self.dropout(self.narrow(functional.gelu(self.wide(self.second(states)))))
         return moved
+
+
+def _numbers(value: Input) -> tuple[float, ...]:
+    if isinstance(value, str | Mixture):
+        raise CodrunError("this classifier reads vectors")
+    return tuple(value)
 
 
 def _margin(logits: Tensor, targets: Tensor) -> Tensor:

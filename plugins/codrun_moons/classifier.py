@@ -61,8 +61,8 @@ class MLP(nn.Module):
         """One position per vector; raises :class:`DataError` for a text, or a vector of another length."""
         encoded = []
         for value in inputs:
-            if isinstance(value, str) or len(value) != self.options.inputs:
-                what = "a text" if isinstance(value, str) else f"a vector of {len(value)} numbers"
+            if not isinstance(value, tuple) or len(value) != self.options.inputs:
+                what = f"a vector of {len(value)} numbers" if isinstance(value, tuple) else "a text"
                 raise DataError(f"mlp reads vectors of {self.options.inputs} numbers but met {what}; set its `inputs`")
             encoded.append(Encoded(ids=(0,), fields={"vector": value}))
         return encoded
@@ -102,7 +102,7 @@ class MLP(nn.Module):
 
     def distance(self, original: Input, changed: Input) -> tuple[float, float]:
         """Euclidean distance, and the same over the original's norm."""
-        assert not isinstance(original, str) and not isinstance(changed, str)
+        assert isinstance(original, tuple) and isinstance(changed, tuple)
         moved = math.dist(original, changed)
         return moved, moved / max(math.hypot(*original), 1e-12)
 

@@ -123,5 +123,5 @@ def _training_points(axis: Axes, training: Sequence[Example], labels: Sequence[s
 
 
 def _coordinates(examples: Sequence[Example]) -> tuple[list[float], list[float]]:
-    points = [example.input for example in examples if not isinstance(example.input, str)]
+    points = [example.input for example in examples if isinstance(example.input, tuple)]
     return [point[0] for point in points], [point[1] for point in points]

@@ -77,7 +77,7 @@ class Gradient:
 
 
 def _vector(request: Request) -> Vector:
-    if isinstance(request.input, str):
+    if not isinstance(request.input, tuple):
         raise CodrunError("the generator `gradient` moves vectors; this data set holds texts, which `lexicon` edits")
     return request.input
 

@@ -95,7 +95,7 @@ def margin_of(classifier: MLP) -> Margin:
 
 def bounding_box(pool: Sequence[Example]) -> Window:
     """The smallest upright rectangle around the data."""
-    points = [example.input for example in pool if not isinstance(example.input, str)]
+    points = [example.input for example in pool if isinstance(example.input, tuple)]
     (left, right), (low, high) = ((min(axis), max(axis)) for axis in zip(*points, strict=True))
     return (left, right), (low, high)
 
