@@ -13,18 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cod_runner.api import BuildContext, CodrunError, Proposal, Request, TeacherView
+from codrun_masked_lm.augmenting import MaskedLmAugmenter
+from codrun_masked_lm.gaps import Gaps, Infilling, cased
 from codrun_masked_lm.infiller import WORD, Filling, Infiller
 from codrun_masked_lm.plugin import MaskedLmOptions
 
 SMALLEST_PROBABILITY = 1e-6
-
-
-@dataclass(frozen=True)
-class _Infilling:
-    """One way to fill some gaps of a text: gap number to word, which may be the original word."""
-
-    words: tuple[tuple[int, str], ...] = ()
-    log_probability: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,40 +35,20 @@ class _Search:
     """The search for one request."""
 
     request: Request
-    text: str
+    gaps: Gaps
+    """The text, with the words that are masked at present."""
     ranked: list[tuple[int, int]]
     """(start, end) of the text's words, those that speak most for the current class first."""
     low: float
     high: float
     """The masked share is searched between ``low`` and ``high``."""
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    """The masked words, in the order of the text."""
-    beam: list[_Infilling] = field(default_factory=list)
+    beam: list[Infilling] = field(default_factory=list)
     tried: dict[str, _Tried] = field(default_factory=dict)
 
-    def shown(self, infilling: _Infilling, mask: str, gap: int) -> tuple[str, int]:
-        """The text as the model sees it, masks in open gaps, and which of its masks ``gap`` is."""
-        filled = dict(infilling.words)
-        pieces, last = [], 0
-        for place, (start, end) in enumerate(self.gaps):
-            # a mask token in the data itself is not a gap
-            pieces += [self.text[last:start].replace(mask, " "), filled.get(place, mask)]
-            last = end
-        number = sum(place not in filled for place in range(gap))
-        return "".join([*pieces, self.text[last:].replace(mask, " ")]), number
 
-    def written(self, infilling: _Infilling) -> str:
-        """The text with its filled gaps, and its own words in open ones."""
-        filled = dict(infilling.words)
-        pieces, last = [], 0
-        for place, (start, end) in enumerate(self.gaps):
-            pieces += [self.text[last:start], filled.get(place, self.text[start:end])]
-            last = end
-        return "".join([*pieces, self.text[last:]])
-
-    def own_word(self, gap: int) -> str:
-        start, end = self.gaps[gap]
-        return self.text[start:end]
+def build(options: MaskedLmOptions, context: BuildContext) -> MaskedLmGenerator | MaskedLmAugmenter:
+    """The search that the teacher guides, or the draws that it does not."""
+    return MaskedLmGenerator(options, context) if options.guided else MaskedLmAugmenter(options, context)
 
 
 class MaskedLmGenerator:
@@ -91,9 +65,9 @@ class MaskedLmGenerator:
         searches = self._searches(requests, teacher)
         for _ in range(self._options.search_steps):
             moving = [search for search in searches if self._mask(search)]
-            deepest = max((len(search.gaps) for search in moving), default=0)
+            deepest = max((len(search.gaps.spans) for search in moving), default=0)
             for depth in range(deepest):
-                self._fill_one_gap([search for search in moving if depth < len(search.gaps)], depth, teacher)
+                self._fill_one_gap([search for search in moving if depth < len(search.gaps.spans)], depth, teacher)
             for search in searches:
                 self._halve(search)
         return [self._proposals(search) for search in searches]
@@ -108,34 +82,35 @@ class MaskedLmGenerator:
             words = [part for part in parts if WORD.fullmatch(text[part.start : part.end])]
             words.sort(key=lambda part: (-part.score, part.start))
             ranked = [(part.start, part.end) for part in words]
-            searches.append(_Search(request, text, ranked, 0.0, self._options.max_fraction))
+            searches.append(_Search(request, Gaps(text), ranked, 0.0, self._options.max_fraction))
         return searches
 
     def _mask(self, search: _Search) -> bool:
         """Mask the middle of the remaining range of shares; False if just that is masked already."""
         wanted = math.ceil((search.low + search.high) / 2 * len(search.ranked))
-        if wanted == len(search.gaps):
+        if wanted == len(search.gaps.spans):
             return False
-        search.gaps, search.beam = sorted(search.ranked[:wanted]), [_Infilling()]
+        search.gaps.spans, search.beam = sorted(search.ranked[:wanted]), [Infilling()]
         return True
 
     def _fill_one_gap(self, searches: Sequence[_Search], depth: int, teacher: TeacherView) -> None:
         """Extend every beam by one gap, the ``depth``-th by attribution: by likely words and by the original one."""
         asked = [
-            (row, infilling, search.gaps.index(search.ranked[depth]))
+            (row, infilling, search.gaps.spans.index(search.ranked[depth]))
             for row, search in enumerate(searches)
             for infilling in search.beam
         ]
-        shown = [searches[row].shown(infilling, self._infiller.mask, gap) for row, infilling, gap in asked]
+        shown = [searches[row].gaps.shown(infilling, self._infiller.mask, gap) for row, infilling, gap in asked]
         filled = self._infiller.fill([text for text, _ in shown], [number for _, number in shown])
         extended = [
             (row, further)
             for (row, infilling, gap), fillings in zip(asked, filled, strict=True)
-            for further in _extended(infilling, gap, searches[row].own_word(gap), fillings)
+            for further in _extended(infilling, gap, searches[row].gaps.own_word(gap), fillings)
         ]
-        texts = [searches[row].written(infilling) for row, infilling in extended]
-        judged: list[list[tuple[float, str, _Infilling]]] = [[] for _ in searches]
-        for (row, infilling), text, probabilities in zip(extended, texts, teacher.score(texts), strict=True):
+        texts = [searches[row].gaps.written(infilling) for row, infilling in extended]
+        judged: list[list[tuple[float, str, Infilling]]] = [[] for _ in searches]
+        scored = teacher.score(texts, asked_for=[searches[row].request for row, _ in extended])
+        for (row, infilling), text, probabilities in zip(extended, texts, scored, strict=True):
             tried = self._judged(searches[row], infilling, probabilities)
             searches[row].tried[text] = tried
             judged[row].append((-tried.objective, text, infilling))
@@ -143,11 +118,11 @@ class MaskedLmGenerator:
             best = sorted(of_search, key=lambda one: one[:2])[: self._options.beam]
             search.beam = [infilling for _, _, infilling in best]
 
-    def _judged(self, search: _Search, infilling: _Infilling, probabilities: tuple[float, ...]) -> _Tried:
+    def _judged(self, search: _Search, infilling: Infilling, probabilities: tuple[float, ...]) -> _Tried:
         target = search.request.target
         wanted = math.log(max(probabilities[target], SMALLEST_PROBABILITY))
         return _Tried(
-            edits=sum(word != search.own_word(gap) for gap, word in infilling.words),
+            edits=sum(word != search.gaps.own_word(gap) for gap, word in infilling.words),
             objective=wanted + self._options.fluency * infilling.log_probability,
             flips=probabilities.index(max(probabilities)) == target,
         )
@@ -164,27 +139,20 @@ class MaskedLmGenerator:
             text, tried = one
             return not tried.flips, tried.edits if tried.flips else 0, -tried.objective, text
 
-        changed = [(text, tried) for text, tried in search.tried.items() if text != search.text]
+        changed = [(text, tried) for text, tried in search.tried.items() if text != search.gaps.text]
         return [Proposal(text) for text, _ in sorted(changed, key=order)[: self._options.candidates]]
 
 
-def _extended(infilling: _Infilling, gap: int, own: str, fillings: Sequence[Filling]) -> list[_Infilling]:
+def _extended(infilling: Infilling, gap: int, own: str, fillings: Sequence[Filling]) -> list[Infilling]:
     """The original word, at no cost, and every other word, at its log probability."""
     others = [filling for filling in fillings if filling.word.casefold() != own.casefold()]
     return [
-        _Infilling((*infilling.words, (gap, own)), infilling.log_probability),
+        Infilling((*infilling.words, (gap, own)), infilling.log_probability),
         *(
-            _Infilling(
-                (*infilling.words, (gap, _cased(filling.word, own))),
+            Infilling(
+                (*infilling.words, (gap, cased(filling.word, own))),
                 infilling.log_probability + filling.log_probability,
             )
             for filling in others
         ),
     ]
-
-
-def _cased(word: str, own: str) -> str:
-    """``word`` with the capitals of the original word."""
-    if own.isupper() and len(own) > 1:
-        return word.upper()
-    return word[:1].upper() + word[1:] if own[:1].isupper() else word

@@ -1,4 +1,5 @@
-"""Declares the generator `masked_lm`: words that the teacher relies on, infilled by a masked language model."""
+"""Declares the generator `masked_lm`: words that the teacher relies on, or random ones, infilled by a masked language
+model."""
 
 from __future__ import annotations
 
@@ -13,6 +14,11 @@ from cod_runner.api import Component, Destination, Options, file_digest, hookimp
 DECIDING_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 """Configuration, weights and tokenizer of a folder."""
 
+SEARCHED = {"max_fraction", "search_steps", "beam", "fluency", "candidates"}
+"""Options of the guided search alone."""
+UNGUIDED = {"guided", "share", "rounds"}
+"""Options that came with the other mode: left out of the guided search's identity, which is older."""
+
 
 class MaskedLmOptions(Options):
     """Options of the generator `masked_lm`."""
@@ -26,6 +32,13 @@ class MaskedLmOptions(Options):
     fluency: float = Field(0.2, ge=0, le=10, description="weight of a nat of the model's log probability")
     candidates: int = Field(4, ge=1, le=64, description="proposals per text")
     max_length: int = Field(256, ge=8, description="longest text that the model sees, in its tokens")
+    guided: bool = Field(
+        True,
+        description="search by the teacher's word; false: infill random words and ask no teacher, by `share`, "
+        "`rounds` and `samples` alone",
+    )
+    share: float = Field(0.15, gt=0, le=1, description="share of the words to infill, where not guided; at least one")
+    rounds: int = Field(8, ge=1, description="draws per text, where not guided, until one is accepted")
 
     @field_validator("model")
     @classmethod
@@ -41,8 +54,8 @@ class MaskedLmOptions(Options):
         return [] if Path(self.model).is_absolute() else [hub_destination(self.model, "model")]
 
     def identity(self) -> dict[str, Any]:
-        """Every option; a folder counts by its files' content."""
-        decides = self.model_dump(mode="json")
+        """Every option that decides in its mode; a folder counts by its files' content."""
+        decides = self.model_dump(mode="json", exclude=UNGUIDED if self.guided else SEARCHED)
         folder = Path(self.model)
         if folder.is_absolute() and folder.is_dir():
             files = [path for path in sorted(folder.iterdir()) if path.suffix in DECIDING_SUFFIXES]
@@ -56,6 +69,6 @@ def codrun_components() -> Iterator[Component]:
         kind="generator",
         name="masked_lm",
         options=MaskedLmOptions,
-        build="codrun_masked_lm.generator:MaskedLmGenerator",
-        summary="masks the words the teacher relies on and infills them with any masked language model, as MiCE does",
+        build="codrun_masked_lm.generator:build",
+        summary="masks the words the teacher relies on, as MiCE does, or random ones; a masked language model infills",
     )

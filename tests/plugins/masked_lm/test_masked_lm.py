@@ -13,7 +13,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Request
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
-from codrun_masked_lm.generator import MaskedLmGenerator
+from codrun_masked_lm.augmenting import MaskedLmAugmenter
+from codrun_masked_lm.generator import MaskedLmGenerator, build
 from codrun_masked_lm.infiller import Infiller
 from codrun_masked_lm.plugin import MaskedLmOptions
 
@@ -63,9 +64,11 @@ class WordTeacher:
 
     def __init__(self) -> None:
         self.asked: list[list[Input]] = []
+        self.asked_for: list[str] = []
 
-    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         self.asked.append(list(inputs))
+        self.asked_for += [request.id for request in asked_for]
         scores = []
         for text in inputs:
             words = re.findall(r"\w+", str(text).lower())
@@ -153,6 +156,17 @@ def test_the_teacher_scores_all_texts_in_one_batch_per_step(folder: Path) -> Non
     assert len(teacher.asked[0]) >= 6 * 8
 
 
+def test_the_teacher_hears_for_which_request_each_text_is(folder: Path) -> None:
+    teacher = WordTeacher()
+    texts = {"good": "we saw a good film", "bad": "we heard a bad song with a cold end"}
+    requests = [Request(name, text, int(name == "good"), int(name == "bad")) for name, text in texts.items()]
+    made(folder).propose(requests, teacher)
+    asked = [str(text) for batch in teacher.asked for text in batch]
+    assert set(teacher.asked_for) == set(texts)
+    for text, name in zip(asked, teacher.asked_for, strict=True):
+        assert len(text.split()) == len(texts[name].split()), "words are exchanged one for one"
+
+
 def test_class_names_and_pieces_of_words_are_never_put_in(folder: Path) -> None:
     infiller = Infiller(MaskedLmOptions(model=str(folder), samples=128), BuildContext(labels=LABELS, offline=True))
     words = {filling.word for filling in infiller.fill(["we saw a [MASK] film"], [0])[0]}
@@ -185,6 +199,85 @@ def test_what_is_not_a_masked_language_model_is_named(folder: Path, tmp_path: Pa
 class VectorTeacher(WordTeacher):
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
         return [[Attribution(0, 0, 1.0)] for _ in inputs]
+
+
+class Silent:
+    """A teacher that no question may reach."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"`{name}` was asked of the teacher")
+
+
+def copies(folder: Path, texts: Sequence[str], number: int = 1, **options: object) -> list[list[str]]:
+    settings = MaskedLmOptions.model_validate({"model": str(folder), "guided": False, **options})
+    generator = build(settings, BuildContext(labels=LABELS, offline=True))
+    requests = [Request(f"r{i}", text, 1, 1, round=number) for i, text in enumerate(texts)]
+    return [[str(one.input) for one in of] for of in generator.propose(requests, Silent())]  # type: ignore[arg-type]
+
+
+def differing(old: str, new: str) -> list[tuple[str, str]]:
+    return [pair for pair in zip(old.split(), new.split(), strict=True) if pair[0] != pair[1]]
+
+
+def test_unguided_infills_a_random_share_of_the_words_and_asks_no_teacher(folder: Path) -> None:
+    for share, count in ((0.1, 1), (0.3, 3), (1.0, 9)):
+        for text, (copy,) in zip(SENTENCES[:8], copies(folder, SENTENCES[:8], share=share), strict=True):
+            assert len(differing(text, copy)) == count, "an infilled word is never the old one"
+    halves = zip(SENTENCES[:40], copies(folder, SENTENCES[:40], share=0.5), strict=True)
+    words = {new for text, (copy,) in halves for _, new in differing(text, copy)}
+    assert {*NOUNS, *GOOD, *BAD} <= words
+    assert not words & {"positive", "negative"}
+
+
+def test_unguided_words_fit_where_they_stand(folder: Path) -> None:
+    texts = SENTENCES[::3]
+    found = copies(folder, texts, share=0.1, samples=6)
+    pairs = [pair for text, (copy,) in zip(texts, found, strict=True) for pair in differing(text, copy)]
+    kinds = [{*GOOD, *BAD}, set(NOUNS), set(VERBS)]
+    same = [any(old in kind and new in kind for kind in kinds) for old, new in pairs if old not in "we a with end"]
+    assert sum(same) / len(same) > 0.8
+
+
+def test_an_unguided_draw_depends_on_text_and_round_alone(folder: Path) -> None:
+    texts = [*SENTENCES[:5], "GREAT cast", "we loved a warm cast, " * 5]
+    together = copies(folder, texts, share=0.4)
+    assert copies(folder, texts[::-1], share=0.4) == together[::-1]
+    assert [copies(folder, [text], share=0.4)[0] for text in texts] == together
+    rounds = [copies(folder, texts[:5], number, share=0.4) for number in range(1, 5)]
+    assert len({str(each) for each in rounds}) == 4
+    assert together[5][0].split()[0].isupper()
+
+
+def test_unguided_text_without_words_has_no_copy_and_words_out_of_sight_stay(folder: Path) -> None:
+    assert copies(folder, ["", "123 !!", "a1b2"]) == [[], [], []]
+    assert copies(folder, ["film"])[0] != [["film"]]
+    long = "a good film with a warm end " * 20
+    (copy,) = copies(folder, [long], share=1.0, max_length=16)[0]
+    assert copy.split()[16:] == long.split()[16:] and copy != long
+    generator = build(MaskedLmOptions(model=str(folder), guided=False, rounds=3), BuildContext(offline=True))
+    assert isinstance(generator, MaskedLmAugmenter) and generator.rounds == 3
+    with pytest.raises(CodrunError, match="edits texts"):
+        generator.propose([Request("v", (0.5,), 0, 0)], WordTeacher())
+
+
+@pytest.mark.parametrize("text", [*UNTRUSTED_TEXTS, "we [MASK] a good [MASK] film [SEP]", "\U0001f600"])
+def test_unguided_untrusted_texts_are_copied_or_left_alone(folder: Path, text: str) -> None:
+    assert all(isinstance(copy, str) for copy in copies(folder, [text], share=0.05, samples=2)[0])
+
+
+def test_identity_of_the_guided_search_is_what_it_was_before_there_was_another(folder: Path) -> None:
+    guided = MaskedLmOptions(model="a/b")
+    assert guided.identity() == {
+        "model": "a/b", "revision": None, "max_fraction": 0.55, "search_steps": 4, "beam": 3, "samples": 8,
+        "fluency": 0.2, "candidates": 4, "max_length": 256,
+    }  # fmt: skip
+    assert MaskedLmOptions(model="a/b", share=0.5, rounds=2).identity() == guided.identity()
+    unguided = MaskedLmOptions(model="a/b", guided=False)
+    assert unguided.identity() == {
+        "model": "a/b", "revision": None, "samples": 8, "max_length": 256, "guided": False, "share": 0.15, "rounds": 8,
+    }  # fmt: skip
+    assert MaskedLmOptions(model="a/b", guided=False, beam=9).identity() == unguided.identity()
+    assert MaskedLmOptions(model="a/b", guided=False, share=0.5).identity() != unguided.identity()
 
 
 def test_identity_is_the_folders_content(folder: Path, tmp_path: Path) -> None:
