@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from cod_runner.api import Destination, Options, PathOption, hub_destination, recipe_file
 from codrun_data.content import check_file, digest, file_in_package
@@ -87,6 +96,22 @@ class HoldOut(Options):
 
     of: Split = Field(description="the split to take the rows from")
     rows: int = Field(ge=1, description="number of rows; the same ones in every run")
+    salt: Name | None = Field(None, description="any text: each draws other rows, which are then the same in every run")
+
+    @field_validator("salt")
+    @classmethod
+    def _salt_says_something(cls, value: str | None) -> str | None:
+        if value == "":
+            raise ValueError("an empty `salt` draws no other rows; give it some text, or leave it out")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_an_absent_salt(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a salt, what is dumped, and so every key, is as it was before there were salts."""
+        dumped: dict[str, Any] = dump(self)
+        if self.salt is None:
+            dumped.pop("salt", None)
+        return dumped
 
 
 class TableOptions(Options):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cod_runner.api import DataError, Example, LoadedData
 from codrun_data.labels import Labels, label_names
-from codrun_data.options import TableOptions, as_name, shown
+from codrun_data.options import HoldOut, TableOptions, as_name, shown
 from codrun_data.readers import ColumnError, Row, Table
 
 
@@ -40,7 +40,7 @@ def load_tables(options: TableOptions, tables: Mapping[str, Table], own_labels: 
         if not splits[split]:
             raise DataError(_nothing_left(tables[split].name, each, omitted))
     for new, hold_out in options.hold_out.items():
-        _hold_out(splits, new, hold_out.of, hold_out.rows)
+        _hold_out(splits, new, hold_out)
     if not (options.labels or options.values or own_labels):
         notes.append(f"labels were read from the column `{options.label}`: {', '.join(map(shown, labels.names))}")
     return LoadedData(labels.names, splits, tuple(notes))
@@ -113,8 +113,9 @@ def _examples(split: str, filtered: _Filtered, table: Table, labels: Labels) -> 
     return examples, omitted
 
 
-def _hold_out(splits: dict[str, list[Example]], new: str, of: str, count: int) -> None:
-    """Move the ``count`` rows whose ids have the lowest hashes, regardless of any seed and of the reading order."""
+def _hold_out(splits: dict[str, list[Example]], new: str, wanted: HoldOut) -> None:
+    """Move the rows whose ids, salted or not, have the lowest hashes, whatever the seed and the reading order."""
+    of, count = wanted.of, wanted.rows
     if new in splits:
         raise DataError(f"`hold_out` would create the split `{new}`, which already exists", "hold_out", new)
     if of not in splits:
@@ -130,7 +131,12 @@ def _hold_out(splits: dict[str, list[Example]], new: str, of: str, count: int) -
         raise DataError(
             f"`hold_out` asks for {count:,} rows of the split `{of}`, which has only {have}", "hold_out", new, "rows"
         )
-    ranked = sorted(splits[of], key=lambda example: hashlib.sha256(example.id.encode()).digest())
+    before = "" if wanted.salt is None else f"{wanted.salt}\0"
+
+    def rank(example: Example) -> bytes:
+        return hashlib.sha256(f"{before}{example.id}".encode("utf-8", "surrogatepass")).digest()
+
+    ranked = sorted(splits[of], key=rank)
     chosen = {example.id for example in ranked[:count]}
     splits[new] = [example for example in splits[of] if example.id in chosen]
     splits[of] = [example for example in splits[of] if example.id not in chosen]

