@@ -18,10 +18,12 @@ from cod_runner.api import (
     Spending,
     TeacherView,
 )
+from codrun_litellm.alike import ALIKE
 from codrun_litellm.answers import read_answer
 from codrun_litellm.client import Client
 from codrun_litellm.options import LitellmOptions
 from codrun_litellm.prompts import (
+    TASKS,
     Demonstration,
     chosen_demonstrations,
     drawn_for_demonstrations,
@@ -63,12 +65,22 @@ class LitellmGenerator:
             check_readiness(options)
         self._client = Client(options, self._ledger, spending, context.offline)
         self._pool = context.pool
+        self._say = context.say
         self._shown: tuple[Demonstration, ...] | None = None
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
         """One candidate per sample, "" if an answer contains none; raises :class:`ProviderError` on any failure."""
+        self._warn_of_the_wrong_prompt(requests)
         shown = self._demonstrations(teacher) if self._options.demonstrations else ()
         return self._asked(requests, teacher, shown)
+
+    def _warn_of_the_wrong_prompt(self, requests: Sequence[Request]) -> None:
+        if self._options.prompt in TASKS and any(request.target == request.label for request in requests):
+            self._say(
+                f"the prompt `{self._options.prompt}` asks for a text of another class, but here the class is to stay; "
+                f"`prompt: {' or '.join(sorted(ALIKE))}` asks for a text that is like the original"
+            )
+            self._say = lambda sentence: None  # once is enough
 
     def _asked(
         self, requests: Sequence[Request], teacher: TeacherView, shown: Sequence[Demonstration]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from cod_runner.api import CallEstimate, Destination, Options, Request, recipe_file
+from codrun_litellm.alike import ALIKE
 from codrun_litellm.pricing import BYTES_PER_TOKEN, price_of
 from codrun_litellm.prompts import DRAWN_PER_DEMONSTRATION, TASKS, messages, template_name
 from codrun_litellm.providers import ADDRESS, is_key_of, is_loopback, is_own, key_variable, own_address
@@ -20,7 +21,7 @@ from codrun_litellm.providers import ADDRESS, is_key_of, is_loopback, is_own, ke
 CREDENTIAL = re.compile(r"api_?key|authorization|token$|secret|password|headers", re.IGNORECASE)
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]*")
 KEY_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY")
-PROMPTS = tuple(sorted(TASKS))
+PROMPTS = tuple(sorted((*TASKS, *ALIKE)))
 """Prompts that need no file."""
 ANSWER_OVERHEAD_TOKENS = 12
 """Braces, key and quotes of a JSON answer."""
@@ -54,7 +55,11 @@ class LitellmOptions(Options):
     candidates: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         default=[1, 4], min_length=1, description="samples per round; texts without a flip go to the next round"
     )
-    prompt: str = Field("generic", description=f"{', '.join(PROMPTS)}, or file:PATH with your own instructions")
+    prompt: str = Field(
+        "generic",
+        description=f"for counterfactuals {', '.join(sorted(TASKS))}, or file:PATH with your own instructions; "
+        f"for texts that are like the original, no class named, {' and '.join(sorted(ALIKE))}",
+    )
     demonstrations: int = Field(0, ge=0, le=32, description="how many verified pairs of the run to show as examples")
     highlight: int = Field(0, ge=0, le=50, description="how many words with the most teacher attribution to name")
     json_mode: bool = Field(False, description="ask the provider to enforce JSON, if it can")
@@ -134,6 +139,14 @@ class LitellmOptions(Options):
         if path.is_absolute() and not path.is_file():
             raise ValueError(f"there is no prompt file {path}")
         return located
+
+    @field_validator("demonstrations", "highlight")
+    @classmethod
+    def _of_counterfactuals(cls, value: int, info: ValidationInfo) -> int:
+        prompt = info.data.get("prompt")
+        if value and prompt in ALIKE:
+            raise ValueError(f"goes with prompts for counterfactuals, and `{prompt}` asks for none; leave it out")
+        return value
 
     def identity(self) -> dict[str, Any]:
         """The options that affect the answers: not concurrency, time-out, retries or the key's variable."""

@@ -1,4 +1,4 @@
-"""Declares the generator `litellm`: counterfactuals from any language model that litellm reaches."""
+"""Declares the generator `litellm`: counterfactuals, or paraphrases, from any language model that litellm reaches."""
 
 from __future__ import annotations
 

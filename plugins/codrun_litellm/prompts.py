@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cod_runner.api import Attempt, DataError, Example, Input, Request
+from codrun_litellm.alike import ALIKE, instructions, tried_texts
 
 Demonstration: TypeAlias = tuple[Input, Input, int, int]
 """Original, counterfactual, class before, class after."""
@@ -84,8 +85,11 @@ def messages(
 ) -> tuple[tuple[str, str], ...]:
     """(role, content) of every message of one request: instructions, the demonstrations, the text.
 
-    ``prompt`` is one of :data:`TASKS`, or ``file:PATH``; raises :class:`DataError` if the file cannot be read.
+    ``prompt`` is one of :data:`TASKS` or :data:`ALIKE`, or ``file:PATH``; raises :class:`DataError` if the file cannot
+    be read.
     """
+    if prompt in ALIKE:
+        return _alike(request, prompt)
     label, target = labels[request.label], labels[request.target]
     tried = _tried(request.history, labels)
     extra = ""
@@ -113,11 +117,17 @@ def messages(
     return (*shown, ("user", _data(question)))
 
 
+def _alike(request: Request, prompt: str) -> tuple[tuple[str, str], ...]:
+    tried = tried_texts(request.history, SHOWN_ATTEMPTS)
+    question: dict[str, Any] = {"text": request.input, **({"tried": tried} if tried else {})}
+    return ("system", instructions(ALIKE[prompt], bool(tried))), ("user", _data(question))
+
+
 def drawn_for_demonstrations(pool: Sequence[Example], count: int, seed: int | None) -> list[Example]:
     """Texts of the pool to make ``count`` demonstrations from, drawn by the seed, balanced over the classes."""
     by_class: dict[int, list[Example]] = {}
     for example in sorted(pool, key=lambda example: _drawn(seed, example.id)):
-        by_class.setdefault(example.label, []).append(example)
+        by_class.setdefault(example.hard_label, []).append(example)
     dealt = [example for row in zip_longest(*(by_class[label] for label in sorted(by_class))) for example in row]
     return [example for example in dealt if example is not None][: DRAWN_PER_DEMONSTRATION * count]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from word_teacher import WordTeacher, asks, generator
 
-from cod_runner.api import CodrunError, Example, Ledger, Proposal, ProviderError, Request, Spending
+from cod_runner.api import Attempt, CodrunError, Example, Ledger, Proposal, ProviderError, Request, Spending
 from cod_runner.testing.llm_server import Call, LLMServer, Reply
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 from codrun_litellm import client
@@ -59,6 +59,31 @@ def test_requests_follow_the_options(tmp_path: Path) -> None:
     assert json.loads(server.calls[0].prompt)["words_that_matter"] == ["good"]
     assert sorted(body["seed"] for body in later) == [7, 8, 9]
     assert {body["temperature"] for body in later} == {0.9}
+
+
+def test_paraphrases_are_asked_for_again_until_there_are_enough(tmp_path: Path) -> None:
+    """A later round is another question than the first, also where nothing failed, so that it brings another answer."""
+    with LLMServer(lambda call: json.dumps({"rewritten": f"version {call.number}"})) as server:
+        made = generator(tmp_path, server.api_base, prompt="paraphrase", candidates=[2, 2])
+        first = made.propose([Request("r", "a good film", 1, 1)], TEACHER)
+        history = tuple(Attempt(one.input, "litellm", 1, None, (0.1, 0.9)) for one in first[0])
+        second = made.propose([Request("r", "a good film", 1, 1, round=2, history=history)], TEACHER)
+    assert sorted(str(one.input) for one in [*first[0], *second[0]]) == [f"version {i}" for i in range(1, 5)]
+
+
+@pytest.mark.parametrize(("prompt", "warned"), [("generic", 1), ("paraphrase", 0), ("in_domain", 0)])
+def test_a_prompt_for_another_class_where_the_class_is_to_stay_is_warned_of_once(
+    tmp_path: Path, prompt: str, warned: int
+) -> None:
+    said: list[str] = []
+    with LLMServer(lambda call: json.dumps({"output": "another film"})) as server:
+        made = generator(tmp_path, server.api_base, say=said.append, prompt=prompt)
+        made.propose(asks(1), TEACHER)
+        assert not said
+        made.propose([Request("r", "a good film", 1, 1)], TEACHER)
+        made.propose([Request("q", "a good song", 1, 1)], TEACHER)
+    assert len(said) == warned
+    assert all("`generic` asks for a text of another class" in one and "paraphrase" in one for one in said)
 
 
 def test_repeated_requests_cost_nothing_in_the_same_and_another_generator(tmp_path: Path) -> None:

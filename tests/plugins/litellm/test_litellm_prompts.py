@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,8 +9,16 @@ from pydantic import ValidationError
 
 from cod_runner.api import Attempt, DataError, Example, Request
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
-from codrun_litellm.options import PROMPTS, LitellmOptions
-from codrun_litellm.prompts import chosen_demonstrations, drawn_for_demonstrations, messages, template_name
+from codrun_litellm.alike import ALIKE
+from codrun_litellm.answers import read_answer
+from codrun_litellm.options import LitellmOptions
+from codrun_litellm.prompts import (
+    TASKS,
+    chosen_demonstrations,
+    drawn_for_demonstrations,
+    messages,
+    template_name,
+)
 
 LABELS = ("negative", "positive")
 
@@ -23,7 +32,7 @@ def asked(request: Request, labels: tuple[str, ...] = LABELS, words: tuple[str, 
 
 
 @pytest.mark.parametrize("text", UNTRUSTED_TEXTS, ids=lambda text: ascii(text[:20]))
-@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("prompt", sorted(TASKS))
 def test_a_text_of_the_data_is_sent_in_full_as_a_json_value_and_nowhere_else(text: str, prompt: str) -> None:
     (_, system), (role, user) = messages(Request("a", text, 1, 0), prompt, LABELS, "Is it praise?")
     assert role == "user"
@@ -39,7 +48,64 @@ def test_half_a_surrogate_pair_does_not_stop_a_call() -> None:
     content.encode()
 
 
-@pytest.mark.parametrize("prompt", PROMPTS)
+SENT = {
+    "generic": "31093907fff1dc9d",
+    "grammaticality": "ba0cb89cdb39bad8",
+    "sentiment": "8102bb486d2430ec",
+    "topic": "9e946ff41b9003c0",
+}
+
+
+@pytest.mark.parametrize("prompt", sorted(TASKS))
+def test_prompts_that_were_paid_for_stay_byte_for_byte(prompt: str) -> None:
+    """Answers in ledgers are found by them. To change a wording, raise the version of the templates."""
+    history = (
+        Attempt("a fine film", "litellm", 1, "not_flipped", (0.09, 0.91)),
+        Attempt("a good film", "litellm", 1, "identical"),
+    )
+    asked_again = Request("a", "a good film", 1, 0, round=2, history=history)
+    shown = (("a bad day", "a good day", 0, 1),)
+    sent = messages(asked_again, prompt, LABELS, "Is it praise?", ("good",), shown)
+    assert hashlib.sha256(json.dumps(sent).encode()).hexdigest()[:16] == SENT[prompt]
+    assert template_name(prompt) == f"{prompt}-v1"
+
+
+@pytest.mark.parametrize("text", UNTRUSTED_TEXTS, ids=lambda text: ascii(text[:20]))
+@pytest.mark.parametrize("prompt", sorted(ALIKE))
+def test_prompts_for_like_texts_send_the_text_and_no_class(text: str, prompt: str) -> None:
+    labels, describe = ("zzyzx", "qwerty"), "Is it zzyzx or qwerty?"
+    (first, system), (second, user) = sent = messages(Request("a", text, 1, 1), prompt, labels, describe)
+    assert (first, second) == ("system", "user")
+    assert json.loads(user) == {"text": text}
+    assert not any(label in content for label in labels for _, content in sent)
+    assert text not in system
+    for other in (Request("a", text, 0, 0), Request("a", text, 0, 1)):
+        assert messages(other, prompt, labels, describe) == sent, "the same text, whatever it is read as"
+    answer = system[system.rindex("{") :]
+    assert read_answer(answer, "a text") == json.loads(answer)[ALIKE[prompt].key], "an answer of this form is read"
+
+
+@pytest.mark.parametrize("prompt", sorted(ALIKE))
+def test_later_rounds_say_what_there_is_already_and_name_no_class(prompt: str) -> None:
+    history = (
+        Attempt("kept before", "litellm", 1, None, (0.1, 0.9)),
+        Attempt("turned round", "litellm", 1, "flipped", (0.8, 0.2)),
+        Attempt("a good film", "litellm", 1, "identical"),
+        Attempt("far too long", "litellm", 1, "length_ratio"),
+    )
+    again = Request("a", "a good film", 1, 1, round=2, history=history)
+    (_, system), (_, user) = messages(again, prompt, LABELS, "Is it positive?")
+    assert json.loads(user)["tried"] == [
+        {"text": "kept before"},
+        {"text": "turned round", "problem": "the classifier reads it in another way"},
+        {"text": "a good film", "problem": "it is the text itself, unchanged"},
+        {"text": "far too long", "problem": "length_ratio"},
+    ]
+    assert "`tried`" in system and "`tried`" not in messages(Request("a", "x", 1, 1), prompt, LABELS, "")[0][1]
+    assert not any(label in system + user for label in LABELS)
+
+
+@pytest.mark.parametrize("prompt", sorted(TASKS))
 def test_named_prompts_contain_task_and_classes(prompt: str) -> None:
     system = messages(Request("a", "x", 1, 0), prompt, ("unfit", "fine"), "Is {label} it?")[0][1]
     assert "Is {label} it?" in system, "inserted text is not read as a template"
@@ -129,6 +195,9 @@ def test_identity_contains_only_what_affects_the_answers() -> None:
     ("given", "sentence"),
     [
         ({"prompt": "sentimant"}, "did you mean `sentiment`"),
+        ({"prompt": "paraphrases"}, "did you mean `paraphrase`"),
+        ({"prompt": "in_domain", "demonstrations": 2}, "`in_domain` asks for none; leave it out"),
+        ({"prompt": "paraphrase", "highlight": 1}, "`paraphrase` asks for none; leave it out"),
         ({"prompt": "file:/no/such/file"}, "no prompt file"),
         ({"api_base": "localhost:8000"}, "http"),
         ({"api_base": "http://user:secret@host/v1"}, "no user, password"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cod_runner.api import Attribution, BuildContext, Input, Request, Spending
@@ -20,7 +20,7 @@ class WordTeacher:
 
     labels = LABELS
 
-    def score(self, inputs: Sequence[Input]) -> list[tuple[float, ...]]:
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         scores = []
         for text in inputs:
             words = re.findall(r"\w+", str(text).lower())
@@ -55,6 +55,7 @@ def generator(
     offline: bool = False,
     labels: tuple[str, ...] = LABELS,
     pool: Sequence[object] = (),
+    say: Callable[[str], None] = lambda sentence: None,
     **options: object,
 ) -> LitellmGenerator:
     """The generator `litellm` for model `openai/local` at ``api_base``."""
@@ -66,6 +67,7 @@ def generator(
         spending=spending or Spending(),
         offline=offline,
         pool=pool,  # type: ignore[arg-type]
+        say=say,
     )
     return LitellmGenerator(settings, context)
 
