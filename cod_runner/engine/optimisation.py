@@ -1,14 +1,15 @@
-"""Optimiser, number of steps, and learning-rate schedule."""
+"""Optimiser and learning-rate schedule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from cod_runner.api import TrainSettings
+from cod_runner.engine.steps import planned_steps as planned_steps  # until the stages import it from there
 
 FUSED_ON = ("cpu", "cuda")
 """Devices on which torch updates all parameters in one kernel: two to eight times as fast as one by one."""
@@ -34,17 +35,6 @@ def cut_is_exact(settings: TrainSettings) -> bool:
     """Whether training only the embedding rows in use gives the same weights: an untouched row's step must be its
     decay alone, which holds for decoupled decay, and for Adam without any."""
     return settings.compact_vocabulary and (settings.optimiser == "adamw" or settings.weight_decay == 0)
-
-
-def planned_steps(settings: TrainSettings, batches_in: Callable[[int], int]) -> int:
-    """Optimiser steps of a training: ``steps``, or what ``epochs`` passes make.
-
-    ``batches_in(number)`` is how many batches pass ``number``, from 1, holds. A step takes ``accumulation`` batches,
-    and the last one of a pass those that remain.
-    """
-    if settings.epochs is None:
-        return settings.steps or 1
-    return sum(-(-batches_in(number) // settings.accumulation) for number in range(1, settings.epochs + 1))
 
 
 def rate_factor(settings: TrainSettings, step: int, total: int) -> float:

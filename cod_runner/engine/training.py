@@ -1,6 +1,7 @@
 """The training loop. It knows contracts only: a classifier, weighted losses, a teacher's stored signals.
 
-Loss = sum over terms of weight x mean over the step's examples of the term's value (Algorithm 1, line 12).
+Loss = sum over terms of weight x mean over the step's examples of the term's value (Algorithm 1, line 12); for a term
+that needs labels, over those that have one.
 """
 
 from __future__ import annotations
@@ -24,10 +25,20 @@ from cod_runner.api import (
 )
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import resolve_precision
-from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses, summed, term_names, weighted_sum
-from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, planned_steps, rate_factor
+from cod_runner.engine.losses import (
+    TrainingData,
+    WeightedTerm,
+    bind_losses,
+    divisor,
+    mean_over_step,
+    needs_labels,
+    summed,
+    term_names,
+)
+from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
 from cod_runner.engine.seeds import random_stream
 from cod_runner.engine.signals import TeacherSignals
+from cod_runner.engine.steps import planned_steps
 from cod_runner.engine.training_log import TrainingLog
 from cod_runner.errors import CodrunError, SettingError
 
@@ -79,6 +90,8 @@ def train_student(
     student.to(device)
     if settings.gradient_checkpointing:
         _checkpoint_gradients(student)
+    if all(needs_labels(term) for term in terms):  # a row without a label would teach nothing and fill a step
+        examples = [example for example in examples if example.label is not None]
     batches = TrainingBatches(student, examples, settings.batch_size, device)
     names = term_names(terms)
     if not any(term.weight > 0 for term in terms):
@@ -109,13 +122,14 @@ def train_student(
                 for optimiser_group, peak in zip(optimiser.param_groups, peaks, strict=True):
                     optimiser_group["lr"] = peak * rate_factor(settings, step, total)
 
+                labelled = sum(map(batches.labelled, group.batches))
                 for rows in group.batches:
                     batch = batches.batch(rows)
                     ours = data.student_outputs(batch, student_layers)
                     theirs = data.matched(data.signals(rows, teacher_layers), ours)
                     values = [summed(term, ours, theirs, batch) for term in terms]
                     # Divided by the examples of the whole step, so that short batches weigh what they hold.
-                    loss = weighted_sum(terms, values) / group.examples
+                    loss = mean_over_step(terms, values, group.examples, labelled)
                     scaler.scale(loss).backward()
                     log.add(torch.stack([value.detach() for value in values]))
 
@@ -129,7 +143,7 @@ def train_student(
                 if cut is not None and (scale is None or scaler.get_scale() >= scale):
                     # A step that fp16 skipped, after an overflow, decayed nothing.
                     cut.decayed(1 - optimiser.param_groups[0]["lr"] * settings.weight_decay)
-                log.step(group.examples)
+                log.step([divisor(term, group.examples, labelled) for term in terms])
                 progress(step + 1, total)
                 if group.ends_pass or step + 1 == total:
                     best.look(group.number)

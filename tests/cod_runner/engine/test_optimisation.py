@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cod_runner.api import TrainSettings
-from cod_runner.engine.optimisation import build_optimiser, planned_steps
+from cod_runner.engine.optimisation import build_optimiser
 
 
 def stepped(settings: TrainSettings, gradients: list[float], start: float = 1.0) -> float:
@@ -44,13 +44,3 @@ def test_betas_eps_and_decay_reach_the_optimiser(optimiser: str, betas: tuple[fl
     assert stepped(settings, gradients) == pytest.approx(by_hand(settings, gradients), rel=1e-9)
     others = [settings.model_copy(update={"betas": (0.8, 0.9)}), settings.model_copy(update={"eps": 0.5})]
     assert all(abs(stepped(other, gradients) - stepped(settings, gradients)) > 1e-4 for other in others)
-
-
-def test_steps_are_what_the_passes_hold_or_what_the_recipe_says() -> None:
-    def steps(batches: list[int], **settings: int) -> int:
-        return planned_steps(TrainSettings.model_validate(settings), lambda number: batches[number - 1])
-
-    assert steps([4, 4, 4], epochs=3) == 12
-    assert steps([4, 4, 4], epochs=3, accumulation=3) == 6, "a step of three batches and one of one, in each pass"
-    assert steps([4, 5], epochs=2, accumulation=4) == 3
-    assert steps([], steps=7, accumulation=3) == 7
