@@ -47,7 +47,9 @@ def _targets(requests: Sequence[Request], teacher: TeacherView) -> list[int]:
     """The class that each step leads to."""
     targets = [request.target for request in requests]
     stay = [place for place, request in enumerate(requests) if request.target == request.label]
-    for place, probabilities in zip(stay, teacher.score([requests[place].input for place in stay]), strict=True):
+    staying = [requests[place] for place in stay]
+    read = teacher.score([request.input for request in staying], asked_for=staying)
+    for place, probabilities in zip(stay, read, strict=True):
         others = [label for label in range(len(probabilities)) if label != requests[place].label]
         targets[place] = max(others, key=lambda label: (probabilities[label], -label))
     return targets
