@@ -14,6 +14,7 @@ from rich.text import Text
 from cod_runner.api import CallEstimate, ModelShape, ShapeEstimate
 from cod_runner.context import run_path
 from cod_runner.destinations import Sending, sendings
+from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.errors import standing_at
 from cod_runner.llm.budget import Spending
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
@@ -75,6 +76,8 @@ class Plan:
     calls: list[CallEstimate]
     sends: list[Sending]
     """Where texts, keys and requests would go."""
+    warnings: list[str]
+    """What is likely to spoil the results."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -100,6 +103,8 @@ class Plan:
             yield Text(one_line(f"sends: {sending}"))
         if not self.sends:
             yield Text("sends: nothing leaves this machine")
+        for warning in self.warnings:
+            yield Text.assemble(("warning:", "yellow"), one_line(f" {warning}"))
 
     def _calls(self) -> Iterator[Text]:
         if not self.calls:
@@ -147,6 +152,7 @@ def plan_of(
         signals=signal_size(recipe, registry),
         calls=calls,
         sends=sendings(loaded, registry, permissions),
+        warnings=[few] if (few := warning_of_few_steps(recipe.train, recipe.k)) else [],
     )
 
 

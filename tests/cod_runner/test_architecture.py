@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, str] = {
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
-    "plan": "api context destinations errors llm permissions plain_text recipe registry runs",
+    "plan": "api context destinations engine errors llm permissions plain_text recipe registry runs",
     "stages": (
         "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
         "runs store"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cod_runner import pipeline
 from cod_runner.api import CallEstimate, Component, ModelShape, Needs, Options, SettingError, hookimpl
@@ -152,6 +154,16 @@ def test_it_is_shown_and_in_the_json(recipe: Path, registry: Registry) -> None:
     wanted = "at most 0.2 MB in the store, for at most 16 training texts (2 layers x 32 tokens x 32 x 4 bytes per text)"
     assert str(plan.signals) == wanted
     assert plan.as_json()["signals"]["bytes"] == plan.signals.bytes
+
+
+def test_too_few_steps_are_warned_of(recipe: Path, registry: Registry) -> None:
+    wanted = "k=4 trains 10 steps, k=8 10; a fresh head stays near chance below about 50 steps: raise `train.epochs`"
+    plan = planned(recipe, registry, "train.epochs=10")
+    assert plan.as_json()["warnings"] == [wanted]
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(plan)
+    assert f"warning: {wanted}" in console.export_text()
+    assert planned(recipe, registry, "train.steps=50").warnings == []
 
 
 def test_a_layer_that_the_teacher_has_not_is_a_fault_of_the_recipe(recipe: Path, registry: Registry) -> None:
