@@ -102,12 +102,23 @@ def reads_last_token(model: Any) -> bool:
 
 def longest_input(model: Any) -> int:
     """The longest input that the model's positions allow, in tokens, including special tokens."""
-    embeddings = getattr(model.base_model, "embeddings", None)
-    positions = getattr(embeddings, "position_embeddings", None)
-    if isinstance(positions, nn.Embedding) and positions.padding_idx is not None:
-        # RoBERTa and its relatives number positions from the padding id + 1.
+    positions = _positions(model)
+    if positions is not None and positions.padding_idx is not None:
         return positions.num_embeddings - positions.padding_idx - 1
     return int(getattr(model.config, "max_position_embeddings", None) or UNLIMITED)
+
+
+def position_before_the_first(model: Any) -> int | None:
+    """In RoBERTa and its relatives, which number the tokens that are not padding from the padding id + 1, that id."""
+    positions = _positions(model)
+    return positions.padding_idx if positions is not None else None
+
+
+def _positions(model: Any) -> nn.Embedding | None:
+    """The table of learned positions, where it is in the usual place."""
+    embeddings = getattr(model.base_model, "embeddings", None)
+    positions = getattr(embeddings, "position_embeddings", None)
+    return positions if isinstance(positions, nn.Embedding) else None
 
 
 def set_dropout(model: Any, share: float) -> None:

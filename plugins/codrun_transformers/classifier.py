@@ -21,6 +21,7 @@ from cod_runner.api import (
     CodrunError,
     Encoded,
     Input,
+    Mixture,
     ModelShape,
     Outputs,
     VocabularyCut,
@@ -31,6 +32,7 @@ from codrun_transformers.attribution import word_attributions
 from codrun_transformers.edits import edit_distance, tokens
 from codrun_transformers.embedding_step import projected_texts
 from codrun_transformers.lora import merge_adapters
+from codrun_transformers.mixtures import SECOND_IDS, SHARE, is_mixed, logits_of_mixtures, mixed, parts_of, real_ids
 from codrun_transformers.vocabulary_cut import cut_for
 
 # Cells run in parallel: the tokenizer's own threads would compete with them, and it warns after a fork.
@@ -43,7 +45,8 @@ PASSING = ("_name_or_path", "transformers_version", "architectures", "dtype", "i
 
 
 class TextClassifier(nn.Module):
-    """Implements :class:`cod_runner.api.Classifier` for texts; ``model`` is the transformers model itself."""
+    """Implements :class:`cod_runner.api.Classifier` for texts, and for mixtures of two; ``model`` is the transformers
+    model itself."""
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class TextClassifier(nn.Module):
             if name not in ("input_ids", "attention_mask") and name in accepted
         ]
         self._passes_positions = self._reads_last and "position_ids" in accepted
+        self._mixes = "inputs_embeds" in accepted
         self.shape = ModelShape(
             layers=model.config.num_hidden_layers, width=model.config.hidden_size, classes=len(self.labels)
         )
@@ -84,7 +88,25 @@ class TextClassifier(nn.Module):
         """Tokenise and truncate on the right; every encoding has at least one token."""
         if not inputs:
             return []
-        read = self._tokenised(inputs)
+        one = iter(self._encoded([text for value in inputs for text in self._texts_of(value)]))
+        return [
+            self._mixed(next(one), next(one), value) if isinstance(value, Mixture) else next(one) for value in inputs
+        ]
+
+    def _texts_of(self, value: Input) -> tuple[str, ...]:
+        if isinstance(value, Mixture) and not self._mixes:
+            raise CodrunError(
+                f"{type(self.model).__name__} reads no embeddings, so it cannot read a mixture of two texts; take "
+                "another model, or leave out what mixes"
+            )
+        return (value.first, value.second) if isinstance(value, Mixture) else (_text(value),)
+
+    def _mixed(self, first: Encoded, second: Encoded, mixture: Mixture) -> Encoded:
+        padding = int(self.tokenizer.pad_token_id)
+        return mixed(first, second, mixture.share, padding, pad_in_front=self._reads_last)
+
+    def _encoded(self, texts: Sequence[str]) -> list[Encoded]:
+        read = self._tokenised(texts)
         columns = [read[name] for name in self._fields]
         encoded = []
         for row, ids in enumerate(read["input_ids"]):
@@ -97,10 +119,8 @@ class TextClassifier(nn.Module):
         return self._tokenised(texts, return_offsets_mapping=True)["offset_mapping"] if texts else []
 
     def _tokenised(self, inputs: Sequence[Input], **more: Any) -> dict[str, Any]:
-        if not all(isinstance(each, str) for each in inputs):
-            raise CodrunError("a `transformers` classifier reads texts, but the data set holds vectors")
         settings = {"truncation": True, "max_length": self.max_length, "return_attention_mask": False, **more}
-        read = self.tokenizer([_encodable(str(text)) for text in inputs], **settings)
+        read = self.tokenizer([_encodable(_text(value)) for value in inputs], **settings)
         pad = self.tokenizer.pad_token_id
         for row, ids in enumerate(read["input_ids"]):
             # Decoders add no special tokens, and their heads read the last token that is not padding.
@@ -113,6 +133,7 @@ class TextClassifier(nn.Module):
     def collate(self, encoded: Sequence[Encoded], multiple_of: int = 1) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask`` and the tokenizer's other fields, ``[batch, tokens]``, int64.
 
+        Where one is of a mixture, also :data:`SECOND_IDS` and :data:`SHARE`.
         The length is rounded up to ``multiple_of``, but never past the model's last position.
         """
         longest = max(len(each.ids) for each in encoded)
@@ -121,18 +142,23 @@ class TextClassifier(nn.Module):
             "input_ids": [],
             "attention_mask": [],
             **{name: [] for name in self._fields},
+            **({SECOND_IDS: []} if any(map(is_mixed, encoded)) else {}),
         }
         left = self.tokenizer.padding_side == "left"
         for each in encoded:
             empty = length - len(each.ids)
-            columns = {"input_ids": each.ids, "attention_mask": (1,) * len(each.ids), **each.fields}
-            for name, values in columns.items():
+            first, second, _ = parts_of(each)
+            columns = {"input_ids": first, "attention_mask": (1,) * len(first), **each.fields, SECOND_IDS: second}
+            for name, row in rows.items():
                 filling = [self._filling(name)] * empty
-                rows[name].append([*filling, *values] if left else [*values, *filling])
-        return {name: torch.tensor(values) for name, values in rows.items()}
+                row.append([*filling, *columns[name]] if left else [*columns[name], *filling])
+        batch = {name: torch.tensor(values) for name, values in rows.items()}
+        if SECOND_IDS in batch:
+            batch[SHARE] = torch.tensor([parts_of(each)[2] for each in encoded])
+        return batch
 
     def _filling(self, name: str) -> int:
-        if name == "input_ids":
+        if name in ("input_ids", SECOND_IDS):
             return int(self.tokenizer.pad_token_id)
         return int(self.tokenizer.pad_token_type_id) if name == "token_type_ids" else 0
 
@@ -142,12 +168,16 @@ class TextClassifier(nn.Module):
         """Logits, and the requested hidden states: only these stay in memory while the model runs."""
         captured: dict[int, Tensor] = {}
         hooks = [self._capture(layer, captured) for layer in sorted(set(hidden))]
-        extra: dict[str, Tensor] = {}
         mask = batch["attention_mask"]
+        pooled_at = self._pooled_at(real_ids(batch, self.model.config.pad_token_id))
+        given = dict(batch)
         if self._passes_positions and self.tokenizer.padding_side == "left":
-            extra["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            given["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
         try:
-            logits = self.model(**batch, **extra).logits
+            if SECOND_IDS in batch:
+                logits = logits_of_mixtures(self.model, given, pooled_at)
+            else:
+                logits = self.model(**given).logits
         finally:
             for hook in hooks:
                 hook.remove()
@@ -156,7 +186,7 @@ class TextClassifier(nn.Module):
             logits=logits.float().to(device),
             hidden={layer: state.float().to(device) for layer, state in captured.items()},
             mask=mask.bool(),
-            pooled_at=self._pooled_at(batch["input_ids"]),
+            pooled_at=pooled_at,
         )
 
     def _capture(self, layer: int, captured: dict[int, Tensor]) -> Any:
@@ -184,16 +214,20 @@ class TextClassifier(nn.Module):
 
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
         """As :func:`codrun_transformers.attribution.word_attributions`."""
-        return word_attributions(self, [str(text) for text in inputs], targets)
+        return word_attributions(self, [_text(value) for value in inputs], targets)
 
     def projected_step(
         self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
     ) -> list[Input]:
         """As :func:`codrun_transformers.embedding_step.projected_texts`."""
-        return list(projected_texts(self, [str(text) for text in inputs], labels, targets, size))
+        return list(projected_texts(self, [_text(value) for value in inputs], labels, targets, size))
 
     def distance(self, original: Input, changed: Input) -> tuple[float, float]:
-        """(edits, edits per word or punctuation mark of the original)."""
+        """(edits, edits per word or punctuation mark of the original); a mixture is as far as its texts are on average,
+        by their shares."""
+        if isinstance(changed, Mixture):
+            share, first, second = changed.share, *(self.distance(original, t) for t in (changed.first, changed.second))
+            return share * first[0] + (1 - share) * second[0], share * first[1] + (1 - share) * second[1]
         before = tokens(str(original))
         edits = edit_distance(before, tokens(str(changed)))
         return float(edits), edits / max(len(before), 1)
@@ -217,7 +251,8 @@ class TextClassifier(nn.Module):
 
     def compact(self, encoded: Sequence[Encoded]) -> VocabularyCut | None:
         """The exact vocabulary cut for these encodings, including padding; None if it does not apply."""
-        ids = {each for one in encoded for each in one.ids} | {self.tokenizer.pad_token_id}
+        texts = [ids for one in encoded for ids in parts_of(one)[:2]]
+        ids = {each for text in texts for each in text} | {self.tokenizer.pad_token_id}
         return cut_for(self.model, self.model.get_input_embeddings(), ids)
 
     def gradient_checkpointing_enable(self) -> None:
@@ -331,6 +366,14 @@ def _without_code(settings: dict[str, Any]) -> Iterator[None]:
     finally:
         if named is not None:
             settings["auto_map"] = named
+
+
+def _text(value: Input) -> str:
+    """A single text, or :class:`CodrunError`."""
+    if isinstance(value, str):
+        return value
+    what = "this is a mixture of two" if isinstance(value, Mixture) else "the data set holds vectors"
+    raise CodrunError(f"a `transformers` classifier reads texts, but {what}")
 
 
 def _encodable(text: str) -> str:
