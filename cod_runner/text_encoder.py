@@ -29,8 +29,9 @@ class TextEncoder:
     in float32. A text's vector depends on no other text.
 
     ``model`` is a ``CheckpointOption``; it is looked for at once and loaded when the first vector is computed. With
-    ``store``, the store's root, the vectors of each set of texts are kept. Raises :class:`CodrunError` if the model is
-    not there, lacks weights, or is an encoder-decoder.
+    ``store``, the store's root, vectors are kept, in one file for each encoder.
+
+    Raises :class:`CodrunError` if the model is not there, lacks weights, or is an encoder-decoder.
     """
 
     def __init__(
@@ -47,44 +48,62 @@ class TextEncoder:
     ) -> None:
         folder = checkpoint_folder(model, option)
         self._folder = folder or fetched_checkpoint(model, revision, offline=offline, say=say)
-        self._name, self._max_length, self._device, self._store, self._say = model, max_length, device, store, say
-        self._kept: dict[str, Tensor] = {}
+        self._name, self._max_length, self._device, self._say = model, max_length, device, say
+        self._path = None if store is None else store / "embeddings" / f"{self._key()}.safetensors"
+        self._known: dict[bytes, Tensor] = {}
         self._loaded: tuple[Any, Any] | None = None
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """``[texts, width]``, float32, on the CPU; zeros for a text that has no tokens."""
         import torch
 
-        if not texts:
-            return torch.zeros(0, 0)
-        distinct = sorted(set(texts))
-        key = self._key(distinct)
-        if key not in self._kept:
-            path = None if self._store is None else self._store / "embeddings" / f"{key}.safetensors"
-            self._kept[key] = self._computed(distinct) if path is None else self._stored(path, distinct)
-        row = {text: number for number, text in enumerate(distinct)}
-        return self._kept[key][torch.tensor([row[text] for text in texts])]
+        named = {_name(text): text for text in texts}
+        if not named.keys() <= self._known.keys():
+            self._known |= self._kept()
+        new = {name: text for name, text in named.items() if name not in self._known}
+        if new:
+            self._known |= zip(new, self._computed(list(new.values())), strict=True)
+            self._keep()
+        return torch.stack([self._known[_name(text)] for text in texts]) if named else torch.zeros(0, 0)
 
-    def _stored(self, path: Path, texts: list[str]) -> Tensor:
-        """The vectors out of the store; computed and put there if it has none, or if they are damaged."""
+    def _kept(self) -> dict[bytes, Tensor]:
+        """The store's vectors of this encoder, by the names of their texts; damaged ones are said to be, and go."""
         import torch
         from safetensors import SafetensorError
 
-        from cod_runner.checked_tensors import load_checked, save_checked
+        from cod_runner.checked_tensors import load_checked
 
+        if self._path is None:
+            return {}
         try:
-            vectors = load_checked(path).get("vectors")
-            if vectors is None or vectors.dtype != torch.float32 or vectors.dim() != 2 or len(vectors) != len(texts):
+            tensors = load_checked(self._path)
+            names, vectors = tensors.get("names", torch.empty(0)), tensors.get("vectors", torch.empty(0))
+            if (names.dtype, vectors.dtype, names.dim(), vectors.dim()) != (torch.uint8, torch.float32, 2, 2):
                 raise ValueError("it holds something else")
-            return vectors
+            return dict(zip(map(bytes, names.numpy()), vectors, strict=True))
         except FileNotFoundError:
-            pass
+            return {}
         except (OSError, SafetensorError, ValueError) as error:
-            self._say(f"the stored embeddings {path} cannot be used ({error}); they are computed again")
-        vectors = self._computed(texts)
-        with file_written_whole(path) as temporary:
-            save_checked({"vectors": vectors}, temporary)
-        return vectors
+            self._say(f"the stored embeddings {self._path} cannot be used ({error}); they are computed again")
+            self._path.unlink(missing_ok=True)
+            return {}
+
+    def _keep(self) -> None:
+        """Write all vectors, with those that another process has kept meanwhile."""
+        import torch
+
+        from cod_runner.checked_tensors import save_checked
+
+        if self._path is None:
+            return
+        self._known |= self._kept()
+        names = sorted(self._known)
+        tensors = {
+            "names": torch.tensor([list(name) for name in names], dtype=torch.uint8),
+            "vectors": torch.stack([self._known[name] for name in names]),
+        }
+        with file_written_whole(self._path) as temporary:
+            save_checked(tensors, temporary)
 
     def _computed(self, texts: list[str]) -> Tensor:
         """Batches of a fixed shape, each on one CPU thread, since more of them would add sums in another order."""
@@ -114,6 +133,11 @@ class TextEncoder:
             vectors[places] = part
         return vectors
 
+    def _key(self) -> str:
+        """32 hex digits that say whose vectors these are."""
+        decides = [VERSION, file_digests(self._folder), self._max_length]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+
     @property
     def _model(self) -> tuple[Any, Any]:
         """Model and tokenizer, loaded at the first call."""
@@ -126,7 +150,6 @@ class TextEncoder:
             self._loaded = model.eval().to(self._device), tokenizer
         return self._loaded
 
-    def _key(self, texts: list[str]) -> str:
-        """32 hex digits that say whose vectors these are, and of which texts."""
-        decides = [VERSION, file_digests(self._folder), self._max_length, texts]
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
+
+def _name(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]

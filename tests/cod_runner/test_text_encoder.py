@@ -46,9 +46,12 @@ def test_nothing_to_embed_needs_no_model(encoder: Path) -> None:
     assert len(TextEncoder(str(encoder)).embed([])) == 0
 
 
-def test_vectors_are_kept_by_encoder_and_texts(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_kept_by_encoder_and_text(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "store"
-    vectors = TextEncoder(str(encoder), store=store).embed(TEXTS)
+    first, second = TextEncoder(str(encoder), store=store), TextEncoder(str(encoder), store=store)
+    vectors = first.embed(TEXTS[:20])
+    assert torch.equal(second.embed(TEXTS[10:30])[:10], vectors[10:])
+    first.embed(TEXTS[30:])
     (path,) = (store / "embeddings").iterdir()
     assert [entry.name for entry in Store(store).entries()] == ["embeddings"]
 
@@ -58,11 +61,10 @@ def test_vectors_are_kept_by_encoder_and_texts(encoder: Path, tmp_path: Path, mo
     with monkeypatch.context() as patched:
         patched.setattr("cod_runner.text_encoder.pretrained", unloaded)
         backwards = TextEncoder(str(encoder), store=store).embed(TEXTS[::-1])
-    assert torch.equal(backwards, vectors.flip(0))
+        assert torch.equal(backwards.flip(0)[:20], vectors), "what either of the two wrote"
     TextEncoder(str(encoder), store=store, max_length=8).embed(TEXTS)
-    TextEncoder(str(encoder), store=store).embed(TEXTS[1:])
     TextEncoder(str(tiny_bert(tmp_path / "other", seed=1)), store=store).embed(TEXTS)
-    assert len(list((store / "embeddings").iterdir())) == 4
+    assert len(list((store / "embeddings").iterdir())) == 3
     assert path.exists()
 
 
