@@ -1,0 +1,1 @@
+"""Mixtures of a training text with texts of the pool, after MixKD."""
