@@ -12,7 +12,9 @@ from cod_runner.api import Component, Options, hookimpl
 class MixupOptions(Options):
     """Mixes a text with others of the pool, in the space of embeddings; for rows that have the teacher's word alone."""
 
-    alpha: float = Field(1.0, gt=0, description="shares are drawn from Beta(alpha, alpha); 1: all alike, below: extreme")
+    alpha: float = Field(
+        1.0, gt=0, description="shares are drawn from Beta(alpha, alpha); 1: all alike, below: extreme"
+    )
     rounds: int = Field(32, ge=1, description="mixtures per text at most, one a round")
 
 
