@@ -20,7 +20,9 @@ from cod_runner.llm.budget import Spending
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.grammar import Recipe, WeightedLoss
+from cod_runner.recipe.nodes import Place
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
@@ -134,12 +136,11 @@ def plan_of(
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
     rows = RunFolder(folder).finished_rows()
-    originals = len(recipe.seeds) * max(recipe.k) // 2
     calls = []
     budget = recipe.budget
-    for use in [use for arm in recipe.arms for use in recipe.generators(arm)]:
-        with registry.asked("generator", use.use, use.options) as options:
-            estimate = options.estimate(originals, CHARACTERS_A_TEXT)
+    for place, kind, use in recipe.generators():
+        with standing_at(*place), registry.asked(kind, use.use, use.options) as options:
+            estimate = options.estimate(originals_searched(recipe, place), CHARACTERS_A_TEXT)
         if estimate is not None:
             priced = estimate.usd_high is not None
             Spending(budget.calls, budget.tokens, budget.usd).require_a_bound(estimate.model, priced)
@@ -156,12 +157,34 @@ def plan_of(
     )
 
 
+def originals_searched(recipe: Recipe, place: Place) -> int:
+    """How many originals a generator is asked about at least: those of the largest k, all seeds, and the arm of the
+    smallest groups among those that need it."""
+    needing = list(recipe.arms.values())
+    if place[0] == "arms":
+        needing = [recipe.arms[str(place[1])]]
+    elif place[0] == "counterfactuals":
+        needing = [arm for arm in recipe.arms.values() if arm.uses_section]
+    looked_at = [
+        max(recipe.k) // arm.group * (1 if arm.of == "own" else 2) for arm in needing if arm.add or arm.unlabelled
+    ]
+    return len(recipe.seeds) * max(looked_at, default=0)
+
+
+def _unlabelled(arm: Arm, k: int) -> int:
+    """Texts beside k, at most."""
+    if arm.unlabelled is None:
+        return 0
+    return arm.unlabelled.rows or (arm.unlabelled.per_original or 0) * (k // arm.group)
+
+
 def signal_size(recipe: Recipe, registry: Registry) -> SignalSize:
     """Reckon with the largest k of every arm and seed.
 
     Raises :class:`SettingError` where a loss names layers that a model is known not to have.
     """
-    texts = len(recipe.seeds) * max(recipe.k) * len(recipe.arms)
+    beside = sum(_unlabelled(arm, max(recipe.k)) for arm in recipe.arms.values())
+    texts = len(recipe.seeds) * (max(recipe.k) * len(recipe.arms) + beside)
     with standing_at("teacher"):
         teacher = registry.options("teacher", recipe.teacher.use, recipe.teacher.options).shape(None)
     with standing_at("student"):

@@ -69,8 +69,8 @@ def cfes(
     measures = build_measures(measure or [], context.obj, given)
     with loaded.pointing():
         found = find_counterfactuals(loaded, context.obj, settings, progress)
-    quality = [*found.quality, *measured(list(found.outcomes.values()), measures)]
-    lines = found.lines[:sample] if sample else found.lines
+    quality = [*found.quality, *measured(list(found.counterfactuals.values()), measures)]
+    lines = found.counterfactual_lines[:sample]
     if as_json:
         shown = {"pairs": lines, "quality": [asdict(row) for row in quality]}
         typer.echo(json_text(shown))

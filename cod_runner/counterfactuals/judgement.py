@@ -7,6 +7,7 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from cod_runner.api import Input, Request, TeacherView
+from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.recipe.grammar import Counterfactuals
 
 
@@ -25,6 +26,7 @@ class Reason(StrEnum):
     WRONG_CLASS = "wrong_class"
     TOO_NEAR = "too_near"
     FLIPPED = "flipped"
+    EVALUATION_ROW = "evaluation_row"
 
 
 _REFUSAL = re.compile(
@@ -47,11 +49,14 @@ def refused_unasked(
     candidate: Input,
     request: Request,
     tried: Collection[Input],
-    labels: tuple[str, ...],
-    settings: Counterfactuals,
     teacher: TeacherView,
+    limits: Counterfactuals | None,
+    held_out: EvaluationTexts | None = None,
 ) -> Reason | None:
-    """Why a candidate is refused without asking the teacher; None where it is not."""
+    """Why a candidate is refused without asking the teacher; None where it is not.
+
+    ``limits`` say how far it may be from its original; None where it need not be near.
+    """
     original = request.input
     edits, share = teacher.distance(original, candidate)
     if not isinstance(candidate, str) or not isinstance(original, str):
@@ -69,13 +74,16 @@ def refused_unasked(
         return Reason.REFUSAL
     if _PREAMBLE.fullmatch(plain.strip()) and not _PREAMBLE.fullmatch(plain_original.strip()):
         return Reason.PREAMBLE_ONLY
-    if any(_leaks(label, candidate, original) for label in labels):
+    if any(_leaks(label, candidate, original) for label in teacher.labels):
         return Reason.LABEL_WORD
-    lowest, highest = settings.length_ratio
-    if not lowest <= len(candidate) / max(1, len(original)) <= highest:
-        return Reason.LENGTH_RATIO
-    if share > settings.max_edits:
-        return Reason.TOO_MANY_EDITS
+    if limits is not None:
+        lowest, highest = limits.length_ratio
+        if not lowest <= len(candidate) / max(1, len(original)) <= highest:
+            return Reason.LENGTH_RATIO
+        if share > limits.max_edits:
+            return Reason.TOO_MANY_EDITS
+    if held_out is not None and held_out.nearest(candidate, original) is not None:
+        return Reason.EVALUATION_ROW
     return None
 
 

@@ -6,16 +6,18 @@ has a counterfactual depends on it, the teacher and the settings alone, never on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
-from cod_runner.api import Attempt, Example, Generator, Proposal, Request, TeacherView
+from cod_runner.api import Attempt, Attribution, CodrunError, Example, Generator, Input, Proposal, Request, TeacherView
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome, outcome_key
-from cod_runner.data.fewshot import Pair
-from cod_runner.errors import CodrunError
+from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.recipe.arms import Keep
 from cod_runner.recipe.grammar import Counterfactuals
+from cod_runner.store import content_key
 
 SEARCHED_TOGETHER = 32
 """Originals searched side by side: enough for full teacher batches, few enough that a bar moves."""
@@ -34,14 +36,18 @@ class Hunt:
     history: dict[str, list[Attempt]] = field(default_factory=dict)
     """The attempts of each request, by its id."""
     flips: list[tuple[Attempt, Request]] = field(default_factory=list)
+    """Candidates that are what the search looks for; in an arm of copies they are no flips."""
+    asked: dict[Input, None] = field(default_factory=dict)
+    """Texts about which generators asked the teacher for this original."""
+    gradients: int = 0
 
     @property
     def best(self) -> tuple[Attempt, Request] | None:
         """The flip that is chosen: the first by :func:`preference`."""
-        return min(self.flips, key=lambda flip: preference(*flip), default=None)
+        return min(self.flips, key=lambda flip: preference(flip[0], flip[1].label), default=None)
 
 
-@dataclass
+@dataclass(eq=False)
 class PairSearch:
     """Finds pairs for originals, stored ones or by a new search."""
 
@@ -52,36 +58,15 @@ class PairSearch:
     identity: Any
     """JSON-able data that decides what the generators propose and how they are judged."""
     stored: OutcomeStore
-    flip: bool = True
-    """False looks for the opposite: copies that the teacher reads as it reads the original (the arm ``control``)."""
+    keep: Keep = "flip"
+    """``same`` looks for the opposite: copies that the teacher reads as it reads the original; ``any`` for whatever a
+    generator has, near the original or not."""
+    wanted: int = 1
+    """How many accepted candidates of each original end its search."""
+    held_out: EvaluationTexts | None = None
+    """Texts that students are measured on: a candidate that equals one, or nearly, is refused."""
     outcomes: dict[str, PairOutcome] = field(default_factory=dict)
     """By the original's id: every original that was searched, in order."""
-
-    def walk(
-        self,
-        orders: Sequence[Sequence[Example]],
-        wanted: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> dict[str, Pair]:
-        """Pairs by the original's id, for the first ``wanted`` originals of each order that can have one.
-
-        ``orders`` are walked side by side; where an original fails, the walk takes the next one (``on_failure:
-        redraw``), ends one pair short (``drop``), uses the nearest miss (``keep_unverified``), or the run ends
-        (``fail``). Raises :class:`CodrunError` for the last, and what a generator raises; every outcome found until
-        then is stored.
-        """
-        pairs: dict[str, Pair] = {}
-        places = [0] * len(orders)
-        total = wanted * len(orders)
-        while pending := self._next(orders, wanted, places, pairs):
-            for start in range(0, len(pending), SEARCHED_TOGETHER):
-                part = pending[start : start + SEARCHED_TOGETHER]
-                for example, outcome in zip(part, self.search(part), strict=True):
-                    pair = self._pair(example, outcome)
-                    if pair is not None:
-                        pairs[example.id] = pair
-                progress(min(len(pairs), total), total)
-        return pairs
 
     def search(self, examples: Sequence[Example]) -> list[PairOutcome]:
         """One outcome per original: the stored one, or what a new search finds, stored before it is returned."""
@@ -97,23 +82,21 @@ class PairSearch:
         self.outcomes.update((name, known[hunt.key]) for name, hunt in hunts.items())
         return [self.outcomes[example.id] for example in examples]
 
-    def _next(
-        self, orders: Sequence[Sequence[Example]], wanted: int, places: list[int], pairs: Mapping[str, Pair]
-    ) -> list[Example]:
-        """The originals to look at next; moves ``places`` past them."""
-        pending: dict[str, Example] = {}
-        for number, order in enumerate(orders):
-            place = places[number]
-            have = sum(one.id in pairs for one in order[:place]) if self.settings.on_failure == "redraw" else place
-            places[number] = min(len(order), place + max(0, wanted - have))
-            pending.update((one.id, one) for one in order[place : places[number]])
-        return list(pending.values())
+    @property
+    def shared_queries(self) -> int:
+        """Texts that generators asked the teacher about for no original in particular."""
+        return self.stored.shared(self._shared_key)
+
+    @property
+    def _shared_key(self) -> str:
+        return content_key([self.fingerprint, self.identity, "shared"])
 
     def _pursue(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
         """Search: generators in order, rounds in order, every open request in each round.
 
         An outcome is stored as soon as it is final, so that an error in a later round loses none.
         """
+        view = RecordingView(self.teacher, {request.id: hunt for hunt in hunts for request in hunt.requests})
         for name, generator in self.generators:
             silent: set[str] = set()  # requests that this generator has nothing to offer for
             for number in range(1, generator.rounds + 1):
@@ -121,20 +104,22 @@ class PairSearch:
                     (hunt, replace(request, round=number, history=tuple(hunt.history.get(request.id, ()))))
                     for hunt in hunts
                     for request in hunt.requests
-                    if not hunt.flips and request.id not in silent
+                    if len(hunt.flips) < self.wanted and request.id not in silent
                 ]
                 if not asked:
                     break
                 requests = [request for _, request in asked]
-                proposals = generator.propose(requests, self.teacher)
+                proposals = generator.propose(requests, view)
                 if len(proposals) != len(requests):
                     raise CodrunError(
                         f"the generator `{name}` answered {len(proposals)} of {len(requests)} requests: a bug in its "
                         "plugin, which must return a list, empty or not, for each"
                     )
                 silent |= {request.id for request, offered in zip(requests, proposals, strict=True) if not offered}
+                if view.shared:
+                    self.stored.share(self._shared_key, len(view.shared))
                 self._judge(asked, proposals, name)
-                self._store([hunt for hunt in hunts if hunt.flips and hunt.key not in found], found)
+                self._store([hunt for hunt in hunts if len(hunt.flips) >= self.wanted and hunt.key not in found], found)
         self._store([hunt for hunt in hunts if hunt.key not in found], found)
 
     def _store(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
@@ -151,7 +136,12 @@ class PairSearch:
         for (hunt, request), offered in zip(asked, proposals, strict=True):
             for proposal in offered:
                 reason = refused_unasked(
-                    proposal.input, request, tried[hunt.key], self.teacher.labels, self.settings, self.teacher
+                    proposal.input,
+                    request,
+                    tried[hunt.key],
+                    self.teacher,
+                    None if self.keep == "any" else self.settings,
+                    self.held_out,
                 )
                 tried[hunt.key].add(proposal.input)
                 edits = None if reason else self.teacher.distance(request.input, proposal.input)[0]
@@ -174,7 +164,9 @@ class PairSearch:
                 hunt.flips[1:] = []  # the published protocol takes the first answer that holds a candidate
 
     def _verdict(self, probabilities: tuple[float, ...], request: Request) -> str | None:
-        if not self.flip:
+        if self.keep == "any":
+            return None
+        if self.keep == "same":
             return None if probabilities.index(max(probabilities)) == request.label else Reason.FLIPPED
         if not self.settings.verify:
             return None
@@ -183,11 +175,11 @@ class PairSearch:
     def _hunt(self, example: Example, probabilities: tuple[float, ...]) -> Hunt:
         """Decide which class is to be flipped, and to which."""
         read_as = probabilities.index(max(probabilities))
-        label = read_as if self.settings.base_label == "teacher" else example.label
+        label = read_as if self.settings.base_label == "teacher" else example.hard_label
         targets = sorted(
             (one for one in range(len(probabilities)) if one != label), key=lambda one: (-probabilities[one], one)
         )
-        if not self.flip:
+        if self.keep != "flip":
             targets = [label]
         elif self.settings.target == "fixed":
             targets = [self._fixed_target(label)]
@@ -217,7 +209,7 @@ class PairSearch:
         chosen, request = hunt.best or (None, hunt.requests[0])
         if chosen is None and self.settings.on_failure == "keep_unverified":
             read = [attempt for attempt in hunt.attempts if attempt.probabilities is not None]
-            chosen = max(read, key=lambda attempt: (_margin(attempt, request), -(attempt.edits or 0.0)), default=None)
+            chosen = max(read, key=lambda one: (margin(one, request.label), -(one.edits or 0.0)), default=None)
         flipped = bool(hunt.flips) and self.settings.verify
         edits, minimality = (None, None) if chosen is None else self.teacher.distance(request.input, chosen.input)
         after = None if chosen is None else chosen.probabilities
@@ -236,30 +228,65 @@ class PairSearch:
             minimality=minimality,
             generator=None if chosen is None else chosen.generator,
             attempts=tuple(hunt.attempts),
+            asked=tuple(hunt.asked),
+            gradients=hunt.gradients,
         )
 
-    def _pair(self, example: Example, outcome: PairOutcome) -> Pair | None:
-        if outcome.counterfactual is None or outcome.label is None:
-            if self.settings.on_failure == "fail":
-                shown = str(example.input)[:80]
-                reasons = ", ".join(f"{count} {reason}" for reason, count in outcome.reasons.items()) or "none proposed"
-                raise CodrunError(
-                    f"no counterfactual was found for `{example.id}` (`{shown}`; candidates: {reasons}) and "
-                    "`on_failure` is `fail`; `redraw` takes the next original instead"
-                )
-            return None
-        if not self.flip:  # a copy is an augmentation: it has its original's label
-            return Pair(example, Example(f"{example.id}~copy", outcome.counterfactual, example.label))
-        return Pair(example, Example(f"{example.id}~cf", outcome.counterfactual, outcome.label, is_counterfactual=True))
+
+class RecordingView:
+    """The teacher as a generator sees it during a search: what it asks is noted for the original that it is about."""
+
+    def __init__(self, teacher: TeacherView, hunts: Mapping[str, Hunt] = MappingProxyType({})) -> None:
+        self.labels = teacher.labels
+        self.shared: set[Input] = set()
+        """Texts asked about for no original in particular."""
+        self._teacher, self._hunts = teacher, hunts
+
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
+        """As :meth:`TeacherView.score`."""
+        if not asked_for:
+            self.shared.update(inputs)
+        else:
+            for value, request in zip(inputs, asked_for, strict=True):
+                self._hunts[request.id].asked[value] = None
+        return self._teacher.score(inputs)
+
+    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+        """As :meth:`Classifier.attribution`; counted for the originals of these inputs."""
+        self._count_gradients(inputs)
+        return self._teacher.attribution(inputs, targets)
+
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        """As :meth:`EmbeddingStep.projected_step`; counted for the originals of these inputs."""
+        self._count_gradients(inputs)
+        return self._teacher.projected_step(inputs, labels, targets, size)
+
+    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
+        """As :meth:`Classifier.distance`."""
+        return self._teacher.distance(original, changed)
+
+    def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
+        """As :meth:`TeacherView.similarity`."""
+        return self._teacher.similarity(words)
+
+    def _count_gradients(self, inputs: Sequence[Input]) -> None:
+        about: dict[Input, Hunt] = {request.input: hunt for hunt in self._hunts.values() for request in hunt.requests}
+        for value in inputs:
+            if value in about:
+                about[value].gradients += 1
+            else:
+                self.shared.add(value)
 
 
-def preference(attempt: Attempt, request: Request) -> tuple[int, float, float, str]:
+def preference(attempt: Attempt, label: int) -> tuple[int, float, float, str]:
     """The order among flips: lower tier, then fewer edits, then the larger margin past the boundary, then text."""
-    return attempt.tier, attempt.edits or 0.0, -_margin(attempt, request), str(attempt.input)
+    return attempt.tier, attempt.edits or 0.0, -margin(attempt, label), str(attempt.input)
 
 
-def _margin(attempt: Attempt, request: Request) -> float:
-    """How far the teacher went past the boundary: p(best other class) - p(class to be flipped)."""
+def margin(attempt: Attempt, label: int) -> float:
+    """How far the teacher went past the boundary: p(best other class) - p(``label``, the class to be flipped)."""
     assert attempt.probabilities is not None
-    others = [p for label, p in enumerate(attempt.probabilities) if label != request.label]
-    return max(others) - attempt.probabilities[request.label]
+    others = [p for other, p in enumerate(attempt.probabilities) if other != label]
+    return max(others) - attempt.probabilities[label]

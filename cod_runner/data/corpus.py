@@ -160,8 +160,9 @@ def _listed(names: Iterable[str]) -> str:
 
 def _refuse_unlabelled(data: LoadedData, split: str) -> None:
     rows = data.splits[split]
-    if rows and all(example.label == UNLABELLED for example in rows):
-        labelled = [name for name, each in data.splits.items() if any(row.label != UNLABELLED for row in each)]
+    if rows and all(example.label in (None, UNLABELLED) for example in rows):
+        there = {name: {row.label for row in each} - {None, UNLABELLED} for name, each in data.splits.items()}
+        labelled = [name for name, labels in there.items() if labels]
         raise DataError(
             f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets), so nothing can be "
             f"measured on it; splits with labels: {_listed(labelled) or 'none'}",
@@ -179,7 +180,7 @@ def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
         content = content_of(example.input)
         if content in ("", ()):
             empty += 1
-        elif example.label == UNLABELLED:
+        elif example.label is None or example.label == UNLABELLED:
             unlabelled += 1
         else:
             seen[content] += 1
@@ -194,7 +195,7 @@ def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
 def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:
     by_class: list[list[Example]] = [[] for _ in range(classes)]
     for example in rows:
-        by_class[example.label].append(example)
+        by_class[example.hard_label].append(example)
     return by_class
 
 

@@ -1,193 +1,240 @@
 """Few-shot training sets: k, seeds, balance, nesting, arms.
 
-One order of originals per class and seed. ``plain`` takes the first k/classes of each class; ``cod`` walks the
-same order and takes the first k/2/classes that have a counterfactual. So the set of a smaller k lies inside the
-set of a larger one, and which originals are taken never depends on a verdict about another.
+One order of originals per seed and class (or one for all, where an arm is not balanced). An arm without additions takes
+the first k/classes of each; one with them walks the same order and takes the first k/classes/group whose group can be
+made. So the set of a smaller k lies inside the set of a larger one, and which originals are taken never depends on a
+verdict about another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from cod_runner.api import DataError, Example
-from cod_runner.data.corpus import Corpus, content_rank
+from cod_runner.data.corpus import content_rank
+from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.balance import imbalance, smallest_k
-from cod_runner.recipe.grammar import Arm
 
 
 @dataclass(frozen=True)
-class Pair:
-    """An original and its counterfactual, or in the arm ``control`` its copy."""
+class Group:
+    """An original and what an arm adds to it: counterfactuals, near misses or copies."""
 
     original: Example
-    changed: Example
+    added: tuple[Example, ...]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """The pairs of one class that an arm took, and the originals without one on the way."""
+    """The originals of one part that an arm took, and those that it passed over on the way."""
 
-    pairs: tuple[Pair, ...]
-    redrawn: int
-    """Originals passed over because they have no counterfactual."""
+    taken: tuple[Example, ...]
+    passed: tuple[Example, ...]
+    """Originals whose group cannot be made."""
     missing: int
-    """Pairs asked for and not found."""
+    """Originals asked for and not found."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training set needed besides its labels."""
+
+    teacher_queries: int = 0
+    """Distinct texts that the teacher was asked about, gradients counted as one more: the rows themselves, all
+    candidates of every original that was looked at, and what a selector or a generator asked about the pool."""
+    embedded: int = 0
+    """Texts that a selector's encoder embedded."""
+    generator_calls: int = 0
+    """Answers and candidates that generators gave, refused ones included."""
+    usd: float | None = 0.0
+    """What they cost when they were made; None where a price is unknown."""
+
+    def __add__(self, other: Cost) -> Cost:
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Cost(
+            self.teacher_queries + other.teacher_queries,
+            self.embedded + other.embedded,
+            self.generator_calls + other.generator_calls,
+            usd,
+        )
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one student trains on: ``rows``, classes interleaved, the two halves of a pair next to each other."""
+    """What one student trains on: ``rows``, classes interleaved, the members of a group next to each other."""
 
     rows: tuple[Example, ...]
+    originals: tuple[Example, ...] = ()
+    """Those among the rows, in the order in which they were drawn."""
+    passed: tuple[Example, ...] = ()
+    """Originals that were looked at and passed over, because what is added to them could not be made."""
+    lenders: tuple[Example, ...] = ()
+    """The originals whose counterfactuals are among the rows without them (``of: others``)."""
     redrawn: int = 0
-    """Originals passed over because they have no counterfactual."""
+    """How many of those passed over were replaced by the next in order."""
     outside: int = 0
-    """Originals of pairs that lie outside what ``plain`` has at the same k and seed."""
+    """Originals that lie outside what an arm without additions has at the same k and seed."""
     missing: int = 0
-    """Pairs asked for and not found; 0 unless failures are dropped instead of redrawn."""
+    """Groups asked for and not found; 0 unless failures are dropped instead of redrawn."""
     teacher_disagrees: int | None = None
     """Originals that the teacher reads as another class than gold; None where it was not asked before training."""
+    cost: Cost = Cost()
 
     @property
-    def pair_yield(self) -> float:
-        """Share of the originals looked at that gave a pair; 1.0 for ``plain``."""
-        pairs = sum(row.partner is not None for row in self.rows) // 2
-        looked_at = pairs + self.redrawn + self.missing
-        return pairs / looked_at if looked_at else 1.0
+    def labelled(self) -> int:
+        """Rows with a person's label: the originals."""
+        return len(self.originals)
+
+    @property
+    def added(self) -> int:
+        """Rows with a label that are no originals."""
+        return sum(row.label is not None for row in self.rows) - len(self.originals)
+
+    @property
+    def unlabelled(self) -> int:
+        """Rows with the teacher's word alone."""
+        return sum(row.label is None for row in self.rows)
+
+    @property
+    def group_yield(self) -> float:
+        """Share of the originals looked at whose group could be made; 1.0 where nothing is added."""
+        found = len(self.originals) + len(self.lenders)
+        looked_at = found + self.redrawn + self.missing
+        return found / looked_at if looked_at else 1.0
+
+
+def in_random_order(rows: Sequence[Example], seed: int) -> list[Example]:
+    """The rows in the order of this seed, which depends on it and the inputs, not on the order of the rows."""
+    return sorted(rows, key=lambda example: content_rank("originals", seed, example))
+
+
+def parts_of(pool: Sequence[Example], classes: int) -> list[list[Example]]:
+    """The pool by class id: ``[classes][rows]``."""
+    parts: list[list[Example]] = [[] for _ in range(classes)]
+    for example in pool:
+        parts[example.hard_label].append(example)
+    return parts
 
 
 def originals_in_order(pool: Sequence[Example], classes: int, seed: int) -> list[list[Example]]:
-    """The pool by class id, each class in the order of this seed: ``[classes][rows]``.
-
-    The order depends on the seed and the inputs, not on the order of the pool's rows.
-    """
-    order: list[list[Example]] = [[] for _ in range(classes)]
-    for example in pool:
-        order[example.label].append(example)
-    for each in order:
-        each.sort(key=lambda example: content_rank("originals", seed, example))
-    return order
+    """The pool by class id, each class in the random order of this seed: ``[classes][rows]``."""
+    return [in_random_order(part, seed) for part in parts_of(pool, classes)]
 
 
-def originals_by_seed(corpus: Corpus, seeds: Iterable[int]) -> dict[int, list[list[Example]]]:
-    """:func:`originals_in_order` for every seed of a recipe."""
-    return {seed: originals_in_order(corpus.pool, len(corpus.labels), seed) for seed in seeds}
-
-
-def check_k(k: int, labels: int, arms: Collection[str]) -> None:
-    """Refuse a k that cannot be balanced over the classes, in whole pairs; the error names the nearest k that can."""
+def check_k(k: int, labels: int, arms: Mapping[str, Arm]) -> None:
+    """Refuse a k that cannot be balanced over the classes, in whole groups; the error names the nearest k that can."""
     if (fault := imbalance(k, labels, arms)) is not None:
         raise DataError(fault)
 
 
-def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Collection[str]) -> None:
+def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Mapping[str, Arm]) -> None:
     """Refuse a k that the pool is too small for; the error has the numbers and the largest k that would do."""
-    counts = [0] * len(labels)
-    for example in pool:
-        counts[example.label] += 1
-    each = k // len(labels) // (1 if "plain" in arms else 2)
-    fewest = min(range(len(labels)), key=lambda label: counts[label])
-    if counts[fewest] >= each:
+    classes = len(labels)
+    counts = [len(part) for part in parts_of(pool, classes)]
+    fewest = min(range(classes), key=lambda label: counts[label])
+
+    def short(size: int) -> bool:
+        """Whether some arm looks at more originals than there are."""
+        return any(
+            originals_looked_at(arm, size, classes) > (counts[fewest] if arm.balanced else sum(counts))
+            for arm in arms.values()
+        )
+
+    if not short(k):
         return
-    step = smallest_k(len(labels), arms)
-    largest = counts[fewest] * len(labels) * (1 if "plain" in arms else 2) // step * step
+    step = smallest_k(classes, arms)
+    largest = next((size for size in range(k // step * step, 0, -step) if not short(size)), 0)
     would = f"; the largest k that would do is {largest}" if largest else ""
+    each = max(originals_looked_at(arm, k, classes) for arm in arms.values())
     raise DataError(
         f"k={k} needs {each:,} originals of each class, and the training pool has {counts[fewest]:,} of the class "
         f"`{labels[fewest]}`{would}"
     )
 
 
-def originals_per_class(k: int, classes: int, arm: Arm) -> int:
-    """How many originals of each class an arm takes at ``k`` training examples."""
-    return k // classes if arm == "plain" else k // (2 * classes)
+def originals_looked_at(arm: Arm, k: int, classes: int) -> int:
+    """How many originals of each class an arm looks at, redraws not counted: twice its own, where what it adds belongs
+    to others."""
+    return arm.originals(k, classes) * (1 if arm.of == "own" else 2)
 
 
-def plain_set(order: Sequence[Sequence[Example]], k: int) -> list[Example]:
-    """The first k/classes originals of each class, interleaved: the set of a smaller k is the head of this one."""
-    each = originals_per_class(k, len(order), "plain")
-    short = next((label for label, rows in enumerate(order) if len(rows) < each), None)
-    if short is not None:
-        raise DataError(f"k={k} needs {each:,} originals of each class; class {short} has {len(order[short]):,}", "k")
-    return list(chain.from_iterable(zip(*(rows[:each] for rows in order), strict=True)))
+def walked(order: Sequence[Example], count: int, usable: Callable[[Example], bool], *, redraw: bool = True) -> Walk:
+    """Walk one part's order and take the first ``count`` usable originals.
 
-
-def first_with_pair(order: Sequence[Example], count: int, pairs: Mapping[str, Pair], *, redraw: bool = True) -> Walk:
-    """Walk one class's order and take the first ``count`` originals that have a pair (by the original's id).
-
-    Without ``redraw`` only the first ``count`` originals are looked at, and each without a pair leaves a gap.
+    Without ``redraw`` only the first ``count`` originals are looked at, and each that is not usable leaves a gap.
     """
-    taken: list[Pair] = []
-    passed = 0
+    taken: list[Example] = []
+    passed: list[Example] = []
     for original in order if redraw else order[:count]:
         if len(taken) == count:
             break
-        if original.id in pairs:
-            taken.append(pairs[original.id])
-        else:
-            passed += 1
-    return Walk(tuple(taken), redrawn=passed if redraw else 0, missing=count - len(taken))
+        (taken if usable(original) else passed).append(original)
+    return Walk(tuple(taken), tuple(passed), count - len(taken))
 
 
-def paired_set(
-    order: Sequence[Sequence[Example]], k: int, pairs: Mapping[str, Pair], *, redraw: bool = True
+def drawn(
+    arm: Arm,
+    k: int,
+    order: Sequence[Sequence[Example]],
+    usable: Callable[[Example], bool] = lambda original: True,
+    *,
+    redraw: bool = True,
 ) -> TrainingSet:
-    """The first k/2/classes originals of each class that have a counterfactual (or a copy), each followed by it.
+    """The originals of an arm at ``k``, as a set without additions yet: ``rows`` are the originals, interleaved.
 
-    ``pairs`` maps an original's id to its pair; originals without one are absent. Raises :class:`DataError` where a
-    class runs out of originals and ``redraw`` is on.
+    Raises :class:`DataError` where a part runs out of usable originals and ``redraw`` is on.
     """
-    each = originals_per_class(k, len(order), "cod")
-    walks = [first_with_pair(rows, each, pairs, redraw=redraw) for rows in order]
-    for label, (walk, rows) in enumerate(zip(walks, order, strict=True)):
+    each = k // (len(order) * arm.group)
+    wanted = each if arm.of == "own" else 2 * each
+    walks = [walked(rows, wanted, usable, redraw=redraw) for rows in order]
+    for part, (walk, rows) in enumerate(zip(walks, order, strict=True)):
         if walk.missing and redraw:
-            raise DataError(
-                f"k={k} needs {each:,} originals of class {label} with a counterfactual or a copy; "
-                f"{len(walk.pairs):,} of its {len(rows):,} rows have one. Take a smaller k, another generator, or "
-                "`on_failure: drop`",
-                "k",
-            )
-    plain_count = originals_per_class(k, len(order), "plain")
-    plain = {example.id for rows in order for example in rows[:plain_count]}
-    taken = [walk.pairs for walk in walks]
-    interleaved = [each_class[place] for place in range(each) for each_class in taken if place < len(each_class)]
+            raise DataError(_too_few(arm, k, wanted, len(walk.taken), len(rows), part if arm.balanced else None), "k")
+    plain = {example.id for rows in order for example in rows[: k // len(order)]}
+    originals = _interleaved([walk.taken[:each] for walk in walks])
     return TrainingSet(
-        rows=tuple(training_rows(interleaved)),
-        redrawn=sum(walk.redrawn for walk in walks),
-        outside=sum(pair.original.id not in plain for pair in interleaved),
+        rows=originals,
+        originals=originals,
+        passed=tuple(chain.from_iterable(walk.passed for walk in walks)),
+        lenders=_interleaved([walk.taken[each:] for walk in walks]),
+        redrawn=sum(len(walk.passed) for walk in walks) if redraw else 0,
+        outside=sum(original.id not in plain for original in originals),
         missing=sum(walk.missing for walk in walks),
     )
 
 
-def training_rows(pairs: Iterable[Pair]) -> list[Example]:
-    """Each original followed by its counterfactual or copy, each half naming the other as its partner."""
+def with_additions(chosen: TrainingSet, groups: Mapping[str, Group]) -> TrainingSet:
+    """The set with what is added to each original (by its id), or with what was added to the lenders."""
+    if not chosen.lenders:
+        return replace(chosen, rows=tuple(training_rows(groups[original.id] for original in chosen.originals)))
+    lent = [groups[lender.id].added for lender in chosen.lenders]
+    rows = [row for original, added in zip(chosen.originals, lent, strict=False) for row in (original, *added)]
+    return replace(chosen, rows=tuple(rows))
+
+
+def training_rows(groups: Iterable[Group]) -> list[Example]:
+    """Each original followed by what is added to it; an original names the first of it as its partner, and each of it
+    names the original."""
     rows = []
-    for pair in pairs:
-        rows.append(replace(pair.original, partner=pair.changed.id))
-        rows.append(replace(pair.changed, partner=pair.original.id))
+    for group in groups:
+        rows.append(replace(group.original, partner=group.added[0].id))
+        rows.extend(replace(added, partner=group.original.id) for added in group.added)
     return rows
 
 
-def training_sets(
-    wanted: Iterable[tuple[Arm, int, int]],
-    originals: Mapping[int, Sequence[Sequence[Example]]],
-    pairs: Mapping[Arm, Mapping[str, Pair]],
-    *,
-    redraw: bool = True,
-) -> dict[tuple[Arm, int, int], TrainingSet]:
-    """The training set of every (arm, k, seed) that is wanted.
+def _interleaved(parts: Sequence[Sequence[Example]]) -> tuple[Example, ...]:
+    """The first of each part, then the second of each: parts may be of unequal length."""
+    longest = max((len(part) for part in parts), default=0)
+    return tuple(part[place] for place in range(longest) for part in parts if place < len(part))
 
-    ``pairs`` holds, for each arm that has them, the pairs by the original's id. ``redraw`` applies to ``cod``: an
-    original of ``control`` whose copy cannot be made is always redrawn.
-    """
-    sets: dict[tuple[Arm, int, int], TrainingSet] = {}
-    for arm, k, seed in dict.fromkeys(wanted):
-        order = originals[seed]
-        sets[arm, k, seed] = (
-            TrainingSet(tuple(plain_set(order, k)))
-            if arm == "plain"
-            else paired_set(order, k, pairs[arm], redraw=redraw or arm == "control")
-        )
-    return sets
+
+def _too_few(arm: Arm, k: int, wanted: int, found: int, rows: int, label: int | None) -> str:
+    of = f"of class {label}" if label is not None else "of the pool"
+    if not arm.add:
+        return f"k={k} needs {wanted:,} originals {of}, which has {rows:,} that every arm can use"
+    return (
+        f"k={k} needs {wanted:,} originals {of} with a counterfactual or a copy; {found:,} of its {rows:,} rows have "
+        "one. Take a smaller k, another generator, or `on_failure: drop`"
+    )

@@ -9,6 +9,7 @@ import torch
 
 from cod_runner.api import Batch, Classifier, CodrunError, Encoded, Example
 from cod_runner.engine.device import sent
+from cod_runner.engine.labels import labels_of
 from cod_runner.engine.seeds import derived_seed
 
 
@@ -65,7 +66,7 @@ class TrainingBatches:
         inputs = self._classifier.collate([self.encoded[row] for row in rows])
         return Batch(
             ids=tuple(example.id for example in examples),
-            labels=sent(torch.tensor([example.label for example in examples]), self.device),
+            labels=labels_of(examples, self.device),  # type: ignore[arg-type]  # guarded where some row has none
             partner=sent(torch.tensor(partner), self.device),
             is_counterfactual=sent(torch.tensor([example.is_counterfactual for example in examples]), self.device),
             inputs={name: sent(value, self.device) for name, value in inputs.items()},
@@ -74,6 +75,10 @@ class TrainingBatches:
     def shuffled(self, number: int, seed: int, *purpose: str) -> Iterator[Batch]:
         """The batches of one pass, as :meth:`of_pass` orders them."""
         return (self.batch(rows) for rows in self.of_pass(number, seed, *purpose))
+
+    def labelled(self, rows: Sequence[int]) -> int:
+        """How many of these rows have a label."""
+        return sum(self.examples[row].label is not None for row in rows)
 
     def rows_of(self, batch: Batch) -> list[int]:
         """The row numbers of a batch, in its order."""

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, Outputs
-from cod_runner.engine.batches import TrainingBatches
 from cod_runner.checked_tensors import load_checked, save_checked
+from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import autocast
+from cod_runner.engine.labels import SomeLabels, labelled_part
 from cod_runner.engine.optimisation import FUSED_ON
 from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded
 from cod_runner.engine.seeds import derived_seed, random_stream
@@ -35,17 +36,26 @@ class WeightedTerm:
     """The layers it reads of a teacher and a student of these shapes: :meth:`Options.needs` of its options."""
 
 
+def needs_labels(term: WeightedTerm) -> bool:
+    """Whether the term is computed over labelled rows alone."""
+    return bool(getattr(term.loss, "needs_labels", False))
+
+
 def summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
-    """The term's value summed over the batch.
+    """The term's value summed over the batch, or over its labelled rows where it needs labels.
 
     A term of weight 0 is logged and nothing more: no gradient, and no draw from the stream that dropout uses.
     """
+    if needs_labels(term) and isinstance(batch.labels, SomeLabels):
+        if not batch.labels.labelled_rows:
+            return student.logits.new_zeros(())
+        batch, (student, teacher) = labelled_part(batch, student, teacher)
     if term.weight > 0:
         values = term.loss(student, teacher, batch)
     else:
         with torch.no_grad(), torch.random.fork_rng():
             values = term.loss(student, teacher, batch)
-    if values.shape != batch.labels.shape:
+    if values.shape != (len(batch.ids),):
         raise CodrunError(
             f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
             "examples; a loss returns one value per example"
@@ -53,10 +63,18 @@ def summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch)
     return values.sum()
 
 
-def weighted_sum(terms: Sequence[WeightedTerm], values: Sequence[Tensor]) -> Tensor:
-    """Line 12 of Algorithm 1 for one batch, a scalar: each term's value times its weight (1, alpha, beta), added up."""
-    weighted = [term.weight * value for term, value in zip(terms, values, strict=True) if term.weight > 0]
-    return torch.stack(weighted).sum()
+def divisor(term: WeightedTerm, examples: int, labelled: int) -> int:
+    """Over how many of a step's examples a term is averaged; 1 where there are none, and its sum is 0."""
+    return max(1, labelled) if needs_labels(term) else examples
+
+
+def mean_over_step(terms: Sequence[WeightedTerm], values: Sequence[Tensor], examples: int, labelled: int) -> Tensor:
+    """Line 12 of Algorithm 1 for one batch, a scalar: each term's sum over the batch times its weight (1, alpha, beta),
+    divided by the step's ``examples``, or by those that are ``labelled`` where it needs labels, added up."""
+    trained = [(term, value) for term, value in zip(terms, values, strict=True) if term.weight > 0]
+    if labelled == examples:
+        return torch.stack([term.weight * value for term, value in trained]).sum() / examples
+    return torch.stack([term.weight * value / divisor(term, examples, labelled) for term, value in trained]).sum()
 
 
 class TrainingData:

@@ -21,6 +21,11 @@ class CachedTeacher:
         self._memory: dict[bytes, tuple[float, ...]] = {}
         self._attributions: dict[tuple[bytes, int], list[Attribution]] = {}
 
+    @property
+    def fingerprint(self) -> str:
+        """The classifier's."""
+        return self._classifier.fingerprint
+
     def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         """Probabilities ``[inputs][classes]``, from logits that do not depend on the batch."""
         new = {key: value for value in inputs if (key := input_key(value)) not in self._memory}

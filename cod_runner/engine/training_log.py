@@ -32,9 +32,15 @@ class TrainingLog:
         """``[terms]`` sums over one batch's examples, without gradient."""
         self._sums[self._row] += values
 
-    def step(self, examples: int) -> None:
-        """A step was made of ``examples`` examples; raises if a term of one of the last steps was not finite."""
-        self._sums[self._row] /= examples
+    def step(self, examples: Sequence[int]) -> None:
+        """A step is over; ``examples`` says for each term over how many it is averaged.
+
+        Raises if a term of one of the last steps was not finite.
+        """
+        if len(set(examples)) == 1:
+            self._sums[self._row] /= examples[0]
+        else:
+            self._sums[self._row] /= torch.tensor(examples, device=self.device)
         self._row += 1
         if self._row == STEPS_BETWEEN_LOOKS:
             self.look()

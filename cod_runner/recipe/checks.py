@@ -9,19 +9,23 @@ import difflib
 from collections.abc import Iterator
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
+from pydantic import ValidationError
+
+from cod_runner.api import TrainSettings
 from cod_runner.errors import Fault
+from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, STANDARD, Arm
 from cod_runner.recipe.balance import imbalance
-from cod_runner.recipe.grammar import DEFAULT_ARMS, PAIRED, Arm, Expectation, Recipe
+from cod_runner.recipe.grammar import Expectation, Recipe
 from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted, shortened
-from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, text_of
+from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, plain, text_of
 from cod_runner.recipe.overlays import as_component
 
-ARMS: tuple[Arm, ...] = get_args(Arm)
 RESULT_KEYS = frozenset({
-    "key", "method", "arm", "k", "seed", "steps", "training_rows", "redrawn", "yield", "teacher_disagrees_with_gold",
-    "losses", "select", "precision", "device", "train_seconds", "seconds",
+    "key", "method", "arm", "k", "seed", "steps", "training_rows", "labelled", "added", "unlabelled", "teacher_queries",
+    "embedded", "generator_calls", "usd", "redrawn", "yield", "teacher_disagrees_with_gold", "losses", "select",
+    "precision", "device", "train_seconds", "seconds",
 })  # fmt: skip
 """What codrun itself writes into a line of cells.jsonl, beside the metrics: :data:`cod_runner.runs.records.FIELDS`."""
 
@@ -42,11 +46,10 @@ class Domain:
 
     def holds(self, expectation: Expectation) -> bool:
         """Whether all cells of an expectation are among these."""
-        arms = {expectation.arm} if expectation.arm else set(DEFAULT_ARMS)
         return (
             expectation.method in self.methods
             and expectation.k in self.ks
-            and arms <= self.arms
+            and set(expectation.arms) <= self.arms
             and (expectation.metric or expectation.gain) in self.metrics
         )
 
@@ -57,7 +60,7 @@ def domain_of(tree: Mapping) -> Domain:
     metrics = (as_component(item) for item in _items(tree, "evaluate", "metrics"))
     return Domain(
         frozenset(methods.entries) if isinstance(methods, Mapping) else frozenset(),
-        frozenset(name for name in _arms(tree) if name in ARMS),
+        frozenset(_arms(tree)),
         frozenset(value for item in _items(tree, "k") if (value := _whole_number(item)) is not None and value >= 2),
         frozenset(name for each in metrics if isinstance(each, Mapping) and (name := text_of(each.get("use")))),
     )
@@ -68,7 +71,7 @@ def check_sense(tree: Mapping, options: Dict[Place, Dict[str, Any]], domain: Dom
     expectations may refer to."""
     labels = _labels(tree, options)
     checks = (
-        _balance(tree, labels), _pairs(tree), _targets(tree, labels), _failures(tree), _metrics(tree),
+        _balance(tree, labels), _groups(tree), _targets(tree, labels), _failures(tree), _metrics(tree),
         _expectations(tree, domain),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
@@ -84,10 +87,28 @@ def _whole_number(node: Node | None) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _arms(tree: Mapping) -> list[str]:
-    if tree.get("arms") is None:
-        return list(DEFAULT_ARMS)
-    return [name for item in _items(tree, "arms") if (name := text_of(item)) is not None]
+def _arms(tree: Mapping) -> dict[str, Arm]:
+    """The arms by name, as far as they can be read."""
+    node = tree.get("arms")
+    if node is None:
+        return {name: STANDARD[name] for name in DEFAULT_ARMS}
+    if isinstance(node, Items):
+        return {name: STANDARD[name] for item in node.items if (name := text_of(item)) in STANDARD}
+    arms: dict[str, Arm] = {}
+    for name, entry in node.entries.items() if isinstance(node, Mapping) else ():
+        try:
+            arms[name] = Arm.model_validate(plain(entry.node) or {})
+        except ValidationError:
+            continue  # the grammar reports what is wrong
+    return arms
+
+
+def _arm_node(tree: Mapping, name: str) -> Node:
+    """Where an arm is named."""
+    node = tree.get("arms")
+    if isinstance(node, Mapping) and name in node.entries:
+        return node.entries[name].node
+    return next((item for item in _items(tree, "arms") if text_of(item) == name), tree)
 
 
 def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
@@ -99,35 +120,39 @@ def _labels(tree: Mapping, options: Dict[Place, Dict[str, Any]]) -> list[str]:
 
 
 def _balance(tree: Mapping, labels: list[str]) -> Iterator[Fault]:
-    """k must be divisible by the classes, and for the arms ``cod`` and ``control`` into pairs of each class."""
-    for item in _items(tree, "k"):
+    """k must be divisible by the classes, and where arms add something into whole groups of each class."""
+    arms = _arms(tree)
+    for item in _items(tree, "k") if arms else ():
         k = _whole_number(item)
-        fault = None if k is None or k < 2 else imbalance(k, len(labels) or None, _arms(tree))
+        fault = None if k is None or k < 2 else imbalance(k, len(labels) or None, arms)
         if fault is not None:
             yield item.mark.fault(shortened(fault, LONGEST_SENTENCE))
 
 
-def _pairs(tree: Mapping) -> Iterator[Fault]:
-    """What an arm of pairs needs: something that makes the other halves, and batches that hold whole pairs."""
-    paired = [name for name in _arms(tree) if name in PAIRED]
-    if not paired:
-        return
+def _groups(tree: Mapping) -> Iterator[Fault]:
+    """What an arm that adds something needs: whatever makes it, and batches that hold whole groups."""
+    arms = _arms(tree)
     unknown = set(tree.entries) - set(Recipe.model_fields)
+    needing = next((name for name, arm in arms.items() if arm.uses_section), None)
     if (
-        "cod" in paired
+        needing is not None
         and tree.get("counterfactuals") is None
         and not difflib.get_close_matches("counterfactuals", unknown, 1)
     ):
-        node = next((item for item in _items(tree, "arms") if text_of(item) == "cod"), tree)
-        yield node.mark.fault("the arm `cod` needs `counterfactuals`; add them, or set `arms: [plain]`")
-    if "control" in paired and tree.get("control") is None:
-        node = next(item for item in _items(tree, "arms") if text_of(item) == "control")
-        yield node.mark.fault("the arm `control` needs `control`, the generator of its copies")
+        cure = "; add them, or set `arms: [plain]`" if needing == COD else ""
+        yield _arm_node(tree, needing).mark.fault(f"the arm `{needing}` needs `counterfactuals`{cure}")
+    copying = next((name for name, arm in arms.items() if CONTROL in arm.add), None)
+    if copying is not None and tree.get("control") is None:
+        yield _arm_node(tree, copying).mark.fault(f"the arm `{copying}` needs `control`, the generator of its copies")
     batch = at(tree, ("train", "batch_size"))
-    size = _whole_number(batch)
-    if batch is not None and size is not None and size > 0 and size % 2:
-        yield batch.mark.fault(
-            f"`train.batch_size` must be even, not {size}: a batch of the arm `{paired[0]}` holds whole pairs"
+    size = TrainSettings().batch_size if batch is None else _whole_number(batch)
+    uneven = next((name for name, arm in arms.items() if size and size > 0 and size % arm.group), None)
+    if uneven is not None:
+        group = arms[uneven].group
+        must, whole = ("even", "pairs") if group == 2 else (f"a multiple of {group}", f"groups of {group}")
+        node = _arm_node(tree, uneven) if batch is None else batch
+        yield node.mark.fault(
+            f"`train.batch_size` must be {must}, not {size}: a batch of the arm `{uneven}` holds whole {whole}"
         )
 
 
@@ -185,6 +210,7 @@ def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
     """An expectation must be about cells that the recipe has; a recipe without any has a fault of its own."""
     allowed: dict[str, frozenset[str]] = {
         "method": domain.methods, "metric": domain.metrics, "gain": domain.metrics, "arm": domain.arms,
+        "over": domain.arms,
     }  # fmt: skip
     for item in _items(tree, "expect"):
         if not isinstance(item, Mapping):
@@ -192,14 +218,19 @@ def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
         for key, names in allowed.items():
             node = item.get(key)
             name = text_of(node)
-            if node is None or name is None or not names or name in names or (key == "arm" and name not in ARMS):
+            if node is None or name is None or not names or name in names:
                 continue
-            what = "metric" if key == "gain" else key
+            what = {"gain": "metric", "over": "arm"}.get(key, key)
             yield node.mark.fault(f"the recipe has no {what} {quoted(name)}{nearest(name, names)}")
         k, node = _whole_number(item.get("k")), item.get("k")
         if k is not None and node is not None and k >= 1 and domain.ks and k not in domain.ks:
             there = ", ".join(map(str, sorted(domain.ks)))
             yield node.mark.fault(f"the recipe has no k of {k}; there are: {there}")
         gain = item.get("gain")
-        if gain is not None and text_of(gain) is not None and domain.arms and not set(DEFAULT_ARMS) <= domain.arms:
-            yield gain.mark.fault("`gain` compares the arms `cod` and `plain`, so the recipe needs both arms")
+        compared = {text_of(item.get("arm")) or COD, text_of(item.get("over")) or PLAIN}
+        unnamed = (compared - domain.arms) & {COD, PLAIN}
+        if gain is not None and text_of(gain) is not None and domain.arms and unnamed:
+            yield gain.mark.fault(
+                f"`gain` compares the arms `{COD}` and `{PLAIN}` unless `arm` and `over` name others, so the recipe "
+                "needs both arms"
+            )

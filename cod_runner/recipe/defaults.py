@@ -2,3 +2,4 @@
 
 DEFAULT_EXECUTOR = "processes"
 DEFAULT_METRICS = ("accuracy", "agreement", "kl", "ece", "f1")
+DEFAULT_SELECTOR = "random"

@@ -29,7 +29,7 @@ def types_at(annotation: Any, place: Place) -> Iterator[Any]:
     elif not place:
         yield annotation
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(place[0]))
+        field = next((each for name, each in annotation.model_fields.items() if (each.alias or name) == place[0]), None)
         if field is not None:
             yield from [Any] if _converts(field.metadata) and not place[1:] else types_at(field.annotation, place[1:])
     elif origin is not None and get_args(annotation):
@@ -52,7 +52,7 @@ def models_at(annotation: Any, place: Place) -> Iterator[type[BaseModel]]:
 
 def keys_at(annotation: Any, place: Place) -> Collection[str]:
     """The keys that a mapping at ``place`` may have, as far as a model says so."""
-    return {name for model in models_at(annotation, place) for name in model.model_fields}
+    return {field.alias or name for model in models_at(annotation, place) for name, field in model.model_fields.items()}
 
 
 def coerced(annotation: Any, node: Node, place: Place = ()) -> Iterator[tuple[Place, Scalar, str]]:

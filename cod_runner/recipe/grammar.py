@@ -2,64 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from cod_runner.api import FinetuneSettings, Kind, TrainSettings
+from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, WORDS, Arm, arms_of
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
-
-Arm = Literal["plain", "cod", "control"]
-DEFAULT_ARMS: tuple[Arm, ...] = ("plain", "cod")
-"""Those of a recipe that names none, and those that a gain compares."""
-PAIRED: frozenset[Arm] = frozenset({"cod", "control"})
-"""Arms whose training sets are k/2 originals and one further text for each."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-
-
-def _folder_name(value: str) -> str:
-    if not NAME.fullmatch(value) or ".." in value:
-        raise ValueError("cannot name a folder; use letters, digits, `.`, `_`, `-` and `+`, no `..`, 100 at most")
-    return value
-
-
-def _no_repeats(value: list[Any]) -> list[Any]:
-    seen: set[Any] = set()
-    for each in value:
-        if each in seen:
-            raise ValueError(f"lists `{each}` twice")
-        seen.add(each)
-    return value
-
-
-FolderName = Annotated[str, AfterValidator(_folder_name)]
-NoRepeats = AfterValidator(_no_repeats)
-
-
-class Section(BaseModel):
-    """A mapping of the recipe whose keys are all known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class Use(BaseModel):
-    """A component: ``use`` names it, everything else is an option of its plugin. ``use: X`` may be just ``X``."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-    use: str = Field(min_length=1, description="the component's name; `codrun plugins` lists them all")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: Any) -> Any:
-        return {"use": value} if isinstance(value, str) else value
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Every key but ``use`` and the others that belong to the core."""
-        return dict(self.model_extra or {})
+from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 
 
 class Teacher(Use):
@@ -126,12 +77,13 @@ class Evaluate(Section):
 
 
 class Expectation(Section):
-    """What a regression run must show: a metric of one arm, or the gain of ``cod`` over ``plain``."""
+    """What a regression run must show: a metric of one arm, or the gain of one arm over another."""
 
     metric: str | None = Field(None, description="with `arm`: the mean of this metric over seeds")
-    gain: str | None = Field(None, description="instead of `metric`: cod minus plain, mean over seeds")
+    gain: str | None = Field(None, description="instead of `metric`: of `arm` over `over`, mean over seeds")
     method: str
-    arm: Arm | None = None
+    arm: str | None = Field(None, description=f"for `gain` it may be left out: `{COD}`")
+    over: str | None = Field(None, description=f"for `gain`: the arm that it is compared with; `{PLAIN}`")
     k: int = Field(ge=1)
     at_least: float | None = None
     at_most: float | None = None
@@ -140,13 +92,23 @@ class Expectation(Section):
     def _complete(self) -> Expectation:
         if (self.metric is None) == (self.gain is None):
             raise ValueError("give either `metric` (with `arm`) or `gain`")
-        if (self.metric is not None) != (self.arm is not None):
-            raise ValueError("`metric` goes with `arm`; `gain` compares both arms and takes none")
+        if self.metric is not None and (self.arm is None or self.over is not None):
+            raise ValueError("`metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names")
         if self.at_least is None and self.at_most is None:
             raise ValueError("give `at_least`, `at_most` or both")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise ValueError(f"nothing is at least {self.at_least} and at most {self.at_most}")
         return self
+
+    @property
+    def compared(self) -> tuple[str, str]:
+        """For a gain: the arm that gains, and the one that it gains over."""
+        return self.arm or COD, self.over or PLAIN
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that it is about."""
+        return (self.arm or COD,) if self.gain is None else self.compared
 
 
 class Recipe(Section):
@@ -169,11 +131,17 @@ class Recipe(Section):
     methods: dict[FolderName, Annotated[list[WeightedLoss], Field(min_length=1)]] = Field(
         min_length=1, description="name to losses, which are added up"
     )
-    arms: Annotated[list[Arm], NoRepeats] = Field(
-        default=list(DEFAULT_ARMS),
-        min_length=1,
-        description="`plain`: k originals; `cod`: k/2 originals and their k/2 counterfactuals; `control`: k/2 "
-        "originals and a perturbed copy of each that the teacher reads as before",
+    arms: Annotated[dict[FolderName, Arm], Field(min_length=1), BeforeValidator(arms_of)] = Field(
+        default_factory=lambda: arms_of(list(DEFAULT_ARMS)),
+        validate_default=True,
+        description=f"training sets by name; a list of `{PLAIN}` (k originals), `{COD}` (k/2 originals and their k/2 "
+        f"counterfactuals) and `{CONTROL}` (k/2 originals and a perturbed copy of each that the teacher reads as "
+        "before) is short for what they mean",
+    )
+    same_originals: bool | None = Field(
+        None,
+        description="true: every arm drops an original that any of them cannot use; false: each drops its own; absent: "
+        "arms that add something drop the same, unless `arms` is a list",
     )
     train: TrainSettings = TrainSettings()
     evaluate: Evaluate = Evaluate()
@@ -184,21 +152,23 @@ class Recipe(Section):
     executor: Use = Field(Use(use=DEFAULT_EXECUTOR), description="where cells run")
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
 
-    def generators(self, arm: Arm) -> list[Use]:
-        """The generators of the other halves of an arm's pairs; none for an arm that the recipe does not have."""
-        if arm == "cod" and arm in self.arms and self.counterfactuals is not None:
-            return self.counterfactuals.generators
-        return [self.control] if arm == "control" and arm in self.arms and self.control is not None else []
+    @model_validator(mode="before")
+    @classmethod
+    def _arms_by_name(cls, value: Any) -> Any:
+        """A list of arms draws each of them by itself, as it did before arms could be told in full."""
+        unsaid = isinstance(value, dict) and value.get("same_originals") is None
+        return {**value, "same_originals": False} if unsaid and not isinstance(value.get("arms"), dict) else value
 
     def used(self) -> Iterator[tuple[tuple[str | int, ...], Kind, Use]]:
         """Every component that a run builds, with its place and kind; no generator of an arm that does not run."""
         yield ("dataset",), "dataset", self.dataset
         yield ("teacher",), "teacher", self.teacher
         yield ("student",), "student", self.student
-        for index, generator in enumerate(self.generators("cod")):
-            yield ("counterfactuals", "generators", index), "generator", generator
-        for generator in self.generators("control"):
-            yield ("control",), "generator", generator
+        yield from self.generators()
+        for name, arm in self.arms.items():
+            yield ("arms", name, "select"), "selector", arm.select
+            if arm.choose is not None:
+                yield ("arms", name, "choose"), "chooser", arm.choose
         for name, terms in self.methods.items():
             for index, term in enumerate(terms):
                 yield ("methods", name, index), "loss", term
@@ -207,6 +177,20 @@ class Recipe(Section):
         yield ("executor",), "executor", self.executor
         for index, tracker in enumerate(self.trackers):
             yield ("trackers", index), "tracker", tracker
+
+    def generators(self) -> Iterator[tuple[tuple[str | int, ...], Kind, Use]]:
+        """The generators that some arm needs: of the sections, and those that arms name themselves."""
+        if self.counterfactuals is not None and any(arm.uses_section for arm in self.arms.values()):
+            for index, generator in enumerate(self.counterfactuals.generators):
+                yield ("counterfactuals", "generators", index), "generator", generator
+        if self.control is not None and any("control" in arm.add for arm in self.arms.values()):
+            yield ("control",), "generator", self.control
+        for name, arm in self.arms.items():
+            for index, addition in enumerate(arm.add):
+                if isinstance(addition, Use):
+                    yield ("arms", name, "add", index), "generator", addition
+            if arm.unlabelled is not None and isinstance(arm.unlabelled.source, Use):
+                yield ("arms", name, "unlabelled", "from"), "generator", arm.unlabelled.source
 
     @property
     def budget(self) -> Budget:
@@ -222,20 +206,35 @@ COMPONENTS: dict[Pattern, Kind] = {
     ("student",): "student",
     ("counterfactuals", "generators", "*"): "generator",
     ("control",): "generator",
+    ("arms", "*", "select"): "selector",
+    ("arms", "*", "choose"): "chooser",
+    ("arms", "*", "add"): "generator",
+    ("arms", "*", "add", "#"): "generator",
+    ("arms", "*", "unlabelled", "from"): "generator",
     ("methods", "*", "*"): "loss",
     ("evaluate", "metrics", "*"): "metric",
     ("executor",): "executor",
     ("trackers", "*"): "tracker",
 }
-"""Where a recipe names components, and of which kind; ``*`` is any key or index."""
+"""Where a recipe names components, and of which kind; ``*`` is any key or index, ``#`` an index alone."""
 
 
 def kind_at(place: tuple[str | int, ...]) -> Kind | None:
     """The kind of the component at ``place``; None where the grammar has none there."""
     for pattern, kind in COMPONENTS.items():
-        if len(pattern) == len(place) and all(part in ("*", step) for part, step in zip(pattern, place, strict=True)):
+        if len(pattern) == len(place) and all(map(_fits, pattern, place)):
             return kind
     return None
+
+
+def _fits(part: str, step: str | int) -> bool:
+    return part in ("*", step) or (part == "#" and isinstance(step, int))
+
+
+def words_at(place: tuple[str | int, ...]) -> frozenset[str]:
+    """The words that may stand at ``place`` instead of a component's name."""
+    keys = [step for step in place if isinstance(step, str)]
+    return WORDS.get(keys[-1], frozenset()) if place[:1] == ("arms",) and keys else frozenset()
 
 
 def core_keys(kind: Kind) -> set[str]:

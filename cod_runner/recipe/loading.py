@@ -17,7 +17,7 @@ from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
 from cod_runner.recipe.messages import nearest, quoted, shortened
 from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
-from cod_runner.recipe.overlays import merge, set_at
+from cod_runner.recipe.overlays import arms_chosen, merge, set_at
 from cod_runner.recipe.validation import Checked, Validator, components_of
 from cod_runner.recipe.writing import recipe_yaml
 from cod_runner.recipe.yaml import DEEPEST, read_value
@@ -193,6 +193,9 @@ def _with_flags(tree: Mapping, flags: Dict[str, Any], validator: Validator, faul
         node = from_plain(value, mark)
         if name == "methods":
             node = _chosen_methods(tree, value, mark, faults)
+        if name == "arms":
+            defined = tree.get("arms")
+            node = arms_chosen(node, defined if isinstance(defined, Mapping) else None)
         tree = _merged(Mapping(tree.mark, {**tree.entries, name: Entry(mark, node)}), [], validator)
     return tree
 

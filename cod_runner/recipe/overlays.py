@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from cod_runner.recipe.grammar import kind_at
-from cod_runner.recipe.nodes import Entry, Items, Mapping, Node, Place, is_null, text_of
+from cod_runner.recipe.arms import SPELLED_OUT
+from cod_runner.recipe.grammar import kind_at, words_at
+from cod_runner.recipe.nodes import Entry, Items, Mapping, Node, Place, from_plain, is_null, text_of
 
 LONGEST_INDEX, LONGEST_NAME = 9, 60
 """Digits of an index; characters of a name that a sentence quotes."""
@@ -18,13 +19,18 @@ Alternatives: TypeAlias = Callable[[Place, Mapping], Sequence[Sequence[str]]]
 def merge(base: Node | None, over: Node, place: Place, alternatives: Alternatives) -> Node:
     """``over`` on top of ``base``.
 
-    Mappings merge, anything else replaces; a mapping that names another ``use`` replaces the whole component;
-    ``null`` removes a key that ``base`` has; setting one of several alternatives clears the others.
+    Mappings merge, anything else replaces, but a list of arms chooses among those that are defined; a mapping that
+    names another ``use`` replaces the whole component; ``null`` removes a key that ``base`` has; setting one of several
+    alternatives clears the others.
     """
     if base is None:
         return over
     if kind_at(place) is not None:
-        base, over = as_component(base), as_component(over)
+        base, over = as_component(base, place), as_component(over, place)
+    if place == ("arms",):
+        if isinstance(over, Items):
+            return arms_chosen(over, base) if isinstance(base, Mapping) else over
+        base = arms_chosen(base)
     if not isinstance(base, Mapping) or not isinstance(over, Mapping):
         return over
     named, renamed = text_of(base.get("use")), text_of(over.get("use"))
@@ -46,7 +52,9 @@ def set_at(base: Node | None, path: Sequence[str], value: Node, place: Place, al
         return merge(base, value, place, alternatives)
     head, *rest = path
     if base is not None and kind_at(place) is not None:
-        base = as_component(base)
+        base = as_component(base, place)
+    if place == ("arms",) and base is not None and not path[0].isdecimal():
+        base = arms_chosen(base)
     if isinstance(base, Items):
         return _set_item(base, head, rest, value, place, alternatives)
     if base is None or is_null(base):
@@ -89,11 +97,33 @@ def _with_entries(base: Mapping, given: dict[str, Entry], place: Place, alternat
     return result
 
 
-def as_component(node: Node) -> Node:
-    """A component's bare name as the mapping that it is short for."""
-    if text_of(node) is not None and not node.broken:
+def as_component(node: Node, place: Place = ()) -> Node:
+    """A component's bare name as the mapping that it is short for; a word of the grammar at ``place`` stays one."""
+    name = text_of(node)
+    if name is not None and not node.broken and name not in words_at(place):
         return Mapping(node.mark, {"use": Entry(node.mark, node)})
     return node
+
+
+def arms_chosen(node: Node, defined: Mapping | None = None) -> Node:
+    """A list of arms as a mapping: each is what ``defined`` says of it, or what its name alone stands for.
+
+    A list with anything else in it stays as it is, and the grammar reports it.
+    """
+    if not isinstance(node, Items):
+        return node
+    entries: dict[str, Entry] = {}
+    for item in node.items:
+        name = text_of(item)
+        if name is None or name in entries:
+            return node
+        if defined is not None and name in defined.entries:
+            entries[name] = defined.entries[name]
+        elif name in SPELLED_OUT:
+            entries[name] = Entry(item.mark, from_plain(SPELLED_OUT[name], item.mark))
+        else:
+            return node
+    return Mapping(node.mark, entries)
 
 
 def dotted(place: Place) -> str:

@@ -167,15 +167,15 @@ def components_of(tree: Mapping) -> Iterator[tuple[Place, Kind, Mapping]]:
 
     def walk(node: Node | None, pattern: tuple[str, ...], place: Place) -> Iterator[tuple[Place, Mapping]]:
         if not pattern:
-            component = as_component(node) if node is not None else None
+            component = as_component(node, place) if node is not None else None
             if isinstance(component, Mapping):
                 yield place, component
-        elif pattern[0] != "*":
+        elif pattern[0] not in ("*", "#"):
             yield from walk(child(node, pattern[0]), pattern[1:], (*place, pattern[0]))
         elif isinstance(node, Items):
             for index, item in enumerate(node.items):
                 yield from walk(item, pattern[1:], (*place, index))
-        elif isinstance(node, Mapping):
+        elif isinstance(node, Mapping) and pattern[0] == "*":
             for key, entry in node.entries.items():
                 yield from walk(entry.node, pattern[1:], (*place, key))
 

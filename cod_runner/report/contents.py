@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cod_runner.recipe.grammar import Arm, Recipe
+from cod_runner.recipe.arms import COD, CONTROL, PLAIN, STANDARD
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.costs import ArmCost, arm_costs
 from cod_runner.report.protocol import Setting, protocol
 from cod_runner.report.statistics import DRAWS
 from cod_runner.report.table import (
-    ARM_NAMES,
     OPTIMISTIC,
     UNVERIFIED,
     Gain,
     Table,
+    arm_name,
     gains_in_words,
     headline_metrics,
+    in_order,
     paired_gains,
     result_table,
 )
@@ -39,8 +42,10 @@ class Report:
     further_tables: tuple[Table, ...]
     gains: tuple[tuple[Gain, ...], ...]
     """What CoD changed, per table of ``tables``."""
-    gains_over_control: tuple[tuple[Gain, ...], ...]
-    """The same against the arm ``control``; empty where the recipe has none."""
+    gains_over_others: tuple[tuple[tuple[Gain, ...], ...], ...]
+    """The same against each other arm, per table of ``tables`` and arm; empty where the recipe has only these two."""
+    costs: tuple[ArmCost, ...]
+    """What each arm's training sets are made of and what they needed, by arm and k."""
     notes: tuple[str, ...]
     """Sentences that the reader must see next to the numbers."""
 
@@ -69,24 +74,25 @@ def build_report(
     optimistic = record.optimistic or recipe.evaluate.select == "best_reported"
     verified = record.verified and (made is None or made.verify)
     floor = record.without_teacher or []
+    flipping = [name for name, arm in recipe.arms.items() if arm.uses_section]
     measured = [record.metric(use.use) for use in recipe.evaluate.metrics]
 
     def table(metric: MetricRecord) -> Table:
         return result_table(
             rows, record.teacher_accuracy, metric,
             methods=list(recipe.methods), k=recipe.k, arms=list(recipe.arms), seeds=recipe.seeds,
-            floor=floor, optimistic=optimistic, verified=verified,
+            floor=floor, optimistic=optimistic, unverified=() if verified else flipping,
+            copies=recipe.arms.get(CONTROL) == STANDARD[CONTROL],
         )  # fmt: skip
 
     headlines = headline_metrics(measured)
     order = {method: place for place, method in enumerate(recipe.methods)}
     ordered = sorted(rows, key=lambda row: (order.get(row.method, len(order)), row.k, row.arm, row.seed))
 
-    def gains_over(arm: Arm) -> tuple[tuple[Gain, ...], ...]:
-        return tuple(
-            tuple(sorted(paired_gains(ordered, metric, arm), key=lambda gain: gain.method in floor))
-            for metric in headlines
-        )
+    def gains_over(arm: str, metric: MetricRecord) -> tuple[Gain, ...]:
+        return tuple(sorted(paired_gains(ordered, metric, arm), key=lambda gain: gain.method in floor))
+
+    others = [arm for arm in in_order(recipe.arms) if arm not in (PLAIN, COD)]
 
     return Report(
         recipe=recipe,
@@ -97,8 +103,9 @@ def build_report(
         floor=tuple(floor),
         tables=tuple(table(metric) for metric in headlines),
         further_tables=tuple(table(metric) for metric in measured if metric not in headlines),
-        gains=gains_over("plain"),
-        gains_over_control=gains_over("control"),
+        gains=tuple(gains_over(PLAIN, metric) for metric in headlines),
+        gains_over_others=tuple(tuple(gains_over(arm, metric) for arm in others) for metric in headlines),
+        costs=tuple(arm_costs(recipe, rows)),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
     )
 
@@ -129,7 +136,7 @@ def _notes(
     devices = sorted({f"{row.device} {row.precision or ''}".strip() for row in rows if row.device})
     if len(devices) > 1:
         notes.append(f"The cells are not strictly comparable: they were trained on {'; '.join(devices)}.")
-    if floor and "cod" in recipe.arms:
+    if floor and COD in recipe.arms:
         notes.append(
             "The floor learns from gold labels alone in its plain arm; in +CoD the counterfactuals, and their labels, "
             "still come from the teacher."
@@ -150,10 +157,10 @@ def smallest_p_in_words(gains: Sequence[Gain]) -> str:
 
 def gain_summary(report: Report) -> str:
     """One or two sentences on the first headline metric, without the floor unless there is nothing else."""
-    if not report.gains or not {"plain", "cod"} <= set(report.recipe.arms):
+    if not report.gains or not {PLAIN, COD} <= set(report.recipe.arms):
         return ""
     sentences: list[str] = []
-    for gains in (report.gains[0], report.gains_over_control[0]):
+    for gains in (report.gains[0], *report.gains_over_others[0]):
         if gains or not sentences:
             distilled = [gain for gain in gains if gain.method not in report.floor]
             sentences.append(gains_in_words(distilled or gains))
@@ -162,5 +169,5 @@ def gain_summary(report: Report) -> str:
 
 def what_cod_changes(gains: Sequence[Gain]) -> str:
     """The heading of a table of gains."""
-    over = "" if gains[0].over == "plain" else f" against {ARM_NAMES[gains[0].over]}"
+    over = "" if gains[0].over == PLAIN else f" against {arm_name(gains[0].over)}"
     return f"What +CoD changes{over}: {gains[0].metric.name}"

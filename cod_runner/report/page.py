@@ -14,7 +14,9 @@ import jinja2
 import yaml
 
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
-from cod_runner.report.table import ARM_NAMES, ARM_ORDER, MISSING
+from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
+from cod_runner.report.looks import looks
+from cod_runner.report.table import MISSING, arm_name, in_order
 from cod_runner.report.text import GAIN_COLUMNS, cell_parts, gain_words
 from cod_runner.word_diff import Piece, shown_input, word_diff
 
@@ -45,6 +47,9 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         pairs=[_shown_pair(line) for line in report.outcomes[:PAIRS_SHOWN]],
         pairs_verified=verified,
         training_sets=_training_sets(report),
+        costs_title=COSTS_TITLE,
+        cost_columns=COST_COLUMNS,
+        costs_note=COSTS_NOTE,
         seeds=_by_seed(report),
         facts=_facts(report),
         machine=_machine(report),
@@ -115,14 +120,18 @@ def _captions(report: Report, figures: Mapping[str, bytes]) -> dict[str, str]:
         f"{_lines_in_words(report)}."
         for table in report.tables
     }
+    if report.tables:
+        captions["teacher_queries"] = (
+            f"{report.tables[0].metric.heading} over the texts that the teacher read for a training set; each point is "
+            f"one k. Bars are sample standard deviations; {_lines_in_words(report)}."
+        )
     captions["minimality"] = "How much of each original a verified counterfactual changed."
     return {name: captions.get(name, name.replace("_", " ").replace("-", " ")) for name in figures}
 
 
 def _lines_in_words(report: Report) -> str:
     """``plain dashed, +CoD solid``"""
-    words = {"plain": "dashed", "control": "dash-dotted", "cod": "solid"}
-    return ", ".join(f"{ARM_NAMES[arm]} {words[arm]}" for arm in ARM_ORDER if arm in report.recipe.arms)
+    return ", ".join(f"{arm_name(arm)} {look.line_in_words}" for arm, look in looks(report.recipe.arms).items())
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,10 @@ class TrainingSet:
 
 
 def _training_sets(report: Report) -> list[TrainingSet]:
-    places = sorted({(row.arm, row.k) for row in report.rows}, key=lambda place: (ARM_ORDER.index(place[0]), place[1]))
+    arms = in_order(report.recipe.arms)
+    places = sorted(
+        {(row.arm, row.k) for row in report.rows if row.arm in arms}, key=lambda at: (arms.index(at[0]), at[1])
+    )
     sets = []
     for arm, k in places:
         rows = [row for row in report.rows if (row.arm, row.k) == (arm, k)]

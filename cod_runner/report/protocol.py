@@ -8,6 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from cod_runner.api import TrainSettings
+from cod_runner.recipe.arms import CONTROL, Arm, is_standard
 from cod_runner.recipe.grammar import Recipe, Use, WeightedLoss
 
 
@@ -34,7 +35,7 @@ def protocol(recipe: Recipe) -> list[Setting]:
         )
     settings.append(Setting("student", component_in_words(recipe.student)))
     settings += [Setting(f"method {name}", losses_in_words(losses)) for name, losses in recipe.methods.items()]
-    if recipe.counterfactuals is not None and "cod" in recipe.arms:
+    if recipe.counterfactuals is not None and any(arm.uses_section for arm in recipe.arms.values()):
         made = recipe.counterfactuals
         makers = ", then ".join(component_in_words(generator) for generator in made.generators)
         verdict = "each verified to flip the teacher" if made.verify else "not verified"
@@ -44,9 +45,14 @@ def protocol(recipe: Recipe) -> list[Setting]:
                 f"{makers}; {verdict}; flipped from the {made.base_label}'s label; on failure {made.on_failure}",
             )
         )
-    if "control" in recipe.arms and recipe.control is not None:
+    if recipe.control is not None and any(CONTROL in arm.add for arm in recipe.arms.values()):
         copier = component_in_words(recipe.control)
         settings.append(Setting("control", f"{copier}; each copy verified not to flip the teacher"))
+    told = {name: arm for name, arm in recipe.arms.items() if not is_standard(name, arm)}
+    settings += [Setting(f"arm {name}", arm_in_words(arm)) for name, arm in told.items()]
+    if recipe.same_originals is not False and len(recipe.arms) > 1:
+        which = "all arms" if recipe.same_originals else "arms that add something"
+        settings.append(Setting("originals", f"{which} pass over the same ones"))
     select = {
         "last": "last step",
         "best_dev": "best epoch on a split carved from the pool",
@@ -57,6 +63,22 @@ def protocol(recipe: Recipe) -> list[Setting]:
         Setting("training", training_in_words(recipe.train)),
         Setting("evaluation", f"{recipe.evaluate.split} split, {select}"),
     ]
+
+
+def arm_in_words(arm: Arm) -> str:
+    """``originals by typical, 2 flips of each, on different words``."""
+    ordered = f"originals by {component_in_words(arm.select)}"
+    words = [ordered if arm.balanced else f"{ordered}, classes not balanced"]
+    for each in arm.add:
+        what = each if isinstance(each, str) else f"{component_in_words(each)} (kept: {arm.keep or 'flip'})"
+        words.append(f"{arm.per_original} {what} of {'each' if arm.of == 'own' else 'other originals'}")
+    if arm.choose is not None:
+        words.append(f"chosen by {component_in_words(arm.choose)}")
+    if arm.unlabelled is not None:
+        more, source = arm.unlabelled, arm.unlabelled.source
+        amount = f"{more.rows} rows" if more.rows else f"at most {more.per_original} of each original"
+        words.append(f"unlabelled: {amount} from {source if isinstance(source, str) else component_in_words(source)}")
+    return ", ".join(words)
 
 
 def training_in_words(train: TrainSettings) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cod_runner.recipe.grammar import Arm
+from cod_runner.recipe.arms import COD, CONTROL, PLAIN
 from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
 from cod_runner.runs.records import CellRow, MetricRecord
 
@@ -19,10 +19,20 @@ DECIMALS = 3
 """Decimal places shown; numbers that are equal to this many are a tie."""
 OPTIMISTIC, UNVERIFIED = "†", "‡"
 MISSING = "–"
-ARM_ORDER: tuple[Arm, ...] = ("plain", "control", "cod")
-ARM_NAMES: dict[Arm, str] = {"plain": "plain", "control": "+control", "cod": "+CoD"}
-RIVALS: dict[Arm, Arm] = {"plain": "cod", "cod": "plain"}
+RIVALS: dict[str, str] = {PLAIN: COD, COD: PLAIN}
 """The two arms, the better of which is set in bold."""
+
+
+def arm_name(arm: str) -> str:
+    """``plain``, ``+CoD``, and any other with a plus."""
+    return {PLAIN: PLAIN, COD: "+CoD"}.get(arm, f"+{arm}")
+
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """The arms as tables list them: the baseline, the control, CoD, and the others in their order."""
+    known = (PLAIN, CONTROL, COD)
+    arms = list(arms)
+    return [*(arm for arm in known if arm in arms), *(arm for arm in arms if arm not in known)]
 
 
 def headline_metrics(measured: Sequence[MetricRecord]) -> list[MetricRecord]:
@@ -58,7 +68,8 @@ class TableRow:
     """The teacher, or one arm of one method."""
 
     label: str
-    kind: Literal["teacher", "plain", "cod", "control"]
+    kind: str
+    """The arm, or ``teacher``."""
     method: str
     cells: tuple[TableCell, ...]
     """One per k of the table."""
@@ -73,6 +84,8 @@ class Table:
     rows: tuple[TableRow, ...]
     seeds: tuple[int, ...]
     """Every seed that some cell has."""
+    copies: bool = False
+    """Whether its arm ``control`` is the one that this name alone stands for."""
 
     @property
     def cells(self) -> Iterable[TableCell]:
@@ -92,7 +105,7 @@ class Table:
             notes.append("(n = …): fewer seeds than the recipe asks for are finished.")
         if any(cell.better for cell in cells):
             notes.append("Bold: the better one of a method and its +CoD, where both have the same seeds.")
-        if any(row.kind == "control" for row in self.rows):
+        if self.copies:
             notes.append("+control: half of the examples are copies of the others that do not flip the teacher.")
         if any(cell.summary is None for row in self.rows if row.kind != "teacher" for cell in row.cells):
             notes.append(f"{MISSING}: no finished cell.")
@@ -110,16 +123,18 @@ def result_table(
     *,
     methods: Sequence[str] | None = None,
     k: Sequence[int] | None = None,
-    arms: Sequence[Arm] | None = None,
+    arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     floor: Collection[str] = (),
     optimistic: bool = False,
-    verified: bool = True,
+    unverified: Collection[str] = (),
+    copies: bool = True,
 ) -> Table:
     """The table of ``metric``.
 
     ``methods``, ``k``, ``arms`` and ``seeds`` are what the recipe asks for, so that gaps are visible; without them
     they are taken from the rows. ``floor`` names the methods that learn without a teacher; they come last.
+    ``unverified`` names the arms that train on counterfactuals which the teacher did not confirm.
     ``teacher_accuracy`` is the ceiling; it is shown for accuracy only.
     """
     methods = list(dict.fromkeys(row.method for row in rows)) if methods is None else list(methods)
@@ -131,7 +146,7 @@ def result_table(
         if metric.name in row.metrics:
             found.setdefault((row.method, row.arm, row.k), {})[row.seed] = row
 
-    def cell(method: str, arm: Arm, column: int) -> TableCell:
+    def cell(method: str, arm: str, column: int) -> TableCell:
         mine = found.get((method, arm, column), {})
         other = found.get((method, RIVALS[arm], column), {}) if arm in RIVALS else {}
         summary = _summary(mine, metric)
@@ -139,7 +154,7 @@ def result_table(
             summary=summary,
             better=set(mine) == set(other) and _is_better(summary, _summary(other, metric), metric),
             optimistic=bool(mine) and (optimistic or any(row.select == "best_reported" for row in mine.values())),
-            unverified=bool(mine) and arm == "cod" and not verified,
+            unverified=bool(mine) and arm in unverified,
             seeds_expected=expected,
         )
 
@@ -148,13 +163,13 @@ def result_table(
         ceiling = TableCell(summarise([teacher_accuracy]))
         table_rows.append(TableRow("teacher (ceiling)", "teacher", "", tuple(ceiling for _ in columns)))
     for method in sorted(methods, key=lambda name: name in floor):
-        for arm in sorted(arms, key=ARM_ORDER.index):
+        for arm in in_order(arms):
             label = method + (" (no teacher, floor)" if method in floor else "")
-            if arm != "plain":
-                label = ARM_NAMES[arm] if "plain" in arms else f"{method} {ARM_NAMES[arm]}"
+            if arm != PLAIN:
+                label = arm_name(arm) if PLAIN in arms else f"{method} {arm_name(arm)}"
             table_rows.append(TableRow(label, arm, method, tuple(cell(method, arm, column) for column in columns)))
     seen = sorted({seed for place in found.values() for seed in place})
-    return Table(metric, columns, tuple(table_rows), tuple(seen))
+    return Table(metric, columns, tuple(table_rows), tuple(seen), copies and CONTROL in arms)
 
 
 def _summary(rows: dict[int, CellRow], metric: MetricRecord) -> Summary | None:
@@ -170,7 +185,7 @@ def _is_better(mine: Summary | None, other: Summary | None, metric: MetricRecord
 
 @dataclass(frozen=True)
 class Gain:
-    """What CoD changed for one method at one k: cod minus plain (or control), seed by seed."""
+    """What CoD changed for one method at one k: cod minus plain (or another arm), seed by seed."""
 
     metric: MetricRecord
     method: str
@@ -178,7 +193,7 @@ class Gain:
     pairs: PairedComparison
     seeds: tuple[int, ...]
     """Those that both arms have."""
-    over: Arm = "plain"
+    over: str = PLAIN
     """The arm that CoD is compared with."""
 
     @property
@@ -188,7 +203,7 @@ class Gain:
         return "better" if mean > 0 else "worse" if mean < 0 else "equal"
 
 
-def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: Arm = "plain") -> list[Gain]:
+def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: str = PLAIN) -> list[Gain]:
     """CoD's gain over another arm for every method and k with a seed that both arms have, in the order of the rows."""
     values: dict[tuple[str, int], dict[str, dict[int, float]]] = {}
     for row in rows:
@@ -198,7 +213,7 @@ def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: Arm = "pla
     gains = []
     for method, k in sorted(values, key=lambda place: (order.index(place[0]), place[1])):
         arms = values[method, k]
-        other, cod = arms.get(over, {}), arms.get("cod", {})
+        other, cod = arms.get(over, {}), arms.get(COD, {})
         common = sorted(
             seed for seed in set(other) & set(cod) if math.isfinite(other[seed]) and math.isfinite(cod[seed])
         )
@@ -214,7 +229,7 @@ def gains_in_words(gains: Sequence[Gain]) -> str:
         return "No method has finished both arms for any seed yet, so there is no gain to report."
     outcomes = Counter(gain.outcome for gain in gains)
     metric, over = gains[0].metric, gains[0].over
-    than = "" if over == "plain" else f" than {ARM_NAMES[over]}"
+    than = "" if over == PLAIN else f" than {arm_name(over)}"
     return (
         f"By mean {metric.name} +CoD is better{than} in {outcomes['better']}, equal in {outcomes['equal']} and "
         f"worse in {outcomes['worse']} of {len(gains)} settings (method x k)."

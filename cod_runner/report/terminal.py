@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -20,7 +21,7 @@ def show_report(console: Console, report: Report) -> None:
         console.print(rich_table(table))
     for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
         console.print(Text(note, style="dim"))
-    for gains in filter(None, (*report.gains[:1], *report.gains_over_control[:1])):
+    for gains in filter(None, (*report.gains[:1], *chain.from_iterable(report.gains_over_others[:1]))):
         console.print()
         console.print(rich_gains(gains))
         console.print(Text(smallest_p_in_words(gains), style="dim"))

@@ -10,10 +10,15 @@ from collections.abc import Sequence
 
 from cod_runner.plain_text import one_line, visible
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
+from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow
 
-CSV_COLUMNS = ("method", "arm", "k", "metric", "mean", "sd", "n", "min", "max")
+CSV_COLUMNS = (
+    "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",
+    "labelled", "added", "unlabelled", "teacher_queries", "generator_calls", "usd",
+)  # fmt: skip
+"""The last six are means over the seeds of an arm at one k; see :class:`cod_runner.report.costs.ArmCost`."""
 MINUS = "−"
 
 
@@ -23,14 +28,17 @@ def markdown(report: Report) -> str:
     if report.recipe.describe:
         lines += [_line(report.recipe.describe), ""]
     lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
-    for table, *compared in zip(report.tables, report.gains, report.gains_over_control, strict=True):
+    for table, gains_over_plain, others in zip(report.tables, report.gains, report.gains_over_others, strict=True):
         lines += ["", f"## {_line(table.metric.heading)}", "", *table_lines(table), ""]
         lines += [f"- {_line(note)}" for note in table.footnotes]
-        for gains in filter(None, compared):
+        for gains in filter(None, (gains_over_plain, *others)):
             lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
             lines += [f"- {_line(smallest_p_in_words(gains))}"]
     if summary := gain_summary(report):
         lines += ["", _line(summary)]
+    if report.costs:
+        lines += ["", f"## {COSTS_TITLE}", "", *markdown_grid(COST_COLUMNS, [cost.words for cost in report.costs]), ""]
+        lines += [f"- {_line(COSTS_NOTE)}"]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -125,7 +133,8 @@ def csv_text(report: Report) -> str:
     writer.writerow(CSV_COLUMNS)
     accuracy = report.record.teacher_accuracy
     if accuracy is not None:
-        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy])
+        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy, *[""] * 6])
+    needed = {(cost.arm, cost.k): cost.numbers for cost in report.costs}
     for table in (*report.tables, *report.further_tables):
         metric = spreadsheet_safe(visible(table.metric.name))
         for row in table.rows:
@@ -135,7 +144,8 @@ def csv_text(report: Report) -> str:
                 if cell.summary is not None:
                     each = cell.summary
                     numbers = [each.mean, "" if each.sd is None else each.sd, each.n, each.smallest, each.largest]
-                    writer.writerow([spreadsheet_safe(row.method), row.kind, k, metric, *numbers])
+                    costs = ["" if number is None else number for number in needed.get((row.kind, k), [None] * 6)]
+                    writer.writerow([spreadsheet_safe(row.method), row.kind, k, metric, *numbers, *costs])
     return out.getvalue()
 
 

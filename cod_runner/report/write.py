@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.files import write_whole
-from cod_runner.recipe.grammar import NAME, Recipe
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.sections import NAME
 from cod_runner.registry import Registry
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.text import csv_text, markdown

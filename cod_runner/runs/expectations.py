@@ -40,7 +40,7 @@ class ExpectationResult:
         """``accuracy, kd, cod, k = 16``."""
         wanted = self.expectation
         if wanted.gain is not None:
-            return f"gain of {wanted.gain} (cod - plain), {wanted.method}, k = {wanted.k}"
+            return f"gain of {wanted.gain} ({' - '.join(wanted.compared)}), {wanted.method}, k = {wanted.k}"
         return f"{wanted.metric}, {wanted.method}, {wanted.arm}, k = {wanted.k}"
 
     @property
@@ -79,8 +79,8 @@ def check_expectations(
 
 def _judge(wanted: Expectation, rows: Sequence[CellRow]) -> ExpectationResult:
     if wanted.gain is not None:
-        plain, cod = (_by_seed(rows, wanted, arm, wanted.gain) for arm in ("plain", "cod"))
-        values = [cod[seed] - plain[seed] for seed in sorted(set(plain) & set(cod))]
+        ours, over = (_by_seed(rows, wanted, arm, wanted.gain) for arm in wanted.compared)
+        values = [ours[seed] - over[seed] for seed in sorted(set(ours) & set(over))]
     else:
         values = list(_by_seed(rows, wanted, str(wanted.arm), str(wanted.metric)).values())
     if not values:

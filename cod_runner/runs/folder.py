@@ -57,12 +57,15 @@ class RunFolder:
         self.path = path
         self.cells = path / "cells.jsonl"
         self.counterfactuals = path / "counterfactuals.jsonl"
-        self.control = path / "control.jsonl"
         self.recipe = path / "recipe.yaml"
         self.record = path / "run.json"
         self.log = path / "run.log"
         self.students = path / "students"
         self.figures = path / "figures"
+
+    def outcomes(self, search: str) -> Path:
+        """The file of what a search found: ``counterfactuals.jsonl`` is one of them."""
+        return self.path / f"{search}.jsonl"
 
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:

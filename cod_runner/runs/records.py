@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cod_runner.errors import CodrunError
-from cod_runner.recipe.grammar import Arm
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class CellRow:
     key: str
     """Hash of everything that decides the cell."""
     method: str
-    arm: Arm
+    arm: str
     k: int
     seed: int
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -32,6 +31,20 @@ class CellRow:
     steps: int | None = None
     """Optimiser steps."""
     training_rows: int | None = None
+    labelled: int | None = None
+    """Rows with a person's label: the originals."""
+    added: int | None = None
+    """Rows that the arm adds, with a label."""
+    unlabelled: int | None = None
+    """Rows with the teacher's word alone, counted beside k."""
+    teacher_queries: int | None = None
+    """Texts that the teacher was asked about for this training set, the candidates of the search included."""
+    embedded: int | None = None
+    """Texts that a selector's encoder embedded."""
+    generator_calls: int | None = None
+    """Answers and candidates that generators gave, refused ones included."""
+    usd: float | None = None
+    """What they cost when they were made; None also where a price is unknown."""
     redrawn: int | None = None
     """Originals that had no verified counterfactual and were replaced by the next in order."""
     yield_: float | None = None

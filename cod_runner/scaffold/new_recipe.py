@@ -15,6 +15,7 @@ from cod_runner.data.corpus import Corpus, prepare_corpus
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import CodrunError, DataError
 from cod_runner.plain_text import one_line
+from cod_runner.recipe.arms import DEFAULT_ARMS, STANDARD
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
 from cod_runner.scaffold.defaults import GENERATOR_SAID, MODEL_PACKAGE, RECIPE
@@ -108,7 +109,7 @@ def _suitable_k(corpus: Corpus) -> list[int]:
     fewest = min(Counter(example.label for example in corpus.pool).values())
     largest = fewest * classes // step * step
     if not largest:
-        check_pool(step, corpus.labels, corpus.pool, ("plain", "cod"))
+        check_pool(step, corpus.labels, corpus.pool, {name: STANDARD[name] for name in DEFAULT_ARMS})
     first = min(largest, step * math.ceil(SMALLEST_K / step))
     return [k for k in (first, 2 * first) if k <= largest]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
-from cod_runner.api import BuildContext, Classifier, Dataset, Example, Generator, Needs
+from cod_runner.api import BuildContext, Chooser, Classifier, Dataset, Example, Generator, Needs, Selector
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.data.fewshot import check_k, check_pool
@@ -17,7 +16,7 @@ from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import CodrunError, PluginError, SettingError, standing_at
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
-from cod_runner.recipe.grammar import Arm
+from cod_runner.recipe.nodes import Place
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 
 
@@ -30,8 +29,12 @@ class Experiment:
     """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
     teacher_layers: tuple[int, ...]
     """The layers whose hidden states some loss reads."""
-    generators: Mapping[Arm, Sequence[tuple[str, Generator]]]
-    """By the arm whose pairs they complete."""
+    generators: Mapping[Place, tuple[str, Generator]]
+    """With their names, by their place in the recipe."""
+    selectors: Mapping[str, Selector]
+    """By the arm whose originals they order."""
+    choosers: Mapping[str, Chooser]
+    """By the arm that has one."""
 
 
 def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
@@ -49,7 +52,8 @@ def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
             _refuse_untrained(context, teacher)
         layers = _check_methods(context, corpus, teacher)
         _check_metrics(context)
-        return Experiment(corpus, dev, layers, _build_generators(context, corpus)), teacher
+        generators, selectors, choosers = _build_makers(context, corpus)
+        return Experiment(corpus, dev, layers, generators, selectors, choosers), teacher
 
 
 def _show_destinations(context: RunContext) -> None:
@@ -149,21 +153,35 @@ def _check_metrics(context: RunContext) -> None:
             )
 
 
-def _build_generators(context: RunContext, corpus: Corpus) -> dict[Arm, list[tuple[str, Generator]]]:
+def _build_makers(
+    context: RunContext, corpus: Corpus
+) -> tuple[dict[Place, tuple[str, Generator]], dict[str, Selector], dict[str, Chooser]]:
+    """(generators, selectors, choosers): whatever decides what the arms train on."""
+    recipe, build = context.recipe, context.registry.build
     given = BuildContext(
         labels=corpus.labels,
-        describe=context.recipe.describe,
+        describe=recipe.describe,
+        device=context.device,
         offline=context.settings.offline,
         pool=corpus.pool,
         store=context.store.root,
         say=context.progress.warn,
         spending=context.spending,
     )
-    build = partial(context.registry.build, "generator", context=given)
-    return {
-        arm: [(use.use, build(use.use, use.options)) for use in context.recipe.generators(arm)]
-        for arm in context.recipe.arms
-    }
+    unlabelled = replace(given, pool=(), spending=None)
+    generators: dict[Place, tuple[str, Generator]] = {}
+    for place, kind, use in recipe.generators():
+        with standing_at(*place):
+            generators[place] = use.use, build(kind, use.use, use.options, given)
+    selectors: dict[str, Selector] = {}
+    choosers: dict[str, Chooser] = {}
+    for name, arm in recipe.arms.items():
+        with standing_at("arms", name, "select"):
+            selectors[name] = build("selector", arm.select.use, arm.select.options, unlabelled)
+        if arm.choose is not None:
+            with standing_at("arms", name, "choose"):
+                choosers[name] = build("chooser", arm.choose.use, arm.choose.options, unlabelled)
+    return generators, selectors, choosers
 
 
 def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cod_runner.api import Classifier
 from cod_runner.context import RunContext
 from cod_runner.errors import ExpectationMissed
-from cod_runner.recipe.grammar import Arm
 from cod_runner.report import Report, write_reports
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
 from cod_runner.runs.records import QualityRow, RunRecord
+from cod_runner.stages.additions import Additions
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.pairs import FoundPairs
 from cod_runner.stages.teacher import teacher_facts
 
 
@@ -48,13 +47,19 @@ def spending_recorded(context: RunContext, record: RunRecord) -> Iterator[None]:
         context.folder.write_record(record)
 
 
-def record_pairs(context: RunContext, record: RunRecord, found: Mapping[Arm, FoundPairs]) -> None:
-    """Write ``counterfactuals.jsonl``, ``control.jsonl`` where there are copies, and the quality of the former."""
+def record_additions(context: RunContext, record: RunRecord, found: Additions) -> None:
+    """Write what was searched, and the quality of the counterfactuals."""
+    write_outcomes(context, found)
+    record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found.quality]
+
+
+def write_outcomes(context: RunContext, found: Additions) -> None:
+    """Write ``counterfactuals.jsonl``, and a file like it for every other search of the run."""
     folder = context.folder
-    folder.write_lines(folder.counterfactuals, found["cod"].lines)
-    if found["control"].pairs:
-        folder.write_lines(folder.control, found["control"].lines)
-    record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found["cod"].quality]
+    folder.write_lines(folder.counterfactuals, [])
+    for searched in found.searches:
+        if searched.search.outcomes:
+            folder.write_lines(folder.outcomes(searched.name), found.lines(searched))
 
 
 def record_teacher(context: RunContext, record: RunRecord, experiment: Experiment, teacher: Classifier) -> None:

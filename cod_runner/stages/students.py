@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from cod_runner.api import BuildContext, Classifier, Example, Executor, Predictions, TrainSettings
+from cod_runner.api import BuildContext, Classifier, Example, Executor, Predictions, TrainSettings, input_as_json
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.inference import predict
-from cod_runner.engine.optimisation import planned_steps
 from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
-from cod_runner.recipe.grammar import Arm
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
 from cod_runner.runs.records import CellRow
@@ -49,7 +47,7 @@ def train_students(
     experiment: Experiment,
     source: TeacherSource,
     cells: Sequence[Cell],
-    sets: Mapping[tuple[Arm, int, int], TrainingSet],
+    sets: Mapping[tuple[str, int, int], TrainingSet],
 ) -> None:
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
@@ -151,8 +149,15 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         metrics=metrics,
         steps=result.steps,
         training_rows=len(task.training.rows),
+        labelled=task.training.labelled,
+        added=task.training.added,
+        unlabelled=task.training.unlabelled,
+        teacher_queries=task.training.cost.teacher_queries,
+        embedded=task.training.cost.embedded,
+        generator_calls=task.training.cost.generator_calls,
+        usd=task.training.cost.usd,
         redrawn=task.training.redrawn,
-        yield_=round(task.training.pair_yield, 4),
+        yield_=round(task.training.group_yield, 4),
         teacher_disagrees_with_gold=task.training.teacher_disagrees,
         losses=result.losses,
         select=recipe.evaluate.select,
@@ -166,8 +171,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
 def steps_for_any_arm(settings: TrainSettings, k: int) -> TrainSettings:
     """The settings with epochs turned into steps of ``k`` examples, so that arms take equally many, also where one is
     short of pairs."""
-    steps = planned_steps(settings, lambda number: math.ceil(k / settings.batch_size))
-    return settings.model_copy(update={"epochs": None, "steps": steps})
+    return settings.model_copy(update={"epochs": None, "steps": steps_at(settings, k)})
 
 
 def _predictions(
@@ -177,7 +181,7 @@ def _predictions(
     return Predictions(
         student_logits=predict(student, inputs, device=device, precision=precision).cpu(),
         teacher_logits=signals.logits(inputs).cpu(),
-        labels=torch.tensor([example.label for example in examples]),
+        labels=torch.tensor([example.hard_label for example in examples]),
     )
 
 
@@ -188,7 +192,7 @@ def fitted_key(task: CellTask) -> str:
         {
             "cell": task.cell.key,
             "teacher": task.teacher.fingerprint,
-            "training": [[row.id, row.input, row.label] for row in task.training.rows],
+            "training": [[row.id, input_as_json(row.input), row.label] for row in task.training.rows],
             "device": torch.device(task.worker.device).type,
             "precision": resolve_precision(task.worker.recipe.train.precision, task.worker.device),
         }

@@ -1,0 +1,71 @@
+"""What each arm's training sets are made of, and what they needed: labels, texts, teacher queries, calls, money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.table import MISSING, in_order
+from cod_runner.runs.records import CellRow
+
+COSTS_TITLE = "What each arm needs"
+COST_COLUMNS = ("arm", "k", "labelled", "added", "unlabelled", "teacher queries", "generator calls", "price")
+COSTS_NOTE = (
+    "Means over seeds. Labelled: texts with a person's label; added: texts that the arm adds, labelled by the teacher "
+    "or as their original; unlabelled: texts beside k with the teacher's word alone. Teacher queries: distinct texts "
+    "that it read for the set, the candidates of the search included, and gradients. Generator calls: answers and "
+    "candidates, refused ones included; their price is that of the day when they were made."
+)
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """One arm at one k, as means over its seeds; None where no cell records it."""
+
+    arm: str
+    k: int
+    labelled: float | None
+    added: float | None
+    unlabelled: float | None
+    teacher_queries: float | None
+    generator_calls: float | None
+    usd: float | None
+
+    @property
+    def numbers(self) -> list[float | None]:
+        """All but arm and k."""
+        return [self.labelled, self.added, self.unlabelled, self.teacher_queries, self.generator_calls, self.usd]
+
+    @property
+    def words(self) -> list[str]:
+        """A row of :data:`COST_COLUMNS`."""
+        *counts, usd = self.numbers
+        price = MISSING if usd is None else f"${usd:,.2f}" if usd else "$0"
+        return [self.arm, str(self.k), *(MISSING if each is None else f"{each:,.4g}" for each in counts), price]
+
+
+def arm_costs(recipe: Recipe, rows: Sequence[CellRow]) -> Iterator[ArmCost]:
+    """Every arm and k that some finished cell is of, in the order of the tables; none for cells of an older codrun."""
+    for arm in in_order(recipe.arms):
+        for k in sorted(recipe.k):
+            # Methods share the training set of a seed, so each seed counts once.
+            cells = list({row.seed: row for row in rows if (row.arm, row.k) == (arm, k)}.values())
+            if any(cell.labelled is not None for cell in cells):
+                yield ArmCost(
+                    arm,
+                    k,
+                    _mean([cell.labelled for cell in cells]),
+                    _mean([cell.added for cell in cells]),
+                    _mean([cell.unlabelled for cell in cells]),
+                    _mean([cell.teacher_queries for cell in cells]),
+                    _mean([cell.generator_calls for cell in cells]),
+                    _mean([cell.usd for cell in cells]),
+                )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one of them is unknown."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None

@@ -1,0 +1,56 @@
+"""How each arm looks in figures: Okabe and Ito's colours, which colour-blind readers can tell apart, with a line and a
+marker of its own for those who see none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Literal
+
+from cod_runner.recipe.arms import COD, CONTROL, PLAIN
+from cod_runner.report.table import in_order
+
+Line = Literal["-", "--", "-.", ":"]
+WORDS: dict[Line, str] = {"-": "solid", "--": "dashed", "-.": "dash-dotted", ":": "dotted"}
+FLOOR_COLOUR, TEACHER_COLOUR = "#009E73", "#555555"
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, line, marker."""
+
+    colour: str
+    line: Line
+    marker: str
+    dodge: float = 0.0
+    """Shift along the axis, in doublings of k, that keeps the error bars of the arms apart."""
+
+    @property
+    def line_in_words(self) -> str:
+        return WORDS[self.line]
+
+
+KNOWN: dict[str, tuple[str, Line, str]] = {
+    PLAIN: ("#0072B2", "--", "s"),
+    CONTROL: ("#CC79A7", "-.", "^"),
+    COD: ("#D55E00", "-", "o"),
+}
+OTHERS: tuple[tuple[str, Line, str], ...] = (
+    ("#E69F00", ":", "D"), ("#56B4E9", "-", "v"), ("#000000", "-.", "P"), ("#9A8B00", "--", "X"), ("#5D3A9B", ":", "<"),
+    ("#994F00", "-", ">"),
+)  # fmt: skip
+FURTHEST = 0.18
+"""The largest shift, in doublings."""
+
+
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """The look of every arm, in the order of the tables; those of the three known names are always the same."""
+    ordered = in_order(arms)
+    step = min(0.06, 2 * FURTHEST / max(1, len(ordered) - 1))
+    free = cycle(OTHERS)
+    found = {}
+    for place, arm in enumerate(ordered):
+        colour, line, marker = KNOWN.get(arm) or next(free)
+        found[arm] = Look(colour, line, marker, step * (place - (len(ordered) - 1) / 2))
+    return found

@@ -1,0 +1,78 @@
+"""Stage 3a: in which order each arm draws its originals: D_k of Algorithm 1, line 1, by seed and selector."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from cod_runner.api import Classifier, Example, Selection, Selector
+from cod_runner.context import RunContext
+from cod_runner.counterfactuals import RecordingView
+from cod_runner.data.fewshot import Cost, in_random_order, parts_of
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_view import CachedTeacher
+from cod_runner.errors import PluginError
+from cod_runner.recipe.arms import Arm
+from cod_runner.recipe.sections import Use
+from cod_runner.runs.identity import component_identity
+from cod_runner.stages.load import Experiment
+from cod_runner.store import content_key
+
+
+@dataclass(frozen=True)
+class Order:
+    """The originals in the order of drawing: ``[classes][rows]``, or ``[1][rows]`` where classes are not balanced."""
+
+    parts: Sequence[Sequence[Example]]
+    cost: Cost
+
+
+class Orders:
+    """Every order that the cells of a run draw by; each is made when it is first asked for."""
+
+    def __init__(self, context: RunContext, experiment: Experiment, teacher: Classifier) -> None:
+        self._context, self._experiment, self.teacher = context, experiment, teacher
+        self.view = CachedTeacher(teacher, SignalStore(context.store.signals), context.device)
+        """The teacher as selectors, generators and choosers see it."""
+        self._made: dict[Hashable, Order] = {}
+        self._classes = len(experiment.corpus.labels)
+
+    def name(self, arm: str, k: int, seed: int) -> str:
+        """What decides the order of an arm at ``k`` and ``seed``; equal for arms that draw from the same order."""
+        definition = self._context.recipe.arms[arm]
+        select = component_identity(self._context.registry, "selector", definition.select)
+        nested = self._experiment.selectors[arm].nested
+        wanted = None if nested else definition.originals(k, self._classes)
+        return content_key([select, definition.balanced, seed, wanted])
+
+    def of(self, arm: str, k: int, seed: int) -> Order:
+        """The order of an arm at ``k`` and ``seed``."""
+        name = self.name(arm, k, seed)
+        if name not in self._made:
+            self._made[name] = self._order(self._context.recipe.arms[arm], self._experiment.selectors[arm], k, seed)
+        return self._made[name]
+
+    def _order(self, arm: Arm, selector: Selector, k: int, seed: int) -> Order:
+        pool = self._experiment.corpus.pool
+        view = RecordingView(self.view)
+        embedded: list[int] = []
+        parts = []
+        with self._context.progress.bar(f"ordering originals by `{arm.select.use}`, seed {seed}") as step:
+            rows_by_part = parts_of(pool, self._classes) if arm.balanced else [list(pool)]
+            for done, rows in enumerate(rows_by_part):
+                step(done, len(rows_by_part))
+                drawn = in_random_order(rows, seed)
+                wanted = min(len(drawn), arm.originals(k, self._classes))
+                inputs = [row.input for row in drawn]
+                ranked = selector.rank(Selection(inputs, wanted, seed, view, embedded.append))
+                parts.append([drawn[place] for place in _checked(ranked, len(drawn), arm.select)])
+        return Order(parts, Cost(teacher_queries=len(view.shared), embedded=sum(embedded)))
+
+
+def _checked(ranked: Sequence[int], rows: int, select: Use) -> Sequence[int]:
+    if sorted(ranked) != list(range(rows)):
+        raise PluginError(
+            f"the selector `{select.use}` ranked {len(set(ranked)):,} of {rows:,} rows: a bug in its plugin, which "
+            "must return every position once"
+        )
+    return ranked

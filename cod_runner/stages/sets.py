@@ -1,0 +1,116 @@
+"""Stage 3c: the training sets, D_train of Algorithm 1, line 6: originals, what is added to them, and what is seen
+without a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from cod_runner.api import Example
+from cod_runner.context import RunContext
+from cod_runner.data.corpus import content_rank
+from cod_runner.data.fewshot import Cost, TrainingSet, drawn, with_additions
+from cod_runner.runs.cells import Cell
+from cod_runner.stages.additions import Additions, ArmAdditions, read_texts, redraws, walk_name
+from cod_runner.stages.choices import Choices
+from cod_runner.stages.load import Experiment
+
+
+def draw_training_sets(
+    context: RunContext, experiment: Experiment, found: Additions, cells: Iterable[Cell]
+) -> dict[tuple[str, int, int], TrainingSet]:
+    """D_train of every (arm, k, seed) that some cell trains on. Says where the arms of a comparison are less alike than
+    they look."""
+    choices = Choices(context, experiment, found.orders)
+    sets: dict[tuple[str, int, int], TrainingSet] = {}
+    for arm, k, seed in dict.fromkeys(cell.training_set for cell in cells):  # methods share it
+        definition, additions = context.recipe.arms[arm], found.by_arm[arm]
+        order = found.orders.of(arm, k, seed)
+        usable = found.usable_in(walk_name(context, found.orders, arm, k, seed))
+        chosen = drawn(definition, k, order.parts, usable, redraw=redraws(context, definition))
+        cost = order.cost
+        if definition.add:
+            groups, asked = choices.groups(arm, seed, chosen, additions)
+            cost += asked
+            chosen = with_additions(chosen, groups)
+        rows = (*chosen.rows, *_unlabelled(experiment, found, additions, seed, chosen))
+        chosen = replace(chosen, rows=rows, teacher_disagrees=_disagreements(chosen, additions))
+        sets[arm, k, seed] = replace(chosen, cost=cost + _cost(chosen, additions))
+    _warn_of_unequal_arms(context, sets)
+    return sets
+
+
+def _unlabelled(
+    experiment: Experiment, found: Additions, additions: ArmAdditions, seed: int, chosen: TrainingSet
+) -> list[Example]:
+    """Texts with the teacher's word alone, none of which is a row already or like an evaluation row."""
+    more = additions.arm.unlabelled
+    if more is None:
+        return []
+    if more.source == "pool":
+        taken = {original.id for original in (*chosen.originals, *chosen.lenders)}
+        rest = [row for row in experiment.corpus.pool if row.id not in taken]
+        rest.sort(key=lambda row: content_rank("unlabelled", seed, row))
+        return [replace(row, label=None) for row in rest[: more.rows]]
+    count = more.per_original or 1
+    seen = {row.input for row in chosen.rows}
+    rows: list[Example] = []
+    for original in (*chosen.originals, *chosen.lenders):
+        if additions.unlabelled is not None:
+            (outcome,) = additions.unlabelled.search.search([original])
+            offered = additions.unlabelled.unlabelled(original, outcome)
+        else:
+            texts = dict.fromkeys(text for outcome in additions.outcomes(original) for text in read_texts(outcome))
+            offered = [Example(f"{original.id}~asked{number}", text) for number, text in enumerate(texts, start=1)]
+        fresh = [row for row in offered if row.input not in seen and not _held_out(found, row, original)][:count]
+        seen.update(row.input for row in fresh)
+        rows += fresh
+    return rows
+
+
+def _held_out(found: Additions, row: Example, original: Example) -> bool:
+    if found.held_out is None or not isinstance(row.input, str) or not isinstance(original.input, str):
+        return False
+    return found.held_out.nearest(row.input, original.input) is not None
+
+
+def _disagreements(chosen: TrainingSet, additions: ArmAdditions) -> int | None:
+    """Originals that the teacher reads as another class than gold; None where it was not asked about any."""
+    read = [
+        (outcome.teacher_before, original)
+        for original in chosen.originals
+        for outcome in list(additions.outcomes(original))[:1]
+    ]
+    return sum(before.index(max(before)) != original.label for before, original in read) if read else None
+
+
+def _cost(chosen: TrainingSet, additions: ArmAdditions) -> Cost:
+    """What the rows and the search for them asked of teacher and generators, for originals passed over too."""
+    searches = [*additions.searches, *([additions.unlabelled] if additions.unlabelled is not None else [])]
+    outcomes = [
+        addition.search.outcomes[original.id]
+        for addition in searches
+        for original in (*chosen.originals, *chosen.passed, *chosen.lenders)
+        if original.id in addition.search.outcomes
+    ]
+    read = {row.input for row in chosen.rows} | {text for outcome in outcomes for text in outcome.queries}
+    gradients = sum(outcome.gradients for outcome in outcomes)
+    shared = sum(addition.search.shared_queries for addition in searches)
+    prices = [attempt.usd for outcome in outcomes for attempt in outcome.attempts]
+    return Cost(
+        teacher_queries=len(read) + gradients + shared,
+        generator_calls=len(prices),
+        usd=None if None in prices else sum(price or 0.0 for price in prices),
+    )
+
+
+def _warn_of_unequal_arms(context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet]) -> None:
+    for (arm, k, seed), chosen in sets.items():
+        if not context.recipe.arms[arm].add:
+            continue
+        of_set = f"k={k}, seed {seed}"
+        if chosen.outside:
+            context.progress.warn(f"{of_set}: {chosen.outside} originals of `{arm}` lie outside what `plain` has")
+        if chosen.group_yield < 0.9:
+            what = {"cod": "a counterfactual", "control": "a copy"}.get(arm, f"what `{arm}` adds")
+            context.progress.warn(f"{of_set}: only {chosen.group_yield:.0%} of the originals gave {what}")
