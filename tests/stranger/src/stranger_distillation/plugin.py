@@ -1,4 +1,4 @@
-"""A stranger's plugin: a loss and a generator of its own."""
+"""A stranger's plugin: a loss, a generator, a selector and a chooser of its own."""
 
 from cod_runner.api import Component, Options, hookimpl
 
@@ -11,7 +11,17 @@ class MirrorOptions(Options):
     reach: float = 3.0
 
 
+class ShortestOptions(Options):
+    pass
+
+
+class FarthestOptions(Options):
+    axis: int = 0
+
+
 @hookimpl
 def codrun_components():
     yield Component("loss", "margin", MarginOptions, "stranger_distillation.parts:Margin", "squared margin difference")
     yield Component("generator", "mirror", MirrorOptions, "stranger_distillation.parts:Mirror", "steps on both axes")
+    yield Component("selector", "shortest", ShortestOptions, "stranger_distillation.sets:Shortest", "by length")
+    yield Component("chooser", "farthest_on", FarthestOptions, "stranger_distillation.sets:FarthestOn", "by one axis")
