@@ -3,6 +3,20 @@
 Stage 1, in ``bind``: a filter behind each chosen layer of teacher and student learns, with both models frozen, to
 keep what the task needs. Stage 2, in ``forward``: the student is pulled towards the teacher in what the filters let
 through; its own filters go on training, the teacher's stand still.
+
+Stage 1 minimises what the paper says, but not as its published code does (github cliang1453/task-aware-distillation,
+`learn_filters_glue_no_trainer.py`, which CoD's scripts run):
+
+- pooler: dropout, linear, GELU, dropout there; linear, tanh here;
+- initial values: normal of deviation 0.02, biases zero there, as all of DeBERTa's; `nn.Linear`'s own here;
+- schedule: a rate that falls to zero there; a constant one here;
+- mode: the frozen models drop out there (`model.train()`); here they do not, so that each text is read once;
+- data: CoD's scripts fit filters to seed 0's training set, for all seeds; here each cell's own are fitted to its own.
+
+At k = 8 the filters hardly move, there or here: 50 passes are 50 steps at 2e-5, in which those of MiniLM, six layers to
+three, move by 2.8% (the teacher's) and 2.2% (the student's) of their norm, and the cross-entropy behind them falls from
+0.69 to 0.62 (means of 3 seeds; in the 400 steps of k = 64 they move by 5.4% and 4.3%). TED is then little more than a
+match of random projections; `filter_lr` and `filter_epochs` change that.
 """
 
 from __future__ import annotations

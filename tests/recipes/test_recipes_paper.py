@@ -191,6 +191,27 @@ def test_as_its_scripts_did(resolved: Any, name: str) -> None:
     assert recipe.evaluate.select == "best_reported"
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_a_hundred_epochs_leave_the_data_and_the_evaluation_as_the_paper_has_them(resolved: Any, name: str) -> None:
+    recipe, paper = resolved(name, "hundred_epochs"), resolved(name)
+    train = recipe.train
+    assert (train.epochs, train.lr) == (100, 2e-5 if name.startswith("qwen") else 6e-5)
+    assert (train.optimiser, train.betas, train.eps) == ("adamw", (0.9, 0.999), 1e-8)
+    assert (train.schedule, train.weight_decay, train.batch_size) == ("linear", 0, paper.train.batch_size)
+    assert recipe.counterfactuals.verify and recipe.evaluate.select == "last"
+    assert recipe.model_copy(update={"train": paper.train}) == paper
+
+
+def test_a_plan_warns_where_the_papers_epochs_are_too_few(registry: Registry, tmp_path: Path) -> None:
+    def warnings(name: str, profile: str | None) -> list[str]:
+        return plan_of(load_recipe(PAPER / f"{name}.yaml", registry, profile=profile), registry, tmp_path).warnings
+
+    (said,) = warnings("main_sst2", None)
+    assert said.startswith("k=8 trains 10 steps, k=16 20, k=32 40; a fresh head stays near chance")
+    assert said.endswith("raise `train.epochs`")
+    assert warnings("main_sst2", "hundred_epochs") == warnings("qwen_sst2", "hundred_epochs") == []
+
+
 @pytest.mark.parametrize("profile", PROTOCOLS)
 @pytest.mark.parametrize("name", OURS)
 def test_each_data_set_has_its_prompt_and_one_description(resolved: Any, name: str, profile: str | None) -> None:
