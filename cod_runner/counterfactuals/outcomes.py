@@ -96,7 +96,8 @@ class PairOutcome:
     def _is_whole(self) -> bool:
         """Whether all that is known of a counterfactual is here, and it is of the kind of its original."""
         known = (self.label, self.teacher_after, self.edits, self.generator)
-        return type(self.counterfactual) is type(self.original) and None not in known
+        vectors = [isinstance(value, tuple) for value in (self.original, self.counterfactual)]
+        return vectors[0] == vectors[1] and None not in known
 
     def as_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""

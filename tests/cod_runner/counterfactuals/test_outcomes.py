@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from cod_runner.api import Attempt, CodrunError
+from cod_runner.api import Attempt, CodrunError, Mixture
 from cod_runner.counterfactuals import OutcomeStore, PairOutcome
 from cod_runner.counterfactuals.outcomes import outcome_key
 from cod_runner.files import open_database
@@ -39,6 +39,17 @@ def outcome(text: str = "a bad film") -> PairOutcome:
 def test_what_is_stored_comes_back_equal(tmp_path: Path) -> None:
     OutcomeStore(tmp_path / "pairs.sqlite").add({"k": outcome()})
     assert OutcomeStore(tmp_path / "pairs.sqlite").find(["k", "other"]) == {"k": outcome()}
+
+
+def test_a_mixture_of_a_text_comes_back_equal_and_a_vector_of_one_does_not(tmp_path: Path) -> None:
+    mixture = Mixture('a "good" film', "a bad one", 0.1 + 0.2)
+    mixed = replace(outcome(), counterfactual=mixture, attempts=(Attempt(mixture, "mixup", 1, None, (0.5, 0.5), 1.0),))
+    vector = replace(outcome(), counterfactual=(1.0, 2.0))
+    store = OutcomeStore(tmp_path / "pairs.sqlite")
+    store.add({"mixed": mixed, "vector": vector})
+    assert store.find(["mixed"]) == {"mixed": mixed}
+    with pytest.raises(CodrunError, match="a stored counterfactual .* is damaged"):
+        store.find(["vector"])
 
 
 def test_the_first_outcome_of_a_key_stays(tmp_path: Path) -> None:
