@@ -76,8 +76,7 @@ def test_every_shipped_recipe_plans(registry: Registry, path: Path, tmp_path: Pa
     plan = plan_of(loaded, registry, tmp_path / "run")
     assert plan.cells
     assert plan.done == 0
-    found = loaded.recipe.counterfactuals
-    asked = [use for use in (found.generators if found else []) if use.use == "litellm"]
+    asked = [use for _, _, use in loaded.recipe.generators() if use.use == "litellm"]
     assert len(plan.calls) == len(asked)
     for use, estimate in zip(asked, plan.calls, strict=True):
         assert 0 < estimate.calls_low <= estimate.calls_high
