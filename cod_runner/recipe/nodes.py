@@ -113,6 +113,8 @@ def mark_at(node: Node, place: Place) -> Mark:
     """The position of the node at ``place``, or of the deepest mapping or list on the way to it that exists."""
     for step in place:
         below = child(node, step)
+        if below is None and step == 0 and isinstance(node, Mapping):
+            continue  # one item stands for the list of it
         if below is None:
             break
         node = below
