@@ -48,7 +48,7 @@ def test_a_mixture_of_a_text_comes_back_equal_and_a_vector_of_one_does_not(tmp_p
     store = OutcomeStore(tmp_path / "pairs.sqlite")
     store.add({"mixed": mixed, "vector": vector})
     assert store.find(["mixed"]) == {"mixed": mixed}
-    with pytest.raises(CodrunError, match="a stored counterfactual .* is damaged"):
+    with pytest.raises(CodrunError, match=r"a stored counterfactual .* is damaged"):
         store.find(["vector"])
 
 
