@@ -135,19 +135,24 @@ def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Map
     counts = [len(part) for part in parts_of(pool, classes)]
     fewest = min(range(classes), key=lambda label: counts[label])
 
-    def short(size: int) -> bool:
-        """Whether some arm looks at more originals than there are."""
-        return any(
-            originals_looked_at(arm, size, classes) > (counts[fewest] if arm.balanced else sum(counts))
-            for arm in arms.values()
-        )
+    def short(size: int) -> list[Arm]:
+        """The arms that look at more originals than there are, the one that looks at most first."""
 
-    if not short(k):
+        def wants(arm: Arm) -> int:
+            return originals_looked_at(arm, size, classes)
+
+        lacking = [arm for arm in arms.values() if wants(arm) > (counts[fewest] if arm.balanced else sum(counts))]
+        return sorted(lacking, key=wants, reverse=True)
+
+    wanting = short(k)
+    if not wanting:
         return
     step = smallest_k(classes, arms)
     largest = next((size for size in range(k // step * step, 0, -step) if not short(size)), 0)
     would = f"; the largest k that would do is {largest}" if largest else ""
-    each = max(originals_looked_at(arm, k, classes) for arm in arms.values())
+    each = originals_looked_at(wanting[0], k, classes)
+    if not wanting[0].balanced:
+        raise DataError(f"k={k} needs {each:,} originals, and the training pool has {sum(counts):,} rows{would}")
     raise DataError(
         f"k={k} needs {each:,} originals of each class, and the training pool has {counts[fewest]:,} of the class "
         f"`{labels[fewest]}`{would}"
@@ -193,12 +198,15 @@ def drawn(
         if walk.missing and redraw:
             raise DataError(_too_few(arm, k, wanted, len(walk.taken), len(rows), part if arm.balanced else None), "k")
     plain = {example.id for rows in order for example in rows[: k // len(order)]}
-    originals = _interleaved([walk.taken[:each] for walk in walks])
+    # Where some are missing, every original still needs another that lends it what is added.
+    halves = [each if arm.of == "own" else min(each, len(walk.taken) // 2) for walk in walks]
+    originals = _interleaved([walk.taken[:half] for walk, half in zip(walks, halves, strict=True)])
+    lent = [walk.taken[half : 2 * half] for walk, half in zip(walks, halves, strict=True)]
     return TrainingSet(
         rows=originals,
         originals=originals,
         passed=tuple(chain.from_iterable(walk.passed for walk in walks)),
-        lenders=_interleaved([walk.taken[each:] for walk in walks]),
+        lenders=_interleaved(lent) if arm.of == "others" else (),
         redrawn=sum(len(walk.passed) for walk in walks) if redraw else 0,
         outside=sum(original.id not in plain for original in originals),
         missing=sum(walk.missing for walk in walks),
@@ -210,7 +218,7 @@ def with_additions(chosen: TrainingSet, groups: Mapping[str, Group]) -> Training
     if not chosen.lenders:
         return replace(chosen, rows=tuple(training_rows(groups[original.id] for original in chosen.originals)))
     lent = [groups[lender.id].added for lender in chosen.lenders]
-    rows = [row for original, added in zip(chosen.originals, lent, strict=False) for row in (original, *added)]
+    rows = [row for original, added in zip(chosen.originals, lent, strict=True) for row in (original, *added)]
     return replace(chosen, rows=tuple(rows))
 
 
@@ -233,7 +241,7 @@ def _interleaved(parts: Sequence[Sequence[Example]]) -> tuple[Example, ...]:
 def _too_few(arm: Arm, k: int, wanted: int, found: int, rows: int, label: int | None) -> str:
     of = f"of class {label}" if label is not None else "of the pool"
     if not arm.add:
-        return f"k={k} needs {wanted:,} originals {of}, which has {rows:,} that every arm can use"
+        return f"k={k} needs {wanted:,} originals {of}, which has {rows:,} rows, {found:,} that every arm can use"
     return (
         f"k={k} needs {wanted:,} originals {of} with a counterfactual or a copy; {found:,} of its {rows:,} rows have "
         "one. Take a smaller k, another generator, or `on_failure: drop`"
