@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from cod_runner.api import TrainSettings
-from cod_runner.engine.steps import planned_steps as planned_steps  # until the stages import it from there
 
 FUSED_ON = ("cpu", "cuda")
 """Devices on which torch updates all parameters in one kernel: two to eight times as fast as one by one."""
