@@ -51,6 +51,18 @@ def sentence(dice: random.Random, label: int, words: int = 8) -> str:
     return "the " + " ".join(drawn)
 
 
+def edits_of(text: str) -> list[str]:
+    """Two texts of the other class, changed at different words, and one of the same class."""
+    opposite = dict(zip((*GOOD, *BAD), (*BAD, *GOOD), strict=True))
+    (opinion,) = set(text.split()) & set(opposite)
+    first, last = opposite[opinion], text.split()[-1]
+    return [
+        text.replace(opinion, first),
+        text.replace("the ", f"{first} {first} {first} {first} ", 1),
+        text.replace(last, "shadow") if last != opinion else text.replace("the ", "shadow "),
+    ]
+
+
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     return Registry.discover()
@@ -102,6 +114,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     rows = [(sentence(dice, label), label) for _ in range(130) for label in (0, 1)]
     lines = [f"{text},{LABELS[label]}" for text, label in rows]
     (folder / "rows.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+    pairs = [json.dumps({"original": text, "counterfactual": each}) for text, _ in rows for each in edits_of(text)]
+    (folder / "pairs.jsonl").write_text("\n".join(pairs))
     tiny_bert(folder / "tiny", [text for text, _ in rows], num_hidden_layers=1, initializer_range=0.1)
     tokenizer = AutoTokenizer.from_pretrained(folder / "tiny")
     config = BertConfig(
@@ -293,8 +307,8 @@ def test_the_ceiling_reads_the_pool_and_answers_are_those_of_the_search(run: Any
     assert not taken & {row.input for row in seen.unlabelled}
 
 
-def test_pairs_are_of_three_of_two_sides_and_of_others(run: Any) -> None:
-    ran = run("pairs")
+def test_pairs_are_of_three_of_two_sides_and_of_others(run: Any, laboratory: Laboratory) -> None:
+    ran = run("pairs", f"counterfactuals.generators=[{{use: precomputed, path: {laboratory.folder / 'pairs.jsonl'}}}]")
     assert [counts(ran, arm) for arm in OURS["pairs"]] == [(8, 16, 0), (8, 16, 0), (12, 12, 0)]
     two, brackets, unpaired = (ran.sets[arm] for arm in OURS["pairs"])
     for row in two.added:
