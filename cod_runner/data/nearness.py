@@ -2,6 +2,10 @@
 
 A counterfactual of a training text may come out as another text of the data set: a model has seen it, or two rows of
 the data differ in one word. Trained on with its label, such a text gives the evaluation away.
+
+Ordinary texts are not near: of the 6,872 that `lexicon` proposed for 1,500 sentences of Rotten Tomatoes, and of 6,530
+other sentences, none is near to one of 2,000 more. Of 577 short reviews of IMDB one is near to one of 200 others, and
+is the same review less a word.
 """
 
 from __future__ import annotations

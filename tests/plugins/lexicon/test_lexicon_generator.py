@@ -66,6 +66,11 @@ class SumTeacher:
     def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
         return [() for _ in words]
 
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        raise AssertionError("the lexicon takes no steps along gradients")
+
 
 POOL = [
     Example(f"p{number}", text, label)
