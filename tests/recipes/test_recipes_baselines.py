@@ -99,7 +99,7 @@ class Laboratory:
         return [
             f"dataset={json.dumps(data)}",
             f"teacher.model={self.folder / 'tiny'}",
-            "teacher.finetune={rows: 200, steps: 60, lr: 5.0e-3, batch_size: 16, precision: fp32}",
+            "teacher.finetune={rows: 200, steps: 50, lr: 5.0e-3, batch_size: 16, precision: fp32}",
             "teacher.max_length=64",
             f"student.model={self.folder / 'tiny'}",
             "student.layers=[1]",
@@ -182,6 +182,7 @@ def run(
     def ran(name: str, *overrides: str) -> Run:
         monkeypatch.setenv("CODRUN_HOME", str(laboratory.folder / "store"))
         monkeypatch.setenv("OPENAI_API_KEY", "none")
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two of them wait for each other on a busy machine
         seen: dict[str, Seen] = {}
         draw = pipeline.draw_training_sets
 
