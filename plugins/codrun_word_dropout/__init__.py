@@ -1,1 +1,2 @@
-"""Copies of a text with some words omitted: what the arm `control` has in place of counterfactuals."""
+"""Copies of a text with some words omitted: an augmentation, and what the arm `control` has in place of
+counterfactuals."""

@@ -1,4 +1,8 @@
-"""Omits words at random, the same ones in every run."""
+"""Omits words at random, the same ones in every run.
+
+The random deletion of EDA (Wei and Zou, 2019, arXiv 1901.11196), which omits each word with a given probability; here a
+given share of the words goes, whatever the text.
+"""
 
 from __future__ import annotations
 
