@@ -70,7 +70,7 @@ class Fluency:
 
     def _losses(self, texts: Sequence[str]) -> dict[Input, Any]:
         """Nats per token of each text; the first token is given where the model has no token that begins a text."""
-        encoded = {text: ids for text in dict.fromkeys(texts) if (ids := self._encoded(text))}
+        encoded = {text: read for text in dict.fromkeys(texts) if (read := self._encoded(text))}
         by_length = sorted(encoded, key=lambda text: len(encoded[text]))
         padding = self._tokenizer.pad_token_id or 0
         found: dict[Input, Any] = {}
