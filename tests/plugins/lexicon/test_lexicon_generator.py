@@ -38,7 +38,7 @@ class SumTeacher:
         self.calls += 1
         self.read += map(str, inputs)
         self.asked_for += asked_for or [None] * len(inputs)
-        found = []
+        found: list[tuple[float, ...]] = []
         for text in inputs:
             total = self._bias + sum(weight for _, weight in self._parts(str(text)))
             positive = 1 / (1 + math.exp(-max(-50.0, min(50.0, total))))
