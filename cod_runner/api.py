@@ -586,8 +586,9 @@ class Loss(Protocol):
     A subclass may set ``aligned = True``: it compares positions, so the engine refuses it, before training,
     unless teacher and student have equal token ids, and moves the teacher's states to the student's positions (the
     two masks are then equal, whichever side each pads on); beside it ``alignment_hint``, what the user can do about
-    unequal ones, as in "give it `pool: mean`", which ends the engine's sentence; and ``learning_rate``, for its own
-    parameters. A term of weight 0 is computed without gradient, for the log alone.
+    unequal ones, as in "give it `pool: mean`", which ends the engine's sentence; ``needs_labels = True``: it reads
+    ``batch.labels``, so ``forward`` is given the rows that have one; and ``learning_rate``, for its own parameters. A
+    term of weight 0 is computed without gradient, for the log alone.
     """
 
     def bind(self, binding: Binding) -> None:
