@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cod_runner.api import Attempt, CodrunError, Example, Input
+from cod_runner.api import Attempt, CodrunError, Example
+from cod_runner.counterfactuals.different_words import on_different_words
 from cod_runner.counterfactuals.outcomes import PairOutcome
 from cod_runner.counterfactuals.search import PairSearch, margin, preference
 
@@ -83,35 +83,6 @@ class Addition:
                 f"no counterfactual was found for `{original.id}` (`{shown}`; candidates: {reasons}) and "
                 "`on_failure` is `fail`; `redraw` takes the next original instead"
             )
-
-
-def on_different_words(original: Input, ranked: Sequence[Attempt], count: int) -> list[Attempt]:
-    """The first ``count`` candidates of which no two change the same word; fewer where there are not so many."""
-    taken: list[Attempt] = []
-    places: list[frozenset[float]] = []
-    for attempt in ranked:
-        if len(taken) == count:
-            break
-        changed = changed_places(original, attempt.input)
-        if all(changed.isdisjoint(others) for others in places) and attempt not in taken:
-            taken.append(attempt)
-            places.append(changed)
-    return taken
-
-
-def changed_places(original: Input, changed: Input) -> frozenset[float]:
-    """Numbers of the original's words (of a vector's coordinates) that are changed; n - 0.5 for words that are inserted
-    before word n."""
-    if not isinstance(original, str) or not isinstance(changed, str):
-        return frozenset()
-    before, after = original.split(), changed.split()
-    places: set[float] = set()
-    for kind, first, last, _, _ in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "insert":
-            places.add(first - 0.5)
-        elif kind != "equal":
-            places.update(range(first, last))
-    return frozenset(places)
 
 
 def _read_as(attempt: Attempt) -> int:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cod_runner.api import Attempt, Attribution, CodrunError, Example, Generator, Input, Proposal, Request, TeacherView
+from cod_runner.counterfactuals.different_words import on_different_words
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome, outcome_key
 from cod_runner.data.nearness import EvaluationTexts
@@ -62,7 +63,7 @@ class PairSearch:
     """``same`` looks for the opposite: copies that the teacher reads as it reads the original; ``any`` for whatever a
     generator has, near the original or not."""
     wanted: int = 1
-    """How many accepted candidates of each original end its search."""
+    """How many accepted candidates of each original end its search; where they are flips, on different words."""
     held_out: EvaluationTexts | None = None
     """Texts that students are measured on: a candidate that equals one, or nearly, is refused."""
     outcomes: dict[str, PairOutcome] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class PairSearch:
                     (hunt, replace(request, round=number, history=tuple(hunt.history.get(request.id, ()))))
                     for hunt in hunts
                     for request in hunt.requests
-                    if len(hunt.flips) < self.wanted and request.id not in silent
+                    if not self._has_enough(hunt) and request.id not in silent
                 ]
                 if not asked:
                     break
@@ -119,8 +120,14 @@ class PairSearch:
                 if view.shared:
                     self.stored.share(self._shared_key, len(view.shared))
                 self._judge(asked, proposals, name)
-                self._store([hunt for hunt in hunts if len(hunt.flips) >= self.wanted and hunt.key not in found], found)
+                self._store([hunt for hunt in hunts if self._has_enough(hunt) and hunt.key not in found], found)
         self._store([hunt for hunt in hunts if hunt.key not in found], found)
+
+    def _has_enough(self, hunt: Hunt) -> bool:
+        if self.wanted == 1 or self.keep != "flip" or len(hunt.flips) < self.wanted:
+            return len(hunt.flips) >= self.wanted
+        ranked = sorted((attempt for attempt, _ in hunt.flips), key=lambda one: preference(one, hunt.requests[0].label))
+        return len(on_different_words(hunt.requests[0].input, ranked, self.wanted)) == self.wanted
 
     def _store(self, hunts: Sequence[Hunt], found: dict[str, PairOutcome]) -> None:
         self.stored.add({hunt.key: self._outcome(hunt) for hunt in hunts})

@@ -265,7 +265,7 @@ class _Searches:
         suffix: str,
     ) -> PairSearch:
         settings, identity = made
-        identity = [identity, self._data, *([] if wanted == 1 else [wanted])]
+        identity = [identity, self._data, *([] if wanted == 1 else [{"on different words": wanted}])]
         key = content_key([identity, keep])
         if key not in self._made:
             makers = [self._experiment.generators[place] for place in places]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from word_count_teacher import WordCountTeacher
 
-from cod_runner.api import Request
+from cod_runner.api import Example, Request
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
+from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.recipe.grammar import Counterfactuals
 
 SETTINGS = Counterfactuals(generators=["lexicon"])
@@ -15,7 +16,7 @@ ORIGINAL = "a good film with a story that keeps you awake"
 
 def reason(candidate: str, original: str = ORIGINAL, tried: tuple[str, ...] = ()) -> Reason | None:
     teacher = WordCountTeacher()
-    return refused_unasked(candidate, Request("a", original, 1, 0), tried, teacher.labels, SETTINGS, teacher)
+    return refused_unasked(candidate, Request("a", original, 1, 0), tried, teacher, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def test_a_sentence_that_reads_like_a_refusal_may_be_edited() -> None:
 def test_vectors_are_refused_only_where_nothing_moved() -> None:
     teacher = WordCountTeacher()
     request = Request("a", (1.0, 2.0), 1, 0)
-    assert refused_unasked((1.0, 2.0), request, (), teacher.labels, SETTINGS, teacher) == Reason.IDENTICAL
-    assert refused_unasked((50.0, 2.0), request, (), teacher.labels, SETTINGS, teacher) is None
+    assert refused_unasked((1.0, 2.0), request, (), teacher, SETTINGS) == Reason.IDENTICAL
+    assert refused_unasked((50.0, 2.0), request, (), teacher, SETTINGS) is None
 
 
 def test_the_teachers_verdict() -> None:
@@ -81,3 +82,21 @@ def test_a_flip_must_lie_as_far_past_the_boundary_as_is_asked_for() -> None:
     request = Request("a", "x", label=0, target=1)
     assert refused_by_teacher((0.4, 0.6), request, any_other=False, margin=0.3) == Reason.TOO_NEAR
     assert refused_by_teacher((0.25, 0.75), request, any_other=False, margin=0.3) is None
+
+
+def test_without_limits_a_text_may_be_as_far_away_as_it_likes() -> None:
+    request = Request("a", ORIGINAL, 1, 1)
+    for far in ("bad", "nothing of what he says here was ever worth knowing"):
+        assert refused_unasked(far, request, (), WordCountTeacher(), SETTINGS) is not None
+        assert refused_unasked(far, request, (), WordCountTeacher(), None) is None
+    assert refused_unasked(ORIGINAL.upper(), request, (), WordCountTeacher(), None) == Reason.IDENTICAL
+
+
+def test_a_row_that_students_are_measured_on_is_refused_by_name() -> None:
+    changed = ORIGINAL.replace("good", "bad")
+    held_out = EvaluationTexts([Example("test:1", changed, 0)])
+    request = Request("a", ORIGINAL.replace("with a story", "with two stories"), 1, 0)
+    for candidate in (changed, f"{changed} !"):
+        refused = refused_unasked(candidate, request, (), WordCountTeacher(), SETTINGS, held_out)
+        assert refused == Reason.EVALUATION_ROW == "evaluation_row"
+    assert refused_unasked("an awful film", Request("b", "a good film", 1, 0), (), WordCountTeacher(), SETTINGS) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import pytest
 from word_count_teacher import Scripted, WordCountTeacher
 
 from cod_runner.api import CodrunError, Example, Generator, Proposal, ProviderError, Request, TeacherView
-from cod_runner.counterfactuals import OutcomeStore, PairSearch
+from cod_runner.counterfactuals import Addition, OutcomeStore, PairSearch, walk
+from cod_runner.counterfactuals.additions import What
 from cod_runner.recipe.grammar import Counterfactuals
 
 
@@ -26,6 +27,26 @@ def search(
         identity=[name for name, _ in generators],
         stored=OutcomeStore(folder / "pairs.sqlite"),
     )
+
+
+def walked(
+    finder: PairSearch,
+    orders: Sequence[Sequence[Example]],
+    wanted: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    what: What = "flips",
+) -> dict[str, Example]:
+    """What is added to each original that a walk finds usable, by the original's id."""
+    addition = Addition(finder, what)
+    made: dict[str, Example] = {}
+
+    def usable(originals: Sequence[Example]) -> list[bool]:
+        for original, outcome in zip(originals, finder.search(originals), strict=True):
+            made.update((original.id, one) for one in addition.of(original, outcome) or ())
+        return [original.id in made for original in originals]
+
+    redraw = finder.settings.on_failure == "redraw"
+    return {one.id: made[one.id] for one in walk(orders, wanted, usable, redraw=redraw, progress=progress)}
 
 
 def example(text: str, label: int = 1, name: str | None = None) -> Example:
@@ -216,11 +237,11 @@ def test_all_targets_are_asked_for_and_the_best_flip_wins(tmp_path: Path) -> Non
 def test_without_verification_the_first_answer_is_taken_and_labelled_as_asked(tmp_path: Path) -> None:
     generator = Scripted({"a good film": [["a good film", "a warm film", "a bad film"]]})
     finder = search(tmp_path, ("g", generator), verify=False)
-    pairs = finder.walk([[example("a good film")]], 1)
+    pairs = walked(finder, [[example("a good film")]], 1)
     outcome = finder.outcomes["a good film"]
     assert outcome.counterfactual == "a warm film"
     assert (outcome.verified, outcome.label, outcome.attempts[0].reason) == (False, 0, "identical")
-    assert pairs["a good film"].changed.label == 0
+    assert pairs["a good film"].label == 0
 
 
 # --- the walk --------------------------------------------------------------------------------------------------------
@@ -236,59 +257,60 @@ def numbers(pairs: dict[str, Any]) -> list[int]:
 
 def test_redraw_goes_on_to_the_next_original(tmp_path: Path) -> None:
     finder = search(tmp_path, ("g", Scripted(SCRIPT)))
-    assert numbers(finder.walk([ORDER], 3)) == [0, 3, 4]
+    assert numbers(walked(finder, [ORDER], 3)) == [0, 3, 4]
     assert numbers(finder.outcomes) == [0, 1, 2, 3, 4]
 
 
 def test_drop_leaves_the_gap(tmp_path: Path) -> None:
-    assert numbers(search(tmp_path, ("g", Scripted(SCRIPT)), on_failure="drop").walk([ORDER], 3)) == [0]
+    assert numbers(walked(search(tmp_path, ("g", Scripted(SCRIPT)), on_failure="drop"), [ORDER], 3)) == [0]
 
 
 def test_fail_ends_the_run_with_the_original_and_its_reasons(tmp_path: Path) -> None:
     script = {**SCRIPT, "a good film 1": [["a warm film 1"]]}
     with pytest.raises(CodrunError, match="`a good film 1`; candidates: 1 not_flipped"):
-        search(tmp_path, ("g", Scripted(script)), on_failure="fail").walk([ORDER], 3)
+        walked(search(tmp_path, ("g", Scripted(script)), on_failure="fail"), [ORDER], 3)
 
 
 def test_keep_unverified_takes_the_nearest_miss_with_the_teachers_label(tmp_path: Path) -> None:
     script = {**SCRIPT, "a good film 1": [["a great film 1", "a warm film 1"]]}
     finder = search(tmp_path, ("g", Scripted(script)), on_failure="keep_unverified")
-    pairs = finder.walk([ORDER], 2)
+    pairs = walked(finder, [ORDER], 2)
     assert numbers(pairs) == [0, 1]
     found = finder.outcomes["a good film 1"]
     assert (found.counterfactual, found.verified, found.label) == ("a warm film 1", False, 1)
-    assert pairs["a good film 1"].changed.label == 1
+    assert pairs["a good film 1"].label == 1
 
 
 def test_a_smaller_walk_lies_inside_a_larger_one(tmp_path: Path) -> None:
     for wanted in (1, 2, 5):
-        found = numbers(search(tmp_path, ("g", Scripted(SCRIPT))).walk([ORDER], wanted))
+        found = numbers(walked(search(tmp_path, ("g", Scripted(SCRIPT))), [ORDER], wanted))
         assert found == [0, 3, 4, 5, 6, 7][:wanted]
 
 
 def test_orders_that_share_originals_search_them_once(tmp_path: Path) -> None:
     generator = Scripted(SCRIPT)
     finder = search(tmp_path, ("g", generator))
-    pairs = finder.walk([ORDER, ORDER[::-1]], 4)
+    pairs = walked(finder, [ORDER, ORDER[::-1]], 4)
     assert numbers(pairs) == [0, 3, 4, 5, 6, 7, 8, 9]
     asked = [request.id for call in generator.asked for request in call]
     assert len(asked) == len(set(asked))
 
 
 def test_an_exhausted_order_gives_what_it_has(tmp_path: Path) -> None:
-    assert numbers(search(tmp_path, ("g", Scripted(SCRIPT))).walk([ORDER[:3]], 3)) == [0]
+    assert numbers(walked(search(tmp_path, ("g", Scripted(SCRIPT))), [ORDER[:3]], 3)) == [0]
 
 
-def test_a_pair_names_its_partner_and_the_teachers_class(tmp_path: Path) -> None:
+def test_a_flip_is_named_after_its_original_and_has_the_teachers_class(tmp_path: Path) -> None:
     gold_differs = example("a good film 0", label=0, name="row 7")
-    (pair,) = search(tmp_path, ("g", Scripted(SCRIPT))).walk([[gold_differs]], 1).values()
-    assert pair.original == Example("row 7", "a good film 0", 0)
-    assert pair.changed == Example("row 7~cf", "a bad film 0", 0, is_counterfactual=True)
+    ((original, added),) = walked(search(tmp_path, ("g", Scripted(SCRIPT))), [[gold_differs]], 1).items()
+    assert original == "row 7"
+    assert added == Example("row 7~cf", "a bad film 0", 0, is_counterfactual=True)
 
 
-def test_progress_counts_pairs(tmp_path: Path) -> None:
+def test_progress_counts_usable_originals(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    search(tmp_path, ("g", Scripted(SCRIPT))).walk([ORDER], 3, lambda done, total: seen.append((done, total)))
+    finder = search(tmp_path, ("g", Scripted(SCRIPT)))
+    walked(finder, [ORDER], 3, lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (3, 3)]
 
 
@@ -301,18 +323,18 @@ def test_vectors_are_searched_as_texts_are(tmp_path: Path) -> None:
 
     row = Example("v", (2.0, 1.0), 1)
     finder = search(tmp_path, ("g", Mirror()))
-    (pair,) = finder.walk([[row]], 1).values()
-    assert pair.changed.input == (-2.0, -1.0)
+    (added,) = walked(finder, [[row]], 1).values()
+    assert added.input == (-2.0, -1.0)
     again = search(tmp_path, ("g", Mirror())).search([row])
     assert again == [finder.outcomes["v"]]
 
 
 def test_turned_round_it_finds_copies_that_keep_their_reading_and_their_gold_label(tmp_path: Path) -> None:
     generator = Scripted({"a good film": [["a bad film"], ["good film"]]}, rounds=2)
-    finder = replace(search(tmp_path, ("g", generator)), flip=False)
+    finder = replace(search(tmp_path, ("g", generator)), keep="same")
     misread = example("a good film", label=0, name="row 7")  # gold says 0, the teacher reads it as 1
-    pairs = finder.walk([[misread]], 1)
-    assert pairs["row 7"].changed == Example("row 7~copy", "good film", 0)
+    pairs = walked(finder, [[misread]], 1, what="copies")
+    assert pairs["row 7"] == Example("row 7~copy", "good film", 0)
     outcome = finder.outcomes["row 7"]
     assert [(one.input, one.reason) for one in outcome.attempts] == [("a bad film", "flipped"), ("good film", None)]
     assert (outcome.from_label, outcome.target, outcome.label, outcome.verified) == (1, 1, 1, True)
