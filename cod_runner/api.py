@@ -300,8 +300,8 @@ class BuildContext:
     pool: Sequence[Example] = ()
     """For generators: the training pool, never the evaluation split."""
     store: Path | None = None
-    """For generators: the store's root, for what is worth keeping between runs; paid answers go into
-    ``Ledger.of_store(store)``."""
+    """For selectors, generators and choosers: the store's root, for what is worth keeping between runs; paid answers
+    go into ``Ledger.of_store(store)``."""
     say: Callable[[str], None] = lambda sentence: None
     """Tells the user one sentence (a warning or a note)."""
     spending: Spending | None = None

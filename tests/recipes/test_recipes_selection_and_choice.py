@@ -114,7 +114,7 @@ def test_originals_are_typical_unsure_or_far_with_counterfactuals_and_without(ru
     for arm, cell in ran.cells.items():
         assert (cell["labelled"], cell["added"]) == ((8, 8) if arm.endswith("cod") else (16, 0))
         assert cell["embedded"] == (80 if arm in by_encoder else 0)
-        assert sorted(row.label for row in ran.sets[arm].originals) == sorted([0, 1] * (cell["labelled"] // 2))
+        assert sorted(row.hard_label for row in ran.sets[arm].originals) == sorted([0, 1] * (cell["labelled"] // 2))
     originals = {arm: {row.id for row in chosen.originals} for arm, chosen in ran.sets.items()}
     assert originals["margin_cod"] < originals["margin"] and originals["diverse_cod"] < originals["diverse"], "nested"
     assert len({frozenset(each) for each in originals.values()}) == 8, "each its own"

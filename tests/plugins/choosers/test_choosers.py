@@ -9,7 +9,6 @@ import pytest
 
 from cod_runner.api import (
     Attempt,
-    Attribution,
     BuildContext,
     Choice,
     Chooser,
@@ -17,29 +16,14 @@ from cod_runner.api import (
     DataError,
     Example,
     Input,
-    Request,
 )
 from cod_runner.registry import Registry
 
 REGISTRY = Registry.discover()
 
 
-class NotAsked:
-    """Takes the place of the teacher, which has said all that a chooser needs."""
-
-    labels = ("negative", "positive")
-
-    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
-        raise AssertionError("not asked")
-
-    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
-        raise AssertionError("not asked")
-
-    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
-        raise AssertionError("not asked")
-
-    def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
-        raise AssertionError("not asked")
+NOBODY: Any = None
+"""Takes the place of the teacher, which has said all that a chooser needs."""
 
 
 class Student:
@@ -68,7 +52,7 @@ def choice(original: Input, *candidates: Attempt) -> Choice:
 
 
 def ranked(chooser: Chooser, *choices: Choice, student: Any = None) -> list[list[int]]:
-    return chooser.rank(choices, Choosing(NotAsked(), student or Student(), seed=0))
+    return chooser.rank(choices, Choosing(NOBODY, student or Student(), seed=0))
 
 
 SMALL = (candidate("a", positive=0.95), candidate("b", positive=0.8), candidate("c", positive=0.6))

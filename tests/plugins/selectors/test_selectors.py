@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from cod_runner.api import (
-    Attribution,
     BuildContext,
     DataError,
     Input,
@@ -35,23 +34,16 @@ TEXTS = [" ".join(words) for words in itertools.permutations(WORDS, 2)]
 class Teacher:
     """Says of an input what the test tells it to."""
 
-    labels = ("negative", "positive")
-
-    def __init__(self, said: dict[Input, tuple[float, ...]] | None = None) -> None:
-        self.said, self.asked = said or {}, 0
+    def __init__(self, said: dict[Input, tuple[float, ...]]) -> None:
+        self.said, self.asked = said, 0
 
     def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
         self.asked += len(inputs)
         return [self.said[value] for value in inputs]
 
-    def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
-        raise AssertionError("not asked")
 
-    def distance(self, original: Input, changed: Input) -> tuple[float, float]:
-        raise AssertionError("not asked")
-
-    def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
-        raise AssertionError("not asked")
+NOBODY: Any = None
+"""Takes the place of a teacher that is not asked."""
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +57,9 @@ def built(name: str, store: Path | None = None, **options: Any) -> Selector:
 
 
 def ranked(
-    selector: Selector, inputs: Sequence[Input], wanted: int = 4, seed: int = 0, teacher: Teacher | None = None
+    selector: Selector, inputs: Sequence[Input], wanted: int = 4, seed: int = 0, teacher: Any = NOBODY
 ) -> list[int]:
-    return selector.rank(Selection(inputs, wanted, seed, teacher or Teacher()))
+    return selector.rank(Selection(inputs, wanted, seed, teacher))
 
 
 def cloud(x: float, y: float, count: int, spread: float = 1.0, seed: int = 0) -> list[Input]:
@@ -174,7 +166,7 @@ def test_diverse_ranks_more_rows_than_it_draws_one_by_one() -> None:
 @pytest.mark.parametrize("name", ["typical", "diverse"])
 def test_texts_are_compared_by_an_encoder_that_is_told(name: str, encoder: str) -> None:
     told: list[int] = []
-    selection = Selection(TEXTS, 4, 0, Teacher(), told.append)
+    selection = Selection(TEXTS, 4, 0, NOBODY, told.append)
     selector = built(name, encoder=encoder)
     order = selector.rank(selection)
     assert sorted(order) == list(range(len(TEXTS)))
@@ -183,13 +175,13 @@ def test_texts_are_compared_by_an_encoder_that_is_told(name: str, encoder: str) 
     vectors = torch.nn.functional.normalize(TextEncoder(encoder).embed(TEXTS))
     as_vectors: list[Input] = [tuple(vector) for vector in vectors.tolist()]
     told.clear()
-    assert built(name).rank(Selection(as_vectors, 4, 0, Teacher(), told.append)) == order
+    assert built(name).rank(Selection(as_vectors, 4, 0, NOBODY, told.append)) == order
     assert told == [], "vectors need no encoder"
 
 
 def test_among_limits_what_is_embedded(encoder: str) -> None:
     told: list[int] = []
-    order = built("diverse", encoder=encoder, among=10).rank(Selection(TEXTS, 4, 0, Teacher(), told.append))
+    order = built("diverse", encoder=encoder, among=10).rank(Selection(TEXTS, 4, 0, NOBODY, told.append))
     assert told == [10]
     assert set(order[:10]) == set(range(10)) and order[10:] == list(range(10, len(TEXTS)))
 
