@@ -8,13 +8,17 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from cod_runner.api import KINDS, Component, Kind
+from cod_runner.recipe.arms import SPELLED_OUT
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, Teacher, WeightedLoss
+from cod_runner.recipe.sections import Use
 from cod_runner.registry import Registry
 
 Schema: TypeAlias = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/"
+_COMPONENTS = (Use.__name__, Teacher.__name__, WeightedLoss.__name__)
+"""The models that stand for a component of some kind."""
 
 
 def json_schema(registry: Registry) -> Schema:
@@ -29,10 +33,13 @@ def json_schema(registry: Registry) -> Schema:
         definitions[kind] = _component_of(kind, registry, definitions)
     for pattern, kind in COMPONENTS.items():
         _refer(grammar, definitions, pattern, kind)
-    for replaced in ("Use", Teacher.__name__, WeightedLoss.__name__):
+    for replaced in _COMPONENTS:
         definitions.pop(replaced, None)
+    _allow_short_forms(grammar, definitions)
     definitions["Recipe"] = grammar
     definitions |= {f"partial.{name}": _partial(schema) for name, schema in definitions.items()}
+    # A parent may define any arm, so any name may be listed.
+    definitions["partial.ArmNames"] = {**definitions["ArmNames"], "items": {"type": "string"}}
     definitions["file"] = _file(definitions["Recipe"])
     definitions["partial.file"] = _file(definitions["partial.Recipe"])
     whole = {"allOf": [{"required": ["recipe"]}, {"not": {"required": ["extends"]}}]}
@@ -100,14 +107,38 @@ def _refer(grammar: Schema, definitions: dict[str, Schema], pattern: tuple[str, 
     node, holder, key = grammar, grammar, ""
     for step in pattern:
         node = _followed(node, definitions)
-        if step == "*":
+        if step in ("*", "#"):
             holder, key = node, "items" if "items" in node else "additionalProperties"
         else:
             holder, key = node["properties"], step
         node = holder[key]
-    described = {"description": node["description"]} if "description" in node else {}
-    referred = {"$ref": f"{_REFERENCE}{kind}", **described}
-    holder[key] = _or_null(referred) if {"type": "null"} in node.get("anyOf", ()) else referred
+    holder[key] = _of_kind(node, kind)
+
+
+def _of_kind(schema: Any, kind: Kind) -> Any:
+    """The schema with every reference to a component turned into one to the components of a kind."""
+    if isinstance(schema, list):
+        return [_of_kind(each, kind) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("$ref", "").removeprefix(_REFERENCE) in _COMPONENTS:
+        return {**schema, "$ref": f"{_REFERENCE}{kind}"}
+    return {key: _of_kind(value, kind) for key, value in schema.items()}
+
+
+def _allow_short_forms(grammar: Schema, definitions: dict[str, Schema]) -> None:
+    """What an arm's validators take besides: one addition for a list of it, and names of arms for a mapping."""
+    added = definitions["Arm"]["properties"]
+    added["add"] = _either(added["add"], added["add"]["items"])
+    definitions["ArmNames"] = {
+        "type": "array", "items": {"enum": list(SPELLED_OUT)}, "minItems": 1, "uniqueItems": True,
+    }  # fmt: skip
+    grammar["properties"]["arms"] = _either(grammar["properties"]["arms"], {"$ref": f"{_REFERENCE}ArmNames"})
+
+
+def _either(schema: Schema, other: Schema) -> Schema:
+    described = {"description": schema["description"]} if "description" in schema else {}
+    return {"anyOf": [schema, other], **described}
 
 
 def _followed(node: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -141,8 +172,7 @@ def _partial(schema: Any) -> Any:
 
 
 def _or_null(schema: Schema) -> Schema:
-    described = {"description": schema["description"]} if "description" in schema else {}
-    return {"anyOf": [schema, {"type": "null"}], **described}
+    return _either(schema, {"type": "null"})
 
 
 def _file(recipe: Schema) -> Schema:

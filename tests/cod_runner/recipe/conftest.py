@@ -69,6 +69,15 @@ class WordOptions(Options):
     candidates: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(default=[1])
 
 
+class DropOptions(Options):
+    share: float = Field(0.15, gt=0, lt=1)
+
+
+class EncoderOptions(Options):
+    encoder: str = "small"
+    neighbours: int = 20
+
+
 class BrittleOptions(Options):
     value: int = 0
 
@@ -89,6 +98,10 @@ DECLARED: list[tuple[Any, str, type[Options]]] = [
     ("student", "transformers", ModelOptions),
     ("student", "tiny", NoOptions),
     ("generator", "lexicon", WordOptions),
+    ("generator", "word_dropout", DropOptions),
+    ("selector", "random", NoOptions),
+    ("selector", "typical", EncoderOptions),
+    ("chooser", "middle", NoOptions),
     ("loss", "hard", NoOptions),
     ("loss", "kd", TemperatureOptions),
     ("loss", "lwd", LayerOptions),
@@ -121,6 +134,25 @@ methods:
   lwd: [hard, lwd]
 """
 """A valid recipe; tests change one line of it or add some."""
+
+
+ARMS = """\
+arms:
+  plain: {}
+  cod: {add: flips}
+  near_miss: {add: misses}
+  dropout: {add: {use: word_dropout}, keep: same}
+  cod_2: {add: flips, per_original: 2}
+  brackets: {add: [misses, flips]}
+  unpaired: {add: flips, of: others}
+  typical: {select: typical}
+  typical_cod: {select: typical, add: flips}
+  answers: {add: flips, unlabelled: {from: attempts, per_original: 8}}
+  pool: {unlabelled: {from: pool, rows: 500}}
+"""
+"""Arms told in full, of every sort."""
+TWELVES = RECIPE.replace("k: [8, 16]", "k: [12, 24]") + "train: {batch_size: 12}\n"
+"""A recipe whose k and batches fill pairs and groups of three."""
 
 
 @pytest.fixture
@@ -173,3 +205,9 @@ def faults(load: Load) -> FaultLines:
 @pytest.fixture
 def recipe() -> str:
     return RECIPE
+
+
+@pytest.fixture
+def all_arms() -> str:
+    """A valid recipe with arms of every sort."""
+    return TWELVES + ARMS

@@ -65,6 +65,65 @@ def test_valid_recipes_are_valid(
     assert complaints(text) == []
 
 
+def test_arms_of_every_sort_are_valid(all_arms: str, complaints: Faults, load: Callable[..., LoadedRecipe]) -> None:
+    assert complaints(all_arms) == []
+    assert complaints(load(all_arms).to_yaml()) == []
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        "{add: {use: word_dropout, share: 0.5}, keep: any}",
+        "{add: word_dropout, balanced: false}",
+        "{add: [word_dropout, {use: lexicon, candidates: [2]}, flips], keep: flip, per_original: 2, of: others}",
+        "{add: [], select: {use: typical, neighbours: 5}}",
+        "{add: [misses], choose: middle}",
+        "{add: flips, unlabelled: {from: word_dropout, per_original: 2}}",
+        "{unlabelled: {from: {use: word_dropout, share: 0.3}, per_original: 2}, choose: null}",
+    ],
+)
+def test_every_way_to_write_an_arm_is_valid(
+    arm: str, recipe: str, complaints: Faults, load: Callable[..., LoadedRecipe]
+) -> None:
+    text = f"{recipe.replace('[8, 16]', '[84]')}train: {{batch_size: 84}}\narms: {{plain: {{}}, mine: {arm}}}\n"
+    load(text)
+    assert complaints(text) == []
+
+
+@pytest.mark.parametrize(
+    ("arms", "place"),
+    [
+        ("[plain, codd]", "$.arms"),
+        ("[plain, plain]", "$.arms"),
+        ("[]", "$.arms"),
+        ("{}", "$.arms"),
+        ("cod", "$.arms"),
+        ("{mine: {add: flip}}", "$.arms"),
+        ("{mine: {add: [flips, {use: kd}]}}", "$.arms"),
+        ("{mine: {add: {use: word_dropout, shear: 0.5}}}", "$.arms"),
+        ("{mine: {add: {use: word_dropout, share: 2}}}", "$.arms"),
+        ("{mine: {select: lexicon}}", "$.arms"),
+        ("{mine: {add: flips, choose: typical}}", "$.arms"),
+        ("{mine: {add: flips, keep: flips}}", "$.arms"),
+        ("{mine: {add: flips, per_original: 0}}", "$.arms"),
+        ("{mine: {add: flips, of: another}}", "$.arms"),
+        ("{mine: {unlabelled: {from: flips, per_original: 1}}}", "$.arms"),
+        ("{mine: {unlabelled: {rows: 5}}}", "$.arms"),
+        ("{mine: {unlabeled: {from: pool, rows: 5}}}", "$.arms"),
+    ],
+)
+def test_nonsense_in_arms_is_refused(arms: str, place: str, recipe: str, complaints: Faults) -> None:
+    assert complaints(f"{recipe}arms: {arms}\n") == [place]
+
+
+def test_who_has_a_parent_may_list_its_arms_and_remove_them(complaints: Faults) -> None:
+    assert complaints("extends: _base.yaml\narms: [plain, near_miss]") == []
+    assert complaints("extends: _base.yaml\narms: {near_miss: null, cod_2: {per_original: 3}}") == []
+    assert complaints("extends: _base.yaml\nprofiles: {short: {arms: [near_miss]}}") == []
+    assert complaints("extends: _base.yaml\narms: {cod_2: {per_orignal: 3}}") == ["$.arms"]
+    assert complaints("extends: _base.yaml\narms: [1]") == ["$.arms"]
+
+
 def test_children_and_fragments_are_partial(complaints: Faults) -> None:
     assert complaints("extends: _base.yaml\nrecipe: 1\nstudent: {max_length: 9}\nmethods: {lwd: null}") == []
     assert complaints("dataset: {path: x.csv}\ncounterfactuals: {verify: false}") == []
