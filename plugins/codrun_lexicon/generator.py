@@ -95,7 +95,7 @@ class Lexicon:
                 if size > 1:
                     yield from self._read(self._combinations(read.values(), tier, size), text, request, read)
                 flips = [one for one in read.values() if one.margin > 0 and one.tier <= tier]
-                if flips:
+                if len(flips) >= self._options.flips:
                     return self._proposals(flips, read.values())
         return self._proposals([one for one in read.values() if one.margin > 0], read.values())
 
@@ -133,7 +133,8 @@ class Lexicon:
     def _proposals(self, flips: Sequence[Candidate], read: Iterable[Candidate]) -> list[Proposal]:
         chosen = sorted(flips, key=lambda one: (one.tier, len(one.edits), -one.margin, one.text))
         misses = sorted((one for one in read if one.margin <= 0), key=lambda one: (-one.margin, one.text))
-        proposed = [*chosen[: self._options.candidates], *misses[:NEAR_MISSES]]
+        most = max(self._options.candidates, self._options.flips)
+        proposed = [*chosen[:most], *misses[:NEAR_MISSES]]
         return [Proposal(one.text, tier=one.tier) for one in proposed]
 
 

@@ -25,7 +25,12 @@ class LexiconOptions(Options):
     candidates: int = Field(6, ge=1, le=50, description="flips proposed per request")
     telling_words: int = Field(8, ge=1, le=50, description="words to swap or delete, by the teacher's attribution")
     substitutes: int = Field(6, ge=1, le=50, description="lexicon words tried in place of each of these")
-
+    flips: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="flips that end the search, which begins with few and natural edits; more give a chooser a choice",
+    )
     readings: int = Field(
         READINGS,
         ge=1,
@@ -37,6 +42,8 @@ class LexiconOptions(Options):
         decides = self.model_dump(mode="json")
         if self.readings == READINGS:
             del decides["readings"]  # which keeps the keys of before there was this option
+        if self.flips == 1:
+            del decides["flips"]  # so does this
         packaged = resources.files("codrun_lexicon").joinpath("opposites.txt").read_bytes()
         decides["opposites"] = hashlib.sha256(packaged).hexdigest()
         try:

@@ -172,6 +172,15 @@ def test_proposals_are_few_flips_first_then_near_misses() -> None:
     assert len(proposals) <= 5
 
 
+def test_more_flips_are_looked_for_and_what_was_the_best_stays_so() -> None:
+    text = "a good film with a warm heart ."
+    few, many = flips(propose(text), 0), flips(propose(text, flips=12), 0)
+    assert len(few) < 12 <= len(many)
+    assert many[: len(few)] == few
+    assert LexiconOptions().identity() == LexiconOptions(flips=1).identity()
+    assert "flips" not in LexiconOptions().identity() and LexiconOptions(flips=2).identity()["flips"] == 2
+
+
 def test_without_a_flip_there_are_only_near_misses() -> None:
     proposals = propose("a good film", 1, SumTeacher(bias=500.0))
     assert 0 < len(proposals) <= 2
