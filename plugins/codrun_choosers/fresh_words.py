@@ -17,8 +17,9 @@ Changes: TypeAlias = Counter[tuple[str, str]]
 
 
 class FreshWords:
-    """Ranks small changes by how often their words were added, or removed, in the first choices for earlier originals,
-    all occurrences added up; between equal sums the given order decides, which is that of the edits.
+    """Ranks small changes by how often their words were added, or removed, in the first choices for earlier originals:
+    the mean over a candidate's changed words, so that a change of more words is not staler by that alone. Between equal
+    means the given order decides, which is that of the edits.
 
     A clause that flips the teacher anywhere, such as "but it works", would otherwise stand in many counterfactuals, and
     a student could learn it in place of the contrast. A word that was removed before and is added now is no repetition,
@@ -37,12 +38,16 @@ class FreshWords:
         for choice in choices:
             before = _words(choice.original.input)
             changes = [_changes(before, _words(candidate.input)) for candidate in choice.candidates]
-            stale = [sum(seen[change] * count for change, count in each.items()) for each in changes]
+            stale = [_mean_count(each, seen) for each in changes]
             small = sorted(small_changes(choice, self._within), key=stale.__getitem__)
             ranked.append(followed_by_the_others(small, choice))
             if small:
                 seen += changes[small[0]]
         return ranked
+
+
+def _mean_count(changes: Changes, seen: Changes) -> float:
+    return sum(seen[change] * count for change, count in changes.items()) / max(1, changes.total())
 
 
 def _changes(before: Counter[str], after: Counter[str]) -> Changes:

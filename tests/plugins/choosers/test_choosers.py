@@ -102,6 +102,15 @@ def test_fresh_words_counts_removed_words_apart_from_added_ones() -> None:
     assert ranked(built("fresh_words"), first, again, back) == [[0], [1, 0], [0, 1]]
 
 
+def test_fresh_words_takes_the_mean_over_a_change_and_the_smaller_of_equals() -> None:
+    first = choice("it is dull", candidate("it is dull but it works", edits=3))
+    longer = candidate("so bad but it is fun", edits=4)
+    second = choice("so bad", candidate("so bad but it works", edits=3), longer)
+    assert ranked(built("fresh_words"), first, second) == [[0], [1, 0]], "half of four words against all of three"
+    fresh = choice("too long", candidate("not long", edits=1), candidate("never so long", edits=2))
+    assert ranked(built("fresh_words"), first, fresh) == [[0], [0, 1]]
+
+
 def test_fresh_words_takes_no_change_that_is_larger_than_allowed() -> None:
     first = choice("it is dull", candidate("it is dull but it works", edits=3))
     second = choice("so bad", candidate("so bad but it works", edits=3), candidate("never so fine", edits=5))
