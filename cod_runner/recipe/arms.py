@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -37,6 +37,8 @@ Addition = Annotated[SearchWord | Use, Field(union_mode="left_to_right")]
 
 class Unlabelled(Section):
     """Texts beside the k that have the teacher's word and no label."""
+
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("per_original", "rows"),)
 
     source: Annotated[SourceWord | Use, Field(union_mode="left_to_right")] = Field(
         alias="from",

@@ -21,6 +21,7 @@ from cod_runner.recipe.grammar import Expectation, Recipe
 from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted, shortened
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, plain, text_of
 from cod_runner.recipe.overlays import as_component
+from cod_runner.recipe.sections import Use
 
 RESULT_KEYS = frozenset({
     "key", "method", "arm", "k", "seed", "steps", "training_rows", "labelled", "added", "unlabelled", "teacher_queries",
@@ -146,7 +147,8 @@ def _groups(tree: Mapping) -> Iterator[Fault]:
         yield _arm_node(tree, copying).mark.fault(f"the arm `{copying}` needs `control`, the generator of its copies")
     batch = at(tree, ("train", "batch_size"))
     size = TrainSettings().batch_size if batch is None else _whole_number(batch)
-    uneven = next((name for name, arm in arms.items() if size and size > 0 and size % arm.group), None)
+    paired = {name: arm for name, arm in arms.items() if arm.of == "own"}  # others' counterfactuals stand alone
+    uneven = next((name for name, arm in paired.items() if size and size > 0 and size % arm.group), None)
     if uneven is not None:
         group = arms[uneven].group
         must, whole = ("even", "pairs") if group == 2 else (f"a multiple of {group}", f"groups of {group}")
@@ -188,6 +190,13 @@ def _failures(tree: Mapping) -> Iterator[Fault]:
         yield failure.mark.fault(
             "`on_failure: keep_unverified` has no effect with `verify: false`, which accepts every answer"
         )
+    for name, arm in _arms(tree).items() if off else ():
+        flips = "flips" in arm.add or (arm.keep in (None, "flip") and any(isinstance(each, Use) for each in arm.add))
+        if flips and arm.per_original > 1:
+            yield _arm_node(tree, name).mark.fault(
+                f"with `verify: false` the first answer is taken, so the arm {quoted(name)} cannot have "
+                f"{arm.per_original} of each original"
+            )
 
 
 def _metrics(tree: Mapping) -> Iterator[Fault]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from cod_runner.errors import Fault, RecipeError, SettingError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
+from cod_runner.recipe.arms import DEFAULT_ARMS, SPELLED_OUT
 from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.grammar import Expectation, Recipe
 from cod_runner.recipe.messages import nearest, quoted, shortened
-from cod_runner.recipe.nodes import Entry, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
+from cod_runner.recipe.nodes import Entry, Items, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
 from cod_runner.recipe.overlays import arms_chosen, merge, set_at
 from cod_runner.recipe.validation import Checked, Validator, components_of
 from cod_runner.recipe.writing import recipe_yaml
@@ -84,15 +85,16 @@ def load_recipe(
     if files is None:
         raise RecipeError.of(faults)
     validator = Validator(registry, permissions)
-    base = _merged(None, [file.body for file in files], validator)
-    profiles = {name: _profile(base, files, name, validator) for file in files for name in file.profiles}
+    base = _merged(None, [file.body for file in files], validator, faults)
+    named = dict.fromkeys(name for file in files for name in file.profiles)
+    profiles = {name: _profile(base, files, name, validator, faults) for name in named}
     if profile is not None and profile not in profiles:
         hint = nearest(profile, profiles) or "; the recipe has no profiles"
         faults.append(_flag("profile").fault(f"no profile is named {quoted(profile)}{hint}"))
     running = profiles.get(profile or "", base)
     if overrides:  # the items of a default list can be addressed too
         running = _with_overrides(validator.completed(running), overrides, validator, faults)
-    running = _with_flags(running, flags, validator, faults)
+    running = _with_flags(running, flags, faults)
 
     written = validator.check(base)
     domain = domain_of(written.tree)
@@ -122,17 +124,39 @@ def load_recipe(
     )
 
 
-def _merged(base: Mapping | None, overlays: Sequence[Mapping], validator: Validator) -> Mapping:
+def _merged(base: Mapping | None, overlays: Sequence[Mapping], validator: Validator, faults: list[Fault]) -> Mapping:
     tree: Node | None = base
     for overlay in overlays:
+        listed = overlay.get("arms")
+        if isinstance(listed, Items):
+            known = _known_arms(listed, tree, faults)
+            entries = {key: entry for key, entry in overlay.entries.items() if key != "arms"}
+            if known is not None:
+                entries["arms"] = Entry(overlay.entries["arms"].key, known)
+            overlay = Mapping(overlay.mark, entries, broken=overlay.broken)
         tree = merge(tree, overlay, (), validator.alternatives)
     assert isinstance(tree, Mapping)
     return tree
 
 
-def _profile(base: Mapping, files: Sequence[RecipeFile], name: str, validator: Validator) -> Mapping:
+def _known_arms(listed: Items, tree: Node | None, faults: list[Fault]) -> Items | None:
+    """The list without the names that mean no arm, and a fault for each; None where that leaves nothing."""
+    below = tree.get("arms") if isinstance(tree, Mapping) else None
+    names = {*(below.entries if isinstance(below, Mapping) else ()), *SPELLED_OUT}
+    unknown = [item for item in listed.items if (name := text_of(item)) is not None and name not in names]
+    faults += [
+        item.mark.fault(f"no arm is named {quoted(str(text_of(item)))}{nearest(str(text_of(item)), names)}")
+        for item in unknown
+    ]
+    left = tuple(item for item in listed.items if item not in unknown)
+    return Items(listed.mark, left) if left or not unknown else None
+
+
+def _profile(
+    base: Mapping, files: Sequence[RecipeFile], name: str, validator: Validator, faults: list[Fault]
+) -> Mapping:
     """The recipe under a profile: a parent's profile of that name first, the file's own on top."""
-    return _merged(base, [file.profiles[name] for file in files if name in file.profiles], validator)
+    return _merged(base, [file.profiles[name] for file in files if name in file.profiles], validator, faults)
 
 
 def _all_faults(checked: Checked, domain: Domain) -> list[Fault]:
@@ -175,6 +199,8 @@ def _with_overrides(tree: Mapping, overrides: Sequence[str], validator: Validato
             faults.append(mark.fault(f"`{keys[0]}` belongs in a file and cannot be set"))
             continue
         node = read_value(value, mark.source, faults)
+        if keys == ["arms"] and isinstance(node, Items):
+            node = _known_arms(node, tree, faults)
         if node is None:
             continue
         try:
@@ -187,17 +213,25 @@ def _with_overrides(tree: Mapping, overrides: Sequence[str], validator: Validato
     return tree
 
 
-def _with_flags(tree: Mapping, flags: Dict[str, Any], validator: Validator, faults: list[Fault]) -> Mapping:
+def _with_flags(tree: Mapping, flags: Dict[str, Any], faults: list[Fault]) -> Mapping:
     for name, value in flags.items():
         mark = _flag(name)
         node = from_plain(value, mark)
         if name == "methods":
             node = _chosen_methods(tree, value, mark, faults)
         if name == "arms":
-            defined = tree.get("arms")
-            node = arms_chosen(node, defined if isinstance(defined, Mapping) else None)
-        tree = _merged(Mapping(tree.mark, {**tree.entries, name: Entry(mark, node)}), [], validator)
+            node = _chosen_arms(tree, node, faults)
+        tree = Mapping(tree.mark, {**tree.entries, name: Entry(mark, node)}, broken=tree.broken)
     return tree
+
+
+def _chosen_arms(tree: Mapping, names: Node, faults: list[Fault]) -> Node:
+    """The arms of these names; a list where the recipe has a list, so that its cells stay the same."""
+    defined = tree.get("arms")
+    known = _known_arms(names, tree, faults) if isinstance(names, Items) else names
+    if known is None:
+        return defined if defined is not None else from_plain(list(DEFAULT_ARMS), names.mark)
+    return arms_chosen(known, defined) if isinstance(defined, Mapping) else known
 
 
 def _chosen_methods(tree: Mapping, names: Sequence[str], mark: Mark, faults: list[Fault]) -> Node:

@@ -199,7 +199,49 @@ ADDED = [
     ("evaluate: {metric: [kl]}", "12:12: unknown key `evaluate.metric`; did you mean `metrics`?"),
     ("executor: procesess", "12:11: no executor is named `procesess`; did you mean `processes`?"),
     ("trackers: [{use: lg}]", "12:18: no tracker is named `lg`; did you mean `log`?"),
-    ("arms: [plain, codd]", "12:15: `arms.1` must be `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
+    ("arms: [plain, codd]", "12:15: no arm is named `codd`; did you mean `cod`?"),
+    ("arms: [plain, near_miss]", "12:15: no arm is named `near_miss`; there are: cod, control, plain"),
+    ("arms: [plain, plain]", "12:7: `arms`: lists `plain` twice"),
+    ("arms: 3", "12:7: `arms` must be a mapping, not `3`"),
+    ("arms: {x: 3}", "12:11: `arms.x` must be a mapping, not `3`"),
+    ("arms: {a/b: {}}", f"12:8: the key `a/b` {FOLDER}"),
+    ("arms: {teacher: {}}", "12:7: `arms`: has an arm `teacher`, which is the name of a table's first row; choose another"),
+    ("arms: {x: {adds: flips}}", "12:12: unknown key `arms.x.adds`; did you mean `add`?"),
+    ("arms: {x: {keep: same}}", "12:11: `arms.x`: `keep` is about what is added, and there is no `add`"),
+    ("arms: {x: {per_original: 2}}", "12:11: `arms.x`: `per_original` is about what is added, and there is no `add`"),
+    ("arms: {x: {of: others}}", "12:11: `arms.x`: `of` is about what is added, and there is no `add`"),
+    ("arms: {x: {choose: middle}}", "12:11: `arms.x`: `choose` is about what is added, and there is no `add`"),
+    ("arms: {x: {add: misses, keep: same}}", "12:11: `arms.x`: `keep` is about generators in `add`, and there is none"),
+    (
+        "arms: {x: {add: word_dropout, keep: flp}}",
+        "12:37: `arms.x.keep` must be `flip`, `same` or `any`, not `flp`; did you mean `flip`?",
+    ),
+    ("arms: {x: {add: flips, choose: middel}}", "12:32: no chooser is named `middel`; did you mean `middle`?"),
+    ("arms: {x: {select: typcal}}", "12:20: no selector is named `typcal`; did you mean `typical`?"),
+    ("arms: {x: {add: word_dropot}}", "12:17: no generator is named `word_dropot`; did you mean `word_dropout`?"),
+    (
+        "arms: {x: {add: [{use: word_dropout, shear: 1}]}}",
+        "12:38: unknown key `arms.x.add.0.shear`; did you mean `share`?",
+    ),
+    ("arms: {x: {add: {use: word_dropout, share: 3}}}", "12:44: `arms.x.add.share` must be less than 1, not `3`"),
+    (
+        "arms: {x: {unlabelled: {from: word_dropot, per_original: 3}}}",
+        "12:31: no generator is named `word_dropot`; did you mean `word_dropout`?",
+    ),
+    ("arms: {x: {unlabelled: {rows: 3}}}", "12:24: `arms.x.unlabelled.from` is missing"),
+    (
+        "arms: {x: {unlabelled: {from: pool}}}",
+        "12:24: `arms.x.unlabelled`: `from: pool` takes `rows`, the number of texts",
+    ),
+    (
+        "arms: {x: {add: flips, unlabelled: {from: attempts, rows: 3}}}",
+        "12:36: `arms.x.unlabelled`: takes `per_original`, the number of texts of each original",
+    ),
+    (
+        "arms: {x: {unlabelled: {from: attempts, per_original: 3}}}",
+        "12:11: `arms.x`: `from: attempts` needs a search, and there is no `add`",
+    ),
+    ("same_originals: 1", "12:17: `same_originals` must be true or false, not `1`"),
     ("arms: []", "12:7: `arms` is empty"),
     ("expect: 3", "12:9: `expect` must be a list, not `3`"),
     ("expect: [3]", "12:10: `expect.0` must be a mapping, not `3`"),
@@ -217,11 +259,23 @@ ADDED = [
     ),
     (
         "expect: [{metric: accuracy, method: kd, arm: cdo, k: 8, at_least: 1}]",
-        "12:46: `expect.0.arm` must be `plain`, `cod` or `control`, not `cdo`; did you mean `cod`?",
+        "12:46: the recipe has no arm `cdo`; did you mean `cod`?",
     ),
     (
         "expect: [{metric: accuracy, method: kd, k: 8, at_least: 1}]",
-        "12:10: `expect.0`: `metric` goes with `arm`; `gain` compares both arms and takes none",
+        "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names",
+    ),
+    (
+        "expect: [{metric: accuracy, method: kd, arm: cod, over: plain, k: 8, at_least: 1}]",
+        "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names",
+    ),
+    (
+        "expect: [{gain: kl, method: kd, over: planc, k: 8, at_least: 1}]",
+        "12:39: the recipe has no arm `planc`; did you mean `plain`?",
+    ),
+    (
+        "arms: {plain: {}, x: {add: flips}}\nexpect: [{gain: kl, method: kd, k: 8, at_most: 0}]",
+        "13:17: `gain` compares the arms `cod` and `plain` unless `arm` and `over` name others, so the recipe needs both arms",
     ),
     ("expect: [{gain: kl, method: kd, k: 8}]", "12:10: `expect.0`: give `at_least`, `at_most` or both"),
     (
@@ -230,7 +284,7 @@ ADDED = [
     ),
     (
         "arms: [plain]\nexpect: [{gain: kl, method: kd, k: 8, at_most: 0}]",
-        "13:17: `gain` compares the arms `cod` and `plain`, so the recipe needs both arms",
+        "13:17: `gain` compares the arms `cod` and `plain` unless `arm` and `over` name others, so the recipe needs both arms",
     ),
     (
         "arms: [plain]\nexpect: [{metric: kl, method: kd, arm: cod, k: 8, at_most: 0}]",
@@ -389,7 +443,7 @@ def test_a_recipe_outside_the_working_folder_is_shown_in_full(
         ("k: [8, 16]", "k: []", "4:4: `k` is empty"),
         ("k: [8, 16]", "k: 16", "4:4: `k` must be a list, not `16`"),
         ("k: [8, 16]", "k: [0]", "4:5: `k.0` must be at least 2, not `0`"),
-        ("seeds: [0, 1]", "seeds: [0, 1]\narms: [plane]", "6:8: `arms.0` must be `plain`, `cod` or `control`"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\narms: [plane]", "6:8: no arm is named `plane`"),
         ("  kd: [hard, {use: kd, weight: 20, temperature: 2}]\n  lwd: [hard, lwd]\n", "", "9:1: `methods` is empty"),
     ],
 )  # fmt: skip

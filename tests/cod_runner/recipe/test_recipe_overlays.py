@@ -160,7 +160,7 @@ def test_set_may_complete_a_recipe(recipe: str, load: Load) -> None:
         ({"flags": {"seeds": []}}, "--seeds: `seeds` is empty"),
         ({"flags": {"methods": ["kdd"]}}, "--methods: no method is named `kdd`; did you mean `kd`?"),
         ({"flags": {"methods": []}}, "--methods: names no method"),
-        ({"flags": {"arms": ["codd"]}}, "--arms: `arms.0` must be `plain`, `cod` or `control`, not `codd`; did you mean `cod`?"),
+        ({"flags": {"arms": ["codd"]}}, "--arms: no arm is named `codd`; did you mean `cod`?"),
         ({"profile": "offlin"}, "--profile: no profile is named `offlin`; did you mean `offline`?"),
     ],
 )  # fmt: skip
