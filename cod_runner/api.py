@@ -161,6 +161,10 @@ class Options(BaseModel):
         """
         return Needs()
 
+    def from_teacher(self) -> bool:
+        """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
+        return False
+
     def uses_teacher(self) -> bool:
         """Losses: whether the teacher's word enters the loss. A method none of whose losses uses it is the floor."""
         return True
@@ -551,8 +555,9 @@ class Needs:
 class BatchSource(Protocol):
     """The training data as a loss may see it in ``bind``."""
 
-    def batches(self) -> Iterator[Batch]:
-        """The training set once, in an order that the loss's own seed shuffles anew at each call."""
+    def batches(self, labelled: bool = False) -> Iterator[Batch]:
+        """The training set once, in an order that the loss's own seed shuffles anew at each call; with ``labelled``,
+        the rows that have a label alone."""
         ...
 
     def signals(self, batch: Batch) -> Outputs:
@@ -577,7 +582,8 @@ class Binding:
     cache: Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
     """``cache(name, make)``: the tensors that ``make`` returned the last time this cell asked for ``name``."""
     fit: Callable[..., None]
-    """``fit(parameters, objective, epochs=, lr=)``: AdamW on ``objective(batch) -> scalar`` over ``data``."""
+    """``fit(parameters, objective, epochs=, lr=, labelled=False)``: AdamW on ``objective(batch) -> scalar`` over
+    ``data.batches(labelled)``."""
 
 
 class Loss(Protocol):

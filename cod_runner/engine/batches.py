@@ -72,9 +72,13 @@ class TrainingBatches:
             inputs={name: sent(value, self.device) for name, value in inputs.items()},
         )
 
-    def shuffled(self, number: int, seed: int, *purpose: str) -> Iterator[Batch]:
-        """The batches of one pass, as :meth:`of_pass` orders them."""
-        return (self.batch(rows) for rows in self.of_pass(number, seed, *purpose))
+    def shuffled(self, number: int, seed: int, *purpose: str, labelled: bool = False) -> Iterator[Batch]:
+        """The batches of one pass, as :meth:`of_pass` orders them; with ``labelled``, without the rows that have no
+        label."""
+        for rows in self.of_pass(number, seed, *purpose):
+            wanted = [row for row in rows if not labelled or self.examples[row].label is not None]
+            if wanted:
+                yield self.batch(wanted)
 
     def labelled(self, rows: Sequence[int]) -> int:
         """How many of these rows have a label."""

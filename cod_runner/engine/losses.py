@@ -132,10 +132,10 @@ class LossData:
     def __init__(self, data: TrainingData, needs: Needs, seed: int) -> None:
         self._data, self._needs, self._seed, self._passes = data, needs, seed, 0
 
-    def batches(self) -> Iterator[Batch]:
-        """The training set once, shuffled anew at each call."""
+    def batches(self, labelled: bool = False) -> Iterator[Batch]:
+        """The training set once, shuffled anew at each call; with ``labelled``, only rows that have a label."""
         self._passes += 1
-        return self._data.batches.shuffled(self._passes, self._seed, "pass")
+        return self._data.batches.shuffled(self._passes, self._seed, "pass", labelled=labelled)
 
     def signals(self, batch: Batch) -> Outputs:
         """The teacher's outputs for a batch, on the device."""
@@ -209,8 +209,10 @@ def _fit(
     *,
     epochs: int,
     lr: float,
+    labelled: bool = False,
 ) -> None:
-    """AdamW without decay on ``objective(batch)``, ``epochs`` passes, constant rate.
+    """AdamW without decay on ``objective(batch)``, ``epochs`` passes, constant rate; over labelled rows alone, where
+    that is asked for.
 
     Raises :class:`CodrunError` in the first pass whose objective is not finite; checked once per pass.
     """
@@ -218,7 +220,7 @@ def _fit(
     optimiser = torch.optim.AdamW(list(parameters), lr=lr, weight_decay=0.0, fused=fused)
     for epoch in range(1, epochs + 1):
         summed = torch.zeros((), device=device)
-        for batch in data.batches():
+        for batch in data.batches(labelled):
             optimiser.zero_grad(set_to_none=True)
             value = objective(batch)
             value.backward()

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from cod_runner.errors import MOST_FAULTS, Fault
 from cod_runner.recipe.grammar import kind_at
-from cod_runner.recipe.nodes import Mapping, Mark, Node, Place, child, is_null
+from cod_runner.recipe.nodes import Items, Mapping, Mark, Node, Place, child, is_null
 from cod_runner.recipe.overlays import dotted
 
 LONGEST_VALUE = 60
@@ -94,6 +94,8 @@ def _locate(error: ErrorDetails, root: Node, place: Place) -> Located | None:
             node, place = below, (*place, step)
         elif step == "[key]":
             of_key = True
+        elif step == 0 and not isinstance(node, Items):
+            continue  # one item stands for the list of it
         else:
             union.append((place, str(step)))
     if node.broken:

@@ -42,8 +42,8 @@ class Report:
     further_tables: tuple[Table, ...]
     gains: tuple[tuple[Gain, ...], ...]
     """What CoD changed, per table of ``tables``."""
-    gains_over_others: tuple[tuple[tuple[Gain, ...], ...], ...]
-    """The same against each other arm, per table of ``tables`` and arm; empty where the recipe has only these two."""
+    gains_over_others: tuple[tuple[Gain, ...], ...]
+    """The same against every other arm; empty where the recipe has only these two."""
     costs: tuple[ArmCost, ...]
     """What each arm's training sets are made of and what they needed, by arm and k."""
     notes: tuple[str, ...]
@@ -81,7 +81,8 @@ def build_report(
         return result_table(
             rows, record.teacher_accuracy, metric,
             methods=list(recipe.methods), k=recipe.k, arms=list(recipe.arms), seeds=recipe.seeds,
-            floor=floor, optimistic=optimistic, unverified=() if verified else flipping,
+            floor=floor, floor_from_teacher=record.student_from_teacher, optimistic=optimistic,
+            unverified=() if verified else flipping,
             copies=recipe.arms.get(CONTROL) == STANDARD[CONTROL],
         )  # fmt: skip
 
@@ -104,7 +105,9 @@ def build_report(
         tables=tuple(table(metric) for metric in headlines),
         further_tables=tuple(table(metric) for metric in measured if metric not in headlines),
         gains=tuple(gains_over(PLAIN, metric) for metric in headlines),
-        gains_over_others=tuple(tuple(gains_over(arm, metric) for arm in others) for metric in headlines),
+        gains_over_others=tuple(
+            tuple(gain for arm in others for gain in gains_over(arm, metric)) for metric in headlines
+        ),
         costs=tuple(arm_costs(recipe, rows)),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
     )
@@ -136,6 +139,11 @@ def _notes(
     devices = sorted({f"{row.device} {row.precision or ''}".strip() for row in rows if row.device})
     if len(devices) > 1:
         notes.append(f"The cells are not strictly comparable: they were trained on {'; '.join(devices)}.")
+    if floor and record.student_from_teacher:
+        notes.append(
+            "The students start from the teacher's own weights, so a method without a teacher in its loss is not a "
+            "floor: it begins with what the teacher learnt."
+        )
     if floor and COD in recipe.arms:
         notes.append(
             "The floor learns from gold labels alone in its plain arm; in +CoD the counterfactuals, and their labels, "
@@ -160,7 +168,7 @@ def gain_summary(report: Report) -> str:
     if not report.gains or not {PLAIN, COD} <= set(report.recipe.arms):
         return ""
     sentences: list[str] = []
-    for gains in (report.gains[0], *report.gains_over_others[0]):
+    for gains in (report.gains[0], report.gains_over_others[0]):
         if gains or not sentences:
             distilled = [gain for gain in gains if gain.method not in report.floor]
             sentences.append(gains_in_words(distilled or gains))
@@ -169,5 +177,7 @@ def gain_summary(report: Report) -> str:
 
 def what_cod_changes(gains: Sequence[Gain]) -> str:
     """The heading of a table of gains."""
-    over = "" if gains[0].over == PLAIN else f" against {arm_name(gains[0].over)}"
+    arms = list(dict.fromkeys(gain.over for gain in gains))
+    over = f" against {arm_name(arms[0])}" if len(arms) == 1 else " against the other arms"
+    over = "" if arms == [PLAIN] else over
     return f"What +CoD changes{over}: {gains[0].metric.name}"

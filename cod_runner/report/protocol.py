@@ -55,7 +55,8 @@ def protocol(recipe: Recipe) -> list[Setting]:
         settings.append(Setting("originals", f"{which} pass over the same ones"))
     select = {
         "last": "last step",
-        "best_dev": "best epoch on a split carved from the pool",
+        "best_dev": "best epoch on a split carved from the pool (20%, at most 500 rows), whose gold labels are read "
+        "beside k",
         "best_reported": "best epoch on the reported split (optimistic)",
     }[recipe.evaluate.select]
     return [

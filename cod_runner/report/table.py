@@ -126,6 +126,7 @@ def result_table(
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     floor: Collection[str] = (),
+    floor_from_teacher: bool = False,
     optimistic: bool = False,
     unverified: Collection[str] = (),
     copies: bool = True,
@@ -134,7 +135,8 @@ def result_table(
 
     ``methods``, ``k``, ``arms`` and ``seeds`` are what the recipe asks for, so that gaps are visible; without them
     they are taken from the rows. ``floor`` names the methods that learn without a teacher; they come last.
-    ``unverified`` names the arms that train on counterfactuals which the teacher did not confirm.
+    ``floor_from_teacher`` says that their students start from the teacher's weights all the same. ``unverified`` names
+    the arms that train on counterfactuals which the teacher did not confirm.
     ``teacher_accuracy`` is the ceiling; it is shown for accuracy only.
     """
     methods = list(dict.fromkeys(row.method for row in rows)) if methods is None else list(methods)
@@ -164,12 +166,17 @@ def result_table(
         table_rows.append(TableRow("teacher (ceiling)", "teacher", "", tuple(ceiling for _ in columns)))
     for method in sorted(methods, key=lambda name: name in floor):
         for arm in in_order(arms):
-            label = method + (" (no teacher, floor)" if method in floor else "")
+            label = method + (f" ({floor_in_words(floor_from_teacher)})" if method in floor else "")
             if arm != PLAIN:
                 label = arm_name(arm) if PLAIN in arms else f"{method} {arm_name(arm)}"
             table_rows.append(TableRow(label, arm, method, tuple(cell(method, arm, column) for column in columns)))
     seen = sorted({seed for place in found.values() for seed in place})
     return Table(metric, columns, tuple(table_rows), tuple(seen), copies and CONTROL in arms)
+
+
+def floor_in_words(from_teacher: bool) -> str:
+    """What a method that learns without a teacher is called."""
+    return "no teacher in the loss, but a student cut from it" if from_teacher else "no teacher, floor"
 
 
 def _summary(rows: dict[int, CellRow], metric: MetricRecord) -> Summary | None:
@@ -227,10 +234,20 @@ def gains_in_words(gains: Sequence[Gain]) -> str:
     """One sentence on how many settings CoD was better, equal and worse in; ties as rounded in the table."""
     if not gains:
         return "No method has finished both arms for any seed yet, so there is no gain to report."
-    outcomes = Counter(gain.outcome for gain in gains)
     metric, over = gains[0].metric, gains[0].over
+    if any(gain.over != over for gain in gains):
+        return _better_in_words(gains)
+    outcomes = Counter(gain.outcome for gain in gains)
     than = "" if over == PLAIN else f" than {arm_name(over)}"
     return (
         f"By mean {metric.name} +CoD is better{than} in {outcomes['better']}, equal in {outcomes['equal']} and "
         f"worse in {outcomes['worse']} of {len(gains)} settings (method x k)."
     )
+
+
+def _better_in_words(gains: Sequence[Gain]) -> str:
+    """``By mean accuracy +CoD is better than +control in 3 of 4, than +near_miss in 2 of 4 settings (method x k).``"""
+    arms = list(dict.fromkeys(gain.over for gain in gains))
+    outcomes = {arm: [gain.outcome for gain in gains if gain.over == arm] for arm in arms}
+    counts = [f"than {arm_name(arm)} in {each.count('better')} of {len(each)}" for arm, each in outcomes.items()]
+    return f"By mean {gains[0].metric.name} +CoD is better {', '.join(counts)} settings (method x k)."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -12,7 +11,7 @@ from rich.text import Text
 from cod_runner.plain_text import one_line
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.table import Gain, Table
-from cod_runner.report.text import GAIN_COLUMNS, MINUS, cell_parts, gain_words
+from cod_runner.report.text import MINUS, cell_parts, gain_grid
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -21,7 +20,7 @@ def show_report(console: Console, report: Report) -> None:
         console.print(rich_table(table))
     for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
         console.print(Text(note, style="dim"))
-    for gains in filter(None, (*report.gains[:1], *chain.from_iterable(report.gains_over_others[:1]))):
+    for gains in filter(None, (*report.gains[:1], *report.gains_over_others[:1])):
         console.print()
         console.print(rich_gains(gains))
         console.print(Text(smallest_p_in_words(gains), style="dim"))
@@ -50,9 +49,9 @@ def rich_table(table: Table) -> RichTable:
 
 def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
     """The table of gains; losses are red."""
-    body = [gain_words(gain) for gain in gains]
+    columns, body = gain_grid(gains)
     better_up = gains[0].metric.higher_is_better
-    return rich_grid(what_cod_changes(gains), GAIN_COLUMNS, body, signed_column=2, better_up=better_up)
+    return rich_grid(what_cod_changes(gains), columns, body, columns.index("mean gain"), better_up)
 
 
 def rich_grid(

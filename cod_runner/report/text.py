@@ -12,7 +12,7 @@ from cod_runner.plain_text import one_line, visible
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
 from cod_runner.report.statistics import Summary
-from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow
+from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow, arm_name
 
 CSV_COLUMNS = (
     "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",
@@ -31,7 +31,7 @@ def markdown(report: Report) -> str:
     for table, gains_over_plain, others in zip(report.tables, report.gains, report.gains_over_others, strict=True):
         lines += ["", f"## {_line(table.metric.heading)}", "", *table_lines(table), ""]
         lines += [f"- {_line(note)}" for note in table.footnotes]
-        for gains in filter(None, (gains_over_plain, *others)):
+        for gains in filter(None, (gains_over_plain, others)):
             lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
             lines += [f"- {_line(smallest_p_in_words(gains))}"]
     if summary := gain_summary(report):
@@ -53,14 +53,22 @@ def table_lines(table: Table) -> list[str]:
 
 def gain_lines(gains: Sequence[Gain]) -> list[str]:
     """The gains as markdown lines."""
-    return markdown_grid(GAIN_COLUMNS, [[_line(word) for word in gain_words(gain)] for gain in gains])
+    columns, rows = gain_grid(gains)
+    return markdown_grid(columns, [[_line(word) for word in row] for row in rows])
 
 
 GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
 
 
-def gain_words(gain: Gain) -> list[str]:
-    """A gain's row, one string per column of ``GAIN_COLUMNS``."""
+def gain_grid(gains: Sequence[Gain]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """(columns, rows) of a table of gains; with the arm first, where they are over several."""
+    rows = [_gain_words(gain) for gain in gains]
+    if len({gain.over for gain in gains}) == 1:
+        return GAIN_COLUMNS, rows
+    return ("against", *GAIN_COLUMNS), [[arm_name(gain.over), *row] for gain, row in zip(gains, rows, strict=True)]
+
+
+def _gain_words(gain: Gain) -> list[str]:
     summary = gain.pairs.summary
     sd = MISSING if summary.sd is None else f"{summary.sd:.{DECIMALS}f}"
     wins = f"{gain.pairs.wins} of {summary.n}"

@@ -134,6 +134,9 @@ class RunFolder:
                 "command": f"codrun {loaded.path}" + (f" --profile {loaded.profile}" if loaded.profile else ""),
                 "metrics": metrics,
                 "without_teacher": methods_without_teacher(loaded.recipe, registry),
+                "student_from_teacher": registry.options(
+                    "student", loaded.recipe.student.use, loaded.recipe.student.options
+                ).from_teacher(),
                 "cell_keys": cell_keys,
                 "optimistic": loaded.recipe.evaluate.select == "best_reported",
                 "verified": counterfactuals is None

@@ -189,6 +189,8 @@ class RunRecord(BaseModel):
     """The recipe's, in its order. Older records have none: :func:`cod_runner.runs.declared.complete` adds them."""
     without_teacher: list[str] | None = None
     """Methods none of whose losses uses the teacher: the floor. None in older records."""
+    student_from_teacher: bool = False
+    """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
     quality: list[QualityRow] = Field(default_factory=list)

@@ -12,6 +12,7 @@ from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus
 from cod_runner.data.fewshot import check_k, check_pool
 from cod_runner.destinations import refuse_strangers, sendings
 from cod_runner.engine.losses import WeightedTerm
+from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import CodrunError, PluginError, SettingError, standing_at
 from cod_runner.progress import Progress
@@ -72,7 +73,9 @@ def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...]]:
     dev: tuple[Example, ...] = ()
     if context.recipe.evaluate.select == "best_dev":
         corpus, dev = with_dev(corpus)
-        context.progress.say(f"best_dev: {len(dev):,} rows of the pool choose the epoch")
+        context.progress.warn(
+            f"best_dev: {len(dev):,} rows of the pool choose the epoch, so {len(dev):,} gold labels are read beside k"
+        )
     for index, k in enumerate(context.recipe.k):
         with standing_at("k", index):
             check_pool(k, corpus.labels, corpus.pool, context.recipe.arms)
@@ -119,6 +122,9 @@ def _check_methods(context: RunContext, corpus: Corpus, teacher: Classifier) -> 
     recipe, labels, seed = context.recipe, corpus.labels, context.recipe.seeds[0]
     student = build_student(context.worker, context.registry, labels, seed, lambda: teacher)
     _warn_if_large(student, teacher, context.progress)
+    few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head else None
+    if few is not None:
+        context.progress.warn(few)
     layers: set[int] = set()
     for method, terms in recipe.methods.items():
         for index, each in enumerate(terms):

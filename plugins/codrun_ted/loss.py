@@ -65,7 +65,7 @@ class TED(nn.Module):
         self.teacher_filters.freeze()
 
     def _learn_the_task(self, binding: Binding, teacher_heads: TaskHeads, student_heads: TaskHeads) -> None:
-        """Train filters and heads with cross-entropy on hard labels, both models frozen.
+        """Train filters and heads with cross-entropy on hard labels, both models frozen; over labelled rows alone.
 
         Frozen models say the same in every pass, so each text is read once, and of each layer only the
         vector that its filter's head looks at is held.
@@ -83,7 +83,7 @@ class TED(nn.Module):
             for module in (self.teacher_filters, self.student_filters, teacher_heads, student_heads)
             for parameter in module.parameters()
         ]
-        binding.fit(trained, objective, epochs=self.options.filter_epochs, lr=self.options.filter_lr)
+        binding.fit(trained, objective, epochs=self.options.filter_epochs, lr=self.options.filter_lr, labelled=True)
 
     def _read_once(self, binding: Binding) -> tuple[Tensor, Tensor, dict[str, int]]:
         """Teacher's and initial student's states ``[layers, examples, width]`` and each example's column."""

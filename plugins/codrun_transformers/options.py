@@ -139,6 +139,10 @@ class StudentOptions(ModelOptions):
         """The hub, for a model that is named as there."""
         return hub_destinations(self.model, "model")
 
+    def from_teacher(self) -> bool:
+        """Whether its blocks are the teacher's."""
+        return self.layers_from_teacher is not None
+
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` or the teacher's shape says; None if that is unknown."""
         if self.model is not None:
