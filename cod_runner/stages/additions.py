@@ -10,23 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cod_runner.api import Example, Input, input_as_json
+from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
-from cod_runner.counterfactuals import Addition, OutcomeStore, PairOutcome, PairSearch, Quality, quality_table, walk
-from cod_runner.counterfactuals.additions import What
+from cod_runner.counterfactuals import Addition, PairOutcome, Quality, quality_table, walk
 from cod_runner.data.fewshot import Group, originals_looked_at
 from cod_runner.data.nearness import EvaluationTexts
-from cod_runner.recipe.arms import CONTROL, Arm, Keep, SearchWord
-from cod_runner.recipe.grammar import Counterfactuals
-from cod_runner.recipe.nodes import Place
-from cod_runner.recipe.sections import Use
+from cod_runner.recipe.arms import Arm
 from cod_runner.runs.cells import Cell
-from cod_runner.runs.identity import control_identity, counterfactual_identity, generator_identity
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.originals import Orders
+from cod_runner.stages.searches import FLIPS, Searched, Searches
 from cod_runner.store import content_key
-
-TAKEN: dict[Keep, What] = {"flip": "flips", "same": "copies", "any": "texts"}
 
 
 @dataclass
@@ -58,17 +52,6 @@ class ArmAdditions:
         for addition in self.searches:
             if original.id in addition.search.outcomes:
                 yield addition.search.outcomes[original.id]
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A search and where its outcomes are written."""
-
-    name: str
-    """The stem of its file in the run's folder."""
-    search: PairSearch
-    suffix: str
-    """What the ids of its pairs end in."""
 
 
 @dataclass
@@ -107,14 +90,7 @@ class Additions:
 
     def lines(self, searched: Searched) -> list[dict[str, Any]]:
         """The lines of a search's file."""
-        return [
-            _line(self.examples[source], outcome, self.labels, searched.suffix)
-            for source, outcome in searched.search.outcomes.items()
-        ]
-
-
-FLIPS = "counterfactuals"
-"""The section, and the stem of the file of its outcomes."""
+        return searched.lines(self.examples, self.labels)
 
 
 def find_additions(context: RunContext, experiment: Experiment, orders: Orders, cells: Sequence[Cell]) -> Additions:
@@ -125,11 +101,14 @@ def find_additions(context: RunContext, experiment: Experiment, orders: Orders, 
     arms = {cell.arm: context.recipe.arms[cell.arm] for cell in cells}
     if any(arm.add or arm.unlabelled for arm in arms.values()):
         found.held_out = EvaluationTexts([*experiment.corpus.evaluation, *experiment.dev])
-    maker = _Searches(context, experiment, found)
+    searches = Searches(context, experiment, orders.view, found.held_out)
     for name, arm in arms.items():
-        found.by_arm[name] = maker.additions(name, arm)
-    for one in walks_of(context, experiment, cells, orders):
-        _walk(context, one, found)
+        additions = [searches.addition(name, place) for place in range(len(arm.add))]
+        found.by_arm[name] = ArmAdditions(arm, additions, searches.unlabelled(name))
+    found.searches = searches.made
+    walks = list(walks_of(context, experiment, cells, orders))
+    for names in dict.fromkeys(one.arms for one in walks):
+        _walk(context, [one for one in walks if one.arms == names], found)
     _say(context, found)
     return found
 
@@ -177,8 +156,10 @@ def walks_of(
             yield ArmsTogether(name, order[name], tuple(of_walk), wanted[name])
 
 
-def _walk(context: RunContext, one: ArmsTogether, found: Additions) -> None:
-    adding = [found.by_arm[name] for name in one.arms if found.by_arm[name].additions]
+def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) -> None:
+    """The walks of some arms, one after the other."""
+    names = walks[0].arms
+    adding = [found.by_arm[name] for name in names if found.by_arm[name].additions]
     redraw = all(redraws(context, arm.arm) for arm in adding)
 
     def usable(originals: Sequence[Example]) -> list[bool]:
@@ -186,10 +167,20 @@ def _walk(context: RunContext, one: ArmsTogether, found: Additions) -> None:
             arm.look_at(originals)
         return [all(arm.groups[original.id] is not None for arm in adding) for original in originals]
 
-    with context.progress.bar(_title(one.arms)) as step:
-        step(0, one.wanted * len(one.order))
-        taken = walk(one.order, one.wanted, usable, redraw=redraw, progress=step)
-    found.usable.setdefault(one.name, set()).update(original.id for original in taken)
+    in_all = sum(one.wanted * len(one.order) for one in walks)
+    before = 0
+    with context.progress.bar(_title(names)) as step:
+        step(0, in_all)
+        for one in walks:
+            taken = walk(
+                one.order,
+                one.wanted,
+                usable,
+                redraw=redraw,
+                progress=lambda done, total, before=before: step(before + done, in_all),  # type: ignore[misc]
+            )
+            before += one.wanted * len(one.order)
+            found.usable.setdefault(one.name, set()).update(original.id for original in taken)
 
 
 def redraws(context: RunContext, arm: Arm) -> bool:
@@ -203,80 +194,6 @@ def _title(arms: Sequence[str]) -> str:
     if arms == ("cod",):
         return "finding counterfactuals"
     return f"finding what {', '.join(f'`{name}`' for name in arms)} add{'s' if len(arms) == 1 else ''}"
-
-
-class _Searches:
-    """Makes the searches of the arms, one for each way of asking."""
-
-    def __init__(self, context: RunContext, experiment: Experiment, found: Additions) -> None:
-        self._context, self._experiment, self._found = context, experiment, found
-        self._view = found.orders.view
-        self._stored = OutcomeStore(context.store.folder("pairs") / "pairs.sqlite")
-        corpus = experiment.corpus
-        # A generator may learn from the pool, and a candidate like an evaluation row is refused: both decide.
-        held_out = [row.input for row in (*corpus.evaluation, *experiment.dev)]
-        self._data = content_key([[[row.input, row.label] for row in corpus.pool], held_out])
-        self._made: dict[str, PairSearch] = {}
-
-    def additions(self, name: str, arm: Arm) -> ArmAdditions:
-        """The additions of an arm."""
-        made = ArmAdditions(arm, [self._addition(name, place, arm, each) for place, each in enumerate(arm.add)])
-        more = arm.unlabelled
-        if more is not None and isinstance(more.source, Use):
-            place = ("arms", name, "unlabelled", "from")
-            count = more.per_original or 1
-            search = self._search([place], self._own(more.source, "any"), "any", count, f"unlabelled-{name}", "new")
-            made.unlabelled = Addition(search, "texts", count)
-        return made
-
-    def _addition(self, name: str, place: int, arm: Arm, each: SearchWord | Use) -> Addition:
-        recipe, registry, count = self._context.recipe, self._context.registry, arm.per_original
-        if isinstance(each, Use):
-            keep = arm.keep or "flip"
-            at = ("arms", name, "add", place)
-            file = f"added-{name}" if place == 0 else f"added-{name}-{place + 1}"
-            search = self._search([at], self._own(each, keep), keep, count, file, TAKEN[keep])
-            return Addition(search, TAKEN[keep], count)
-        if each == CONTROL:
-            assert recipe.control is not None  # the recipe was checked
-            copying = Counterfactuals(generators=[recipe.control]), control_identity(recipe, registry)
-            return Addition(self._search([("control",)], copying, "same", count, CONTROL, "copy"), "copies", count)
-        assert recipe.counterfactuals is not None
-        flipping = recipe.counterfactuals, counterfactual_identity(recipe, registry)
-        places = [("counterfactuals", "generators", index) for index in range(len(recipe.counterfactuals.generators))]
-        what: What = "flips" if each == "flips" else "misses"
-        return Addition(self._search(places, flipping, "flip", count, FLIPS, "cf"), what, count)
-
-    def _own(self, use: Use, keep: Keep) -> tuple[Counterfactuals, Any]:
-        """(settings, identity) of a generator that an arm names itself; for flips those of the section hold."""
-        recipe = self._context.recipe
-        settings = Counterfactuals(generators=[use])
-        if keep == "flip" and recipe.counterfactuals is not None:
-            settings = recipe.counterfactuals.model_copy(update={"generators": [use]})
-        return settings, generator_identity(recipe, self._context.registry, use, keep)
-
-    def _search(
-        self,
-        places: Sequence[Place],
-        made: tuple[Counterfactuals, Any],
-        keep: Keep,
-        wanted: int,
-        file: str,
-        suffix: str,
-    ) -> PairSearch:
-        settings, identity = made
-        identity = [identity, self._data, *([] if wanted == 1 else [{"on different words": wanted}])]
-        key = content_key([identity, keep])
-        if key not in self._made:
-            makers = [self._experiment.generators[place] for place in places]
-            self._made[key] = PairSearch(
-                makers, self._view, self._view.fingerprint, settings, identity, self._stored, keep, wanted,
-                self._found.held_out,
-            )  # fmt: skip
-            taken = {one.name for one in self._found.searches}
-            name = file if file not in taken else f"{file}-{wanted}"
-            self._found.searches.append(Searched(name, self._made[key], suffix))
-        return self._made[key]
 
 
 def _say(context: RunContext, found: Additions) -> None:
@@ -295,45 +212,6 @@ def _say(context: RunContext, found: Additions) -> None:
             context.progress.warn(
                 "counterfactuals are unverified (`verify: false`): the teacher was not asked whether they flip"
             )
-
-
-def _line(original: Example, outcome: PairOutcome, labels: Sequence[str], suffix: str) -> dict[str, Any]:
-    name = labels.__getitem__
-    return {
-        "pair_id": f"{original.id}~{suffix}",
-        "source_id": original.id,
-        "original": input_as_json(outcome.original),
-        "counterfactual": None if outcome.counterfactual is None else input_as_json(outcome.counterfactual),
-        "gold": name(original.hard_label),
-        "from_label": name(outcome.from_label),
-        "target": name(outcome.target),
-        "label": None if outcome.label is None else name(outcome.label),
-        "teacher_before": _rounded(outcome.teacher_before),
-        "teacher_after": _rounded(outcome.teacher_after),
-        "verified": outcome.verified,
-        "edits": outcome.edits,
-        "minimality": None if outcome.minimality is None else round(outcome.minimality, 6),
-        "generator": outcome.generator,
-        "attempts": [
-            {
-                "text": input_as_json(attempt.input),
-                "generator": attempt.generator,
-                "round": attempt.round,
-                "reason": attempt.reason,
-                "teacher": _rounded(attempt.probabilities),
-                "edits": attempt.edits,
-                "tier": attempt.tier,
-                "usd": attempt.usd,
-            }
-            for attempt in outcome.attempts
-        ],
-        "reasons": outcome.reasons,
-        "queries": len(outcome.queries),
-    }
-
-
-def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:
-    return None if probabilities is None else [round(value, 6) for value in probabilities]
 
 
 def read_texts(outcome: PairOutcome) -> list[Input]:

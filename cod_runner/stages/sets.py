@@ -23,21 +23,31 @@ def draw_training_sets(
     they look."""
     choices = Choices(context, experiment, found.orders)
     sets: dict[tuple[str, int, int], TrainingSet] = {}
-    for arm, k, seed in dict.fromkeys(cell.training_set for cell in cells):  # methods share it
-        definition, additions = context.recipe.arms[arm], found.by_arm[arm]
-        order = found.orders.of(arm, k, seed)
-        usable = found.usable_in(walk_name(context, found.orders, arm, k, seed))
-        chosen = drawn(definition, k, order.parts, usable, redraw=redraws(context, definition))
-        cost = order.cost
-        if definition.add:
-            groups, asked = choices.groups(arm, seed, chosen, additions)
-            cost += asked
-            chosen = with_additions(chosen, groups)
-        rows = (*chosen.rows, *_unlabelled(experiment, found, additions, seed, chosen))
-        chosen = replace(chosen, rows=rows, teacher_disagrees=_disagreements(chosen, additions))
-        sets[arm, k, seed] = replace(chosen, cost=cost + _cost(chosen, additions))
+    wanted = list(dict.fromkeys(cell.training_set for cell in cells))  # methods share it
+    with context.progress.bar("drawing training sets") as step:
+        for done, (arm, k, seed) in enumerate(wanted):
+            step(done, len(wanted))
+            sets[arm, k, seed] = _training_set(context, experiment, found, choices, (arm, k, seed))
     _warn_of_unequal_arms(context, sets)
     return sets
+
+
+def _training_set(
+    context: RunContext, experiment: Experiment, found: Additions, choices: Choices, place: tuple[str, int, int]
+) -> TrainingSet:
+    arm, k, seed = place
+    definition, additions = context.recipe.arms[arm], found.by_arm[arm]
+    order = found.orders.of(arm, k, seed)
+    usable = found.usable_in(walk_name(context, found.orders, arm, k, seed))
+    chosen = drawn(definition, k, order.parts, usable, redraw=redraws(context, definition))
+    cost = order.cost
+    if definition.add:
+        groups, asked = choices.groups(arm, seed, chosen, additions)
+        cost += asked
+        chosen = with_additions(chosen, groups)
+    rows = (*chosen.rows, *_unlabelled(experiment, found, additions, seed, chosen))
+    chosen = replace(chosen, rows=rows, teacher_disagrees=_disagreements(chosen, additions))
+    return replace(chosen, cost=cost + _cost(chosen, additions))
 
 
 def _unlabelled(

@@ -1,0 +1,169 @@
+"""The searches that the arms of a run need, one for each way of asking, whichever arms ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cod_runner.api import Example, input_as_json
+from cod_runner.context import RunContext
+from cod_runner.counterfactuals import Addition, OutcomeStore, PairOutcome, PairSearch
+from cod_runner.counterfactuals.additions import SUFFIX, What
+from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.engine.teacher_view import CachedTeacher
+from cod_runner.recipe.arms import CONTROL, Keep
+from cod_runner.recipe.grammar import Counterfactuals
+from cod_runner.recipe.nodes import Place
+from cod_runner.recipe.sections import Use
+from cod_runner.runs.identity import control_identity, counterfactual_identity, generator_identity
+from cod_runner.stages.load import Experiment
+from cod_runner.store import content_key
+
+FLIPS = "counterfactuals"
+"""The section, and the stem of the file of its outcomes."""
+
+
+TAKEN: dict[Keep, What] = {"flip": "flips", "same": "copies", "any": "texts"}
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search and where its outcomes are written."""
+
+    name: str
+    """The stem of its file in the run's folder."""
+    search: PairSearch
+
+    def lines(self, examples: Mapping[str, Example], labels: Sequence[str]) -> list[dict[str, Any]]:
+        """The lines of its file; ``examples`` are the originals by their ids."""
+        return [
+            outcome_line(examples[source], outcome, labels, SUFFIX[TAKEN[self.search.keep]])
+            for source, outcome in self.search.outcomes.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked for: by which generators, judged how, and what is taken."""
+
+    places: Sequence[Place]
+    """Of the generators in the recipe."""
+    settings: Counterfactuals
+    identity: Any
+    """What decides the proposals, apart from teacher and data."""
+    keep: Keep
+    file: str
+    """Stem of the file of its outcomes."""
+
+
+class Searches:
+    """Makes them."""
+
+    def __init__(
+        self, context: RunContext, experiment: Experiment, teacher: CachedTeacher, held_out: EvaluationTexts | None
+    ) -> None:
+        self._context, self._experiment, self._teacher, self._held_out = context, experiment, teacher, held_out
+        self._stored = OutcomeStore(context.store.folder("pairs") / "pairs.sqlite")
+        corpus = experiment.corpus
+        # A generator may learn from the pool, and a candidate like an evaluation row is refused: both decide.
+        measured = [row.input for row in (*corpus.evaluation, *experiment.dev)]
+        self._data = content_key([[[row.input, row.label] for row in corpus.pool], measured])
+        self._by_key: dict[str, Searched] = {}
+
+    @property
+    def made(self) -> list[Searched]:
+        """Every search, in the order in which it was first needed."""
+        return list(self._by_key.values())
+
+    def addition(self, name: str, place: int) -> Addition:
+        """The entry ``place`` of what the arm adds."""
+        recipe, registry = self._context.recipe, self._context.registry
+        arm = recipe.arms[name]
+        each, count = arm.add[place], arm.per_original
+        if isinstance(each, Use):
+            keep = arm.keep or "flip"
+            file = f"added-{name}" if place == 0 else f"added-{name}-{place + 1}"
+            asking = self._own(each, keep, ("arms", name, "add", place), file)
+            return Addition(self._search(asking, count), TAKEN[keep], count)
+        if each == CONTROL:
+            assert recipe.control is not None  # the recipe was checked
+            settings = Counterfactuals(generators=[recipe.control])
+            identity = control_identity(recipe, registry)
+            copying = Asking([("control",)], settings, identity, "same", CONTROL)
+            return Addition(self._search(copying, count), "copies", count)
+        made = recipe.counterfactuals
+        assert made is not None
+        places = [("counterfactuals", "generators", index) for index in range(len(made.generators))]
+        flipping = Asking(places, made, counterfactual_identity(recipe, registry), "flip", FLIPS)
+        return Addition(self._search(flipping, count), "flips" if each == "flips" else "misses", count)
+
+    def unlabelled(self, name: str) -> Addition | None:
+        """What the arm sees without a label, where a generator makes it."""
+        more = self._context.recipe.arms[name].unlabelled
+        if more is None or not isinstance(more.source, Use):
+            return None
+        count = more.per_original or 1
+        place = ("arms", name, "unlabelled", "from")
+        return Addition(self._search(self._own(more.source, "any", place, f"unlabelled-{name}"), count), "texts", count)
+
+    def _own(self, use: Use, keep: Keep, place: Place, file: str) -> Asking:
+        """For a generator that an arm names itself; the section's settings hold for flips."""
+        recipe = self._context.recipe
+        settings = Counterfactuals(generators=[use])
+        if keep == "flip" and recipe.counterfactuals is not None:
+            settings = recipe.counterfactuals.model_copy(update={"generators": [use]})
+        identity = generator_identity(recipe, self._context.registry, use, keep)
+        return Asking([place], settings, identity, keep, file)
+
+    def _search(self, asking: Asking, wanted: int) -> PairSearch:
+        identity = [asking.identity, self._data, *([] if wanted == 1 else [{"on different words": wanted}])]
+        key = content_key([identity, asking.keep])
+        if key not in self._by_key:
+            search = PairSearch(
+                [self._experiment.generators[place] for place in asking.places], self._teacher,
+                self._teacher.fingerprint, asking.settings, identity, self._stored, asking.keep, wanted, self._held_out,
+            )  # fmt: skip
+            taken = {one.name for one in self.made}
+            name = asking.file if asking.file not in taken else f"{asking.file}-{wanted}"
+            self._by_key[key] = Searched(name, search)
+        return self._by_key[key].search
+
+
+def outcome_line(original: Example, outcome: PairOutcome, labels: Sequence[str], suffix: str) -> dict[str, Any]:
+    name = labels.__getitem__
+    return {
+        "pair_id": f"{original.id}~{suffix}",
+        "source_id": original.id,
+        "original": input_as_json(outcome.original),
+        "counterfactual": None if outcome.counterfactual is None else input_as_json(outcome.counterfactual),
+        "gold": name(original.hard_label),
+        "from_label": name(outcome.from_label),
+        "target": name(outcome.target),
+        "label": None if outcome.label is None else name(outcome.label),
+        "teacher_before": _rounded(outcome.teacher_before),
+        "teacher_after": _rounded(outcome.teacher_after),
+        "verified": outcome.verified,
+        "edits": outcome.edits,
+        "minimality": None if outcome.minimality is None else round(outcome.minimality, 6),
+        "generator": outcome.generator,
+        "attempts": [
+            {
+                "text": input_as_json(attempt.input),
+                "generator": attempt.generator,
+                "round": attempt.round,
+                "reason": attempt.reason,
+                "teacher": _rounded(attempt.probabilities),
+                "edits": attempt.edits,
+                "tier": attempt.tier,
+                "usd": attempt.usd,
+            }
+            for attempt in outcome.attempts
+        ],
+        "reasons": outcome.reasons,
+        "queries": len(outcome.queries),
+    }
+
+
+def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:
+    return None if probabilities is None else [round(value, 6) for value in probabilities]
