@@ -223,6 +223,11 @@ ADDED = [
         "arms: {x: {add: [{use: word_dropout, shear: 1}]}}",
         "12:38: unknown key `arms.x.add.0.shear`; did you mean `share`?",
     ),
+    ("arms: {x: {add: {share: 0.3}}}", "12:17: `arms.x.add.use` is missing"),
+    ("arms: {x: {add: [{share: 0.3}]}}", "12:18: `arms.x.add.0.use` is missing"),
+    ("arms: {x: {add: ''}}", "12:17: `arms.x.add` is empty"),
+    ("arms: {x: {add: [3]}}", "12:18: `arms.x.add.0` must be `flips`, `misses` or `control` or a generator, by name or as a mapping with `use`, not `3`"),
+    ("arms: {x: {add: 3}}", "12:17: `arms.x.add` must be a list, not `3`"),
     ("arms: {x: {add: {use: word_dropout, share: 3}}}", "12:44: `arms.x.add.share` must be less than 1, not `3`"),
     (
         "arms: {x: {unlabelled: {from: word_dropot, per_original: 3}}}",
