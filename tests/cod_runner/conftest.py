@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cod_runner.api import Component, hookimpl
+from cod_runner.api import Component, Options, hookimpl
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
@@ -147,14 +147,24 @@ def no_plugins() -> Registry:
     return Registry()
 
 
+class StudentOptions(Options):
+    """Options of a student of :func:`make_recipe`'s: made anew, or cut from its teacher."""
+
+    model: str = ""
+    cut: bool = False
+
+    def from_teacher(self) -> bool:
+        return self.cut
+
+
 @pytest.fixture
 def registry_of() -> Callable[..., Registry]:
-    """A machine on which one plugin declares these components."""
+    """A machine on which one plugin declares these components, and the student of :func:`make_recipe`."""
 
     def made(*components: Component) -> Registry:
         @hookimpl
         def codrun_components() -> list[Component]:
-            return list(components)
+            return [Component("student", "transformers", StudentOptions, "m:Student", ""), *components]
 
         registry = Registry()
         plugin = type("Plugin", (), {"codrun_components": staticmethod(codrun_components)})

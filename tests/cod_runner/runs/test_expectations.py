@@ -22,6 +22,7 @@ def expected(**fields: Any) -> Expectation:
 
 
 ROWS = [row("plain", 0, 0.6), row("plain", 1, 0.7), row("plain", 2, 0.9), row("cod", 0, 0.7), row("cod", 1, 0.74)]
+ROWS += [row("near_miss", 1, 0.72), row("near_miss", 2, 0.71)]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,11 @@ ROWS = [row("plain", 0, 0.6), row("plain", 1, 0.7), row("plain", 2, 0.9), row("c
         ({"gain": "accuracy", "at_least": 0.07}, "pass", 0.07),
         ({"gain": "accuracy", "at_least": 0.08}, "miss", 0.07),
         ({"gain": "accuracy", "at_most": 0.0}, "miss", 0.07),
+        # near misses have seed 1 in common with CoD, and seeds 1 and 2 with plain: +.02 and -.19
+        ({"gain": "accuracy", "over": "near_miss", "at_least": 0.02}, "pass", 0.02),
+        ({"gain": "accuracy", "over": "near_miss", "at_least": 0.03}, "miss", 0.02),
+        ({"gain": "accuracy", "arm": "near_miss", "at_most": -0.08}, "pass", -0.085),
+        ({"gain": "accuracy", "arm": "plain", "over": "near_miss", "at_most": 0.08}, "miss", 0.085),
     ],
 )
 def test_means_over_seeds_are_judged(fields: dict[str, Any], verdict: str, measured: float) -> None:
@@ -52,6 +58,7 @@ def test_means_over_seeds_are_judged(fields: dict[str, Any], verdict: str, measu
         {"metric": "accuracy", "arm": "cod", "at_least": 0.0, "k": 8},
         {"metric": "accuracy", "arm": "cod", "at_least": 0.0, "method": "lwd"},
         {"gain": "f1", "at_least": -1.0},
+        {"gain": "accuracy", "over": "control", "at_least": -1.0},
     ],
 )
 def test_what_was_not_measured_is_a_miss(fields: dict[str, Any]) -> None:
@@ -96,6 +103,9 @@ def test_every_entry_is_shown_with_what_was_measured() -> None:
     show_expectations(console, check_expectations(wanted, [omitted], ROWS))
     text = console.export_text()
     assert "accuracy, kd, cod, k = 16" in text
+    assert "gain of accuracy (cod - plain), kd, k = 16" in text
+    (over,) = check_expectations([expected(gain="accuracy", arm="near_miss", over="cod", at_least=0.0)], [], ROWS)
+    assert over.what == "gain of accuracy (near_miss - cod), kd, k = 16"
     assert "0.7200 over 2 seeds" in text
     assert [word in text for word in ("pass", "miss", "not run")] == [True, True, True]
 

@@ -88,6 +88,9 @@ def test_a_run_begins_with_what_its_plugins_declare(
     record = folder.begin(loaded_from(recipe_with(evaluate={"metrics": ["brier"]}), tmp_path), registry, ["a", "b"])
     assert record.metrics == [MetricRecord(name="brier", title="Brier score", higher_is_better=False)]
     assert (record.without_teacher, record.cell_keys) == (["hard"], ["a", "b"])
+    assert record.student_from_teacher is False
+    cut = recipe_with(evaluate={"metrics": ["brier"]}, student={"use": "transformers", "cut": True})
+    assert folder.begin(loaded_from(cut, tmp_path), registry, []).student_from_teacher is True
     folder.write_record(record)
     written = json.loads(folder.record.read_text())
     assert written["metrics"] == [{"name": "brier", "title": "Brier score", "higher_is_better": False}]

@@ -75,7 +75,26 @@ def test_a_field_of_the_wrong_type_is_named() -> None:
     with pytest.raises(CodrunError, match="has a `yield` of the wrong type"):
         CellRow.from_json(json.loads(LINE) | {"yield": "much"}, METRICS)
     with pytest.raises(CodrunError, match="does not identify a cell"):
-        CellRow.from_json(json.loads(LINE) | {"arm": "both"}, METRICS)
+        CellRow.from_json(json.loads(LINE) | {"arm": 3}, METRICS)
+    with pytest.raises(CodrunError, match="has a `unlabelled` of the wrong type"):
+        CellRow.from_json(json.loads(LINE) | {"unlabelled": "some"}, METRICS)
+
+
+def test_what_a_training_set_is_made_of_and_cost_is_in_the_line_where_it_is_known() -> None:
+    made = {
+        "labelled": 10, "added": 10, "unlabelled": 40, "teacher_queries": 212, "embedded": 0, "generator_calls": 96,
+        "usd": 0.0125,
+    }  # fmt: skip
+    row = CellRow.from_json(json.loads(LINE) | made | {"arm": "answers"}, METRICS)
+    assert row.arm == "answers"
+    assert (row.labelled, row.added, row.unlabelled, row.teacher_queries) == (10, 10, 40, 212)
+    assert (row.embedded, row.generator_calls, row.usd) == (0, 96, 0.0125)
+    line = row.to_json()
+    assert {name: line[name] for name in made} == made
+    keys = list(line)
+    assert keys.index("training_rows") < keys.index("labelled") < keys.index("usd") < keys.index("redrawn")
+    unpriced = CellRow.from_json({**line, "usd": None}, METRICS)
+    assert "usd" not in unpriced.to_json()
 
 
 def test_the_record_preserves_what_it_does_not_know_and_reads_quality_from_any_object() -> None:
