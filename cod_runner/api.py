@@ -662,7 +662,8 @@ class TeacherView(Protocol):
         """Probabilities, ``[inputs][classes]``.
 
         A generator that scores candidates of its own says for which request each of them is (``[inputs]``): the
-        teacher's answers are then counted for that original, and its texts are there for whoever wants them.
+        teacher's answers are then counted for that original, and its texts are there for arms that train on them. What
+        it asks for no request in particular (to learn from the pool, say) is counted for the run.
         """
         ...
 

@@ -15,6 +15,9 @@ from cod_runner.errors import CodrunError
 NO_CANDIDATE = (Reason.EMPTY, Reason.REFUSAL, Reason.PREAMBLE_ONLY)
 """Reject reasons of answers that hold no candidate."""
 
+MANY_EDITS = 3
+"""From so many on a text is no longer minimally changed."""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -55,8 +58,10 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
         share("answers that hold a candidate", sum(one.reason not in NO_CANDIDATE for one in attempts), len(attempts)),
         share("identical answers", sum(one.reason == Reason.IDENTICAL for one in attempts), len(attempts)),
         both("edits", lambda one: one.attempt.edits),
+        both("share of three edits or more", many_edits),
         both("minimality (edits / words)", minimality),
         both("probability change", probability_change),
+        both("probability of the class it is read as", certainty),
         both("boundary margin |p1 - p2|", boundary_margin),
         Quality("diversity of candidates", diversity(outcomes), diversity(successes)),
     ]
@@ -105,6 +110,17 @@ def probability_change(candidate: Candidate) -> float | None:
     """By how much the probability of the class to be flipped fell."""
     after, label = candidate.attempt.probabilities, candidate.outcome.from_label
     return None if after is None else candidate.outcome.teacher_before[label] - after[label]
+
+
+def many_edits(candidate: Candidate) -> float | None:
+    """1 for three edits or more, else 0: their mean is a share."""
+    edits = candidate.attempt.edits
+    return None if edits is None else float(edits >= MANY_EDITS)
+
+
+def certainty(candidate: Candidate) -> float | None:
+    """The teacher's largest probability."""
+    return None if candidate.attempt.probabilities is None else max(candidate.attempt.probabilities)
 
 
 def boundary_margin(candidate: Candidate) -> float | None:

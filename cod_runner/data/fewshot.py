@@ -43,7 +43,7 @@ class Cost:
 
     teacher_queries: int = 0
     """Distinct texts that the teacher was asked about, gradients counted as one more: the rows themselves, all
-    candidates of every original that was looked at, and what a selector or a generator asked about the pool."""
+    candidates of every original that was looked at, and what a selector asked about the pool."""
     embedded: int = 0
     """Texts that a selector's encoder embedded."""
     generator_calls: int = 0

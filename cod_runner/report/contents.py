@@ -149,6 +149,11 @@ def _notes(
             "The floor learns from gold labels alone in its plain arm; in +CoD the counterfactuals, and their labels, "
             "still come from the teacher."
         )
+    if record.shared_queries:
+        notes.append(
+            f"Beside the queries of each arm, generators asked the teacher about {record.shared_queries:,} texts for "
+            "no original in particular."
+        )
     return [*notes, *(note for note in record.notes if note not in notes)]
 
 

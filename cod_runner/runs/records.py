@@ -175,6 +175,8 @@ class RunRecord(BaseModel):
     tokens: int = 0
     cost: float | None = 0.0
     """US dollars; None where the price of a call is unknown."""
+    shared_queries: int = 0
+    """Texts about which generators asked the teacher for no original in particular, to learn from the pool, say."""
     teacher: dict[str, Any] = Field(default_factory=dict)
     """``accuracy`` on the evaluation split, and anything else known of the teacher."""
     data: dict[str, Any] = Field(default_factory=dict)

@@ -50,6 +50,7 @@ def spending_recorded(context: RunContext, record: RunRecord) -> Iterator[None]:
 def record_additions(context: RunContext, record: RunRecord, found: Additions) -> None:
     """Write what was searched, and the quality of the counterfactuals."""
     write_outcomes(context, found)
+    record.shared_queries = sum(searched.search.shared_queries for searched in found.searches)
     record.quality = [QualityRow(name=one.name, all=one.all, flipped=one.flipped) for one in found.quality]
 
 

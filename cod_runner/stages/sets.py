@@ -105,10 +105,9 @@ def _cost(chosen: TrainingSet, additions: ArmAdditions) -> Cost:
     ]
     read = {row.input for row in chosen.rows} | {text for outcome in outcomes for text in outcome.queries}
     gradients = sum(outcome.gradients for outcome in outcomes)
-    shared = sum(addition.search.shared_queries for addition in searches)
     prices = [attempt.usd for outcome in outcomes for attempt in outcome.attempts]
     return Cost(
-        teacher_queries=len(read) + gradients + shared,
+        teacher_queries=len(read) + gradients,
         generator_calls=len(prices),
         usd=None if None in prices else sum(price or 0.0 for price in prices),
     )
