@@ -41,10 +41,12 @@ methods: {{kd: [hard, {{use: kd, weight: 5}}]}}
 train: {{steps: 4, lr: 0.001}}
 """
 ADJECTIVES = (("awful", "dull", "weak", "cold"), ("warm", "great", "funny", "bright"))
+ENDINGS = ("on mondays", "with friends", "after dinner", "in town")
+"""One for each adjective of either class, another one for its opposite: a text turned round is then near to no row."""
 TEXTS = [
-    (f"the {noun} of this {kind} was {adjective}", label)
+    (f"the {noun} of this {kind} was {adjective} {ENDINGS[(place + label) % len(ENDINGS)]}", label)
     for label, adjectives in enumerate(ADJECTIVES)
-    for adjective in adjectives
+    for place, adjective in enumerate(adjectives)
     for noun in ("cast", "plot", "story", "song", "ending", "light", "pace", "script")
     for kind in ("film", "movie", "series", "show", "drama", "comedy", "western", "musical")
 ]
