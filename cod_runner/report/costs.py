@@ -11,12 +11,15 @@ from cod_runner.report.table import MISSING, in_order
 from cod_runner.runs.records import CellRow
 
 COSTS_TITLE = "What each arm needs"
-COST_COLUMNS = ("arm", "k", "labelled", "added", "unlabelled", "teacher queries", "generator calls", "price")
+COST_COLUMNS = (
+    "arm", "k", "labelled", "added", "unlabelled", "teacher queries", "embedded", "generator calls", "price",
+)  # fmt: skip
 COSTS_NOTE = (
     "Means over seeds. Labelled: texts with a person's label; added: texts that the arm adds, labelled by the teacher "
     "or as their original; unlabelled: texts beside k with the teacher's word alone. Teacher queries: distinct texts "
-    "that it read for the set, the candidates of the search included, and gradients. Generator calls: answers and "
-    "candidates, refused ones included; their price is that of the day when they were made."
+    "that it read for the set, the candidates of the search included, and gradients. Embedded: texts of the pool that "
+    "a selector's encoder read. Generator calls: answers and candidates, refused ones included; their price is that of "
+    "the day when they were made."
 )
 
 
@@ -30,20 +33,23 @@ class ArmCost:
     added: float | None
     unlabelled: float | None
     teacher_queries: float | None
+    embedded: float | None
     generator_calls: float | None
     usd: float | None
 
     @property
     def numbers(self) -> list[float | None]:
         """All but arm and k."""
-        return [self.labelled, self.added, self.unlabelled, self.teacher_queries, self.generator_calls, self.usd]
+        return [
+            self.labelled, self.added, self.unlabelled, self.teacher_queries, self.embedded, self.generator_calls,
+            self.usd,
+        ]  # fmt: skip
 
     @property
     def words(self) -> list[str]:
         """A row of :data:`COST_COLUMNS`."""
         *counts, usd = self.numbers
-        price = MISSING if usd is None else f"${usd:,.2f}" if usd else "$0"
-        return [self.arm, str(self.k), *(MISSING if each is None else f"{each:,.4g}" for each in counts), price]
+        return [self.arm, str(self.k), *map(_count, counts), _price(usd)]
 
 
 def arm_costs(recipe: Recipe, rows: Sequence[CellRow]) -> Iterator[ArmCost]:
@@ -60,9 +66,20 @@ def arm_costs(recipe: Recipe, rows: Sequence[CellRow]) -> Iterator[ArmCost]:
                     _mean([cell.added for cell in cells]),
                     _mean([cell.unlabelled for cell in cells]),
                     _mean([cell.teacher_queries for cell in cells]),
+                    _mean([cell.embedded for cell in cells]),
                     _mean([cell.generator_calls for cell in cells]),
                     _mean([cell.usd for cell in cells]),
                 )
+
+
+def _count(mean: float | None) -> str:
+    return MISSING if mean is None else f"{mean:,.1f}".removesuffix(".0")
+
+
+def _price(usd: float | None) -> str:
+    if usd is None:
+        return MISSING
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}" if usd else "$0"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from cod_runner.plain_text import one_line
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
+from cod_runner.report.costs import COST_COLUMNS, COSTS_TITLE, ArmCost
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import MINUS, cell_parts, gain_grid
 
@@ -26,6 +27,9 @@ def show_report(console: Console, report: Report) -> None:
         console.print(Text(smallest_p_in_words(gains), style="dim"))
     if summary := gain_summary(report):
         console.print(Text(one_line(summary)))
+    if report.costs:
+        console.print()
+        console.print(_costs(report.costs))
     for note in report.notes:
         console.print(Text(f"note: {one_line(note)}", style="yellow"))
 
@@ -54,17 +58,27 @@ def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
     return rich_grid(what_cod_changes(gains), columns, body, columns.index("mean gain"), better_up)
 
 
+def _costs(costs: Sequence[ArmCost]) -> RichTable:
+    """What each arm needs; columns of nothing but 0 are left out, since a terminal is narrow."""
+    rows = [cost.words for cost in costs]
+    shown = [place for place in range(len(COST_COLUMNS)) if any(row[place] not in ("0", "$0") for row in rows)]
+    head = [COST_COLUMNS[place] for place in shown]
+    return rich_grid(COSTS_TITLE, head, [[row[place] for place in shown] for row in rows], fold=True)
+
+
 def rich_grid(
     title: str,
     head: Sequence[str],
     body: Sequence[Sequence[str]],
     signed_column: int | None = None,
     better_up: bool = True,
+    fold: bool = False,
 ) -> RichTable:
     """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse."""
     shown = RichTable(title=Text(one_line(title)), title_justify="left", title_style="bold")
     for place, name in enumerate(head):
-        shown.add_column(Text(one_line(name)), justify="left" if place == 0 or signed_column is None else "right")
+        justify: JustifyMethod = "left" if place == 0 or signed_column is None else "right"
+        shown.add_column(Text(one_line(name)), justify=justify, overflow="fold" if fold else "ellipsis")
     colours = {"+": "green", MINUS: "red"} if better_up else {"+": "red", MINUS: "green"}
     for row in body:
         texts = [Text(one_line(word)) for word in row]

@@ -16,9 +16,9 @@ from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, Ta
 
 CSV_COLUMNS = (
     "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",
-    "labelled", "added", "unlabelled", "teacher_queries", "generator_calls", "usd",
+    "labelled", "added", "unlabelled", "teacher_queries", "embedded", "generator_calls", "usd",
 )  # fmt: skip
-"""The last six are means over the seeds of an arm at one k; see :class:`cod_runner.report.costs.ArmCost`."""
+"""The last seven are means over the seeds of an arm at one k; see :class:`cod_runner.report.costs.ArmCost`."""
 MINUS = "−"
 
 
@@ -141,7 +141,7 @@ def csv_text(report: Report) -> str:
     writer.writerow(CSV_COLUMNS)
     accuracy = report.record.teacher_accuracy
     if accuracy is not None:
-        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy, *[""] * 6])
+        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy, *[""] * 7])
     needed = {(cost.arm, cost.k): cost.numbers for cost in report.costs}
     for table in (*report.tables, *report.further_tables):
         metric = spreadsheet_safe(visible(table.metric.name))
@@ -152,7 +152,7 @@ def csv_text(report: Report) -> str:
                 if cell.summary is not None:
                     each = cell.summary
                     numbers = [each.mean, "" if each.sd is None else each.sd, each.n, each.smallest, each.largest]
-                    costs = ["" if number is None else number for number in needed.get((row.kind, k), [None] * 6)]
+                    costs = ["" if number is None else number for number in needed.get((row.kind, k), [None] * 7)]
                     writer.writerow([spreadsheet_safe(row.method), row.kind, k, metric, *numbers, *costs])
     return out.getvalue()
 

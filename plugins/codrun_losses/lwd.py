@@ -12,7 +12,9 @@ from codrun_losses.plugin import LWDOptions
 class LWD(nn.Module):
     """Mean squared error between teacher hidden states and linearly projected student ones.
 
-    Averaged over real tokens, over the teacher's width, and over layers; padding never counts. The projections
+    Averaged over real tokens, over the teacher's width, and over layers; padding never counts. With ``positions:
+    changed`` only tokens count that the other half of the pair does not have, wherever it stands there; all of them
+    where an example has no partner, or nothing of its own (it lost a word). The projections
     (student width to teacher width, with bias) train with the student and are thrown away after it.
     """
 
@@ -34,6 +36,7 @@ class LWD(nn.Module):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """``[batch]``."""
         values = []
+        counted = student.mask if self.options.positions == "all" else changed_tokens(batch, student.mask)
         for (ours, theirs), projection in zip(self.mapping, self.projections, strict=True):
             if self.pool == "none":
                 projected, wanted = projection(student.hidden[ours]), teacher.hidden[theirs]
@@ -41,11 +44,23 @@ class LWD(nn.Module):
                     raise CodrunError(
                         "lwd met texts of unequal length on the two sides; give it `pool: mean` or `pool: cls`"
                     )
-                values.append(masked_mean((projected - wanted).square().mean(-1), student.mask))
+                values.append(masked_mean((projected - wanted).square().mean(-1), counted))
             else:
                 difference = projection(pooled(student, ours, self.pool)) - pooled(teacher, theirs, self.pool)
                 values.append(difference.square().mean(-1))
         return torch.stack(values).mean(0)
+
+
+def changed_tokens(batch: Batch, mask: Tensor | None) -> Tensor:
+    """``[batch, tokens]``: the tokens that an example's partner does not have; see :class:`LWD`."""
+    ids = batch.inputs.get("input_ids")
+    if ids is None or mask is None:
+        raise CodrunError("lwd's `positions: changed` needs a student that reads token ids; take `positions: all`")
+    partner = batch.partner.clamp(min=0)
+    shared = ((ids[:, :, None] == ids[partner][:, None, :]) & mask[partner][:, None, :]).any(-1)
+    changed = mask & ~shared
+    has_some = changed.any(1) & (batch.partner >= 0)
+    return torch.where(has_some[:, None], changed, mask)
 
 
 def pooled(outputs: Outputs, layer: int, pool: str) -> Tensor:

@@ -53,7 +53,20 @@ class LWDOptions(Options):
     pool: Literal["none", "mean", "cls"] = Field(
         "none", description="none: every real token; mean or cls: one vector per text, for unlike tokenizers"
     )
+    positions: Literal["all", "changed"] = Field(
+        "all", description="of `pool: none`; changed: in a pair, only tokens that the other half does not have"
+    )
     learning_rate: float | None = Field(None, gt=0, description="of the projections; absent: the student's")
+
+    @model_validator(mode="after")
+    def _positions_of_tokens(self) -> LWDOptions:
+        if self.positions == "changed" and self.pool != "none":
+            raise ValueError("`positions: changed` goes with `pool: none`, which compares tokens")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Without `positions: all`, which keys knew nothing of before there was another."""
+        return self.model_dump(mode="json", exclude={"positions"} if self.positions == "all" else None)
 
     def mapping(self, teacher: ModelShape, student: ModelShape) -> list[tuple[int, int]]:
         """(student layer, teacher layer) pairs, as :func:`layer_mapping` gives them."""

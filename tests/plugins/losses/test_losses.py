@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from cod_runner.testing.classifiers import TextClassifier
 from cod_runner.testing.losses import PAIRED, check_loss, loss_case
 from codrun_losses.kd import KD
 from codrun_losses.labels import Hard, RandomSoft, Soft
-from codrun_losses.lwd import LWD
+from codrun_losses.lwd import LWD, changed_tokens
 from codrun_losses.pair import Pair
 from codrun_losses.plugin import (
     HardOptions,
@@ -284,3 +285,28 @@ def test_a_layer_that_is_not_there_is_named() -> None:
 def test_options_out_of_range_are_refused(options: object) -> None:
     with pytest.raises(ValidationError):
         options()  # type: ignore[operator]
+
+
+def test_lwd_at_changed_positions_alone() -> None:
+    ids = torch.tensor([[1, 7, 8, 2], [1, 7, 9, 2], [1, 7, 2, 0], [1, 5, 6, 2]])
+    mask = ids > 0
+    batch = Batch(
+        ids=("x", "x~cf", "y~cf", "z"),
+        labels=torch.tensor([1, 0, 0, 1]),
+        partner=torch.tensor([1, 0, 0, -1]),
+        is_counterfactual=torch.tensor([False, True, True, False]),
+        inputs={"input_ids": ids},
+    )
+    wanted = [
+        [False, False, True, False],  # what the counterfactual lacks
+        [False, False, True, False],  # what it has instead
+        [True, True, True, False],  # it lost a word and has nothing of its own: all real tokens
+        [True, True, True, True],  # without a partner all count
+    ]
+    assert changed_tokens(batch, mask).tolist() == wanted
+    with pytest.raises(CodrunError, match="`positions: all`"):
+        changed_tokens(replace(batch, inputs={}), mask)
+    assert "positions" not in LWDOptions().identity()
+    assert LWDOptions(positions="changed").identity() != LWDOptions().identity()
+    with pytest.raises(ValidationError, match="goes with `pool: none`"):
+        LWDOptions(positions="changed", pool="mean")
