@@ -23,6 +23,8 @@ from cod_runner.report.table import Table, TableRow, arm_name
 from cod_runner.runs.records import CellRow
 
 DOTS_PER_INCH = 144
+LEGEND_KEY, LEGEND_CHARACTER, LEGEND_LINE = 0.62, 0.085, 0.2
+"""Inches: the width of a legend's line and marker, of a character of its label, and the height of one of its lines."""
 LONGEST_LABEL = 40
 """Characters of an axis's label."""
 QUERIES = "teacher_queries"
@@ -127,8 +129,11 @@ def _labelled(
         if place + columns >= len(grid):
             axes.set_xlabel(over)
             axes.tick_params(labelbottom=True)
-    handles = list(legend.values())
-    figure.legend(handles, list(legend), loc="outside lower center", ncols=min(5, len(handles)), frameon=False)
+    inches = figure.get_size_inches()[0] / (LEGEND_KEY + LEGEND_CHARACTER * max(map(len, legend), default=0))
+    across = max(1, min(5, len(legend), int(inches)))
+    lines = math.ceil(len(legend) / across)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * max(0, lines - 1))
+    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=across, frameon=False)
 
 
 def _curve(axes: Axes, table: Table, row: TableRow, look: Look, rows: Sequence[CellRow]) -> Line2D:

@@ -36,10 +36,10 @@ KNOWN: dict[str, tuple[str, Line, str]] = {
     CONTROL: ("#CC79A7", "-.", "^"),
     COD: ("#D55E00", "-", "o"),
 }
-OTHERS: tuple[tuple[str, Line, str], ...] = (
-    ("#E69F00", ":", "D"), ("#56B4E9", "-", "v"), ("#000000", "-.", "P"), ("#9A8B00", "--", "X"), ("#5D3A9B", ":", "<"),
-    ("#994F00", "-", ">"),
-)  # fmt: skip
+COLOURS = ("#E69F00", "#56B4E9", "#000000", "#9A8B00", "#5D3A9B", "#994F00")
+MARKERS = ("D", "v", "P", "X", "<", ">", "*")
+LINES: tuple[Line, ...] = (":", "-", "-.", "--")
+"""Those of other arms, each in turn: six colours and seven markers repeat together after 42 arms."""
 FURTHEST = 0.18
 """The largest shift, in doublings."""
 
@@ -48,7 +48,7 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     """The look of every arm, in the order of the tables; those of the three known names are always the same."""
     ordered = in_order(arms)
     step = min(0.06, 2 * FURTHEST / max(1, len(ordered) - 1))
-    free = cycle(OTHERS)
+    free = zip(cycle(COLOURS), cycle(LINES), cycle(MARKERS), strict=False)
     found = {}
     for place, arm in enumerate(ordered):
         colour, line, marker = KNOWN.get(arm) or next(free)
