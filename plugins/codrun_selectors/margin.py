@@ -10,8 +10,8 @@ from codrun_selectors.plugin import MarginOptions
 
 
 class Margin:
-    """The smallest difference of the teacher's two largest probabilities first (margin sampling, Scheffer et al., 2001);
-    between equal ones the seed's order decides.
+    """The smallest difference of the teacher's two largest probabilities first (margin sampling: Scheffer et al.,
+    2001); between equal ones the seed's order decides.
 
     There the model that is trained is asked, once for each new example; here the teacher is, once about every row.
     """
