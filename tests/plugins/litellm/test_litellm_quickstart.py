@@ -40,7 +40,7 @@ def test_llm_local_gives_the_quickstarts_table(
         base = ["--set", f"counterfactuals.generators.0.api_base={server.api_base}"]
         assert call(["validate", local[0], *base]) == 0
         assert call(["plan", local[0], *base]) == 0
-        assert "openai/local: 24 to 120 calls" in " ".join(capfd.readouterr().out.split())
+        assert "openai/local: 40 to 200 calls" in " ".join(capfd.readouterr().out.split())
         assert call(["run", *local, *base]) == 0
     found = [json.loads(line) for line in Path("llm/counterfactuals.jsonl").read_text().splitlines()]
     same = ("source_id", "original", "counterfactual", "label", "teacher_before", "teacher_after", "verified")
