@@ -104,6 +104,12 @@ class Arm(Section):
         return classes if self.balanced else 1
 
     @property
+    def adds_flips(self) -> bool:
+        """Whether something that it adds is there because the teacher's prediction flips."""
+        own = self.keep in (None, "flip") and any(isinstance(each, Use) for each in self.add)
+        return own or "flips" in self.add
+
+    @property
     def uses_section(self) -> bool:
         """Whether it needs the section ``counterfactuals``."""
         return "flips" in self.add or "misses" in self.add

@@ -21,7 +21,6 @@ from cod_runner.recipe.grammar import Expectation, Recipe
 from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted, shortened
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, plain, text_of
 from cod_runner.recipe.overlays import as_component
-from cod_runner.recipe.sections import Use
 
 RESULT_KEYS = frozenset({
     "key", "method", "arm", "k", "seed", "steps", "training_rows", "labelled", "added", "unlabelled", "teacher_queries",
@@ -191,8 +190,7 @@ def _failures(tree: Mapping) -> Iterator[Fault]:
             "`on_failure: keep_unverified` has no effect with `verify: false`, which accepts every answer"
         )
     for name, arm in _arms(tree).items() if off else ():
-        flips = "flips" in arm.add or (arm.keep in (None, "flip") and any(isinstance(each, Use) for each in arm.add))
-        if flips and arm.per_original > 1:
+        if arm.adds_flips and arm.per_original > 1:
             yield _arm_node(tree, name).mark.fault(
                 f"with `verify: false` the first answer is taken, so the arm {quoted(name)} cannot have "
                 f"{arm.per_original} of each original"

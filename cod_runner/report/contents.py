@@ -74,7 +74,7 @@ def build_report(
     optimistic = record.optimistic or recipe.evaluate.select == "best_reported"
     verified = record.verified and (made is None or made.verify)
     floor = record.without_teacher or []
-    flipping = [name for name, arm in recipe.arms.items() if arm.uses_section]
+    flipping = [name for name, arm in recipe.arms.items() if arm.adds_flips]
     measured = [record.metric(use.use) for use in recipe.evaluate.metrics]
 
     def table(metric: MetricRecord) -> Table:

@@ -72,7 +72,9 @@ def arm_in_words(arm: Arm) -> str:
     words = [ordered if arm.balanced else f"{ordered}, classes not balanced"]
     for each in arm.add:
         what = each if isinstance(each, str) else f"{component_in_words(each)} (kept: {arm.keep or 'flip'})"
-        words.append(f"{arm.per_original} {what} of {'each' if arm.of == 'own' else 'other originals'}")
+        copies = each == CONTROL or (not isinstance(each, str) and arm.keep in ("same", "any"))
+        apart = "" if arm.per_original == 1 or copies else ", on different words"
+        words.append(f"{arm.per_original} {what} of {'each' if arm.of == 'own' else 'other originals'}{apart}")
     if arm.choose is not None:
         words.append(f"chosen by {component_in_words(arm.choose)}")
     if arm.unlabelled is not None:

@@ -104,7 +104,7 @@ def test_optimistic_numbers_are_marked_from_the_cell_or_the_run(
 
 
 def test_unverified_marks_the_cod_arm_only(rows: list[CellRow]) -> None:
-    table = result_table(rows, 0.815, ACCURACY, verified=False)
+    table = result_table(rows, 0.815, ACCURACY, unverified=["cod"])
     assert cell(table, "kd", "cod", 8).marks == "‡"
     assert cell(table, "kd", "plain", 8).marks == ""
     assert any(note.startswith("‡") for note in table.footnotes)
