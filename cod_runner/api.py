@@ -715,6 +715,8 @@ class Selection:
     teacher: TeacherView
     embedded: Callable[[int], None] = lambda count: None
     """To be told how many inputs an encoder embedded, for the tables."""
+    progress: Callable[[int, int], None] = lambda done, total: None
+    """``progress(done, total)`` moves the bar of what takes long."""
 
 
 class Selector(Protocol):

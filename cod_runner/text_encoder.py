@@ -53,8 +53,9 @@ class TextEncoder:
         self._known: dict[bytes, Tensor] = {}
         self._loaded: tuple[Any, Any] | None = None
 
-    def embed(self, texts: Sequence[str]) -> Tensor:
-        """``[texts, width]``, float32, on the CPU; zeros for a text that has no tokens."""
+    def embed(self, texts: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None) -> Tensor:
+        """``[texts, width]``, float32, on the CPU; zeros for a text that has no tokens. ``progress(done, total)``
+        follows each batch of those that are computed."""
         import torch
 
         named = {_name(text): text for text in texts}
@@ -62,7 +63,7 @@ class TextEncoder:
             self._known |= self._kept()
         new = {name: text for name, text in named.items() if name not in self._known}
         if new:
-            self._known |= zip(new, self._computed(list(new.values())), strict=True)
+            self._known |= zip(new, self._computed(list(new.values()), progress), strict=True)
             self._keep()
         return torch.stack([self._known[_name(text)] for text in texts]) if named else torch.zeros(0, 0)
 
@@ -105,7 +106,7 @@ class TextEncoder:
         with file_written_whole(self._path) as temporary:
             save_checked(tensors, temporary)
 
-    def _computed(self, texts: list[str]) -> Tensor:
+    def _computed(self, texts: list[str], progress: Callable[[int, int], None]) -> Tensor:
         """Batches of a fixed shape, each on one CPU thread, since more of them would add sums in another order."""
         import torch
 
@@ -127,7 +128,10 @@ class TextEncoder:
 
         at_once = cores() if torch.device(self._device).type == "cpu" else 1
         with one_thread(), ThreadPoolExecutor(at_once) as pool:
-            parts = list(pool.map(computed, fixed_batches([len(ids) for ids in encoded])))
+            parts = []
+            for answered in pool.map(computed, fixed_batches([len(ids) for ids in encoded])):
+                parts.append(answered)
+                progress(sum(len(places) for places, _ in parts), len(texts))
         vectors = torch.empty(len(texts), parts[0][1].shape[1])
         for places, part in parts:
             vectors[places] = part

@@ -42,23 +42,14 @@ class Cost:
     """What a training set needed besides its labels."""
 
     teacher_queries: int = 0
-    """Distinct texts that the teacher was asked about, gradients counted as one more: the rows themselves, all
-    candidates of every original that was looked at, and what a selector asked about the pool."""
+    """Distinct texts that the teacher read, gradients counted as one more: the rows themselves, all candidates of every
+    original that was looked at, and what a selector or chooser asked about."""
     embedded: int = 0
     """Texts that a selector's encoder embedded."""
     generator_calls: int = 0
     """Answers and candidates that generators gave, refused ones included."""
     usd: float | None = 0.0
     """What they cost when they were made; None where a price is unknown."""
-
-    def __add__(self, other: Cost) -> Cost:
-        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
-        return Cost(
-            self.teacher_queries + other.teacher_queries,
-            self.embedded + other.embedded,
-            self.generator_calls + other.generator_calls,
-            usd,
-        )
 
 
 @dataclass(frozen=True)

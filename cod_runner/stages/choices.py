@@ -9,7 +9,7 @@ import torch
 from cod_runner.api import Choice, Choosing, Classifier, Example, Input
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, PairOutcome, RecordingView
-from cod_runner.data.fewshot import Cost, Group, TrainingSet
+from cod_runner.data.fewshot import Group, TrainingSet
 from cod_runner.engine.device import resolve_precision, threads
 from cod_runner.engine.inference import predict
 from cod_runner.engine.seeds import derived_seed
@@ -30,12 +30,12 @@ class Choices:
 
     def groups(
         self, arm: str, seed: int, chosen: TrainingSet, additions: ArmAdditions
-    ) -> tuple[dict[str, Group], Cost]:
-        """(groups by the original's id, what the chooser asked of the teacher)."""
+    ) -> tuple[dict[str, Group], set[Input]]:
+        """(groups by the original's id, what the chooser asked the teacher about)."""
         originals = chosen.lenders or chosen.originals
         if additions.arm.choose is None:
             found = {original.id: additions.groups[original.id] for original in originals}
-            return {name: group for name, group in found.items() if group is not None}, Cost()
+            return {name: group for name, group in found.items() if group is not None}, set()
         view = RecordingView(self._orders.view)
         student = WarmStudent(self._context, self._experiment, self._orders.teacher, chosen.originals, seed)
         choosing = Choosing(view, student, derived_seed(seed, "choosing"))
@@ -46,7 +46,7 @@ class Choices:
             for original, outcome, order in zip(originals, outcomes, orders, strict=True):
                 added[original.id] += addition.of(original, outcome, order) or []
         groups = {original.id: Group(original, tuple(added[original.id])) for original in originals}
-        return groups, Cost(teacher_queries=len(view.shared))
+        return groups, view.shared
 
     def _ranked(
         self,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from cod_runner.api import Classifier, Example, Selection, Selector
+from cod_runner.api import Classifier, Example, Input, Selection, Selector
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import RecordingView
-from cod_runner.data.fewshot import Cost, in_random_order, parts_of
+from cod_runner.data.fewshot import in_random_order, parts_of
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
-from cod_runner.errors import PluginError
+from cod_runner.errors import PluginError, standing_at
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.sections import Use
 from cod_runner.runs.identity import component_identity
@@ -24,7 +24,10 @@ class Order:
     """The originals in the order of drawing: ``[classes][rows]``, or ``[1][rows]`` where classes are not balanced."""
 
     parts: Sequence[Sequence[Example]]
-    cost: Cost
+    read: frozenset[Input]
+    """What the selector asked the teacher about."""
+    embedded: int
+    """Texts that its encoder embedded."""
 
 
 class Orders:
@@ -49,7 +52,8 @@ class Orders:
         """The order of an arm at ``k`` and ``seed``."""
         name = self.name(arm, k, seed)
         if name not in self._made:
-            self._made[name] = self._order(self._context.recipe.arms[arm], self._experiment.selectors[arm], k, seed)
+            with standing_at("arms", arm, "select"):
+                self._made[name] = self._order(self._context.recipe.arms[arm], self._experiment.selectors[arm], k, seed)
         return self._made[name]
 
     def _order(self, arm: Arm, selector: Selector, k: int, seed: int) -> Order:
@@ -58,15 +62,13 @@ class Orders:
         embedded: list[int] = []
         parts = []
         with self._context.progress.bar(f"ordering originals by `{arm.select.use}`, seed {seed}") as step:
-            rows_by_part = parts_of(pool, self._classes) if arm.balanced else [list(pool)]
-            for done, rows in enumerate(rows_by_part):
-                step(done, len(rows_by_part))
-                drawn = in_random_order(rows, seed)
-                wanted = min(len(drawn), arm.originals(k, self._classes))
-                inputs = [row.input for row in drawn]
-                ranked = selector.rank(Selection(inputs, wanted, seed, view, embedded.append))
-                parts.append([drawn[place] for place in _checked(ranked, len(drawn), arm.select)])
-        return Order(parts, Cost(teacher_queries=len(view.shared), embedded=sum(embedded)))
+            for rows in parts_of(pool, self._classes) if arm.balanced else [list(pool)]:
+                ordered = in_random_order(rows, seed)
+                wanted = min(len(ordered), arm.originals(k, self._classes))
+                inputs = [row.input for row in ordered]
+                ranked = selector.rank(Selection(inputs, wanted, seed, view, embedded.append, step))
+                parts.append([ordered[place] for place in _checked(ranked, len(ordered), arm.select)])
+        return Order(parts, frozenset(view.shared), sum(embedded))
 
 
 def _checked(ranked: Sequence[int], rows: int, select: Use) -> Sequence[int]:

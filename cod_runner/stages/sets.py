@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cod_runner.api import Example
+from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import content_rank
 from cod_runner.data.fewshot import Cost, TrainingSet, drawn, with_additions
@@ -40,14 +40,14 @@ def _training_set(
     order = found.orders.of(arm, k, seed)
     usable = found.usable_in(walk_name(context, found.orders, arm, k, seed))
     chosen = drawn(definition, k, order.parts, usable, redraw=redraws(context, definition))
-    cost = order.cost
+    read = set(order.read)
     if definition.add:
         groups, asked = choices.groups(arm, seed, chosen, additions)
-        cost += asked
+        read |= asked
         chosen = with_additions(chosen, groups)
     rows = (*chosen.rows, *_unlabelled(experiment, found, additions, seed, chosen))
     chosen = replace(chosen, rows=rows, teacher_disagrees=_disagreements(chosen, additions))
-    return replace(chosen, cost=cost + _cost(chosen, additions))
+    return replace(chosen, cost=_cost(chosen, additions, read, order.embedded))
 
 
 def _unlabelled(
@@ -94,8 +94,9 @@ def _disagreements(chosen: TrainingSet, additions: ArmAdditions) -> int | None:
     return sum(before.index(max(before)) != original.label for before, original in read) if read else None
 
 
-def _cost(chosen: TrainingSet, additions: ArmAdditions) -> Cost:
-    """What the rows and the search for them asked of teacher and generators, for originals passed over too."""
+def _cost(chosen: TrainingSet, additions: ArmAdditions, read: set[Input], embedded: int) -> Cost:
+    """What the rows and the search for them asked of teacher and generators, for originals passed over too; ``read`` is
+    what the teacher was asked about to select and to choose."""
     searches = [*additions.searches, *([additions.unlabelled] if additions.unlabelled is not None else [])]
     outcomes = [
         addition.search.outcomes[original.id]
@@ -103,11 +104,12 @@ def _cost(chosen: TrainingSet, additions: ArmAdditions) -> Cost:
         for original in (*chosen.originals, *chosen.passed, *chosen.lenders)
         if original.id in addition.search.outcomes
     ]
-    read = {row.input for row in chosen.rows} | {text for outcome in outcomes for text in outcome.queries}
+    read = read | {row.input for row in chosen.rows} | {text for outcome in outcomes for text in outcome.queries}
     gradients = sum(outcome.gradients for outcome in outcomes)
     prices = [attempt.usd for outcome in outcomes for attempt in outcome.attempts]
     return Cost(
         teacher_queries=len(read) + gradients,
+        embedded=embedded,
         generator_calls=len(prices),
         usd=None if None in prices else sum(price or 0.0 for price in prices),
     )

@@ -26,7 +26,7 @@ class Points:
         if len(texts) < len(selection.inputs):
             return _of_vectors(selection)
         selection.embedded(len(texts))
-        return torch.nn.functional.normalize(self._loaded().embed(texts))
+        return torch.nn.functional.normalize(self._loaded().embed(texts, selection.progress))
 
     def _loaded(self) -> TextEncoder:
         """The encoder, which vectors do without."""

@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, str] = {
         "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
         "runs store"
     ),
-    "pipeline": "context data permissions progress recipe registry runs stages",
+    "pipeline": "context permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (
