@@ -24,6 +24,8 @@ FLIPS = "counterfactuals"
 """The section, and the stem of the file of its outcomes."""
 
 
+ANY_EDITS = 1e6
+"""As a share of the words: a paraphrase may change every word; its length is bounded all the same."""
 TAKEN: dict[Keep, What] = {"flip": "flips", "same": "copies", "any": "texts"}
 
 
@@ -110,7 +112,7 @@ class Searches:
     def _own(self, use: Use, keep: Keep, place: Place, file: str) -> Asking:
         """For a generator that an arm names itself; the section's settings hold for flips."""
         recipe = self._context.recipe
-        settings = Counterfactuals(generators=[use])
+        settings = Counterfactuals(generators=[use], max_edits=ANY_EDITS)
         if keep == "flip" and recipe.counterfactuals is not None:
             settings = recipe.counterfactuals.model_copy(update={"generators": [use]})
         identity = generator_identity(recipe, self._context.registry, use, keep)
