@@ -28,8 +28,13 @@ class SomeLabels:
     def __getattr__(self, name: str) -> Any:
         raise _unread()
 
-    def __getitem__(self, index: object) -> Any:
+    def _refuse(self, *others: Any) -> Any:
         raise _unread()
+
+    # What Python itself looks up past ``__getattr__``; a comparison would answer False without a word.
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __len__ = __iter__ = __contains__ = _refuse
+    __getitem__ = __int__ = __float__ = __index__ = __neg__ = __invert__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __and__ = _refuse
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:

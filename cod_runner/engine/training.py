@@ -90,11 +90,12 @@ def train_student(
     student.to(device)
     if settings.gradient_checkpointing:
         _checkpoint_gradients(student)
-    if all(needs_labels(term) for term in terms):  # a row without a label would teach nothing and fill a step
+    weighted = [term for term in terms if term.weight > 0]
+    if all(needs_labels(term) for term in weighted):  # a row without a label would teach nothing and fill a step
         examples = [example for example in examples if example.label is not None]
     batches = TrainingBatches(student, examples, settings.batch_size, device)
     names = term_names(terms)
-    if not any(term.weight > 0 for term in terms):
+    if not weighted:
         raise CodrunError(f"every loss ({', '.join(names)}) has weight 0, so there is nothing to train on")
     needs = [term.needs(student.shape if signals is None else signals.shape, student.shape) for term in terms]
     teacher_layers = sorted({layer for need in needs for layer in need.teacher})
