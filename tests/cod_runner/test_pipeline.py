@@ -108,7 +108,7 @@ def test_cfes_leaves_them_in_the_run_folder(recipe: Path, tmp_path: Path) -> Non
     settings = RunSettings(out=tmp_path / "cfes", jobs=1)
     found = pipeline.find_counterfactuals(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
     lines = (tmp_path / "cfes" / "counterfactuals.jsonl").read_text().splitlines()
-    assert [json.loads(line)["source_id"] for line in lines] == list(found.outcomes)
+    assert [json.loads(line)["source_id"] for line in lines] == list(found.counterfactuals)
     run(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "counterfactuals.jsonl").read_text().splitlines() == lines
 
