@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +24,6 @@ from cod_runner.data.corpus import prepare_corpus
 from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
-from cod_runner.recipe.grammar import Arm
 from cod_runner.registry import Registry
 from cod_runner.stages import results, teacher
 from cod_runner.store import Store
@@ -33,7 +32,7 @@ from codrun_transformers.classifier import TextClassifier
 from codrun_transformers.vocabulary_cut import EmbeddingCut
 
 ARCHITECTURES = ("deberta", "qwen2")
-ARMS: tuple[Arm, ...] = get_args(Arm)
+ARMS = ("plain", "cod", "control")
 KD = {"use": "kd", "weight": 5, "temperature": 2}
 METHODS: dict[str, list[Any]] = {
     "hard": ["hard"],
@@ -110,7 +109,7 @@ class Laboratory:
         name: str,
         *overrides: str,
         methods: Sequence[str] = PAPER,
-        arms: Sequence[Arm] = ("plain", "cod"),
+        arms: Sequence[str] = ("plain", "cod"),
         device: str = "cpu",
     ) -> dict[str, dict[str, Any]]:
         """The lines of ``cells.jsonl`` of a run, by cell name."""
@@ -193,7 +192,7 @@ def cells(laboratory: Laboratory) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("arm", ARMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_cell_of_every_method_and_arm(
-    laboratory: Laboratory, cells: dict[str, dict[str, Any]], method: str, arm: Arm
+    laboratory: Laboratory, cells: dict[str, dict[str, Any]], method: str, arm: str
 ) -> None:
     row = cells[f"{method}-{arm}"]
     numbers = [row[name] for name in ("accuracy", "agreement", "kl", "ece", "f1")] + list(row["losses"].values())
@@ -214,7 +213,7 @@ def test_a_cell_of_every_method_and_arm(
 @pytest.mark.parametrize("arm", ARMS)
 @pytest.mark.parametrize("method", PAPER)
 def test_the_saved_student_is_the_one_that_was_measured(
-    laboratory: Laboratory, cells: dict[str, dict[str, Any]], method: str, arm: Arm
+    laboratory: Laboratory, cells: dict[str, dict[str, Any]], method: str, arm: str
 ) -> None:
     """`transformers` alone reads it, and finds nothing of the losses in it."""
     folder = laboratory.student("all", f"{method}-{arm}")
