@@ -17,7 +17,7 @@ from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words
 from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
 from cod_runner.report.looks import looks
 from cod_runner.report.table import MISSING, arm_name, in_order
-from cod_runner.report.text import cell_parts, gain_grid
+from cod_runner.report.text import cell_parts, gain_grid, pooled_in_words
 from cod_runner.word_diff import Piece, shown_input, word_diff
 
 PAIRS_SHOWN = 12
@@ -41,6 +41,7 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         gain_summary=gain_summary(report),
         what_cod_changes=what_cod_changes,
         smallest_p_in_words=smallest_p_in_words,
+        pooled_in_words=pooled_in_words,
         figures={name: base64.b64encode(png).decode("ascii") for name, png in figures.items()},
         figure_captions=_captions(report, figures),
         pairs=[_shown_pair(line) for line in report.outcomes[:PAIRS_SHOWN]],

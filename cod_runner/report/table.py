@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from cod_runner.recipe.arms import COD, CONTROL, PLAIN
@@ -200,6 +201,8 @@ class Gain:
     pairs: PairedComparison
     seeds: tuple[int, ...]
     """Those that both arms have."""
+    differences: tuple[float, ...]
+    """One per seed, in their order."""
     over: str = PLAIN
     """The arm that CoD is compared with."""
 
@@ -224,10 +227,21 @@ def paired_gains(rows: Sequence[CellRow], metric: MetricRecord, over: str = PLAI
         common = sorted(
             seed for seed in set(other) & set(cod) if math.isfinite(other[seed]) and math.isfinite(cod[seed])
         )
-        pairs = compare_pairs([cod[seed] - other[seed] for seed in common], metric.higher_is_better)
+        differences = tuple(cod[seed] - other[seed] for seed in common)
+        pairs = compare_pairs(differences, metric.higher_is_better)
         if pairs is not None:
-            gains.append(Gain(metric, method, k, pairs, tuple(common), over))
+            gains.append(Gain(metric, method, k, pairs, tuple(common), differences, over))
     return gains
+
+
+def pooled(gains: Sequence[Gain]) -> PairedComparison | None:
+    """All settings together, seed by seed: each seed's mean over the settings; of the seeds that all of them have."""
+    if not gains:
+        return None
+    common = sorted(set.intersection(*(set(gain.seeds) for gain in gains)))
+    by_seed = [dict(zip(gain.seeds, gain.differences, strict=True)) for gain in gains]
+    means = [fmean(values[seed] for values in by_seed) for seed in common]
+    return compare_pairs(means, gains[0].metric.higher_is_better)
 
 
 def gains_in_words(gains: Sequence[Gain]) -> str:

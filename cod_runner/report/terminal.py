@@ -12,7 +12,7 @@ from cod_runner.plain_text import one_line
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COST_COLUMNS, COSTS_TITLE, ArmCost
 from cod_runner.report.table import Gain, Table
-from cod_runner.report.text import MINUS, cell_parts, gain_grid
+from cod_runner.report.text import MINUS, cell_parts, gain_grid, pooled_in_words
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -25,6 +25,8 @@ def show_report(console: Console, report: Report) -> None:
         console.print()
         console.print(rich_gains(gains))
         console.print(Text(smallest_p_in_words(gains), style="dim"))
+        if sentences := pooled_in_words(gains, report.floor):
+            console.print(Text(one_line(" ".join(sentences))))
     if summary := gain_summary(report):
         console.print(Text(one_line(summary)))
     if report.costs:

@@ -12,7 +12,7 @@ from cod_runner.plain_text import one_line, visible
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
 from cod_runner.report.statistics import Summary
-from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow, arm_name
+from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow, arm_name, pooled
 
 CSV_COLUMNS = (
     "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",
@@ -34,6 +34,8 @@ def markdown(report: Report) -> str:
         for gains in filter(None, (gains_over_plain, others)):
             lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
             lines += [f"- {_line(smallest_p_in_words(gains))}"]
+            if sentences := pooled_in_words(gains, report.floor):
+                lines += [f"- {_line(' '.join(sentences))}"]
     if summary := gain_summary(report):
         lines += ["", _line(summary)]
     if report.costs:
@@ -73,6 +75,26 @@ def _gain_words(gain: Gain) -> list[str]:
     sd = MISSING if summary.sd is None else f"{summary.sd:.{DECIMALS}f}"
     wins = f"{gain.pairs.wins} of {summary.n}"
     return [gain.method, str(gain.k), signed(summary.mean), sd, wins, f"{gain.pairs.p:.3g}"]
+
+
+def pooled_in_words(gains: Sequence[Gain], floor: Sequence[str]) -> list[str]:
+    """For each arm that CoD is compared with, one test over all settings: their p-values are not independent."""
+    sentences = []
+    for over in dict.fromkeys(gain.over for gain in gains):
+        of_arm = [gain for gain in gains if gain.over == over]
+        distilled = [gain for gain in of_arm if gain.method not in floor] or of_arm
+        together = pooled(distilled)
+        if len(distilled) < 2 or together is None:
+            continue
+        metric = distilled[0].metric.name
+        which = "settings with a teacher" if len(distilled) < len(of_arm) else "settings"
+        sentences.append(
+            f"All {len(distilled)} {which} together against {arm_name(over)}, seed by seed: {number_and_deviation(together.summary)} {metric}, better in "
+            f"{together.wins} of {together.summary.n} seeds, p = {together.p:.3g}."
+        )
+    if sentences:
+        sentences.append("The settings of a seed share their draws, and all share one teacher.")
+    return sentences
 
 
 def signed(value: float) -> str:
