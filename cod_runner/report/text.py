@@ -89,7 +89,8 @@ def pooled_in_words(gains: Sequence[Gain], floor: Sequence[str]) -> list[str]:
         metric = distilled[0].metric.name
         which = "settings with a teacher" if len(distilled) < len(of_arm) else "settings"
         sentences.append(
-            f"All {len(distilled)} {which} together against {arm_name(over)}, seed by seed: {number_and_deviation(together.summary)} {metric}, better in "
+            f"All {len(distilled)} {which} together against {arm_name(over)}, seed by seed: "
+            f"{number_and_deviation(together.summary)} {metric}, better in "
             f"{together.wins} of {together.summary.n} seeds, p = {together.p:.3g}."
         )
     if sentences:
