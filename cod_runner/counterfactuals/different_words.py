@@ -9,7 +9,13 @@ from cod_runner.api import Attempt, Input
 
 
 def on_different_words(original: Input, ranked: Sequence[Attempt], count: int) -> list[Attempt]:
-    """The first ``count`` candidates of which no two change the same word; fewer where there are not so many."""
+    """``count`` candidates of which no two change the same word: each the next that fits, from the first on with which
+    there are so many; none where there are too few."""
+    starts = (_fitting(original, ranked[start:], count) for start in range(len(ranked)))
+    return next((taken for taken in starts if len(taken) == count), [])
+
+
+def _fitting(original: Input, ranked: Sequence[Attempt], count: int) -> list[Attempt]:
     taken: list[Attempt] = []
     places: list[frozenset[float]] = []
     for attempt in ranked:

@@ -63,6 +63,8 @@ class Additions:
     searches: list[Searched] = field(default_factory=list)
     usable: dict[str, set[str]] = field(default_factory=dict)
     """Ids of the originals that can be used, by the name of the walk."""
+    short: set[str] = field(default_factory=set)
+    """Names of the walks that end short where an original cannot be used, instead of taking the next."""
     examples: Mapping[str, Example] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     held_out: EvaluationTexts | None = None
@@ -181,6 +183,8 @@ def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) 
             )
             before += one.wanted * len(one.order)
             found.usable.setdefault(one.name, set()).update(original.id for original in taken)
+            if not redraw:
+                found.short.add(one.name)
 
 
 def redraws(context: RunContext, arm: Arm) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cod_runner.api import Example, input_as_json
@@ -66,12 +67,20 @@ class Searches:
         self, context: RunContext, experiment: Experiment, teacher: CachedTeacher, held_out: EvaluationTexts | None
     ) -> None:
         self._context, self._experiment, self._teacher, self._held_out = context, experiment, teacher, held_out
-        self._stored = OutcomeStore(context.store.folder("pairs") / "pairs.sqlite")
-        corpus = experiment.corpus
-        # A generator may learn from the pool, and a candidate like an evaluation row is refused: both decide.
-        measured = [row.input for row in (*corpus.evaluation, *experiment.dev)]
-        self._data = content_key([[[row.input, row.label] for row in corpus.pool], measured])
         self._by_key: dict[str, Searched] = {}
+
+    @cached_property
+    def _stored(self) -> OutcomeStore:
+        """Opened for the first search: arms that add nothing need none."""
+        return OutcomeStore(self._context.store.folder("pairs") / "pairs.sqlite")
+
+    @cached_property
+    def _data(self) -> str:
+        """What decides a search besides its settings: a generator may learn from the pool, and a candidate like an
+        evaluation row is refused."""
+        corpus = self._experiment.corpus
+        measured = [row.input for row in (*corpus.evaluation, *self._experiment.dev)]
+        return content_key([[[row.input, row.label] for row in corpus.pool], measured])
 
     @property
     def made(self) -> list[Searched]:

@@ -11,7 +11,7 @@ from cod_runner.context import RunContext
 from cod_runner.data.corpus import content_rank
 from cod_runner.data.fewshot import Cost, TrainingSet, drawn, with_additions
 from cod_runner.runs.cells import Cell
-from cod_runner.stages.additions import Additions, ArmAdditions, read_texts, redraws, walk_name
+from cod_runner.stages.additions import Additions, ArmAdditions, read_texts, walk_name
 from cod_runner.stages.choices import Choices
 from cod_runner.stages.load import Experiment
 
@@ -29,6 +29,7 @@ def draw_training_sets(
             step(done, len(wanted))
             sets[arm, k, seed] = _training_set(context, experiment, found, choices, (arm, k, seed))
     _warn_of_unequal_arms(context, sets)
+    _warn_of_sets_that_do_not_nest(context, experiment)
     return sets
 
 
@@ -38,8 +39,8 @@ def _training_set(
     arm, k, seed = place
     definition, additions = context.recipe.arms[arm], found.by_arm[arm]
     order = found.orders.of(arm, k, seed)
-    usable = found.usable_in(walk_name(context, found.orders, arm, k, seed))
-    chosen = drawn(definition, k, order.parts, usable, redraw=redraws(context, definition))
+    walk = walk_name(context, found.orders, arm, k, seed)
+    chosen = drawn(definition, k, order.parts, found.usable_in(walk), redraw=walk not in found.short)
     read = set(order.read)
     if definition.add:
         groups, asked = choices.groups(arm, seed, chosen, additions)
@@ -125,3 +126,14 @@ def _warn_of_unequal_arms(context: RunContext, sets: Mapping[tuple[str, int, int
         if chosen.group_yield < 0.9:
             what = {"cod": "a counterfactual", "control": "a copy"}.get(arm, f"what `{arm}` adds")
             context.progress.warn(f"{of_set}: only {chosen.group_yield:.0%} of the originals gave {what}")
+
+
+def _warn_of_sets_that_do_not_nest(context: RunContext, experiment: Experiment) -> None:
+    for arm, definition in context.recipe.arms.items() if len(context.recipe.k) > 1 else ():
+        chooser = definition.choose and definition.choose.use
+        by = [f"the selector `{definition.select.use}`"] if not experiment.selectors[arm].nested else []
+        by += [f"the chooser `{chooser}`"] if chooser and not experiment.choosers[arm].nested else []
+        if by:
+            context.progress.warn(
+                f"`{arm}` at a smaller k is no part of it at a larger one: {' and '.join(by)} looks at the whole set"
+            )

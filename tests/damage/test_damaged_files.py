@@ -157,8 +157,11 @@ def room(tmp_path: Path) -> Iterator[Path]:
 def test_one_damage_of_each_file_ends_in_a_sentence(
     finished: Path, room: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    middle = rewritten(lambda content: smeared(content, 0.4, b"\xff[" * 300))
-    told = {name: withstand(finished, room, name, middle, capsys) for name in READ_BY}
+    junk = b"\xff[" * 300
+    middle = rewritten(lambda content: smeared(content, 0.4, junk))
+    later = rewritten(lambda content: smeared(content, 0.7, junk))
+    pairs = "home/pairs/pairs.sqlite"  # the middle of this one is empty
+    told = {name: withstand(finished, room, name, later if name == pairs else middle, capsys) for name in READ_BY}
     assert {name for name, codes in told.items() if not any(codes)} == REPAIRED
 
 
