@@ -55,11 +55,19 @@ class PricelessOptions(Options):
         raise SettingError("nobody knows the price")
 
 
+class PricedOptions(Options):
+    """A stranger's generator that calls a model once for each original."""
+
+    def estimate(self, examples: int, mean_characters: float) -> CallEstimate | None:
+        return CallEstimate("priced", examples, examples, 0, 0, 0.0, 0.0)
+
+
 class StrangePlugin:
     @staticmethod
     @hookimpl
     def codrun_components() -> Iterator[Component]:
         yield Component("generator", "priceless", PricelessOptions, "never:built", "cannot be priced")
+        yield Component("generator", "priced", PricedOptions, "never:built", "asks a model")
         yield Component("loss", "strange", StrangeOptions, "never:built", "reads two layers")
 
 
@@ -123,6 +131,48 @@ def test_layers_are_those_that_some_loss_reads(
 def test_texts_count_every_arm_and_seed_at_the_largest_k(recipe: Path, registry: Registry) -> None:
     assert planned(recipe, registry, "arms=[plain, cod]").signals.texts == 2 * 8 * 2
     assert planned(recipe, registry, "seeds=[0, 1, 2]", "k=[4]").signals.texts == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("arm", "texts"),
+    [
+        ("{unlabelled: {from: pool, rows: 7}}", 8 + 7),
+        ("{unlabelled: {from: priced, per_original: 3}}", 8 + 3 * 8),
+        ("{add: flips, unlabelled: {from: attempts, per_original: 3}}", 8 + 3 * 4),
+        ("{add: priced, keep: any}", 8),
+    ],
+)
+def test_texts_without_a_label_are_counted_beside_k(recipe: Path, registry: Registry, arm: str, texts: int) -> None:
+    plan = planned(recipe, registry, "arms.plain=null", f"arms.x={arm}")
+    assert plan.signals.texts == 2 * texts
+    assert {cell.arm for cell in plan.cells} == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("arms", "originals"),
+    [
+        ("{x: {add: priced}}", [4]),
+        ("{x: {add: priced, of: others}}", [8]),
+        ("{x: {unlabelled: {from: priced, per_original: 9}}}", [8]),
+        ("{plain: {}, x: {add: [priced, priced, misses]}}", [2, 2]),
+        ("{x: {add: priced}, y: {add: [flips, misses, priced]}}", [4, 2]),
+        ("[plain, cod]", []),
+    ],
+)
+def test_an_arms_own_generator_is_priced_by_the_originals_that_it_is_asked_about(
+    recipe: Path, registry: Registry, arms: str, originals: list[int]
+) -> None:
+    """At the largest k, in all seeds."""
+    calls = planned(recipe, registry, f"arms={arms}", "k=[8]").calls
+    assert [estimate.calls_low for estimate in calls] == [2 * count for count in originals]
+
+
+def test_the_section_is_priced_by_the_arm_that_asks_about_most(recipe: Path, registry: Registry) -> None:
+    made = "counterfactuals={generators: [priced]}"
+    (alone,) = planned(recipe, registry, made, "arms=[cod]").calls
+    (wider,) = planned(recipe, registry, made, "arms={cod: {add: flips}, x: {add: misses, of: others}}").calls
+    assert (alone.calls_low, wider.calls_low) == (2 * 4, 2 * 8)
+    assert planned(recipe, registry, made, "arms={x: {select: margin}}").calls == []
 
 
 def test_a_longest_text_is_what_the_model_reads_at_most(recipe: Path, registry: Registry) -> None:
