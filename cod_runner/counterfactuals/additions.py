@@ -24,6 +24,8 @@ class Addition:
     what: What
     count: int = 1
     """How many of each original; flips and misses on different words."""
+    before: int = 0
+    """How many of the same kind the arm's earlier entries add: their ids are numbered on."""
 
     def candidates(self, outcome: PairOutcome) -> list[Attempt]:
         """What may be taken, the best first: of flips and copies by fewest edits, of misses the nearest to the
@@ -67,13 +69,17 @@ class Addition:
         if outcome.counterfactual is None or outcome.label is None:
             self._end_if_asked_to(original, outcome)
             return None
-        return [Example(f"{original.id}~cf", outcome.counterfactual, outcome.label, is_counterfactual=True)]
+        return [Example(self._id(original, 0), outcome.counterfactual, outcome.label, is_counterfactual=True)]
 
     def _example(self, original: Example, attempt: Attempt, number: int) -> Example:
-        name = f"{original.id}~{SUFFIX[self.what]}{number + 1 if number else ''}"
         # A copy is an augmentation: it has its original's label. Anything else has the teacher's word.
         label = original.hard_label if self.what == "copies" else _read_as(attempt)
-        return Example(name, attempt.input, label, is_counterfactual=self.what == "flips")
+        return Example(self._id(original, number), attempt.input, label, is_counterfactual=self.what == "flips")
+
+    def _id(self, original: Example, number: int) -> str:
+        """``train:7~cf``, ``train:7~cf2`` and so on."""
+        number += self.before
+        return f"{original.id}~{SUFFIX[self.what]}{number + 1 if number else ''}"
 
     def _end_if_asked_to(self, original: Example, outcome: PairOutcome) -> None:
         if self.search.settings.on_failure == "fail":

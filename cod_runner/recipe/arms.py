@@ -88,6 +88,10 @@ class Arm(Section):
                 raise ValueError("`from: attempts` needs a search, and there is no `add`")
         if self.keep is not None and not any(isinstance(each, Use) for each in self.add):
             raise ValueError("`keep` is about generators in `add`, and there is none")
+        twice = next((each for place, each in enumerate(self.add) if each in self.add[:place]), None)
+        if twice is not None:
+            what = twice if isinstance(twice, str) else twice.use
+            raise ValueError(f"`add` lists `{what}` twice; `per_original: 2` adds two of each entry")
         return self
 
     @property

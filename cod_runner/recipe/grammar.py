@@ -94,6 +94,8 @@ class Expectation(Section):
             raise ValueError("give either `metric` (with `arm`) or `gain`")
         if self.metric is not None and (self.arm is None or self.over is not None):
             raise ValueError("`metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names")
+        if self.gain is not None and len(set(self.compared)) == 1:
+            raise ValueError(f"`gain` compares the arm `{self.compared[0]}` with itself")
         if self.at_least is None and self.at_most is None:
             raise ValueError("give `at_least`, `at_most` or both")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:

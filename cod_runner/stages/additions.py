@@ -6,8 +6,9 @@ as before.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cod_runner.api import Example, Input
@@ -105,7 +106,7 @@ def find_additions(context: RunContext, experiment: Experiment, orders: Orders, 
         found.held_out = EvaluationTexts([*experiment.corpus.evaluation, *experiment.dev])
     searches = Searches(context, experiment, orders.view, found.held_out)
     for name, arm in arms.items():
-        additions = [searches.addition(name, place) for place in range(len(arm.add))]
+        additions = _numbered([searches.addition(name, place) for place in range(len(arm.add))])
         found.by_arm[name] = ArmAdditions(arm, additions, searches.unlabelled(name))
     found.searches = searches.made
     walks = list(walks_of(context, experiment, cells, orders))
@@ -113,6 +114,16 @@ def find_additions(context: RunContext, experiment: Experiment, orders: Orders, 
         _walk(context, [one for one in walks if one.arms == names], found)
     _say(context, found)
     return found
+
+
+def _numbered(additions: Sequence[Addition]) -> list[Addition]:
+    """The additions of one arm, so that no two add examples with one id."""
+    before: Counter[str] = Counter()
+    numbered = []
+    for addition in additions:
+        numbered.append(replace(addition, before=before[addition.what]))
+        before[addition.what] += addition.count
+    return numbered
 
 
 @dataclass(frozen=True)

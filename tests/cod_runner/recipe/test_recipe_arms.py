@@ -233,7 +233,12 @@ def test_a_child_chooses_among_its_parents_arms(recipe: str, write: Callable[...
     ("override", "arm", "expected"),
     [
         ("arms.near_miss.per_original=3", "near_miss", {"add": ["misses"], "per_original": 3}),
-        ("arms.near_miss.add=[misses, flips, misses]", "near_miss", {"add": ["misses", "flips", "misses"]}),
+        ("arms.cod.per_original=3", "cod", {"add": ["flips"], "per_original": 3}),
+        (
+            "arms.x.add=[flips, misses, word_dropout]",
+            "x",
+            {"add": ["flips", "misses", {"use": "word_dropout", "share": 0.15}], "keep": "same"},
+        ),
         ("arms.x.add.share=0.5", "x", {"add": [{"use": "word_dropout", "share": 0.5}], "keep": "same"}),
         ("arms.x.add=lexicon", "x", {"add": [{"use": "lexicon", "words": None, "candidates": [1]}], "keep": "same"}),
         ("arms.new.add=misses", "new", {"add": ["misses"]}),

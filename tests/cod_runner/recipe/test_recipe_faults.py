@@ -227,6 +227,11 @@ ADDED = [
     ("arms: {x: {add: [{share: 0.3}]}}", "12:18: `arms.x.add.0.use` is missing"),
     ("arms: {x: {add: ''}}", "12:17: `arms.x.add` is empty"),
     ("arms: {x: {add: [3]}}", "12:18: `arms.x.add.0` must be `flips`, `misses` or `control` or a generator, by name or as a mapping with `use`, not `3`"),
+    (
+        "arms: {x: {add: [{use: word_dropout, share: 0.3}, misses, {share: 0.3, use: word_dropout}]}}",
+        "12:11: `arms.x`: `add` lists `word_dropout` twice; `per_original: 2` adds two of each entry",
+    ),
+    ("arms: {x: {add: [flips, flips]}}", "12:11: `arms.x`: `add` lists `flips` twice; `per_original: 2` adds two of each entry"),
     ("arms: {x: {add: 3}}", "12:17: `arms.x.add` must be a list, not `3`"),
     ("arms: {x: {add: {use: word_dropout, share: 3}}}", "12:44: `arms.x.add.share` must be less than 1, not `3`"),
     (
@@ -273,6 +278,10 @@ ADDED = [
     (
         "expect: [{metric: accuracy, method: kd, arm: cod, over: plain, k: 8, at_least: 1}]",
         "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names",
+    ),
+    (
+        "expect: [{gain: kl, method: kd, over: cod, k: 8, at_least: 1}]",
+        "12:10: `expect.0`: `gain` compares the arm `cod` with itself",
     ),
     (
         "expect: [{gain: kl, method: kd, over: planc, k: 8, at_least: 1}]",

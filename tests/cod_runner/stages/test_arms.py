@@ -404,6 +404,16 @@ def test_a_second_run_counts_what_the_first_one_paid_for(draw: Draw, tmp_path: P
     assert first.sets["x", 12, 0].cost.generator_calls == 18
 
 
+def test_two_generators_of_one_arm_give_examples_of_different_ids(draw: Draw) -> None:
+    copies = "x: {add: [{use: word_dropout, share: 0.2}, {use: word_dropout, share: 0.4}], keep: same, per_original: 2}"
+    flips = "y: {add: [flips, {use: edits, asks: true}]}"
+    made = draw(f"arms: {{{copies}, {flips}}}\n", "k=[60]", "train.batch_size=60")
+    for row in made.sets["x", 60, 0].originals:
+        ids = [one.id for one in made.sets["x", 60, 0].rows if one.partner == row.id]
+        assert ids == [f"{row.id}~{end}" for end in ("copy", "copy2", "copy3", "copy4")]
+    assert [row.id.split("~")[1:] for row in made.sets["y", 60, 1].rows[:3]] == [[], ["cf"], ["cf2"]]
+
+
 def test_originals_that_were_passed_over_cost_too(draw: Draw, noun: str) -> None:
     plainly = draw("arms: {x: {add: edits, keep: same}}\n")
     passing = draw(f"arms: {{x: {{add: {{use: edits, never: {noun}}}, keep: same}}}}\n")
