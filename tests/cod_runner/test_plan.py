@@ -154,7 +154,7 @@ def test_texts_without_a_label_are_counted_beside_k(recipe: Path, registry: Regi
         ("{x: {add: priced}}", [4]),
         ("{x: {add: priced, of: others}}", [8]),
         ("{x: {unlabelled: {from: priced, per_original: 9}}}", [8]),
-        ("{plain: {}, x: {add: [priced, priced, misses]}}", [2, 2]),
+        ("{plain: {}, x: {add: [priced, flips, misses]}}", [2]),
         ("{x: {add: priced}, y: {add: [flips, misses, priced]}}", [4, 2]),
         ("[plain, cod]", []),
     ],
