@@ -3,17 +3,21 @@ without a label."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import content_rank
 from cod_runner.data.fewshot import Cost, TrainingSet, drawn, with_additions
+from cod_runner.recipe.arms import COD, CONTROL
 from cod_runner.runs.cells import Cell
-from cod_runner.stages.additions import Additions, ArmAdditions, read_texts, walk_name
+from cod_runner.stages.additions import Additions, ArmAdditions, read_texts, shares_originals, walk_name
 from cod_runner.stages.choices import Choices
 from cod_runner.stages.load import Experiment
+
+ENOUGH = 0.9
+"""A smaller share of originals that can be used is said."""
 
 
 def draw_training_sets(
@@ -117,15 +121,27 @@ def _cost(chosen: TrainingSet, additions: ArmAdditions, read: set[Input], embedd
 
 
 def _warn_of_unequal_arms(context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet]) -> None:
-    for (arm, k, seed), chosen in sets.items():
-        if not context.recipe.arms[arm].add:
-            continue
-        of_set = f"k={k}, seed {seed}"
-        if chosen.outside:
-            context.progress.warn(f"{of_set}: {chosen.outside} originals of `{arm}` lie outside what `plain` has")
-        if chosen.group_yield < 0.9:
-            what = {"cod": "a counterfactual", "control": "a copy"}.get(arm, f"what `{arm}` adds")
-            context.progress.warn(f"{of_set}: only {chosen.group_yield:.0%} of the originals gave {what}")
+    """One sentence for each arm and for each way in which it is less alike than it looks."""
+    for arm, definition in context.recipe.arms.items():
+        made = [chosen for (name, _, _), chosen in sets.items() if name == arm] if definition.add else []
+        outside = [chosen.outside for chosen in made if chosen.outside]
+        if outside:
+            context.progress.warn(
+                f"`{arm}`: in {_of(outside, made)} up to {max(outside)} originals lie outside what `plain` has"
+            )
+        yields = [chosen.group_yield for chosen in made if chosen.group_yield < ENOUGH]
+        if yields:
+            added = {COD: "a counterfactual", CONTROL: "a copy"}.get(arm, f"what `{arm}` adds")
+            others = " and what arms with the same originals add" if shares_originals(context, arm) else ""
+            context.progress.warn(
+                f"`{arm}`: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave {added}{others} "
+                f"({min(yields):.0%} at the least)"
+            )
+
+
+def _of(some: Sequence[object], sets: Sequence[TrainingSet]) -> str:
+    """``3 of 8 sets``: a set is of one k and seed."""
+    return f"{len(some)} of {len(sets)} {'set' if len(sets) == 1 else 'sets'}"
 
 
 def _warn_of_sets_that_do_not_nest(context: RunContext, experiment: Experiment) -> None:
@@ -135,5 +151,5 @@ def _warn_of_sets_that_do_not_nest(context: RunContext, experiment: Experiment) 
         by += [f"the chooser `{chooser}`"] if chooser and not experiment.choosers[arm].nested else []
         if by:
             context.progress.warn(
-                f"`{arm}` at a smaller k is no part of it at a larger one: {' and '.join(by)} looks at the whole set"
+                f"`{arm}` at a smaller k is not a part of it at a larger one: {' and '.join(by)} looks at the whole set"
             )

@@ -272,6 +272,16 @@ def test_each_may_drop_its_own(draw: Draw, noun: str) -> None:
     assert made.sets["copies", 12, 0].redrawn > 0 and made.sets["cod", 12, 0].redrawn == 0
 
 
+def test_where_many_originals_fail_each_arm_says_so_once(draw: Draw, noun: str) -> None:
+    shared = draw(SHARING.replace("NOUN", noun)).notes
+    said = [note for note in shared if "of the originals gave" in note]
+    assert [note.partition(":")[0] for note in said] == ["`cod`", "`copies`", "`cod_2`"]
+    assert all("arms with the same originals" in note and "% at the least)" in note for note in said)
+    alone = draw(SHARING.replace("NOUN", noun) + "same_originals: false\n").notes
+    assert [note.partition(":")[0] for note in alone if "of the originals gave" in note] == ["`copies`"]
+    assert not any("arms with the same originals" in note for note in alone)
+
+
 def test_arms_that_share_end_short_together(draw: Draw, noun: str) -> None:
     """`on_failure: drop` leaves gaps, the same in all of them, also where another arm found the original unusable."""
     dropping = "counterfactuals={generators: [edits], on_failure: drop}"
@@ -462,12 +472,12 @@ def test_a_chooser_may_ask_a_student_that_was_trained_on_the_originals(draw: Dra
 
 def test_sets_that_do_not_nest_are_named(draw: Draw) -> None:
     made = draw("arms: {plain: {}, x: {select: by_size}, y: {add: flips, choose: last}}\n")
-    assert sorted(note for note in made.notes if "no part of it" in note) == [
-        "`x` at a smaller k is no part of it at a larger one: the selector `by_size` looks at the whole set",
-        "`y` at a smaller k is no part of it at a larger one: the chooser `last` looks at the whole set",
+    assert sorted(note for note in made.notes if "not a part of it" in note) == [
+        "`x` at a smaller k is not a part of it at a larger one: the selector `by_size` looks at the whole set",
+        "`y` at a smaller k is not a part of it at a larger one: the chooser `last` looks at the whole set",
     ]
     assert not set(made.by_class("x", 12)[0]) & set(made.by_class("x", 24)[0][:3]), "another order for each size"
-    assert not any("no part of it" in note for note in draw("arms: {x: {select: by_size}}\n", "k=[12]").notes)
+    assert not any("not a part of it" in note for note in draw("arms: {x: {select: by_size}}\n", "k=[12]").notes)
 
 
 def test_a_selector_that_forgets_a_row_is_named(draw: Draw) -> None:
