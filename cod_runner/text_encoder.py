@@ -67,6 +67,10 @@ class TextEncoder:
             self._keep()
         return torch.stack([self._known[_name(text)] for text in texts]) if named else torch.zeros(0, 0)
 
+    def load(self) -> None:
+        """Load the model now rather than for the first vector, so that what is wrong with it is said at once."""
+        _ = self._model
+
     def _kept(self) -> dict[bytes, Tensor]:
         """The store's vectors of this encoder, by the names of their texts; damaged ones are said to be, and go."""
         import torch

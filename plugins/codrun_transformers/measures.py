@@ -31,6 +31,7 @@ class Similarity:
             offline=context.offline,
             say=context.say,
         )
+        self._encoder.load()
 
     def __call__(self, pairs: Sequence[tuple[Input, Input]]) -> list[float | None]:
         """In [-1, 1], 1 for texts of equal embeddings; None for what is not a text, or is an empty one."""
