@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from cod_runner.errors import Fault, PluginError
 from cod_runner.permissions import Permissions, settings_shown
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.fields import coerced, keys_at, models_at
-from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at
+from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at, words_at
 from cod_runner.recipe.messages import LONGEST_VALUE, faults_of, quoted, shortened
 from cod_runner.recipe.nodes import (
     Entry,
@@ -104,7 +105,9 @@ class Validator:
         try:
             component = self._registry.find(kind, shortened(name, LONGEST_VALUE))
         except PluginError as error:
-            faults.append(use.mark.fault(shortened(str(error), 400)))
+            near = difflib.get_close_matches(name, words_at(place), 1)
+            sentence = f"no {kind} is named {quoted(name)}; did you mean `{near[0]}`?" if near else str(error)
+            faults.append(use.mark.fault(shortened(sentence, 400)))
             return None
         core = core_keys(kind)
         own = Mapping(node.mark, {key: entry for key, entry in node.entries.items() if key not in core})

@@ -218,6 +218,7 @@ ADDED = [
     ),
     ("arms: {x: {add: flips, choose: middel}}", "12:32: no chooser is named `middel`; did you mean `middle`?"),
     ("arms: {x: {select: typcal}}", "12:20: no selector is named `typcal`; did you mean `typical`?"),
+    ("arms: {x: {add: flipz}}", "12:17: no generator is named `flipz`; did you mean `flips`?"),
     ("arms: {x: {add: word_dropot}}", "12:17: no generator is named `word_dropot`; did you mean `word_dropout`?"),
     (
         "arms: {x: {add: [{use: word_dropout, shear: 1}]}}",
