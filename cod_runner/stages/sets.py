@@ -126,9 +126,8 @@ def _warn_of_unequal_arms(context: RunContext, sets: Mapping[tuple[str, int, int
         made = [chosen for (name, _, _), chosen in sets.items() if name == arm] if definition.add else []
         outside = [chosen.outside for chosen in made if chosen.outside]
         if outside:
-            context.progress.warn(
-                f"`{arm}`: in {_of(outside, made)} up to {max(outside)} originals lie outside what `plain` has"
-            )
+            originals = "1 original lies" if max(outside) == 1 else f"up to {max(outside)} originals lie"
+            context.progress.warn(f"`{arm}`: in {_of(outside, made)} {originals} outside what `plain` has")
         yields = [chosen.group_yield for chosen in made if chosen.group_yield < ENOUGH]
         if yields:
             added = {COD: "a counterfactual", CONTROL: "a copy"}.get(arm, f"what `{arm}` adds")
