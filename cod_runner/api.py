@@ -302,7 +302,8 @@ class BuildContext:
     teacher: Callable[[], Classifier] | None = None
     """For students that are cut from their teacher: loads it, once it is asked for."""
     pool: Sequence[Example] = ()
-    """For generators: the training pool, never the evaluation split."""
+    """For generators: the training pool, never the evaluation split. For selectors and choosers the same without its
+    labels."""
     store: Path | None = None
     """For selectors, generators and choosers: the store's root, for what is worth keeping between runs; paid answers
     go into ``Ledger.of_store(store)``."""

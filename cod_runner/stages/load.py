@@ -167,14 +167,14 @@ def _build_makers(
     given = BuildContext(
         labels=corpus.labels,
         describe=recipe.describe,
-        device=context.device,
         offline=context.settings.offline,
         pool=corpus.pool,
         store=context.store.root,
         say=context.progress.warn,
         spending=context.spending,
     )
-    unlabelled = replace(given, pool=(), spending=None)
+    unread = tuple(replace(row, label=None) for row in corpus.pool)
+    unlabelled = replace(given, pool=unread, spending=None, device=context.device)
     generators: dict[Place, tuple[str, Generator]] = {}
     for place, kind, use in recipe.generators():
         with standing_at(*place):

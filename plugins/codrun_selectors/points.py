@@ -19,6 +19,8 @@ class Points:
     def __init__(self, options: EmbeddedOptions, context: BuildContext) -> None:
         self._options, self._context = options, context
         self._encoder: TextEncoder | None = None
+        if any(isinstance(row.input, str) for row in context.pool):
+            self._loaded()  # an encoder that is not there is said before anything is trained
 
     def of(self, selection: Selection) -> Tensor:
         """``[inputs, width]``, float32; how many texts were embedded is told, however often they have been before."""

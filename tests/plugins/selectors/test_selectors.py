@@ -14,6 +14,7 @@ import torch
 from cod_runner.api import (
     BuildContext,
     DataError,
+    Example,
     Input,
     Request,
     Selection,
@@ -195,6 +196,13 @@ def test_an_encoder_that_is_not_there_is_a_sentence_at_its_option(tmp_path: Path
     with pytest.raises(SettingError, match="there is no model folder") as caught:
         ranked(built("typical", encoder=str(tmp_path / "nowhere")), TEXTS)
     assert caught.value.setting == ("encoder",)
+
+
+def test_where_the_pool_holds_texts_a_missing_encoder_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    options = {"encoder": str(tmp_path / "nowhere")}
+    with pytest.raises(SettingError, match="there is no model folder"):
+        REGISTRY.build("selector", "diverse", options, BuildContext(pool=[Example("1", "a text")], offline=True))
+    REGISTRY.build("selector", "diverse", options, BuildContext(pool=[Example("1", (0.5, 1.0))], offline=True))
 
 
 def test_the_encoder_is_part_of_the_identity_by_its_content(encoder: str, tmp_path: Path) -> None:
