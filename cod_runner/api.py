@@ -39,7 +39,7 @@ from cod_runner.errors import CodrunError, DataError, ProviderError, SettingErro
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest
 from cod_runner.fixed_batches import fixed_batches, one_thread
-from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean
+from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
 from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
@@ -61,7 +61,7 @@ __all__ = [
     "checkpoint_identity", "csv_rows", "default_figure_style", "fetched_checkpoint", "file_bytes", "file_digest",
     "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
     "input_as_json", "input_from_json", "json_lines", "layer_mapping", "masked_mean", "one_thread", "only_data",
-    "pretrained", "quiet_transformers", "read_text", "recipe_file",
+    "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

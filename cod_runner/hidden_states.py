@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cod_runner.errors import SettingError
+from cod_runner.errors import CodrunError, SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,3 +51,15 @@ def head_pooled(states: Tensor, pooled_at: Tensor) -> Tensor:
     import torch
 
     return states[torch.arange(len(states), device=states.device), pooled_at]
+
+
+def pooled(states: Tensor, mask: Tensor | None, pooled_at: Tensor | None, pool: str, owner: str) -> Tensor:
+    """One vector per text, ``[batch, width]``: for ``mean`` that over real tokens, for ``cls`` what the head reads.
+
+    Raises :class:`CodrunError` that begins with ``owner`` ("lwd's") where the model does not say what its head reads.
+    """
+    if pool == "mean":
+        return masked_mean(states, mask)
+    if pooled_at is None:
+        raise CodrunError(f"{owner} `pool: cls` needs a model that says which token its head reads; take `pool: mean`")
+    return head_pooled(states, pooled_at)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cod_runner.api import Batch, Binding, BuildContext, CodrunError, Outputs, head_pooled, masked_mean
+from cod_runner.api import Batch, Binding, BuildContext, Outputs, pooled
 from codrun_crd.plugin import CRDOptions
 
 
@@ -44,14 +44,14 @@ class CRD(nn.Module):
             signals = binding.data.signals(batch)
             for name in batch.ids:
                 self._row_of[name] = len(self._row_of)
-            vectors.append(_pooled(signals, self._theirs, self.options.pool))
+            vectors.append(self._pooled(signals, self._theirs))
             classes.append(signals.logits.argmax(-1))
         self.register_buffer("vectors", torch.cat(vectors).detach(), persistent=False)
         self.register_buffer("classes", torch.cat(classes), persistent=False)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> Tensor:
         """``[batch]``."""
-        ours = self.student_map(_pooled(student, self._ours, self.options.pool))
+        ours = self.student_map(self._pooled(student, self._ours))
         theirs = self.teacher_map(self.vectors)
         alike = functional.normalize(ours, dim=-1) @ functional.normalize(theirs, dim=-1).T
         own = torch.tensor([self._row_of[name] for name in batch.ids]).to(alike.device, non_blocking=True)
@@ -61,11 +61,5 @@ class CRD(nn.Module):
             scores = scores.masked_fill(left_out, float("-inf"))
         return functional.cross_entropy(scores, own, reduction="none")
 
-
-def _pooled(outputs: Outputs, layer: int, pool: str) -> Tensor:
-    """One vector per text, ``[batch, width]``."""
-    if pool == "mean":
-        return masked_mean(outputs.hidden[layer], outputs.mask)
-    if outputs.pooled_at is None:
-        raise CodrunError("crd's `pool: cls` needs a model that says which token its head reads; take `pool: mean`")
-    return head_pooled(outputs.hidden[layer], outputs.pooled_at)
+    def _pooled(self, outputs: Outputs, layer: int) -> Tensor:
+        return pooled(outputs.hidden[layer], outputs.mask, outputs.pooled_at, self.options.pool, "crd's")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cod_runner.api import BuildContext, Classifier, CodrunError, Example, hookimpl
+from cod_runner.api import BuildContext, Classifier, CodrunError, Example, hookimpl, one_thread
 from codrun_logistic.drawing import draw
 from codrun_logistic.estimation import errors_of
 from codrun_logistic.plugin import Theorem1Options
@@ -49,7 +48,8 @@ class Theorem1:
             of_parts = {part: getattr(errors, part).item() for part in ("along", "orthogonal", "total")}
             students.append(StudentErrors(row["method"], row["arm"], row["k"], row["seed"], **of_parts))
         grid = self.options
-        with _one_thread():
+        # Thousands of tiny products take longer to distribute over threads than to compute.
+        with one_thread():
             points = simulate(grid.norms, grid.dimensions, grid.overshoots, grid.k, grid.repeats, grid.seed)
         text = summary_text(students, self._truth.norm().item(), len(self._truth), points, grid.k, grid.repeats)
         (folder / "theory.md").write_text(text, encoding="utf-8")
@@ -67,17 +67,6 @@ def student_weights(folder: Path) -> Tensor:
         raise CodrunError("the tracker `theorem1` needs a logistic student: `use: mlp` with `hidden: []`")
     below, above = weights["head.weight"].double()
     return above - below
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Thousands of tiny products take longer to distribute over threads than to compute; nor do the last bits vary."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _rows(path: Path, keys: set[str]) -> list[dict[str, Any]]:

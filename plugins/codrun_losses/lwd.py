@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cod_runner.api import Batch, Binding, BuildContext, CodrunError, Outputs, head_pooled, masked_mean
+from cod_runner.api import Batch, Binding, BuildContext, CodrunError, Outputs, masked_mean, pooled
 from codrun_losses.plugin import LWDOptions
 
 
@@ -46,9 +46,12 @@ class LWD(nn.Module):
                     )
                 values.append(masked_mean((projected - wanted).square().mean(-1), counted))
             else:
-                difference = projection(pooled(student, ours, self.pool)) - pooled(teacher, theirs, self.pool)
+                difference = projection(self._pooled(student, ours)) - self._pooled(teacher, theirs)
                 values.append(difference.square().mean(-1))
         return torch.stack(values).mean(0)
+
+    def _pooled(self, outputs: Outputs, layer: int) -> Tensor:
+        return pooled(outputs.hidden[layer], outputs.mask, outputs.pooled_at, self.pool, "lwd's")
 
 
 def changed_tokens(batch: Batch, mask: Tensor | None) -> Tensor:
@@ -61,12 +64,3 @@ def changed_tokens(batch: Batch, mask: Tensor | None) -> Tensor:
     changed = mask & ~shared
     has_some = changed.any(1) & (batch.partner >= 0)
     return torch.where(has_some[:, None], changed, mask)
-
-
-def pooled(outputs: Outputs, layer: int, pool: str) -> Tensor:
-    """One vector per text, ``[batch, width]``: the mean over real tokens, or what the classification head reads."""
-    if pool == "mean":
-        return masked_mean(outputs.hidden[layer], outputs.mask)
-    if outputs.pooled_at is None:
-        raise CodrunError("lwd's `pool: cls` needs a model that says which token its head reads; take `pool: mean`")
-    return head_pooled(outputs.hidden[layer], outputs.pooled_at)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from cod_runner.api import BuildContext, CodrunError, fetched_checkpoint, fixed_batches, pretrained
+from cod_runner.api import BuildContext, CodrunError, fetched_checkpoint, fixed_batches, one_thread, pretrained
 from codrun_masked_lm.plugin import MaskedLmOptions
 
 LENGTH_STEP = 16
@@ -75,7 +74,7 @@ class Infiller:
         real = [[1] * len(ids) + [0] * (length - len(ids)) for ids in encoded]
         input_ids = torch.tensor(rows, device=self._device)
         mask = torch.tensor(real, device=self._device)
-        with torch.no_grad(), _one_thread():
+        with torch.no_grad(), one_thread():
             logits = self._model(input_ids=input_ids, attention_mask=mask).logits.float().cpu()
             at_gaps = logits[torch.arange(len(places)), torch.tensor(places)].log_softmax(-1) + self._allowed
             values, tokens = torch.topk(at_gaps, min(self._samples, len(self._words)))
@@ -119,14 +118,3 @@ def _longest(config: Any, wanted: int) -> int:
     """Most ids that a padded row may have; RoBERTa's positions begin at 2."""
     positions = getattr(config, "max_position_embeddings", None) or wanted + 2
     return min(wanted, max(LENGTH_STEP, (positions - 2) // LENGTH_STEP * LENGTH_STEP))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums are in one order, regardless of the machine's number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
