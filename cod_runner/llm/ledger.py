@@ -37,8 +37,10 @@ from cod_runner.files import (
     when_free,
 )
 from cod_runner.llm.requests import UNREADABLE, LLMAnswer, LLMRequest, lines_of, read_line
+from cod_runner.llm.scores import as_line, from_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: without ``scores``."""
 KEYS_PER_QUERY = 500
 FILE = "llm.sqlite"
 FORMER_FILE = "answers/llm.sqlite"
@@ -51,12 +53,17 @@ CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, provider TEXT NOT NULL, model TEXT NOT NULL, base TEXT NOT NULL, question TEXT NOT NULL,
     text TEXT NOT NULL, finish TEXT NOT NULL, tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
     usd REAL, created TEXT NOT NULL, run TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, line TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS spending (
     run TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL, at TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS spending_of_a_run ON spending (run);
 CREATE TABLE IF NOT EXISTS claims (
     key TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL);
 """
+
+
+ANSWER = "answers.key, text, finish, tokens_in, tokens_out, usd, line"
+WITH_SCORES = "answers LEFT JOIN scores ON scores.key = answers.key"
 
 
 @dataclass(frozen=True)
@@ -122,10 +129,10 @@ class Ledger:
             for start in range(0, len(keys), KEYS_PER_QUERY):
                 part = keys[start : start + KEYS_PER_QUERY]
                 marks = ",".join("?" * len(part))
-                query = f"SELECT key, text, finish, tokens_in, tokens_out, usd FROM answers WHERE key IN ({marks})"
+                query = f"SELECT {ANSWER} FROM {WITH_SCORES} WHERE answers.key IN ({marks})"
                 with self._reading():
                     rows = self._connection.execute(query, part).fetchall()
-                found.update({key: self._answer(*rest) for key, *rest in rows})
+                found.update({row[0]: self._answer(*row) for row in rows})
         return found
 
     def knows(self, model: str) -> bool:
@@ -157,7 +164,7 @@ class Ledger:
                 return True
 
     def record(self, request: LLMRequest, answer: LLMAnswer) -> None:
-        """Write an answer, what it cost this run, and the end of the claim, all or nothing.
+        """Write an answer with its log-probabilities, what it cost this run, and the end of the claim, all or nothing.
 
         At most every half second this waits for the disk, for all earlier answers too; see :meth:`sync`.
         """
@@ -211,17 +218,17 @@ class Ledger:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every answer with its request, oldest first, as JSON-able mappings."""
-        columns = "key, question, text, finish, tokens_in, tokens_out, usd, created"
+        query = f"SELECT {ANSWER}, question, created FROM {WITH_SCORES} ORDER BY created, answers.rowid"
         with self._guard, self._reading():
-            cursor = self._connection.execute(f"SELECT {columns} FROM answers ORDER BY created, rowid")
-            for key, request, text, finish, tokens_in, tokens_out, usd, created in cursor:
-                answer = self._answer(text, finish, tokens_in, tokens_out, usd)
+            for *columns, request, created in self._connection.execute(query):
+                key, answer = columns[0], self._answer(*columns)
                 try:
                     asked = json.loads(request)
                     if LLMRequest.from_json(asked).key != key:
                         raise ValueError("its key is another one")
                 except UNREADABLE as error:
                     raise self._damaged(f"the request of the answer {key} was changed") from error
+                scores = {"scores": answer.scores, "prompt_scores": answer.prompt_scores}
                 yield {
                     "key": key,
                     **asked,
@@ -231,6 +238,7 @@ class Ledger:
                     "tokens_out": answer.tokens_out,
                     "usd": answer.usd,
                     "created": created if isinstance(created, str) else "",
+                    **{name: value for name, value in scores.items() if value is not None},
                 }
 
     def export(self, path: Path) -> int:
@@ -269,14 +277,20 @@ class Ledger:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def _answer(self, text: Any, finish: Any, tokens_in: Any, tokens_out: Any, usd: Any) -> LLMAnswer:
+    def _answer(
+        self, key: str, text: Any, finish: Any, tokens_in: Any, tokens_out: Any, usd: Any, line: Any
+    ) -> LLMAnswer:
         """A row as an answer: numbers that an earlier version let in are brought within bounds, damage is refused."""
         if not isinstance(text, str) or not isinstance(finish, str):
             raise self._damaged("an answer's text is not text")
         counted = [number if isinstance(number, int | float) else 0 for number in (tokens_in, tokens_out)]
         price = usd if isinstance(usd, int | float) else None
         tokens: tuple[Any, Any] = (counted[0], counted[1])
-        return LLMAnswer(text, finish, *tokens, price).within_bounds
+        try:
+            scores = (None, None) if line is None else from_json(json.loads(line))
+        except UNREADABLE as error:
+            raise self._damaged(f"the log-probabilities of the answer {key} were changed") from error
+        return LLMAnswer(text, finish, *tokens, price, *scores).within_bounds
 
     def _damaged(self, why: object) -> CodrunError:
         return CodrunError(
@@ -324,6 +338,9 @@ class Ledger:
                 answer.tokens_in, answer.tokens_out, answer.usd, created, run,
             ),
         )  # fmt: skip
+        if cursor.rowcount and (answer.scores is not None or answer.prompt_scores is not None):
+            line = as_line(answer.scores, answer.prompt_scores)
+            connection.execute("INSERT OR REPLACE INTO scores VALUES (?, ?)", (request.key, line))
         return cursor.rowcount
 
     def _note(self, connection: sqlite3.Connection, key: str, outcome: str, tokens: int, usd: float | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
+from cod_runner.llm.scores import PromptScores, TokenScores, bounded_prompt_scores, bounded_scores, from_json
 
 MOST_TOKENS = 10**9
 """Of one answer; more is not a number of tokens."""
@@ -27,7 +28,8 @@ class LLMRequest:
     model: str
     base: str
     messages: tuple[tuple[str, str], ...]
-    """(role, content) of each message."""
+    """(role, content) of each message. A single message of the role ``prompt`` is a text to be continued: it goes to
+    the provider's completion endpoint, not to its chat."""
     parameters: Mapping[str, Any]
     sample: int
     """Which of several samples of the same request."""
@@ -80,14 +82,29 @@ class LLMAnswer:
     tokens_in: int
     tokens_out: int
     usd: float | None
+    scores: TokenScores | None = None
+    """For each of the answer's first tokens the likeliest tokens and their log-probabilities as the provider gives
+    them, the chosen token first if it is named; None where the provider gave none. Not judged: a provider may give
+    positive numbers, or name fewer tokens than were asked for."""
+    prompt_scores: PromptScores | None = None
+    """For completions that were asked with ``echo``: the prompt's last tokens and their log-probabilities; a text's
+    first token has none."""
 
     @property
     def within_bounds(self) -> LLMAnswer:
         """The same, as a ledger can keep and add it up: numbers of tokens from 0 to :data:`MOST_TOKENS`, a price that
-        is finite and not negative, or unknown. A provider's answer is paid for, whatever its usage says."""
+        is finite and not negative, or unknown, and the log-probabilities of so many tokens. A provider's answer is paid
+        for, whatever its usage says."""
         tokens_in, tokens_out = (int(min(max(0, number), MOST_TOKENS)) for number in (self.tokens_in, self.tokens_out))
         usd = self.usd if self.usd is not None and 0 <= self.usd <= MOST_USD else None
-        return replace(self, tokens_in=tokens_in, tokens_out=tokens_out, usd=usd)
+        return replace(
+            self,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            usd=usd,
+            scores=bounded_scores(self.scores),
+            prompt_scores=bounded_prompt_scores(self.prompt_scores),
+        )
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -105,9 +122,10 @@ def read_line(path: Path, number: int, line: str) -> tuple[LLMRequest, LLMAnswer
         row = json.loads(line)
         request = LLMRequest.from_json(row)
         usd = None if row["usd"] is None else float(row["usd"])
-        answer = LLMAnswer(str(row["text"]), _text(row["finish"]), int(row["tokens_in"]), int(row["tokens_out"]), usd)
+        tokens = int(row["tokens_in"]), int(row["tokens_out"])
+        answer = LLMAnswer(str(row["text"]), _text(row["finish"]), *tokens, usd, *from_json(row))
         if answer != answer.within_bounds:
-            raise ValueError("its tokens or its price are negative, infinite, or too many to be true")
+            raise ValueError("its tokens, price or log-probabilities are negative, infinite, or too many to be true")
         created = _text(row["created"])
         datetime.fromisoformat(created)
         key, own = row["key"], request.key
