@@ -38,12 +38,14 @@ from cod_runner.checkpoints import checkpoint_folder, checkpoint_identity, check
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest
-from cod_runner.fixed_batches import fixed_batches, one_thread
+from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
 from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
+from cod_runner.label_prompts import LabelPrompt, LabelPromptFields
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
+from cod_runner.recipe_files import recipe_file
 from cod_runner.text_encoder import TextEncoder
 from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
 
@@ -51,17 +53,18 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate", "CfeMeasure",
-    "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component", "DataError",
-    "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings", "Generator",
-    "GradientCheckpointing", "Input", "Kind", "LLMAnswer", "LLMRequest", "Ledger", "LoadedData", "Loss", "Metric",
+    "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
+    "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component",
+    "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings",
+    "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind", "LLMAnswer",
+    "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric",
     "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
     "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending",
     "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder",
     "checkpoint_identity", "csv_rows", "default_figure_style", "fetched_checkpoint", "file_bytes", "file_digest",
     "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
-    "input_as_json", "input_from_json", "json_lines", "layer_mapping", "masked_mean", "one_thread", "only_data",
-    "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file",
+    "in_order", "input_as_json", "input_from_json", "json_lines", "layer_mapping", "masked_mean", "one_thread",
+    "only_data", "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -89,7 +92,7 @@ class Mixture:
 
 
 Input: TypeAlias = str | tuple[float, ...] | Mixture
-"""What a classifier reads: a text, one vector, or two texts mixed."""
+"""What a teacher or student reads: a text, one vector, or two texts mixed."""
 
 
 def input_as_json(value: Input) -> str | list[float] | dict[str, str | float]:
@@ -137,7 +140,8 @@ class Options(BaseModel):
         return self.model_dump(mode="json")
 
     def estimate(self, examples: int, mean_characters: float) -> CallEstimate | None:
-        """Generators that call paid models: what ``examples`` inputs of this mean length may cost; None: no calls."""
+        """Generators and teachers that call paid models: what ``examples`` inputs of this mean length may cost; None:
+        no calls."""
         return None
 
     def destinations(self) -> Sequence[Destination]:
@@ -161,6 +165,20 @@ class Options(BaseModel):
         """
         return Needs()
 
+    def answering(self) -> Answering | None:
+        """Teachers: what is known of one that only answers (a :class:`LabelScorer`) before it is built; None for a
+        :class:`Classifier`."""
+        return None
+
+    def asks_for_attribution(self) -> bool:
+        """Generators: whether they ask the teacher which words of a text weigh most with it."""
+        return False
+
+    def questions(self, examples: int) -> int | None:
+        """Generators: about how many texts the teacher is asked for ``examples`` originals, at most; None where it
+        cannot be said."""
+        return None
+
     def from_teacher(self) -> bool:
         """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
         return False
@@ -168,26 +186,6 @@ class Options(BaseModel):
     def uses_teacher(self) -> bool:
         """Losses: whether the teacher's word enters the loss. A method none of whose losses uses it is the floor."""
         return True
-
-
-def recipe_file(written: str, info: ValidationInfo, prefix: str = "") -> str:
-    """A file's path as a validator of options returns it: what is relative is taken from the folder of the recipe
-    that says it.
-
-    The file is declared to the core by this, which refuses one outside the recipe's folder unless the user allows it.
-    ``prefix`` stands before the path in the value that is returned, as in ``file:PATH``. Raises :class:`ValueError`.
-    """
-    context = info.context or {}
-    folder = context.get("folder")
-    try:
-        path = Path(written).expanduser()
-    except RuntimeError as error:  # no home folder, or no such user
-        raise ValueError(f"`{written}` names a home folder that does not exist") from error
-    if not path.is_absolute() and folder is not None:
-        path = Path(folder, path)
-    value = f"{prefix}{path}"
-    context.get("files", {})[value] = path
-    return value
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -289,6 +287,21 @@ class CallEstimate:
 
 
 @dataclass(frozen=True)
+class Answering:
+    """What is known of a label scorer before it is built."""
+
+    shots: int = 0
+    """Labelled rows in its prompt: the core draws them from the pool, balanced, and draws nothing else from these."""
+    seed: int = 0
+    """Of that draw."""
+    hidden_states: bool = False
+    """Whether it is a :class:`HiddenStateScorer`."""
+    leave_one_out: bool = True
+    """Whether its answers are cheap enough for a generator to learn which words weigh most: by asking about a text
+    less each of its words."""
+
+
+@dataclass(frozen=True)
 class BuildContext:
     """What a component may know when it is built. Fields that do not apply to a kind keep their defaults."""
 
@@ -304,13 +317,17 @@ class BuildContext:
     pool: Sequence[Example] = ()
     """For generators: the training pool, never the evaluation split. For selectors and choosers the same without its
     labels."""
+    shots: Sequence[Example] = ()
+    """For teachers that only answer: the labelled rows of their prompt, in the order in which it shows them."""
     store: Path | None = None
-    """For selectors, generators and choosers: the store's root, for what is worth keeping between runs; paid answers
-    go into ``Ledger.of_store(store)``."""
+    """For teachers, selectors, generators and choosers: the store's root, for what is worth keeping between runs; paid
+    answers go into ``Ledger.of_store(store)``."""
     say: Callable[[str], None] = lambda sentence: None
     """Tells the user one sentence (a warning or a note)."""
+    tell: Callable[[str], None] = lambda line: None
+    """Shows a few words on what happens now beside the bar that is running; "" takes them away."""
     spending: Spending | None = None
-    """For generators that call paid models: the run's budget and meter, shared by all of them."""
+    """For teachers and generators that call paid models: the run's budget and meter, shared by all of them."""
 
 
 # --- data ---------------------------------------------------------------------------------------------------
@@ -490,6 +507,51 @@ class Classifier(Protocol):
     def train(self, mode: bool = True) -> Any: ...
     def eval(self) -> Any: ...
     def to(self, device: str) -> Any: ...
+
+
+@runtime_checkable
+class LabelScorer(Protocol):
+    """Kind ``teacher``, where the teacher only answers: a language model, say, that is asked for a text's label.
+
+    No gradients, and nothing to fine-tune. Its options say so in :meth:`Options.answering`. Every answer is stored: the
+    core asks about a text once, whatever wants to know (training texts, a search, the evaluation), and calibrates what
+    it is told where the recipe says so.
+    """
+
+    labels: tuple[str, ...]
+    at_once: int
+    """How many inputs one call of ``score`` takes best; what a kill may lose."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides an answer: model, prompt, shots, label words, precision."""
+        ...
+
+    def score(self, inputs: Sequence[Input], progress: Callable[[int, int], None] = lambda done, total: None) -> Tensor:
+        """Log-probabilities of the labels, ``[inputs, classes]``, float32, on the CPU, in the order of ``labels``.
+
+        An input's answer does not depend on the others. Raises :class:`ProviderError` where one cannot be had.
+        """
+        ...
+
+
+@runtime_checkable
+class HiddenStateScorer(LabelScorer, Protocol):
+    """A :class:`LabelScorer` that also offers the hidden states of one position: the one at which its answer begins.
+
+    For losses that compare one vector per text; those that compare positions are refused.
+    """
+
+    shape: ModelShape
+
+    def states(
+        self,
+        inputs: Sequence[Input],
+        layers: Sequence[int],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """(log-probabilities as ``score`` gives them, layer to ``[inputs, width]``, float32, on the CPU)."""
+        ...
 
 
 @runtime_checkable

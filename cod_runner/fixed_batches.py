@@ -6,10 +6,16 @@ every batch has 16 rows, and their length is the input's own rounded up to a mul
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from cod_runner.machine import cores
+
+Work = TypeVar("Work")
+Done = TypeVar("Done")
 
 ROWS = 16
 LENGTH_MULTIPLE = 16
@@ -35,6 +41,29 @@ def fixed_batches(lengths: Sequence[int]) -> Iterator[FixedBatch]:
         for start in range(0, len(positions), ROWS):
             real = positions[start : start + ROWS]
             yield FixedBatch(real, real + real[-1:] * (ROWS - len(real)), length)
+
+
+def in_order(work: Callable[[Work], Done], batches: Iterator[Work], at_once: int | None = None) -> Iterator[Done]:
+    """``work`` on each batch, results in the order of the batches, few of them waiting in memory.
+
+    ``at_once`` of them are under way at a time, each in a thread of its own; by default one per core.
+    """
+    at_once = cores() if at_once is None else at_once
+    if at_once == 1:
+        yield from map(work, batches)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[Future[Done]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > 2 * at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 @contextmanager

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,11 +10,7 @@ from torch import Tensor
 from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.device import autocast, resolve_precision, sent, threads
 from cod_runner.engine.outputs import Row, unpadded
-from cod_runner.fixed_batches import FixedBatch, fixed_batches
-from cod_runner.machine import cores
-
-Work = TypeVar("Work")
-Done = TypeVar("Done")
+from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order
 
 EVALUATION_BATCH = 32
 
@@ -45,32 +38,13 @@ def each_row(
         real = [encoded[position] for position in batch.positions]
         return list(zip(batch.positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))
 
-    at_once = cores() if torch.device(device).type == "cpu" and not layers else 1
+    at_once = None if torch.device(device).type == "cpu" and not layers else 1  # None: one per core
     done = 0
     with threads(1):
-        for rows in _in_order(computed, fixed_batches([len(one.ids) for one in encoded]), at_once):
+        for rows in in_order(computed, fixed_batches([len(one.ids) for one in encoded]), at_once):
             done += len(rows)
             yield rows
             progress(done, len(inputs))
-
-
-def _in_order(work: Callable[[Work], Done], batches: Iterator[Work], at_once: int) -> Iterator[Done]:
-    """``work`` on each batch, results in the order of the batches, few of them waiting in memory."""
-    if at_once == 1:
-        yield from map(work, batches)
-        return
-    with ThreadPoolExecutor(at_once) as pool:
-        waiting: deque[Future[Done]] = deque()
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(work, batch))
-                if len(waiting) > 2 * at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @torch.no_grad()

@@ -28,9 +28,9 @@ MAY_IMPORT: dict[str, str] = {
     "plain_text": "",
     "errors": "plain_text",
     "machine": "",
+    "fixed_batches": "machine",
     "word_diff": "plain_text",
     "terminal": "plain_text",
-    "fixed_batches": "",
     "progress": "plain_text terminal",
     "figure_style": "",
     "hugging_face": "errors",
@@ -40,9 +40,12 @@ MAY_IMPORT: dict[str, str] = {
     "checked_tensors": "",
     "text_encoder": ("checked_tensors checkpoints errors files fixed_batches hidden_states hugging_face machine"),
     "text_files": "errors",
+    "recipe_files": "",
+    "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
-        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face llm text_encoder text_files"
+        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm recipe_files "
+        "text_encoder text_files"
     ),
     "hookspecs": "api",
     "registry": "api errors hookspecs",
@@ -50,7 +53,7 @@ MAY_IMPORT: dict[str, str] = {
     "store": "errors files",
     "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
-    "engine": "api checked_tensors errors files fixed_batches machine",
+    "engine": "api checked_tensors errors files fixed_batches",
     "counterfactuals": "api data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cod_runner import fixed_batches
 from cod_runner.api import CodrunError, Input, Outputs
-from cod_runner.engine import inference
 from cod_runner.engine.outputs import laid_out_as, padded, unpadded
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.teacher_view import CachedTeacher
@@ -70,7 +70,7 @@ def test_signals_are_equal_bit_for_bit_in_any_company_and_order(tmp_path: Path, 
 def test_logits_come_in_order_and_equal_bits_however_many_threads_compute_them(
     tmp_path: Path, cores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "cores", lambda: cores)
+    monkeypatch.setattr(fixed_batches, "cores", lambda: cores)
     teacher = a_teacher()
     alone, together = SignalStore(tmp_path / "alone"), SignalStore(tmp_path / "together")
     alone.add(teacher, TEXTS, (1,), device="cpu")  # hidden states are computed one batch after the other
