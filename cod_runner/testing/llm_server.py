@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,17 @@ class Call:
     number: int
     body: Mapping[str, Any]
     authorization: str
+    path: str = "/v1/chat/completions"
+
+    @property
+    def is_completion(self) -> bool:
+        """Whether a text is to be continued."""
+        return not self.path.endswith("/chat/completions")
 
     @property
     def prompt(self) -> str:
-        """The last message's content."""
-        return str(self.body["messages"][-1]["content"])
+        """The last message's content, or the text to be continued."""
+        return str(self.body["prompt"] if self.is_completion else self.body["messages"][-1]["content"])
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,52 @@ class Reply:
     delay: float = 0.0
     drop: bool = False
     raw: str | None = None
-    """Sent as the body instead of a chat completion."""
+    """Sent as the body instead of a completion."""
+    logprobs: Any = None
+    """Log-probabilities, sent as they are: :func:`chat_logprobs` and :func:`completion_logprobs` make what servers
+    send that keep to the form."""
     finish_reason: str = "stop"
     prompt_tokens: int = 10
     completion_tokens: int = 5
 
 
+Likeliest: TypeAlias = Sequence[Mapping[str, float]]
+"""For each token the likeliest ones and their log-probabilities, the chosen one first."""
+
+
+def chat_logprobs(tokens: Likeliest) -> dict[str, Any]:
+    """Log-probabilities as chats carry them."""
+    return {
+        "content": [
+            {
+                **_scored(*next(iter(token.items()))),
+                "top_logprobs": [_scored(other, score) for other, score in token.items()],
+            }
+            for token in tokens
+        ]
+    }
+
+
+def completion_logprobs(tokens: Likeliest, prompt: Sequence[tuple[str, float | None]] = ()) -> dict[str, Any]:
+    """Log-probabilities as completions carry them; ``prompt`` are the tokens that come before the answer's."""
+    chosen = [*prompt, *(next(iter(token.items())) for token in tokens)]
+    names = [name for name, _ in chosen]
+    return {
+        "tokens": names,
+        "token_logprobs": [score for _, score in chosen],
+        "top_logprobs": [None if score is None else {name: score} for name, score in prompt]
+        + [dict(t) for t in tokens],
+        "text_offset": [0, *accumulate(map(len, names))][: len(names)],
+    }
+
+
+def _scored(token: str, score: float) -> dict[str, Any]:
+    return {"token": token, "logprob": score, "bytes": list(token.encode())}
+
+
 class LLMServer:
-    """Serves ``/v1/chat/completions`` on a free port of this machine while the ``with`` block runs."""
+    """Serves ``/v1/chat/completions`` and ``/v1/completions`` while the ``with`` block runs, on a free port of this
+    machine."""
 
     def __init__(self, answer: Callable[[Call], Reply | str]) -> None:
         self._answer = answer
@@ -77,10 +122,10 @@ class LLMServer:
         self._server.server_close()
         self._thread.join()
 
-    def receive(self, body: Mapping[str, Any], authorization: str) -> tuple[Call, Reply]:
+    def receive(self, body: Mapping[str, Any], authorization: str, path: str) -> tuple[Call, Reply]:
         """Note a request and decide on its reply."""
         with self._lock:
-            call = Call(len(self.calls) + 1, body, authorization)
+            call = Call(len(self.calls) + 1, body, authorization, path)
             self.calls.append(call)
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
@@ -111,7 +156,7 @@ def _handler(server: LLMServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length))
-            call, reply = server.receive(body, self.headers.get("Authorization", ""))
+            call, reply = server.receive(body, self.headers.get("Authorization", ""), self.path)
             paid = False
             try:
                 time.sleep(reply.delay)
@@ -147,14 +192,17 @@ def _handler(server: LLMServer) -> type[BaseHTTPRequestHandler]:
 
 
 def _completion(call: Call, reply: Reply) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish_reason, "logprobs": reply.logprobs}
+    if call.is_completion:
+        choice["text"] = (call.prompt if call.body.get("echo") else "") + reply.text
+    else:
+        choice["message"] = {"role": "assistant", "content": reply.text}
     return {
         "id": f"answer-{call.number}",
-        "object": "chat.completion",
+        "object": "text_completion" if call.is_completion else "chat.completion",
         "created": 0,
         "model": call.body.get("model", ""),
-        "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": reply.text}, "finish_reason": reply.finish_reason}
-        ],
+        "choices": [choice],
         "usage": {
             "prompt_tokens": reply.prompt_tokens,
             "completion_tokens": reply.completion_tokens,

@@ -12,7 +12,7 @@ from word_teacher import WordTeacher, asks, generator
 from cod_runner.api import Attempt, CodrunError, Example, Ledger, Proposal, ProviderError, Request, Spending
 from cod_runner.testing.llm_server import Call, LLMServer, Reply
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
-from codrun_litellm import client
+from codrun_litellm import client, dispatch
 from codrun_litellm.pricing import Price
 
 TEACHER = WordTeacher()
@@ -21,7 +21,7 @@ TEACHER = WordTeacher()
 @pytest.fixture(autouse=True)
 def _no_key_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(dispatch, "FIRST_WAIT", 0.01)
 
 
 def flip(call: Call) -> str:

@@ -15,7 +15,7 @@ from word_teacher import WordTeacher, asks, generator
 
 from cod_runner.api import Ledger, ProviderError, Spending
 from cod_runner.testing.llm_server import Call, LLMServer, Reply
-from codrun_litellm import client
+from codrun_litellm import dispatch
 from codrun_litellm.failures import failure_of, scrubbed
 
 TEACHER = WordTeacher()
@@ -25,7 +25,7 @@ PLANTED = "sk-planted-0123456789abcdef"  # not a real key
 @pytest.fixture(autouse=True)
 def _no_key_and_short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(dispatch, "FIRST_WAIT", 0.01)
 
 
 def flip(call: Call) -> Reply:
@@ -195,8 +195,8 @@ def test_answers_before_a_failure_are_saved_and_a_resume_requests_the_rest(tmp_p
 def test_when_everything_fails_the_circuit_breaks_before_every_retry_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "BREAKER_SECONDS", 0.1)
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(dispatch, "BREAKER_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "FIRST_WAIT", 0.05)
     with LLMServer(lambda call: Reply("down", status=500)) as server:
         with pytest.raises(ProviderError, match="failed on every retry"):
             generator(tmp_path, server.api_base, retries=20, concurrency=8).propose(asks(50), TEACHER)
@@ -204,7 +204,7 @@ def test_when_everything_fails_the_circuit_breaks_before_every_retry_is_used(
 
 
 def test_a_rate_limit_for_everyone_does_not_break_the_circuit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "BREAKER_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "BREAKER_SECONDS", 0.0)
     with LLMServer(lambda call: flip(call) if call.number > 30 else Reply("slow", status=429)) as server:
         assert len(generator(tmp_path, server.api_base, retries=20).propose(asks(16), TEACHER)) == 16
 

@@ -242,9 +242,9 @@ def resolve(host, port=None, *rest, **more):
     seen.add((host, port))
     raise socket.gaierror(-2, "nothing is resolved here")
 socket.getaddrinfo = resolve
-from codrun_litellm.client import _litellm
+from codrun_litellm.call import imported_litellm
 from codrun_litellm.providers import PROVIDERS
-litellm = _litellm()
+litellm = imported_litellm()
 found = {}
 async def ask():
     for name, provider in PROVIDERS.items():
@@ -280,7 +280,7 @@ def test_a_file_of_variables_beside_a_recipe_redirects_nothing(tmp_path: Path) -
     (tmp_path / ".env").write_text(
         "OPENAI_BASE_URL=http://stranger.example/v1\nOPENAI_API_BASE=http://stranger.example\n"
     )
-    script = "import os; from codrun_litellm.client import _litellm; _litellm(); print(sorted(os.environ))"
+    script = "import os; from codrun_litellm import call; call.imported_litellm(); print(sorted(os.environ))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "OPENAI_API_KEY" in done.stdout and "_BASE" not in done.stdout
 
