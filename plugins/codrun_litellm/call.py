@@ -11,9 +11,10 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from cod_runner.api import LLMAnswer, LLMRequest, ProviderError
+from codrun_litellm.connection import Connection
 from codrun_litellm.failures import PLACEHOLDER_KEY, CallFailure, failure_of, sentence
 from codrun_litellm.pricing import Price, provider_of
 from codrun_litellm.providers import key_variable
@@ -26,38 +27,13 @@ COMPLETIONS = "text-completion-openai"
 """litellm's name for OpenAI's completion endpoint, which most servers of one's own have too."""
 
 
-class Served(Protocol):
-    """What of a component's options says how its model is reached."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def api_base(self) -> str | None: ...
-
-    @property
-    def api_version(self) -> str | None: ...
-
-    @property
-    def api_key_env(self) -> str | None: ...
-
-    @property
-    def concurrency(self) -> int: ...
-
-    @property
-    def timeout(self) -> float: ...
-
-    @property
-    def retries(self) -> int: ...
-
-
 class Calls:
     """How one model at one address is called. Made for one event loop."""
 
-    def __init__(self, served: Served, price: Price | None) -> None:
-        self._served, self._price = served, price
+    def __init__(self, connection: Connection, price: Price | None) -> None:
+        self.connection, self.price = connection, price
         self._key: str | None = None
-        self._key_variable = served.api_key_env or ""
+        self._key_variable = connection.api_key_env or ""
 
     def prepare(self, requests: Sequence[LLMRequest]) -> None:
         """Import litellm and find the key, for sending and for scrubbing.
@@ -70,20 +46,21 @@ class Calls:
             self._require_completions()
         self._find_the_key()
 
-    async def call(self, request: LLMRequest, seconds: float) -> LLMAnswer | CallFailure:
-        """Send one request and wait at most ``seconds`` for its answer."""
+    async def call(self, request: LLMRequest) -> LLMAnswer | CallFailure:
+        """Send one request and wait for its answer."""
         heard: list[Any] = []
-        send, call = self._prepared(request, seconds, heard)
+        seconds = self.connection.seconds_to_wait
+        send, call = self._prepared(request, heard)
         try:
             # a provider's client that ignores its own time-out must not hang the run
             response = await asyncio.wait_for(send(**call), seconds + 5)
-            return read_response(request, response, self._price, self._secret)
+            return read_response(request, response, self.price, self._secret)
         except Exception as error:  # noqa: BLE001 - litellm raises anything from IndexError to its own 20 classes
             failure = failure_of(error, self._key)
         for said in heard:  # litellm could not read its log-probabilities, but what it says is paid for
-            return read_response(request, said, self._price, self._secret)
+            return read_response(request, said, self.price, self._secret)
         if failure.filtered:
-            return LLMAnswer("", "content_filter", 0, 0, 0.0 if self._price else None)
+            return LLMAnswer("", "content_filter", 0, 0, 0.0 if self.price else None)
         LOG.info("call failed: %s", failure.detail)
         return failure
 
@@ -96,18 +73,17 @@ class Calls:
     def sentence(self, failure: CallFailure) -> str:
         """What the user reads when a failure ends the run."""
         is_set = bool(os.environ.get(self._key_variable))
-        return sentence(failure, self._served.model, self._served.api_base, self._key_variable, is_set)
+        return sentence(failure, self.connection.model, self.connection.api_base, self._key_variable, is_set)
 
     @property
     def _secret(self) -> str | None:
         return self._key or os.environ.get(self._key_variable)
 
-    def _prepared(
-        self, request: LLMRequest, seconds: float, heard: list[Any]
-    ) -> tuple[Callable[..., Any], dict[str, Any]]:
+    def _prepared(self, request: LLMRequest, heard: list[Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
         """litellm's function for the request, and what it is called with."""
-        served, completion = self._served, is_completion(request)
-        model = _completion_model(served.model) if completion else served.model
+        connection, completion = self.connection, is_completion(request)
+        model = _completion_model(connection.model) if completion else connection.model
+        seconds = connection.seconds_to_wait
         call: dict[str, Any] = {"model": model, "timeout": seconds, "num_retries": 0, "max_retries": 0}
         if completion:
             call["prompt"] = request.messages[0][1]
@@ -116,10 +92,10 @@ class Calls:
         call.update(self._parameters(request, model))
         if completion or request.parameters.get("logprobs"):
             call["logger_fn"] = _listener(heard)
-        if served.api_base:
-            call["api_base"] = served.api_base
-        if served.api_version:
-            call["api_version"] = served.api_version
+        if connection.api_base:
+            call["api_base"] = connection.api_base
+        if connection.api_version:
+            call["api_version"] = connection.api_version
         if self._key:
             call["api_key"] = self._key
         return (self._litellm.atext_completion if completion else self._litellm.acompletion), call
@@ -137,7 +113,7 @@ class Calls:
         return parameters
 
     def _require_completions(self) -> None:
-        model = self._served.model
+        model = self.connection.model
         provider = provider_of(model) or "openai"
         if provider not in ("openai", COMPLETIONS, *self._litellm.openai_text_completion_compatible_providers):
             raise ProviderError(
@@ -147,11 +123,11 @@ class Calls:
             )
 
     def _find_the_key(self) -> None:
-        model, base = self._served.model, self._served.api_base
-        if self._served.api_key_env:
-            self._key = os.environ.get(self._served.api_key_env) or None
+        model, base = self.connection.model, self.connection.api_base
+        if self.connection.api_key_env:
+            self._key = os.environ.get(self.connection.api_key_env) or None
             if self._key is None:
-                raise self._missing(self._served.api_key_env)
+                raise self._missing(self.connection.api_key_env)
             return
         provider = model.partition("/")[0] if "/" in model else "openai"
         self._key_variable = key_variable(model)
@@ -169,7 +145,9 @@ class Calls:
 
     def _missing(self, variable: str) -> ProviderError:
         failure = CallFailure(401, f"none, the call was not sent, {variable} is not set")
-        return ProviderError(sentence(failure, self._served.model, self._served.api_base, variable, key_is_set=False))
+        return ProviderError(
+            sentence(failure, self.connection.model, self.connection.api_base, variable, key_is_set=False)
+        )
 
 
 def _completion_model(model: str) -> str:

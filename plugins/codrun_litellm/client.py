@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cod_runner.api import Ledger, LLMAnswer, LLMRequest, ProviderError, Spending
-from codrun_litellm.call import Served
+from codrun_litellm.call import Calls
+from codrun_litellm.connection import Connection
 from codrun_litellm.dispatch import Dispatch
+from codrun_litellm.level import Level
 from codrun_litellm.pricing import price_of
+from codrun_litellm.progress import Progress
 
 
 class Client:
-    """One model at one address, for every component that asks one."""
+    """One model at one address, for every component that asks one.
 
-    def __init__(self, served: Served, ledger: Ledger, spending: Spending, offline: bool) -> None:
-        self._served = served
+    ``say`` takes a sentence that the user is to read, ``tell`` a short line on what happens now, shown while it lasts
+    ("": nothing). How many calls are in flight at once is learnt from one round for the next.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        spending: Spending,
+        offline: bool,
+        *,
+        say: Callable[[str], None] = lambda sentence: None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._connection = connection
         self._ledger = ledger
         self._spending = spending
         self._offline = offline
-        self._price = price_of(served.model, served.api_base)
-        spending.require_a_bound(served.model, self._price is not None)
+        self._say, self._tell = say, tell
+        self._price = price_of(connection.model, connection.api_base)
+        self._level = Level(connection.concurrency)
+        spending.require_a_bound(connection.model, self._price is not None)
 
     def ask(self, requests: Sequence[LLMRequest]) -> dict[str, LLMAnswer]:
         """Answers by the request's key.
@@ -41,14 +59,29 @@ class Client:
             return answers
         if self._offline:
             raise ProviderError(
-                f"{len(missing)} of {len(unique)} answers of `{self._served.model}` are not in the ledger, and "
+                f"{len(missing)} of {len(unique)} answers of `{self._connection.model}` are not in the ledger, and "
                 "--offline forbids asking for them; run once without --offline, or import a ledger that has them"
             )
-        dispatch = Dispatch(self._served, self._ledger, self._spending, self._price)
-        _run(dispatch.ask_all(missing))
+        progress = Progress(len(unique), len(answers), self._tell, self._say_how_slow)
+        calls, level = Calls(self._connection, self._price), self._level.again()
+        dispatch = Dispatch(calls, self._ledger, self._spending, level, progress)
+        try:
+            _run(dispatch.ask_all(missing))
+        finally:
+            self._level = level
         if dispatch.ended is not None:
             raise dispatch.ended
         return {**answers, **dispatch.answers}
+
+    def _say_how_slow(self, at_once: int, timed_out: int) -> None:
+        where = f"`{self._connection.model}`" + (
+            f" at {self._connection.api_base}" if self._connection.api_base else ""
+        )
+        self._say(
+            f"{where} answers slower than {at_once} calls at once need: {timed_out} timed out, so fewer are sent at "
+            "once; `concurrency: 1` avoids the wait"
+        )
+        self._say = lambda sentence: None  # once is enough
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:

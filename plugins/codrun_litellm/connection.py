@@ -31,6 +31,9 @@ how often it is sent or how long its answer may be."""
 BODY = "extra_body"
 """Holds such parameters too, for servers that take them only there."""
 
+HOSTED_TIMEOUT, LOCAL_TIMEOUT = 60.0, 600.0
+"""Seconds. A call on this machine may wait in its server's queue for long."""
+
 
 class Connection(Options):
     """Options of everything that calls a language model through litellm."""
@@ -50,9 +53,23 @@ class Connection(Options):
     parameters: dict[str, JsonValue] = Field(
         default_factory=dict, description="further request parameters, such as top_p or reasoning_effort"
     )
-    concurrency: int = Field(16, ge=1, le=1024, description="calls in flight at once")
-    timeout: float = Field(60.0, gt=0, description="seconds to wait for an answer")
+    concurrency: int = Field(
+        16, ge=1, le=1024, description="the most calls in flight at once; fewer while time-outs or rate limits say so"
+    )
+    timeout: float | None = Field(
+        None, gt=0, description="seconds to wait for an answer; absent: 60, or 600 for a server on this machine"
+    )
     retries: int = Field(5, ge=0, le=20, description="further tries after 429, 5xx, a time-out or a lost connection")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is served on this machine: slow, perhaps one call at a time, and nobody's money."""
+        return is_loopback(self.api_base or own_address(self.model))
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """For one answer, once the call has been sent."""
+        return self.timeout or (LOCAL_TIMEOUT if self.is_local else HOSTED_TIMEOUT)
 
     @field_validator("model")
     @classmethod

@@ -12,9 +12,11 @@ import time
 from collections.abc import Sequence
 
 from cod_runner.api import CodrunError, Ledger, LLMAnswer, LLMRequest, ProviderError, Reservation, Spending
-from codrun_litellm.call import Calls, Served
-from codrun_litellm.failures import CallFailure
-from codrun_litellm.pricing import Price, tokens_at_most
+from codrun_litellm.call import Calls
+from codrun_litellm.failures import CallFailure, FailedCallError, in_short
+from codrun_litellm.level import Level, Slot
+from codrun_litellm.pricing import tokens_at_most
+from codrun_litellm.progress import Progress
 from codrun_litellm.reading import longest_answer
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
@@ -28,13 +30,14 @@ POLL, LONGEST_POLL = 0.02, 0.5
 class Dispatch:
     """One round of calls in one event loop."""
 
-    def __init__(self, served: Served, ledger: Ledger, spending: Spending, price: Price | None) -> None:
-        self._served, self._ledger, self._spending, self._price = served, ledger, spending, price
+    def __init__(self, calls: Calls, ledger: Ledger, spending: Spending, level: Level, progress: Progress) -> None:
+        self._calls, self._connection, self._price = calls, calls.connection, calls.price
+        self._ledger, self._spending = ledger, spending
+        self._level, self._progress = level, progress
         self.answers: dict[str, LLMAnswer] = {}
         self.ended: CodrunError | None = None
-        self._calls = Calls(served, price)
+        self._timed_out, self._at_once = 0, 0
         self._stop = asyncio.Event()
-        self._slots = asyncio.Semaphore(served.concurrency)
         self._jitter = random.Random()
         self._failures = 0
         self._failed_requests: set[str] = set()
@@ -48,35 +51,42 @@ class Dispatch:
             self.ended = error
             return
         self._last_success = time.monotonic()
+        shown = asyncio.create_task(self._progress.show())
         try:
             await asyncio.gather(*(self._answer(request) for request in requests))
         finally:
+            shown.cancel()
             self._ledger.sync()
         await self._calls.close()
 
     async def _answer(self, request: LLMRequest) -> None:
-        poll, tries = POLL, 0
+        poll, tries, crowded = POLL, 0, 0
+        patient = self._connection.is_local
         while not self._stop.is_set():
-            failure: CallFailure | None = None
-            async with self._slots:
+            async with self._level.slot(alone=patient and crowded > self._connection.retries) as slot:
                 if self._stop.is_set():
                     return
-                asked = await self._try_once(request)
+                asked = await self._try_once(request, slot)
                 if asked is True:
                     return
-                if isinstance(asked, CallFailure):
-                    failure = asked
-            if failure is None:  # another run is making the same call, or calls in flight hold the rest of the budget
+            if asked is False:  # another run is making the same call, or calls in flight hold the rest of the budget
                 await self._pause(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)
-                continue
-            tries += 1
-            if failure.permanent or tries > self._served.retries or self._circuit_is_broken():
-                self._end(ProviderError(self._calls.sentence(failure)))
-                return
-            await self._pause(self._back_off(tries, failure))
+            else:
+                crowd_timed_out = asked.timed_out and slot.in_company
+                if crowd_timed_out and patient:
+                    # it is asked for too much at once, which is no fault of this call: in the end it is sent alone
+                    crowded += 1
+                else:
+                    tries += 1
+                    if asked.permanent or tries > self._connection.retries or self._circuit_is_broken():
+                        self._end(FailedCallError(self._calls.sentence(asked), asked))
+                        return
+                await self._pause(self._back_off(tries + crowded, asked))
+                if crowd_timed_out:
+                    self._progress.say_how_slow(self._at_once, self._timed_out)
 
-    async def _try_once(self, request: LLMRequest) -> bool | CallFailure:
+    async def _try_once(self, request: LLMRequest, slot: Slot) -> bool | CallFailure:
         """True: answered, or the round has ended. False: try later. A failure: the call was made and failed."""
         tokens_in = tokens_at_most(request.messages)
         most = longest_answer(request)
@@ -93,25 +103,21 @@ class Dispatch:
         try:
             claimed = self._ledger.claim(request.key, tokens, usd)
             if isinstance(claimed, LLMAnswer):
-                self.answers[request.key] = claimed
+                self._have(request, claimed)
                 self._spending.reused()
                 return True
             if not claimed:
                 return False
-            answer = await self._calls.call(request, self._served.timeout)
+            answer = await self._sent(request, slot)
             if isinstance(answer, LLMAnswer):
                 self._ledger.record(request, answer)
                 self._spending.settle(reservation, answer.tokens_in + answer.tokens_out, answer.usd)
                 settled = True
-                self.answers[request.key] = answer
-                self._failures, self._last_success = 0, time.monotonic()
-                self._failed_requests.clear()
+                self._have(request, answer)
                 return True
             if answer.may_be_billed:
                 settled = self._count_unanswered(request, reservation, tokens_in, usd_in)
             self._ledger.give_up(request.key)
-            self._failures += answer.status != 429
-            self._failed_requests.add(request.key)
             return answer
         except asyncio.CancelledError:
             # Ctrl-C during the call: it may be billed
@@ -124,6 +130,34 @@ class Dispatch:
         finally:
             if not settled:
                 self._spending.release(reservation)
+
+    async def _sent(self, request: LLMRequest, slot: Slot) -> LLMAnswer | CallFailure:
+        """Send one call, and learn from it how many the provider takes at once."""
+        self._progress.in_flight += 1
+        try:
+            answer = await self._calls.call(request)
+        finally:
+            self._progress.in_flight -= 1
+        if isinstance(answer, LLMAnswer):
+            self._level.answered()
+            self._progress.failing = ""
+            self._failures, self._last_success = 0, time.monotonic()
+            self._failed_requests.clear()
+            return answer
+        self._progress.failing = in_short(answer)
+        self._progress.retried += not answer.permanent
+        if answer.timed_out and slot.in_company:
+            self._at_once, self._timed_out = self._at_once or self._level.in_flight, self._timed_out + 1
+        if answer.timed_out or answer.status == 429:
+            self._level.refused(slot, answer.timed_out)
+        if answer.status != 429 and not (answer.timed_out and slot.in_company and self._connection.is_local):
+            self._failures += 1
+        self._failed_requests.add(request.key)
+        return answer
+
+    def _have(self, request: LLMRequest, answer: LLMAnswer) -> None:
+        self.answers[request.key] = answer
+        self._progress.answered += 1
 
     def _count_unanswered(
         self, request: LLMRequest, reservation: Reservation, tokens_in: int, usd_in: float | None

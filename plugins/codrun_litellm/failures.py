@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from cod_runner.api import ProviderError
+
 TRANSIENT = (408, 409, 425, 429)
 """Client errors that may not recur on a later try."""
 LONGEST_DETAIL = 240
@@ -44,12 +46,22 @@ class CallFailure:
     """Seconds the provider asks us to wait."""
     may_be_billed: bool = False
     """The provider may have done the work, and may bill it, although no answer came."""
+    timed_out: bool = False
+    """The provider was reached and did not answer in time."""
     unreachable: bool = False
     """No connection was made, so nothing was sent."""
     unreadable: bool = False
     """An answer came that is not a chat completion; asking again would be paid for again."""
     filtered: bool = False
     """The provider refuses to work on this text: a refusal, not a failure."""
+
+
+class FailedCallError(ProviderError):
+    """A call failed for good. ``failure`` says how, for whoever can ask in another way."""
+
+    def __init__(self, sentence: str, failure: CallFailure) -> None:
+        super().__init__(sentence)
+        self.failure = failure
 
 
 def failure_of(error: BaseException, api_key: str | None) -> CallFailure:
@@ -77,6 +89,7 @@ def failure_of(error: BaseException, api_key: str | None) -> CallFailure:
         permanent=permanent,
         retry_after=_retry_after(error),
         may_be_billed=(timed_out or lost) and not unreachable,
+        timed_out=timed_out and not unreachable,
         unreachable=unreachable,
     )
 
@@ -130,6 +143,17 @@ def sentence(failure: CallFailure, model: str, base: str | None, key_variable: s
             cause, cure = "failed on every retry", "check the provider's state"
     number = f" ({failure.status})" if failure.status else ""
     return f"{where} {cause}{number}: {cure}; {saved}; the provider's words: {failure.detail or 'none'}"
+
+
+def in_short(failure: CallFailure) -> str:
+    """A failure in two or three words, for a line of progress."""
+    if failure.timed_out:
+        return "time-out"
+    if failure.status == 429:
+        return "429 rate limit"
+    if failure.unreachable:
+        return "no connection"
+    return str(failure.status) if failure.status else "connection lost"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
