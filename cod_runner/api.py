@@ -46,25 +46,28 @@ from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
 from cod_runner.recipe_files import recipe_file
+from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
 from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
+from cod_runner.word_edits import WORD, text_distance
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
-    "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component",
-    "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind", "LLMAnswer",
-    "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric",
-    "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
+    "WORD", "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext",
+    "CallEstimate", "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError",
+    "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
+    "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind",
+    "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss",
+    "Metric", "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
     "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending",
-    "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder",
-    "checkpoint_identity", "csv_rows", "default_figure_style", "fetched_checkpoint", "file_bytes", "file_digest",
-    "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
-    "in_order", "input_as_json", "input_from_json", "json_lines", "layer_mapping", "masked_mean", "one_thread",
-    "only_data", "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file",
+    "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder",
+    "checkpoint_identity", "csv_rows", "default_figure_style", "expected_calibration_error", "fetched_checkpoint",
+    "file_bytes", "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination",
+    "hub_destinations", "hub_errors", "in_order", "input_as_json", "input_from_json", "json_lines", "layer_mapping",
+    "masked_mean", "one_thread", "only_data", "pooled", "pretrained", "quiet_transformers", "read_text",
+    "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -172,6 +175,10 @@ class Options(BaseModel):
 
     def asks_for_attribution(self) -> bool:
         """Generators: whether they ask the teacher which words of a text weigh most with it."""
+        return False
+
+    def asks_for_gradients(self) -> bool:
+        """Generators: whether they take steps along the teacher's gradient, which no other than a network has."""
         return False
 
     def questions(self, examples: int) -> int | None:
@@ -299,6 +306,8 @@ class Answering:
     leave_one_out: bool = True
     """Whether its answers are cheap enough for a generator to learn which words weigh most: by asking about a text
     less each of its words."""
+    leave_one_out_hint: str = ""
+    """Where they are not: what the user can do about it, as in "allow it with `leave_one_out: true`"."""
 
 
 @dataclass(frozen=True)
@@ -534,6 +543,11 @@ class LabelScorer(Protocol):
         """
         ...
 
+    def price(self, inputs: Sequence[Input]) -> float | None:
+        """What the answers about these inputs cost when they were made, in USD, nothing asked again: 0.0 where nothing
+        is paid, None where it is not known."""
+        ...
+
 
 @runtime_checkable
 class HiddenStateScorer(LabelScorer, Protocol):
@@ -552,6 +566,10 @@ class HiddenStateScorer(LabelScorer, Protocol):
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """(log-probabilities as ``score`` gives them, layer to ``[inputs, width]``, float32, on the CPU)."""
         ...
+
+
+Teacher: TypeAlias = Classifier | LabelScorer
+"""What a component of the kind ``teacher`` builds: a network that is opened, or a model that only answers."""
 
 
 @runtime_checkable

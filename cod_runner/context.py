@@ -78,9 +78,10 @@ def opened_run(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
 ) -> Iterator[RunContext]:
     """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
-    budget, store, path = loaded.recipe.budget, Store(), run_path(loaded, settings.out)
+    recipe, store, path = loaded.recipe, Store(), run_path(loaded, settings.out)
     with RunFolder(path).opened() as folder, store.in_use(f"the run {path}"):
-        spending = Spending(budget.calls, budget.tokens, budget.usd, run=folder.identifier)
+        bounds = recipe.bounds
+        spending = Spending(bounds.calls, bounds.tokens, bounds.usd, run=folder.identifier, named=recipe.budget_key)
         yield RunContext(loaded, registry, store, settings, folder, spending, progress)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import Classifier, Component, Example, hookspec
+from cod_runner.api import Component, Example, Teacher, hookspec
 
 
 class Hooks:
@@ -25,7 +25,7 @@ class Hooks:
         """A run begins: the resolved recipe as plain data, how many cells are left to run, and the run's folder."""
 
     @hookspec
-    def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
+    def codrun_teacher_ready(self, teacher: Teacher, pool: Sequence[Example]) -> None:
         """The data are read and the teacher is trained. It is freed before students train: copy what you need of it."""
 
     @hookspec

@@ -25,7 +25,7 @@ from cod_runner.stages.results import (
 )
 from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.students import train_students
-from cod_runner.stages.teacher import ask_the_teacher, train_teacher
+from cod_runner.stages.teacher import ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.trackers import attach_trackers
 
 
@@ -36,22 +36,22 @@ def distil(context: RunContext, record: RunRecord, cells: Sequence[Cell], waitin
     """
     # Require: the teacher g_t, the student g_s, the data, CFGen, the losses and their weights
     experiment, teacher = load_experiment(context)
-    source = train_teacher(context, experiment.corpus, teacher)
+    source, teacher = prepare_teacher(context, experiment, teacher)
     context.registry.hook.codrun_teacher_ready(teacher=teacher, pool=experiment.corpus.pool)
 
     # 1: D_k, the few-shot originals, in the order in which each arm draws them
     orders = Orders(context, experiment, teacher)
 
     # 2 to 5: D_cf, their counterfactuals, or whatever else an arm adds
-    with spending_recorded(context, record):
-        found = find_additions(context, experiment, orders, cells)
+    found = find_additions(context, experiment, orders, cells)
 
-        # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals
-        sets = draw_training_sets(context, experiment, found, waiting)
+    # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals
+    sets = draw_training_sets(context, experiment, found, waiting)
     record_additions(context, record, found)
 
     # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
     ask_the_teacher(context, experiment, teacher, sets.values())
+    sets = priced(teacher, sets)
     record_teacher(context, record, experiment, teacher)
     del teacher, orders, found
 
@@ -74,7 +74,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
             attach_trackers(recipe, registry)
             plain_recipe = recipe.model_dump(mode="json")
             registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=context.folder.path)
-            distil(context, record, cells, waiting)
+            with spending_recorded(context, record):
+                distil(context, record, cells, waiting)
         return conclude(context, record, time.monotonic() - started, bool(waiting))
 
 
@@ -85,7 +86,7 @@ def find_counterfactuals(
     cells = [cell for cell in cells_of(loaded.recipe, registry) if loaded.recipe.arms[cell.arm].uses_section]
     with opened_run(loaded, registry, settings, progress) as context:
         experiment, teacher = load_experiment(context)
-        train_teacher(context, experiment.corpus, teacher)
+        _, teacher = prepare_teacher(context, experiment, teacher)
         found = find_additions(context, experiment, Orders(context, experiment, teacher), cells)
         write_outcomes(context, found)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from cod_runner.api import CallEstimate, ModelShape, ShapeEstimate
+from cod_runner.api import CallEstimate, ShapeEstimate
 from cod_runner.context import run_path
+from cod_runner.data.corpus import EVALUATION_ROWS
 from cod_runner.destinations import Sending, sendings
 from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.errors import standing_at
@@ -20,8 +21,9 @@ from cod_runner.llm.budget import Spending
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.answering import STAND_IN, answering_of
 from cod_runner.recipe.arms import Arm
-from cod_runner.recipe.grammar import Recipe, WeightedLoss
+from cod_runner.recipe.grammar import Calibration, Recipe, WeightedLoss
 from cod_runner.recipe.nodes import Place
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
@@ -35,8 +37,6 @@ BYTES_A_NUMBER = 4
 """Hidden states, logits and token ids are stored as float32 and int32."""
 BYTES_A_TEXT, BYTES_A_LAYER = 1_024, 128
 """What a text's row and file, and each layer in that file, take besides; enough for up to 200 classes."""
-STAND_IN = ModelShape(layers=200, width=1, classes=0)
-"""For a model whose size is unknown: deep enough for any layer that a recipe names, to see whether a loss names one."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,21 @@ class SignalSize:
 
 
 @dataclass(frozen=True)
+class TeacherQueries:
+    """How many texts a teacher that only answers is asked about, at most: every text new, nothing stored."""
+
+    purpose: str
+    texts: int | None
+    """None where a generator cannot say how many candidates it will have."""
+    calls: CallEstimate | None
+    """What they cost, where the teacher is paid."""
+
+    def __str__(self) -> str:
+        texts = "a number that its generators cannot say" if self.texts is None else f"at most {self.texts:,}"
+        return f"for {self.purpose} {texts}" + (f" ({_told(self.calls)})" if self.calls is not None else "")
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run before it happens."""
 
@@ -76,6 +91,9 @@ class Plan:
     done: int
     signals: SignalSize
     calls: list[CallEstimate]
+    """The generators'."""
+    queries: list[TeacherQueries]
+    """Those of a teacher that only answers."""
     sends: list[Sending]
     """Where texts, keys and requests would go."""
     warnings: list[str]
@@ -109,8 +127,10 @@ class Plan:
             yield Text.assemble(("warning:", "yellow"), one_line(f" {warning}"))
 
     def _calls(self) -> Iterator[Text]:
+        for query in self.queries:
+            yield Text(one_line(f"teacher queries: {query}"))
         if not self.calls:
-            yield Text("model calls: none")
+            yield Text("model calls: none" if not self.queries else "model calls of generators: none")
         for estimate in self.calls:
             yield Text(one_line(f"model calls: {_told(estimate)}"))
 
@@ -137,14 +157,20 @@ def plan_of(
     folder = run_path(loaded, out)
     rows = RunFolder(folder).finished_rows()
     calls = []
-    budget = recipe.budget
+    budget = recipe.bounds
     for place, kind, use in recipe.generators():
         with standing_at(*place), registry.asked(kind, use.use, use.options) as options:
             estimate = options.estimate(originals_searched(recipe, place), CHARACTERS_A_TEXT)
         if estimate is not None:
             priced = estimate.usd_high is not None
-            Spending(budget.calls, budget.tokens, budget.usd).require_a_bound(estimate.model, priced)
+            spending = Spending(budget.calls, budget.tokens, budget.usd, named=recipe.budget_key)
+            spending.require_a_bound(estimate.model, priced)
             calls.append(estimate)
+    queries = teacher_queries(recipe, registry)
+    for query in queries:
+        if query.calls is not None:
+            spending = Spending(budget.calls, budget.tokens, budget.usd, named=recipe.budget_key)
+            spending.require_a_bound(query.calls.model, query.calls.usd_high is not None)
     return Plan(
         name=recipe.name,
         folder=str(folder),
@@ -152,9 +178,58 @@ def plan_of(
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
         calls=calls,
+        queries=queries,
         sends=sendings(loaded, registry, permissions),
-        warnings=[few] if (few := warning_of_few_steps(recipe.train, recipe.k)) else [],
+        warnings=list(_warnings(recipe, [*calls, *(query.calls for query in queries if query.calls is not None)])),
     )
+
+
+def _warnings(recipe: Recipe, calls: Sequence[CallEstimate]) -> Iterator[str]:
+    if (few := warning_of_few_steps(recipe.train, recipe.k)) is not None:
+        yield few
+    bounds, needed = recipe.bounds, sum(each.calls_low for each in calls)
+    if bounds.calls is not None and needed > bounds.calls:
+        yield (
+            f"{recipe.budget_key} allows {bounds.calls:,} calls, and the run needs about {needed:,} at the least, less "
+            "what the ledger has; it would end there, and go on with a larger budget"
+        )
+    known = [each.usd_low for each in calls]
+    usd = sum(price for price in known if price is not None)
+    if bounds.usd is not None and usd > bounds.usd:
+        yield (
+            f"{recipe.budget_key} allows ${bounds.usd:,.2f}, and the run needs about ${usd:,.2f} at the least, less "
+            "what the ledger has; it would end there, and go on with a larger budget"
+        )
+
+
+def teacher_queries(recipe: Recipe, registry: Registry) -> list[TeacherQueries]:
+    """What a teacher that only answers is asked about, by purpose; nothing for a network."""
+    answering = answering_of(recipe, registry)
+    if answering is None:
+        return []
+    calibration = recipe.teacher.calibration or Calibration()
+    calibrating = (calibration.texts if calibration.chosen == "batch" else 0) + calibration.gold
+    searched: list[int | None] = []
+    for place, kind, use in recipe.generators():
+        with standing_at(*place), registry.asked(kind, use.use, use.options) as options:
+            searched.append(options.questions(originals_searched(recipe, place)))
+    wanted: dict[str, int | None] = {
+        "training texts and calibration": training_texts(recipe) + calibrating,
+        "the search": None if None in searched else sum(each or 0 for each in searched),
+        "the evaluation": recipe.evaluate.rows or EVALUATION_ROWS,
+    }
+    with standing_at("teacher"), registry.asked("teacher", recipe.teacher.use, recipe.teacher.options) as options:
+        return [
+            TeacherQueries(purpose, texts, options.estimate(texts, CHARACTERS_A_TEXT) if texts else None)
+            for purpose, texts in wanted.items()
+            if texts != 0
+        ]
+
+
+def training_texts(recipe: Recipe) -> int:
+    """Originals of every arm and seed, and what is made of them, at most."""
+    beside = sum(_unlabelled(arm, max(recipe.k)) for arm in recipe.arms.values())
+    return len(recipe.seeds) * (max(recipe.k) * len(recipe.arms) + beside)
 
 
 def originals_searched(recipe: Recipe, place: Place) -> int:
@@ -183,8 +258,7 @@ def signal_size(recipe: Recipe, registry: Registry) -> SignalSize:
 
     Raises :class:`SettingError` where a loss names layers that a model is known not to have.
     """
-    beside = sum(_unlabelled(arm, max(recipe.k)) for arm in recipe.arms.values())
-    texts = len(recipe.seeds) * (max(recipe.k) * len(recipe.arms) + beside)
+    texts = training_texts(recipe)
     with standing_at("teacher"):
         teacher = registry.options("teacher", recipe.teacher.use, recipe.teacher.options).shape(None)
     with standing_at("student"):

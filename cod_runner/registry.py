@@ -99,7 +99,7 @@ class Registry:
                 raise TypeError(
                     f"component {component.name!r} must have a name, and name, build, summary and title must be texts"
                 )
-            core = {"use", "weight", "finetune"} if component.kind == "teacher" else {"use", "weight"}
+            core = {"use", "weight", "finetune", "calibration"} if component.kind == "teacher" else {"use", "weight"}
             reserved = (core | METHODS) & set(component.options.model_fields)
             if reserved:
                 raise TypeError(

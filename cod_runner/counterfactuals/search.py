@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from cod_runner.api import Attempt, Attribution, CodrunError, Example, Generator, Input, Proposal, Request, TeacherView
 from cod_runner.counterfactuals.different_words import on_different_words
@@ -240,6 +240,15 @@ class PairSearch:
         )
 
 
+@runtime_checkable
+class LeavesWordsOut(Protocol):
+    """A teacher's view that asks about texts less a word where the teacher has no gradients."""
+
+    def asked_for_attribution(self, value: Input) -> list[Input]:
+        """Those texts; none where it has."""
+        ...
+
+
 class RecordingView:
     """The teacher as a generator sees it during a search: what it asks is noted for the original that it is about."""
 
@@ -260,14 +269,14 @@ class RecordingView:
 
     def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
         """As :meth:`Classifier.attribution`; counted for the originals of these inputs."""
-        self._count_gradients(inputs)
+        self._count_questions(inputs)
         return self._teacher.attribution(inputs, targets)
 
     def projected_step(
         self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
     ) -> list[Input]:
         """As :meth:`EmbeddingStep.projected_step`; counted for the originals of these inputs."""
-        self._count_gradients(inputs)
+        self._count_questions(inputs)
         return self._teacher.projected_step(inputs, labels, targets, size)
 
     def distance(self, original: Input, changed: Input) -> tuple[float, float]:
@@ -278,13 +287,18 @@ class RecordingView:
         """As :meth:`TeacherView.similarity`."""
         return self._teacher.similarity(words)
 
-    def _count_gradients(self, inputs: Sequence[Input]) -> None:
+    def _count_questions(self, inputs: Sequence[Input]) -> None:
+        """A gradient each, or the texts that a teacher without gradients is asked about instead."""
         about: dict[Input, Hunt] = {request.input: hunt for hunt in self._hunts.values() for request in hunt.requests}
         for value in inputs:
-            if value in about:
-                about[value].gradients += 1
+            teacher = self._teacher
+            texts = teacher.asked_for_attribution(value) if isinstance(teacher, LeavesWordsOut) else []
+            if value not in about:
+                self.shared.update([value, *texts])
+            elif texts:
+                about[value].asked.update(dict.fromkeys(texts))
             else:
-                self.shared.add(value)
+                about[value].gradients += 1
 
 
 def preference(attempt: Attempt, label: int) -> tuple[int, float, float, str]:

@@ -7,7 +7,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from cod_runner.api import DataError, Example, Input, LoadedData
 from cod_runner.errors import CodrunError
@@ -87,7 +87,8 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
         pool_name = _only_split(data, split)
         rows, dropped = _cleaned(data.splits[pool_name])
         _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
-        evaluation, pool = _stratified(rows, len(data.labels), seed)
+        wanted = min(EVALUATION_ROWS, round(EVALUATION_SHARE * len(rows)))
+        evaluation, pool = _stratified(rows, len(data.labels), seed, wanted, "evaluation")
         notes.append(
             f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are held out for the "
             "evaluation, the same in every run"
@@ -104,6 +105,14 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
         notes.append(f"the evaluation split `{split}` has no row of {', '.join(f'`{name}`' for name in absent)}")
     _check_apart(pool, evaluation)
     return Corpus(data.labels, tuple(pool), tuple(evaluation), tuple(notes), dropped)
+
+
+def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
+    """The corpus with at most ``rows`` rows to evaluate on, each class by its share; the others are not used at all."""
+    if rows is None or rows >= len(corpus.evaluation):
+        return corpus
+    chosen, _ = _stratified(corpus.evaluation, len(corpus.labels), 0, rows, "fewer evaluation rows", leave=0)
+    return replace(corpus, evaluation=tuple(chosen))
 
 
 def content_of(value: Input) -> Input:
@@ -199,11 +208,12 @@ def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:
     return by_class
 
 
-def _stratified(rows: Sequence[Example], classes: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """(evaluation, rest), each in the order of the rows. Each class contributes its share to the evaluation, by largest
-    remainder, but at least one row, and at least one row of it stays."""
+def _stratified(
+    rows: Sequence[Example], classes: int, seed: int, wanted: int, purpose: str, *, leave: int = 1
+) -> tuple[list[Example], list[Example]]:
+    """(``wanted`` rows, rest), each in the order of the rows. Each class contributes its share, by largest remainder,
+    but at least one row if it can, and ``leave`` rows of it stay."""
     by_class = _by_class(rows, classes)
-    wanted = min(EVALUATION_ROWS, round(EVALUATION_SHARE * len(rows)))
     shares = [wanted * len(each) / len(rows) for each in by_class]
     counts = [math.floor(share) for share in shares]
     by_remainder = sorted(range(classes), key=lambda label: (counts[label] - shares[label], label))
@@ -211,8 +221,8 @@ def _stratified(rows: Sequence[Example], classes: int, seed: int) -> tuple[list[
         counts[label] += 1
     chosen: set[str] = set()
     for each, count in zip(by_class, counts, strict=True):
-        ranked = sorted(each, key=lambda example: content_rank("evaluation", seed, example))
-        chosen.update(example.id for example in ranked[: min(max(count, 1), len(each) - 1)])
+        ranked = sorted(each, key=lambda example: content_rank(purpose, seed, example))
+        chosen.update(example.id for example in ranked[: max(0, min(max(count, 1), len(each) - leave))])
     return [row for row in rows if row.id in chosen], [row for row in rows if row.id not in chosen]
 
 

@@ -50,6 +50,8 @@ class Cost:
     """Answers and candidates that generators gave, refused ones included."""
     usd: float | None = 0.0
     """What they cost when they were made; None where a price is unknown."""
+    teacher_usd: float | None = None
+    """What the teacher's answers cost; None where it is not paid, or a price is unknown."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from cod_runner.api import Classifier, Input, Mixture, ModelShape
+from cod_runner.api import Input, Mixture, ModelShape, Teacher
 from cod_runner.checked_tensors import load_checked, save_checked
-from cod_runner.engine.inference import each_row
+from cod_runner.engine.asking import each_answer, shape_of
 from cod_runner.engine.outputs import Row
 from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, open_database
@@ -72,7 +72,7 @@ class SignalStore:
 
     def add(
         self,
-        teacher: Classifier,
+        teacher: Teacher,
         inputs: Iterable[Input],
         layers: Sequence[int] = (),
         *,
@@ -97,15 +97,16 @@ class SignalStore:
             return 0
         values = [distinct[key] for key in missing]
         with self._connected() as connection:
-            for batch in each_row(teacher, values, layers, device, progress):
-                for position, encoded, row in batch:
+            for batch in each_answer(teacher, values, layers, device, progress):
+                for said in batch:
+                    key, row = missing[said.position], said.row
                     if layers:
-                        self._store_hidden(number, missing[position], row)
-                    ids = _bytes(torch.tensor(encoded.ids, dtype=torch.int32))
-                    answer = (missing[position], _bytes(row.logits), ids, row.pooled_at)
+                        self._store_hidden(number, key, row)
+                    ids = _bytes(torch.tensor(said.ids, dtype=torch.int32))
+                    answer = (key, _bytes(row.logits), ids, row.pooled_at)
                     new = connection.execute("insert or ignore into answer values (?, ?, ?, ?, ?)", (number, *answer))
                     if new.rowcount:
-                        checked = (number, missing[position], _checksum(*answer))
+                        checked = (number, key, _checksum(*answer))
                         connection.execute("insert or replace into checked values (?, ?, ?)", checked)
                 connection.commit()
         return len(missing)
@@ -127,10 +128,10 @@ class SignalStore:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self.damaged(f"a teacher's shape: {type(error).__name__}") from error
 
-    def logits(self, teacher: Classifier, inputs: Sequence[Input], device: str) -> dict[bytes, Tensor]:
+    def logits(self, teacher: Teacher, inputs: Sequence[Input], device: str) -> dict[bytes, Tensor]:
         """:func:`input_key` to logits ``[classes]``, float32, of those inputs that ``teacher`` has answered."""
         answers = self._answers(self._teacher_number(teacher, device), [input_key(value) for value in inputs])
-        if any(len(logits) != BYTES_A_NUMBER * teacher.shape.classes for logits, _, _ in answers.values()):
+        if any(len(logits) != BYTES_A_NUMBER * len(teacher.labels) for logits, _, _ in answers.values()):
             raise self.damaged("an answer of another size than the teacher's")
         return {key: _floats(logits) for key, (logits, _, _) in answers.items()}
 
@@ -141,8 +142,8 @@ class SignalStore:
             "them with `codrun store prune signals`: the teacher is then asked again"
         )
 
-    def _teacher_number(self, teacher: Classifier, device: str) -> int:
-        shape = json.dumps({"labels": teacher.labels, **vars(teacher.shape)})
+    def _teacher_number(self, teacher: Teacher, device: str) -> int:
+        shape = json.dumps({"labels": teacher.labels, **vars(shape_of(teacher))})
         key = (teacher.fingerprint, torch.device(device).type)
         with self._connected() as connection:
             connection.execute("insert or ignore into teacher values (null, ?, ?, ?)", (*key, shape))

@@ -19,7 +19,9 @@ from cod_runner.api import (
     Classifier,
     Example,
     GradientCheckpointing,
+    LabelScorer,
     Loss,
+    Teacher,
     TrainSettings,
     VocabularyCut,
 )
@@ -276,10 +278,15 @@ class _BestPass:
 
 
 def refuse_misaligned(
-    name: str, loss: Loss, teacher: Classifier, student: Classifier, examples: Sequence[Example]
+    name: str, loss: Loss, teacher: Teacher, student: Classifier, examples: Sequence[Example]
 ) -> None:
-    """Raise :class:`SettingError` if ``loss`` compares positions and the two classifiers tokenise unlike."""
+    """Raise :class:`SettingError` if ``loss`` compares positions and the two tokenise unlike."""
     if getattr(loss, "aligned", False):
+        if isinstance(teacher, LabelScorer):
+            cure = getattr(loss, "alignment_hint", "omit this loss, or take a teacher that is a network")
+            raise SettingError(
+                f"the loss `{name}` compares positions, and this teacher offers the states of one position; {cure}"
+            )
         inputs = [example.input for example in examples]
         for example, ours, theirs in zip(examples, student.encode(inputs), teacher.encode(inputs), strict=True):
             if ours.ids != theirs.ids:

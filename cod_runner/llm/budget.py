@@ -23,13 +23,19 @@ class Spending:
     A call is reserved at its maximum cost before it is sent, and settled at its actual cost, so calls in flight can
     never exceed a bound together. ``run`` names the run and is the same after a resume: a generator that has its own
     record of paid calls looks up what the run spent before and reports it with :meth:`resume`. Answers paid for
-    earlier cost nothing.
+    earlier cost nothing. ``named`` is the recipe's key that sets the bounds, for messages.
     """
 
     def __init__(
-        self, calls: int | None = None, tokens: int | None = None, usd: float | None = None, run: str = ""
+        self,
+        calls: int | None = None,
+        tokens: int | None = None,
+        usd: float | None = None,
+        run: str = "",
+        named: str = "counterfactuals.budget",
     ) -> None:
         self.run = run
+        self._named = named
         self._limit_calls, self._limit_tokens, self._limit_usd = calls, tokens, usd
         self._lock = threading.Lock()
         self._calls = 0
@@ -43,11 +49,12 @@ class Spending:
     def require_a_bound(self, model: str, priced: bool) -> None:
         """Raise :class:`SettingError` if only USD is bounded and the price of ``model`` is unknown."""
         if self._limit_usd is not None and not priced and self._limit_calls is None and self._limit_tokens is None:
-            with standing_at("counterfactuals"):
+            *above, key = self._named.split(".")
+            with standing_at(*above):
                 raise SettingError(
-                    f"counterfactuals.budget bounds USD alone, but the price of `{model}` is unknown; "
+                    f"{self._named} bounds USD alone, but the price of `{model}` is unknown; "
                     "bound `calls` or `tokens` too",
-                    "budget",
+                    key,
                     "usd",
                 )
 
@@ -129,5 +136,5 @@ class Spending:
         cost = "an unknown price" if self._unpriced_calls else f"${self._usd:.4f}"
         raise ProviderError(
             f"the budget `{bound}` has no room for {needs}: this run has spent {self._calls} calls, "
-            f"{self._tokens} tokens, {cost}; every answer is saved, so raise counterfactuals.budget and run again"
+            f"{self._tokens} tokens, {cost}; every answer is saved, so raise {self._named} and run again"
         )

@@ -24,8 +24,8 @@ from cod_runner.recipe.overlays import as_component
 
 RESULT_KEYS = frozenset({
     "key", "method", "arm", "k", "seed", "steps", "training_rows", "labelled", "added", "unlabelled", "teacher_queries",
-    "embedded", "generator_calls", "usd", "redrawn", "yield", "teacher_disagrees_with_gold", "losses", "select",
-    "precision", "device", "train_seconds", "seconds",
+    "embedded", "generator_calls", "usd", "teacher_usd", "redrawn", "yield", "teacher_disagrees_with_gold", "losses",
+    "select", "precision", "device", "train_seconds", "seconds",
 })  # fmt: skip
 """What codrun itself writes into a line of cells.jsonl, beside the metrics: :data:`cod_runner.runs.records.FIELDS`."""
 
@@ -72,7 +72,7 @@ def check_sense(tree: Mapping, options: Dict[Place, Dict[str, Any]], domain: Dom
     labels = _labels(tree, options)
     checks = (
         _balance(tree, labels), _groups(tree), _targets(tree, labels), _failures(tree), _metrics(tree),
-        _expectations(tree, domain),
+        _budgets(tree), _expectations(tree, domain),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
 
@@ -211,6 +211,13 @@ def _metrics(tree: Mapping) -> Iterator[Fault]:
                 "plugin must give it another name"
             )
         seen.add(name or "")
+
+
+def _budgets(tree: Mapping) -> Iterator[Fault]:
+    """One budget holds for the whole run, wherever it stands."""
+    here, below = tree.get("budget"), at(tree, ("counterfactuals", "budget"))
+    if here is not None and below is not None:
+        yield below.mark.fault("`budget` already bounds the whole run, counterfactuals included; remove this one")
 
 
 def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:

@@ -13,10 +13,38 @@ from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 
 
+class Calibration(Section):
+    """How the answers of a teacher that only answers are calibrated, before anything else sees them."""
+
+    by: Literal["none", "batch", "contextual"] | None = Field(
+        None,
+        description="`batch` takes out the leaning that unlabelled texts show, `contextual` that of texts without "
+        "content; absent: `batch`, or `none` where `skewed`",
+    )
+    texts: int = Field(100, ge=2, description="unlabelled texts of the pool that `batch` asks the teacher about")
+    gold: int = Field(0, ge=0, description="labelled rows of the pool on which a temperature is chosen; 0: none is")
+    skewed: bool = Field(
+        False, description="whether some class is much rarer than another, which `batch` would take for a leaning"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"by": value} if isinstance(value, str) else value
+
+    @property
+    def chosen(self) -> Literal["none", "batch", "contextual"]:
+        """``by``, or what stands for it."""
+        return self.by or ("none" if self.skewed else "batch")
+
+
 class Teacher(Use):
     """The teacher; without ``finetune`` the checkpoint is used as it is."""
 
     finetune: FinetuneSettings | None = Field(None, description="absent: the checkpoint is used as it is")
+    calibration: Calibration | None = Field(
+        None, description="for a teacher that only answers; absent: `batch`, on 100 unlabelled texts"
+    )
 
 
 class WeightedLoss(Use):
@@ -46,7 +74,7 @@ class Counterfactuals(Section):
     on_failure: Literal["redraw", "drop", "keep_unverified", "fail"] = Field(
         "redraw", description="what to do with an original that no candidate flips"
     )
-    budget: Budget = Budget()
+    budget: Budget | None = Field(None, description="the recipe's `budget`, as earlier versions placed it")
     margin: float = Field(
         0.0, ge=0, lt=1, description="how far past the boundary a flip must lie: p(new class) - p(old class)"
     )
@@ -67,6 +95,9 @@ class Evaluate(Section):
     """On which split, at which epoch, and by which metrics a student is measured."""
 
     split: str = Field("validation", min_length=1, description="the split that students are measured on")
+    rows: int | None = Field(
+        None, ge=2, description="at most so many of its rows, as many of each class as its share; absent: all"
+    )
     select: Literal["last", "best_dev", "best_reported"] = Field(
         "last", description="which epoch counts; `best_reported` selects on the reported split and is optimistic"
     )
@@ -129,6 +160,9 @@ class Recipe(Section):
     )
     teacher: Teacher
     student: Use = Field(description="the model that is trained")
+    budget: Budget | None = Field(
+        None, description="what all model calls of a run together may cost, teacher's and generators'"
+    )
     counterfactuals: Counterfactuals | None = Field(None, description="needed for the arm `cod`")
     methods: dict[FolderName, Annotated[list[WeightedLoss], Field(min_length=1)]] = Field(
         min_length=1, description="name to losses, which are added up"
@@ -195,9 +229,15 @@ class Recipe(Section):
                 yield ("arms", name, "unlabelled", "from"), "generator", arm.unlabelled.source
 
     @property
-    def budget(self) -> Budget:
-        """What all generators together may spend; unbounded where the recipe sets no bound."""
-        return Budget() if self.counterfactuals is None else self.counterfactuals.budget
+    def bounds(self) -> Budget:
+        """What a run may spend; unbounded where the recipe sets no bound."""
+        return self.budget or (self.counterfactuals.budget if self.counterfactuals else None) or Budget()
+
+    @property
+    def budget_key(self) -> str:
+        """Where the recipe says it, for messages."""
+        here = self.counterfactuals is not None and self.counterfactuals.budget is not None
+        return "counterfactuals.budget" if here and self.budget is None else "budget"
 
 
 Pattern: TypeAlias = tuple[str, ...]

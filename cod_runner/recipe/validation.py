@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from cod_runner.api import Component, Kind
 from cod_runner.errors import Fault, PluginError
 from cod_runner.permissions import Permissions, settings_shown
+from cod_runner.recipe.answering import check_answering
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.fields import coerced, keys_at, models_at
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at, words_at
@@ -27,6 +28,7 @@ from cod_runner.recipe.nodes import (
     child,
     from_plain,
     is_null,
+    mark_at,
     marks,
     plain,
     text_of,
@@ -93,6 +95,10 @@ class Validator:
             wrong = [each for each in error.errors() if each["loc"] not in converted]
             checked.faults += faults_of(wrong, root, (), _known_keys)
         else:
+            if not checked.faults:
+                checked.faults += [
+                    mark_at(tree, place).fault(sentence) for place, sentence in check_answering(recipe, self._registry)
+                ]
             checked.recipe = None if checked.faults else recipe
         return checked
 

@@ -44,6 +44,7 @@ def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
         "train": recipe.train.model_dump(mode="json"),
         "evaluate": {
             "split": recipe.evaluate.split,
+            **({} if recipe.evaluate.rows is None else {"rows": recipe.evaluate.rows}),
             "select": recipe.evaluate.select,
             "metrics": [component_identity(registry, "metric", metric) for metric in recipe.evaluate.metrics],
         },

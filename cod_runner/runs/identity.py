@@ -6,8 +6,9 @@ from typing import Any
 
 from cod_runner.api import Kind
 from cod_runner.machine import finetuning_threads
+from cod_runner.recipe.answering import answering_of
 from cod_runner.recipe.arms import Arm, Keep, is_standard
-from cod_runner.recipe.grammar import Recipe
+from cod_runner.recipe.grammar import Calibration, Recipe
 from cod_runner.recipe.sections import Use
 from cod_runner.registry import Registry
 
@@ -26,6 +27,15 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
         identity["data"] = [component_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split]
         if recipe.evaluate.select == "best_dev":
             identity["data"].append("less the rows that choose the epoch")
+    if (answering := answering_of(recipe, registry)) is not None:
+        # Its shots, and the texts that it is calibrated by, are drawn from the pool.
+        identity["asked"] = {
+            "data": [component_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split],
+            "less the rows that choose the epoch": recipe.evaluate.select == "best_dev",
+            "describe": recipe.describe,
+            "calibration": (recipe.teacher.calibration or Calibration()).model_dump(mode="json"),
+            "shots": [answering.shots, answering.seed],
+        }
     return identity
 
 

@@ -45,6 +45,8 @@ class CellRow:
     """Answers and candidates that generators gave, refused ones included."""
     usd: float | None = None
     """What they cost when they were made; None also where a price is unknown."""
+    teacher_usd: float | None = None
+    """What the teacher's answers about ``teacher_queries`` texts cost; None also where it only answers for nothing."""
     redrawn: int | None = None
     """Originals that had no verified counterfactual and were replaced by the next in order."""
     yield_: float | None = None

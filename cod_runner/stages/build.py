@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cod_runner.api import BuildContext, Classifier, Loss, Metric
+from cod_runner.api import BuildContext, Classifier, Example, LabelScorer, Loss, Metric, Teacher
 from cod_runner.context import WorkerContext
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.recipe.grammar import Use, WeightedLoss
 from cod_runner.registry import Registry
 from cod_runner.stages.kept_teacher import read_kept
+
+NOTHING_SAID = BuildContext()
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,32 @@ class TeacherSource:
     """Folder of the fine-tuned weights; None where the checkpoint is used as it is."""
     fingerprint: str = ""
     """Its signals are stored under it; empty until the teacher is trained."""
+    shots: tuple[Example, ...] = ()
+    """The labelled texts of its prompt, where it is a language model."""
 
 
 def build_teacher(
-    worker: WorkerContext,
-    registry: Registry,
-    source: TeacherSource,
-    say: Callable[[str], None] = lambda sentence: None,
-) -> Classifier:
-    """The teacher, with its fine-tuned weights where there are some, ready to be asked."""
+    worker: WorkerContext, registry: Registry, source: TeacherSource, base: BuildContext = NOTHING_SAID
+) -> Teacher:
+    """The teacher, with its fine-tuned weights where there are some, ready to be asked, and not yet calibrated.
+
+    ``base`` brings what the run has besides: where to say something, and what may be spent.
+    """
     recipe = worker.recipe
     finetune = recipe.teacher.finetune
-    context = BuildContext(
+    context = replace(
+        base,
         labels=source.labels,
         describe=recipe.describe,
         device=worker.device,
         seed=finetune.seed if finetune else 0,
         offline=worker.offline,
-        say=say,
+        shots=source.shots,
+        store=worker.store.root,
     )
-    teacher: Classifier = registry.build("teacher", recipe.teacher.use, recipe.teacher.options, context)
+    teacher: Teacher = registry.build("teacher", recipe.teacher.use, recipe.teacher.options, context)
+    if isinstance(teacher, LabelScorer):
+        return teacher
     if source.weights is not None:
         read_kept(teacher, source.weights)
     teacher.to(worker.device)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from cod_runner.api import Choice, Choosing, Classifier, Example, Input
+from cod_runner.api import Choice, Choosing, Classifier, Example, Input, Teacher
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, PairOutcome, RecordingView
 from cod_runner.data.fewshot import Group, TrainingSet
+from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision, threads
 from cod_runner.engine.inference import predict
 from cod_runner.engine.seeds import derived_seed
@@ -81,7 +82,7 @@ class WarmStudent:
         self,
         context: RunContext,
         experiment: Experiment,
-        teacher: Classifier,
+        teacher: Teacher,
         originals: Sequence[Example],
         seed: int,
     ) -> None:
@@ -103,7 +104,7 @@ class WarmStudent:
         store = SignalStore(context.store.signals)
         inputs = [original.input for original in self._originals]
         store.add(self._teacher, inputs, self._experiment.teacher_layers, device=device)
-        student = build_student(context.worker, context.registry, labels, self._seed, lambda: self._teacher)
+        student = build_student(context.worker, context.registry, labels, self._seed, lambda: network(self._teacher))
         terms = [
             build_term(context.worker, context.registry, labels, term, self._seed)
             for term in next(iter(context.recipe.methods.values()))

@@ -6,17 +6,31 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from cod_runner.api import BuildContext, Chooser, Classifier, Dataset, Example, Generator, Needs, Selector
+from cod_runner.api import (
+    BuildContext,
+    Chooser,
+    Classifier,
+    Dataset,
+    Example,
+    Generator,
+    LabelScorer,
+    Needs,
+    Selector,
+    Teacher,
+)
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus
+from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus, with_fewer_rows
 from cod_runner.data.fewshot import check_k, check_pool
+from cod_runner.data.shots import drawn_shots
 from cod_runner.destinations import refuse_strangers, sendings
+from cod_runner.engine.asking import network, shape_of
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import CodrunError, PluginError, SettingError, standing_at
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.answering import answering_of
 from cod_runner.recipe.nodes import Place
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 
@@ -28,6 +42,8 @@ class Experiment:
     corpus: Corpus
     dev: tuple[Example, ...]
     """Rows of the pool that choose the best epoch, apart from everything that is trained on."""
+    shots: tuple[Example, ...]
+    """Rows in the prompt of a teacher that is a language model, apart from the pool."""
     teacher_layers: tuple[int, ...]
     """The layers whose hidden states some loss reads."""
     generators: Mapping[Place, tuple[str, Generator]]
@@ -38,8 +54,8 @@ class Experiment:
     """By the arm that has one."""
 
 
-def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
-    """The data and every generator, and the teacher as it is before any fine-tuning.
+def load_experiment(context: RunContext) -> tuple[Experiment, Teacher]:
+    """The data and every generator, and the teacher as it is before any fine-tuning or calibration.
 
     One student, every loss and every metric are built too, to be checked. Raises :class:`CodrunError` where something
     cannot be reached or two things do not fit, before any training or spending.
@@ -47,14 +63,15 @@ def load_experiment(context: RunContext) -> tuple[Experiment, Classifier]:
     _show_destinations(context)
     with _offline_hint(context.loaded):
         worker = context.worker  # first of all: a device that is not there is refused before any data is read
-        corpus, dev = _load_data(context)
-        teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels), context.progress.warn)
+        corpus, dev, shots = _load_data(context)
         with standing_at("teacher"):
+            run = BuildContext(say=context.progress.warn, tell=context.progress.tell, spending=context.spending)
+            teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)
             _refuse_untrained(context, teacher)
         layers = _check_methods(context, corpus, teacher)
         _check_metrics(context)
         generators, selectors, choosers = _build_makers(context, corpus)
-        return Experiment(corpus, dev, layers, generators, selectors, choosers), teacher
+        return Experiment(corpus, dev, shots, layers, generators, selectors, choosers), teacher
 
 
 def _show_destinations(context: RunContext) -> None:
@@ -67,8 +84,8 @@ def _show_destinations(context: RunContext) -> None:
         context.progress.say(f"sends {sending}")
 
 
-def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...]]:
-    """(corpus, rows that choose the epoch); every k of the recipe can be drawn from the corpus."""
+def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...], tuple[Example, ...]]:
+    """(corpus, rows that choose the epoch, shots); every k of the recipe can be drawn from the corpus."""
     corpus = load_corpus(context)
     dev: tuple[Example, ...] = ()
     if context.recipe.evaluate.select == "best_dev":
@@ -76,10 +93,23 @@ def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...]]:
         context.progress.warn(
             f"best_dev: {len(dev):,} rows of the pool choose the epoch, so {len(dev):,} gold labels are read beside k"
         )
+    corpus, shots = _less_shots(context, corpus)
     for index, k in enumerate(context.recipe.k):
         with standing_at("k", index):
             check_pool(k, corpus.labels, corpus.pool, context.recipe.arms)
-    return corpus, dev
+    return corpus, dev, shots
+
+
+def _less_shots(context: RunContext, corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
+    """(corpus without the rows of the teacher's prompt, these rows)."""
+    answering = answering_of(context.recipe, context.registry)
+    if answering is None or answering.shots == 0:
+        return corpus, ()
+    with standing_at("teacher"):
+        shots = drawn_shots(corpus.pool, corpus.labels, answering.shots, answering.seed)
+    shown = {shot.id for shot in shots}
+    context.progress.say(f"{len(shots)} labelled rows of the pool are in the teacher's prompt, and nowhere else")
+    return replace(corpus, pool=tuple(row for row in corpus.pool if row.id not in shown)), shots
 
 
 def load_corpus(context: RunContext) -> Corpus:
@@ -90,7 +120,7 @@ def load_corpus(context: RunContext) -> Corpus:
     with standing_at("dataset"):
         data = dataset.load()
     with standing_at():
-        corpus = prepare_corpus(data, recipe.evaluate.split)
+        corpus = with_fewer_rows(prepare_corpus(data, recipe.evaluate.split), recipe.evaluate.rows)
     for note in corpus.notes:
         progress.say(note)
     for index, k in enumerate(recipe.k):
@@ -108,8 +138,10 @@ def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
     return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)
 
 
-def _refuse_untrained(context: RunContext, teacher: Classifier) -> None:
+def _refuse_untrained(context: RunContext, teacher: Teacher) -> None:
     """A checkpoint without a head would be a random teacher."""
+    if isinstance(teacher, LabelScorer):
+        return
     if context.recipe.teacher.finetune is None and teacher.untrained_head:
         raise SettingError(
             "the teacher's checkpoint has no trained classification head for these labels, so its answers would be "
@@ -117,11 +149,12 @@ def _refuse_untrained(context: RunContext, teacher: Classifier) -> None:
         )
 
 
-def _check_methods(context: RunContext, corpus: Corpus, teacher: Classifier) -> tuple[int, ...]:
+def _check_methods(context: RunContext, corpus: Corpus, teacher: Teacher) -> tuple[int, ...]:
     """Match every loss with teacher and student; returns the teacher's layers that some loss reads."""
     recipe, labels, seed = context.recipe, corpus.labels, context.recipe.seeds[0]
-    student = build_student(context.worker, context.registry, labels, seed, lambda: teacher)
-    _warn_if_large(student, teacher, context.progress)
+    student = build_student(context.worker, context.registry, labels, seed, lambda: network(teacher))
+    if not isinstance(teacher, LabelScorer):
+        _warn_if_large(student, teacher, context.progress)
     few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head else None
     if few is not None:
         context.progress.warn(few)
@@ -130,17 +163,17 @@ def _check_methods(context: RunContext, corpus: Corpus, teacher: Classifier) -> 
         for index, each in enumerate(terms):
             with standing_at("methods", method, index):
                 term = build_term(context.worker, context.registry, labels, each, seed)
-                needs = term.needs(teacher.shape, student.shape)
+                needs = term.needs(shape_of(teacher), student.shape)
                 _refuse_needs_of_the_class(term, needs, teacher, student)
                 layers.update(needs.teacher)
                 refuse_misaligned(term.name, term.loss, teacher, student, corpus.pool[:64])
     return tuple(sorted(layers))
 
 
-def _refuse_needs_of_the_class(term: WeightedTerm, needs: Needs, teacher: Classifier, student: Classifier) -> None:
+def _refuse_needs_of_the_class(term: WeightedTerm, needs: Needs, teacher: Teacher, student: Classifier) -> None:
     """Losses of older plugins say themselves which layers they read, where nobody asks any more."""
     of_class = getattr(term.loss, "needs", None)
-    if callable(of_class) and of_class(teacher.shape, student.shape) != needs:
+    if callable(of_class) and of_class(shape_of(teacher), student.shape) != needs:
         raise PluginError(
             f"the loss `{term.name}` reads hidden states that its options do not name: move the method `needs` from "
             "the loss to its options"
@@ -171,6 +204,7 @@ def _build_makers(
         pool=corpus.pool,
         store=context.store.root,
         say=context.progress.warn,
+        tell=context.progress.tell,
         spending=context.spending,
     )
     unread = tuple(replace(row, label=None) for row in corpus.pool)

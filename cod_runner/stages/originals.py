@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from cod_runner.api import Classifier, Example, Input, Selection, Selector
+from cod_runner.api import Example, Input, Selection, Selector, Teacher
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import RecordingView
 from cod_runner.data.fewshot import in_random_order, parts_of
@@ -33,7 +33,7 @@ class Order:
 class Orders:
     """Every order that the cells of a run draw by; each is made when it is first asked for."""
 
-    def __init__(self, context: RunContext, experiment: Experiment, teacher: Classifier) -> None:
+    def __init__(self, context: RunContext, experiment: Experiment, teacher: Teacher) -> None:
         self._context, self._experiment, self.teacher = context, experiment, teacher
         self.view = CachedTeacher(teacher, SignalStore(context.store.signals), context.device)
         """The teacher as selectors, generators and choosers see it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cod_runner.api import Classifier
+from cod_runner.api import Teacher
 from cod_runner.context import RunContext
 from cod_runner.errors import ExpectationMissed
 from cod_runner.report import Report, write_reports
@@ -63,7 +63,7 @@ def write_outcomes(context: RunContext, found: Additions) -> None:
             folder.write_lines(folder.outcomes(searched.name), found.lines(searched))
 
 
-def record_teacher(context: RunContext, record: RunRecord, experiment: Experiment, teacher: Classifier) -> None:
+def record_teacher(context: RunContext, record: RunRecord, experiment: Experiment, teacher: Teacher) -> None:
     """Write what is known of teacher and data into ``run.json``, before the students train."""
     corpus = experiment.corpus
     record.teacher = teacher_facts(context, experiment, teacher)

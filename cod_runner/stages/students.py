@@ -13,6 +13,7 @@ import torch
 from cod_runner.api import BuildContext, Classifier, Example, Executor, Predictions, TrainSettings, input_as_json
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
+from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.inference import predict
 from cod_runner.engine.signals import SignalStore, TeacherSignals
@@ -108,7 +109,9 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     cell, worker, labels = task.cell, task.worker, task.teacher.labels
     recipe, device = worker.recipe, worker.device
     signals = SignalStore(worker.store.signals).reader(task.teacher.fingerprint, device)
-    student = build_student(worker, registry, labels, cell.seed, lambda: build_teacher(worker, registry, task.teacher))
+    student = build_student(
+        worker, registry, labels, cell.seed, lambda: network(build_teacher(worker, registry, task.teacher))
+    )
     terms = [build_term(worker, registry, labels, term, cell.seed) for term in recipe.methods[cell.method]]
     precision = resolve_precision(recipe.train.precision, device)
 
@@ -156,6 +159,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         embedded=task.training.cost.embedded,
         generator_calls=task.training.cost.generator_calls,
         usd=task.training.cost.usd,
+        teacher_usd=task.training.cost.teacher_usd,
         redrawn=task.training.redrawn,
         yield_=round(task.training.group_yield, 4),
         teacher_disagrees_with_gold=task.training.teacher_disagrees,

@@ -1,31 +1,47 @@
-"""Stage 2: the teacher is fine-tuned once, and asked once about every example that students train or are tested on."""
+"""Stage 2: the teacher is made ready once, and asked once about every example that students train or are tested on."""
 
 from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from cod_runner.api import Classifier, Example, FinetuneSettings
+from cod_runner.api import Classifier, Example, FinetuneSettings, LabelScorer, Teacher, expected_calibration_error
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
+from cod_runner.engine.asking import network
+from cod_runner.engine.calibration import CalibratedScorer
 from cod_runner.engine.device import resolve_precision, threads
 from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
 from cod_runner.machine import finetuning_threads
 from cod_runner.progress import Progress
+from cod_runner.recipe.grammar import Calibration
 from cod_runner.runs.cells import teacher_identity
 from cod_runner.stages.build import TeacherSource, build_teacher
+from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
 from cod_runner.store import content_key
+
+SetKey: TypeAlias = tuple[str, int, int]
+"""(arm, k, seed)."""
+
+
+def prepare_teacher(context: RunContext, experiment: Experiment, teacher: Teacher) -> tuple[TeacherSource, Teacher]:
+    """The teacher, fine-tuned where the recipe says so, or calibrated where it only answers, and how other processes
+    have it again."""
+    if isinstance(teacher, LabelScorer):
+        ready = calibrate_teacher(context, experiment, teacher)
+        return TeacherSource(experiment.corpus.labels, None, ready.fingerprint, experiment.shots), ready
+    return train_teacher(context, experiment.corpus, teacher), teacher
 
 
 def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> TeacherSource:
@@ -56,7 +72,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
 
 def _read_by_another(context: RunContext, labels: tuple[str, ...], weights: Path) -> None:
     """Read the weights into another teacher of the recipe; raises whatever its plugin does if they are torn."""
-    build_teacher(replace(context.worker, device="cpu"), context.registry, TeacherSource(labels)).load(weights)
+    network(build_teacher(replace(context.worker, device="cpu"), context.registry, TeacherSource(labels))).load(weights)
 
 
 def _finetune(
@@ -81,9 +97,7 @@ def _rows(pool: Sequence[Example], wanted: int, seed: int, progress: Progress) -
     return random.Random(derived_seed(seed, "teacher rows")).sample(list(pool), wanted)
 
 
-def ask_the_teacher(
-    context: RunContext, experiment: Experiment, teacher: Classifier, sets: Iterable[TrainingSet]
-) -> None:
+def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
     """Logits of every example, and the hidden states that some loss reads of the training examples, once."""
     signals = SignalStore(context.store.signals)
     training = {row.input: row for chosen in sets for row in chosen.rows}
@@ -94,15 +108,54 @@ def ask_the_teacher(
         signals.add(teacher, [row.input for row in measured], device=context.device, progress=step)
 
 
-def teacher_facts(context: RunContext, experiment: Experiment, teacher: Classifier) -> dict[str, Any]:
+def priced(teacher: Teacher, sets: Mapping[SetKey, TrainingSet]) -> dict[SetKey, TrainingSet]:
+    """The training sets with what the teacher's answers for each of them cost: as many as it needed, at the mean price
+    of the answers about all their rows."""
+    if not isinstance(teacher, LabelScorer):
+        return dict(sets)
+    inputs = list({row.input: None for chosen in sets.values() for row in chosen.rows})
+    paid = teacher.price(inputs) if inputs else 0.0
+    return {
+        key: replace(
+            chosen,
+            cost=replace(
+                chosen.cost, teacher_usd=None if paid is None else chosen.cost.teacher_queries * paid / len(inputs)
+            ),
+        )
+        for key, chosen in sets.items()
+    }
+
+
+def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher) -> dict[str, Any]:
     """What ``run.json`` says of the teacher; its accuracy on the evaluation split is the ceiling of the table."""
     rows = experiment.corpus.evaluation
-    signals = SignalStore(context.store.signals).reader(teacher.fingerprint, context.device)
-    logits = signals.logits([row.input for row in rows])
-    right = logits.argmax(1) == torch.tensor([row.label for row in rows])
-    return {
-        "accuracy": float(right.double().mean()),
+    gold = torch.tensor([row.hard_label for row in rows])
+
+    def measured(fingerprint: str) -> dict[str, float]:
+        signals = SignalStore(context.store.signals).reader(fingerprint, context.device)
+        logits = signals.logits([row.input for row in rows])
+        right = (logits.argmax(1) == gold).double().mean()
+        return {"accuracy": float(right), "calibration_error": expected_calibration_error(logits, gold)}
+
+    facts: dict[str, Any] = {
+        **measured(teacher.fingerprint),
         "finetuned": context.recipe.teacher.finetune is not None,
-        "parameters": sum(parameter.numel() for parameter in teacher.parameters()),
         "fingerprint": teacher.fingerprint[:16],
     }
+    if not isinstance(teacher, LabelScorer):
+        return {**facts, "parameters": sum(parameter.numel() for parameter in teacher.parameters())}
+    read = asked_to_calibrate(context, experiment.corpus.pool)
+    facts["shots"] = len(experiment.shots)
+    facts["gold_labels"] = len(experiment.shots) + read["gold labels"]
+    facts["queries"] = {"calibration": read["texts"] + read["gold labels"], "evaluation": len(rows)}
+    facts["evaluation_usd"] = teacher.price([row.input for row in rows])
+    if isinstance(teacher, CalibratedScorer):
+        before = measured(teacher.raw.fingerprint)
+        facts["calibration"] = {
+            "by": (context.recipe.teacher.calibration or Calibration()).chosen,
+            "bias": dict(zip(teacher.labels, teacher.calibration.bias, strict=True)),
+            "temperature": teacher.calibration.temperature,
+            "accuracy_before": before["accuracy"],
+            "calibration_error_before": before["calibration_error"],
+        }
+    return facts

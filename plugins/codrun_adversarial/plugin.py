@@ -18,6 +18,14 @@ class AdversarialOptions(Options):
     growth: float = Field(1.3, gt=1, le=10, description="factor by which each round's step is longer than the last")
     rounds: int = Field(8, ge=1, le=32, description="steps tried per input, until one is accepted")
 
+    def asks_for_gradients(self) -> bool:
+        """Its steps lead along the gradient."""
+        return True
+
+    def questions(self, examples: int) -> int:
+        """One text a round."""
+        return examples * self.rounds
+
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:

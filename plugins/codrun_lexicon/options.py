@@ -37,6 +37,10 @@ class LexiconOptions(Options):
         description="pool texts that the teacher reads, once, to learn words where labels are not sentiment",
     )
 
+    def asks_for_attribution(self) -> bool:
+        """Swaps and deletions begin with the words that weigh most."""
+        return True
+
     def identity(self) -> dict[str, Any]:
         """The options, and every word list by its content or version."""
         decides = self.model_dump(mode="json")

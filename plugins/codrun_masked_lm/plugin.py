@@ -53,6 +53,10 @@ class MaskedLmOptions(Options):
         """The hub, for a model that is named as there."""
         return [] if Path(self.model).is_absolute() else [hub_destination(self.model, "model")]
 
+    def asks_for_attribution(self) -> bool:
+        """The guided search masks the words that weigh most."""
+        return self.guided
+
     def identity(self) -> dict[str, Any]:
         """Every option that decides in its mode; a folder counts by its files' content."""
         decides = self.model_dump(mode="json", exclude=UNGUIDED if self.guided else SEARCHED)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch.nn import functional
 
-from cod_runner.api import BuildContext, Predictions
+from cod_runner.api import BuildContext, Predictions, expected_calibration_error
 from codrun_metrics.plugin import ECEOptions, NoOptions
 
 
@@ -43,18 +42,13 @@ class MeanKL:
 
 
 class CalibrationError:
-    """Expected calibration error (Naeini et al., 2015): over bins of equal width of the student's confidence, the
-    mean of |accuracy - confidence|, weighted by the rows in each. A confidence on an edge falls into the lower bin."""
+    """Expected calibration error of the student; see :func:`cod_runner.reliability.expected_calibration_error`."""
 
     def __init__(self, options: ECEOptions, context: BuildContext) -> None:
         self.bins = options.bins
 
     def __call__(self, predictions: Predictions) -> float:
-        confidence, chosen = torch.softmax(predictions.student_logits.double(), -1).max(-1)
-        right = (chosen == predictions.labels).double()
-        place = (torch.ceil(confidence * self.bins) - 1).clamp(0, self.bins - 1).long()
-        gap = torch.zeros(self.bins, dtype=torch.float64).index_add(0, place, right - confidence)
-        return float(gap.abs().sum() / len(right))
+        return expected_calibration_error(predictions.student_logits, predictions.labels, self.bins)
 
 
 class MacroF1:

@@ -55,6 +55,10 @@ class GradientOptions(Options):
     halvings: int = Field(0, ge=0, le=60, description="bisections of the last step, back towards the boundary; 0: none")
     overshoot: float = Field(0.0, ge=0, description="distance walked past the flip")
 
+    def asks_for_gradients(self) -> bool:
+        """It walks along them."""
+        return True
+
 
 class BoundariesOptions(Options):
     """Draws and measures decision boundaries in the plane."""

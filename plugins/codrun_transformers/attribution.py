@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from cod_runner.api import Attribution, Classifier, Input, fixed_batches
-from codrun_transformers.edits import WORD
+from cod_runner.api import WORD, Attribution, Classifier, Input, fixed_batches
 
 
 class TextReader(Classifier, Protocol):

@@ -26,10 +26,10 @@ from cod_runner.api import (
     Outputs,
     VocabularyCut,
     quiet_transformers,
+    text_distance,
 )
 from codrun_transformers.architecture import blocks_of, longest_input, reads_last_token
 from codrun_transformers.attribution import word_attributions
-from codrun_transformers.edits import edit_distance, tokens
 from codrun_transformers.embedding_step import projected_texts
 from codrun_transformers.lora import merge_adapters
 from codrun_transformers.mixtures import SECOND_IDS, SHARE, is_mixed, logits_of_mixtures, mixed, parts_of, real_ids
@@ -228,9 +228,7 @@ class TextClassifier(nn.Module):
         if isinstance(changed, Mixture):
             share, first, second = changed.share, *(self.distance(original, t) for t in (changed.first, changed.second))
             return share * first[0] + (1 - share) * second[0], share * first[1] + (1 - share) * second[1]
-        before = tokens(str(original))
-        edits = edit_distance(before, tokens(str(changed)))
-        return float(edits), edits / max(len(before), 1)
+        return text_distance(str(original), str(changed))
 
     @torch.no_grad()
     def word_vectors(self, words: Sequence[str]) -> list[tuple[float, ...]]:

@@ -15,6 +15,10 @@ class WordDropoutOptions(Options):
     share: float = Field(0.15, gt=0, lt=1, description="share of words to omit; at least one goes and one stays")
     rounds: int = Field(8, ge=1, description="draws per text, until a copy is accepted")
 
+    def questions(self, examples: int) -> int:
+        """One copy a round."""
+        return examples * self.rounds
+
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:

@@ -41,11 +41,13 @@ MAY_IMPORT: dict[str, str] = {
     "text_encoder": ("checked_tensors checkpoints errors files fixed_batches hidden_states hugging_face machine"),
     "text_files": "errors",
     "recipe_files": "",
+    "reliability": "",
+    "word_edits": "",
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
         "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm recipe_files "
-        "text_encoder text_files"
+        "reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
     "registry": "api errors hookspecs",
@@ -59,7 +61,7 @@ MAY_IMPORT: dict[str, str] = {
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
-    "plan": "api context destinations engine errors llm permissions plain_text recipe registry runs",
+    "plan": "api context data destinations engine errors llm permissions plain_text recipe registry runs",
     "stages": (
         "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
         "runs store"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from codrun_transformers.edits import edit_distance, tokens
+from cod_runner.word_edits import edit_distance, tokens
 
 
 def by_the_table(before: tuple[str, ...], after: tuple[str, ...]) -> int:

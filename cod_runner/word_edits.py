@@ -22,3 +22,10 @@ def tokens(text: str) -> tuple[str, ...]:
 def edit_distance(before: Sequence[str], after: Sequence[str]) -> int:
     """Levenshtein distance in tokens."""
     return Levenshtein.distance(before, after)
+
+
+def text_distance(original: str, changed: str) -> tuple[float, float]:
+    """(edits, minimality): tokens that differ, and the same over the original's tokens."""
+    before = tokens(original)
+    edits = edit_distance(before, tokens(changed))
+    return float(edits), edits / max(len(before), 1)

@@ -1,0 +1,28 @@
+"""The labelled texts in the prompt of a teacher that is a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cod_runner.api import DataError, Example
+from cod_runner.data.corpus import content_rank
+
+
+def drawn_shots(pool: Sequence[Example], labels: Sequence[str], count: int, seed: int) -> tuple[Example, ...]:
+    """``count`` rows of the pool, of each class as many, to one; which ones, and their order, depends on the seed and
+    the texts alone. Raises :class:`DataError` where a class has too few."""
+    by_class: list[list[Example]] = [[] for _ in labels]
+    for row in sorted(pool, key=lambda row: content_rank("shots", seed, row)):
+        by_class[row.hard_label].append(row)
+    # Which classes have one more, where the number cannot be divided, is drawn too.
+    order = sorted(range(len(labels)), key=lambda label: content_rank("shots of a class", seed, by_class[label][0]))
+    shares = {label: count // len(labels) + (place < count % len(labels)) for place, label in enumerate(order)}
+    for label, share in shares.items():
+        if len(by_class[label]) <= share:
+            raise DataError(
+                f"`shots: {count}` needs {share} labelled texts of `{labels[label]}` for the prompt, and one more to "
+                f"train on, and the pool has {len(by_class[label]):,}; take fewer shots, or add rows",
+                "shots",
+            )
+    chosen = [row for label, share in shares.items() for row in by_class[label][:share]]
+    return tuple(sorted(chosen, key=lambda row: content_rank("order of shots", seed, row)))
