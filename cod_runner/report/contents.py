@@ -23,6 +23,7 @@ from cod_runner.report.table import (
     paired_gains,
     result_table,
 )
+from cod_runner.report.teacher import teacher_in_words
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 
 
@@ -46,6 +47,8 @@ class Report:
     """The same against every other arm; empty where the recipe has only these two."""
     costs: tuple[ArmCost, ...]
     """What each arm's training sets are made of and what they needed, by arm and k."""
+    teacher: tuple[str, ...]
+    """What must be known of a teacher that only answers, in sentences."""
     notes: tuple[str, ...]
     """Sentences that the reader must see next to the numbers."""
 
@@ -109,6 +112,7 @@ def build_report(
             tuple(gain for arm in others for gain in gains_over(arm, metric)) for metric in headlines
         ),
         costs=tuple(arm_costs(recipe, rows)),
+        teacher=tuple(teacher_in_words(record)),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
     )
 

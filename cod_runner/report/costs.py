@@ -13,6 +13,7 @@ from cod_runner.runs.records import CellRow
 COSTS_TITLE = "What each arm needs"
 COST_COLUMNS = (
     "arm", "k", "labelled", "added", "unlabelled", "teacher queries", "embedded", "generator calls", "price",
+    "teacher's price",
 )  # fmt: skip
 COSTS_NOTE = (
     "Means over seeds. Labelled: texts with a person's label; added: texts that the arm adds, labelled by the teacher "
@@ -20,6 +21,9 @@ COSTS_NOTE = (
     "that it read for the set, the candidates of the search included, and gradients. Embedded: texts of the pool that "
     "a selector's encoder read. Generator calls: answers and candidates, refused ones included; their price is that of "
     "the day when they were made."
+)
+TEACHER_PRICE_NOTE = (
+    "The teacher's price: its queries, at the mean price of its answers about the texts that students train on."
 )
 
 
@@ -36,20 +40,36 @@ class ArmCost:
     embedded: float | None
     generator_calls: float | None
     usd: float | None
+    teacher_usd: float | None = None
+    """None also for a teacher that is a network."""
 
     @property
     def numbers(self) -> list[float | None]:
         """All but arm and k."""
         return [
             self.labelled, self.added, self.unlabelled, self.teacher_queries, self.embedded, self.generator_calls,
-            self.usd,
+            self.usd, self.teacher_usd,
         ]  # fmt: skip
 
     @property
     def words(self) -> list[str]:
         """A row of :data:`COST_COLUMNS`."""
-        *counts, usd = self.numbers
-        return [self.arm, str(self.k), *map(_count, counts), _price(usd)]
+        *counts, usd, teacher_usd = self.numbers
+        return [self.arm, str(self.k), *map(_count, counts), price_in_words(usd), price_in_words(teacher_usd)]
+
+
+def cost_grid(costs: Sequence[ArmCost]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """(columns, rows) of the table; without the teacher's price where no arm has one."""
+    rows = [cost.words for cost in costs]
+    if any(cost.teacher_usd is not None for cost in costs):
+        return COST_COLUMNS, rows
+    return COST_COLUMNS[:-1], [row[:-1] for row in rows]
+
+
+def cost_notes(costs: Sequence[ArmCost]) -> list[str]:
+    """What its columns mean."""
+    priced = any(cost.teacher_usd is not None for cost in costs)
+    return [COSTS_NOTE, TEACHER_PRICE_NOTE] if priced else [COSTS_NOTE]
 
 
 def arm_costs(recipe: Recipe, rows: Sequence[CellRow]) -> Iterator[ArmCost]:
@@ -69,6 +89,7 @@ def arm_costs(recipe: Recipe, rows: Sequence[CellRow]) -> Iterator[ArmCost]:
                     _mean([cell.embedded for cell in cells]),
                     _mean([cell.generator_calls for cell in cells]),
                     _mean([cell.usd for cell in cells]),
+                    _mean([cell.teacher_usd for cell in cells]),
                 )
 
 
@@ -76,7 +97,8 @@ def _count(mean: float | None) -> str:
     return MISSING if mean is None else f"{mean:,.1f}".removesuffix(".0")
 
 
-def _price(usd: float | None) -> str:
+def price_in_words(usd: float | None) -> str:
+    """``$0.0021``; a dash where it is not known."""
     if usd is None:
         return MISSING
     return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}" if usd else "$0"

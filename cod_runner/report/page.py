@@ -14,7 +14,7 @@ import jinja2
 import yaml
 
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
-from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
+from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.looks import looks
 from cod_runner.report.table import MISSING, arm_name, in_order
 from cod_runner.report.text import cell_parts, gain_grid, pooled_in_words
@@ -48,8 +48,9 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         pairs_verified=verified,
         training_sets=_training_sets(report),
         costs_title=COSTS_TITLE,
-        cost_columns=COST_COLUMNS,
-        costs_note=COSTS_NOTE,
+        cost_columns=cost_grid(report.costs)[0],
+        cost_rows=cost_grid(report.costs)[1],
+        cost_notes=cost_notes(report.costs),
         seeds=_by_seed(report),
         facts=_facts(report),
         machine=_machine(report),

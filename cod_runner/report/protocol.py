@@ -59,10 +59,11 @@ def protocol(recipe: Recipe) -> list[Setting]:
         "beside k",
         "best_reported": "best epoch on the reported split (optimistic)",
     }[recipe.evaluate.select]
+    rows = "" if recipe.evaluate.rows is None else f" (at most {recipe.evaluate.rows:,} of its rows)"
     return [
         *settings,
         Setting("training", training_in_words(recipe.train)),
-        Setting("evaluation", f"{recipe.evaluate.split} split, {select}"),
+        Setting("evaluation", f"{recipe.evaluate.split} split{rows}, {select}"),
     ]
 
 

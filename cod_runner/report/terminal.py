@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cod_runner.plain_text import one_line
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
-from cod_runner.report.costs import COST_COLUMNS, COSTS_TITLE, ArmCost
+from cod_runner.report.costs import COSTS_TITLE, ArmCost, cost_grid
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import MINUS, cell_parts, gain_grid, pooled_in_words
 
@@ -21,6 +21,8 @@ def show_report(console: Console, report: Report) -> None:
         console.print(rich_table(table))
     for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
         console.print(Text(note, style="dim"))
+    if report.teacher:
+        console.print(Text(one_line(" ".join(report.teacher))))
     for gains in filter(None, (*report.gains[:1], *report.gains_over_others[:1])):
         console.print()
         console.print(rich_gains(gains))
@@ -62,9 +64,9 @@ def rich_gains(gains: tuple[Gain, ...]) -> RichTable:
 
 def _costs(costs: Sequence[ArmCost]) -> RichTable:
     """What each arm needs; columns of nothing but 0 are left out, since a terminal is narrow."""
-    rows = [cost.words for cost in costs]
-    shown = [place for place in range(len(COST_COLUMNS)) if any(row[place] not in ("0", "$0") for row in rows)]
-    head = [COST_COLUMNS[place] for place in shown]
+    columns, rows = cost_grid(costs)
+    shown = [place for place in range(len(columns)) if any(row[place] not in ("0", "$0") for row in rows)]
+    head = [columns[place] for place in shown]
     return rich_grid(COSTS_TITLE, head, [[row[place] for place in shown] for row in rows], fold=True)
 
 

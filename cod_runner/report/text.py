@@ -10,15 +10,16 @@ from collections.abc import Sequence
 
 from cod_runner.plain_text import one_line, visible
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
-from cod_runner.report.costs import COST_COLUMNS, COSTS_NOTE, COSTS_TITLE
+from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow, arm_name, pooled
 
 CSV_COLUMNS = (
     "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",
-    "labelled", "added", "unlabelled", "teacher_queries", "embedded", "generator_calls", "usd",
+    "labelled", "added", "unlabelled", "teacher_queries", "embedded", "generator_calls", "usd", "teacher_usd",
 )  # fmt: skip
-"""The last seven are means over the seeds of an arm at one k; see :class:`cod_runner.report.costs.ArmCost`."""
+COUNTED = 8
+"""The last eight are means over the seeds of an arm at one k; see :class:`cod_runner.report.costs.ArmCost`."""
 MINUS = "−"
 
 
@@ -28,6 +29,8 @@ def markdown(report: Report) -> str:
     if report.recipe.describe:
         lines += [_line(report.recipe.describe), ""]
     lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
+    if report.teacher:
+        lines += ["", _line(" ".join(report.teacher))]
     for table, gains_over_plain, others in zip(report.tables, report.gains, report.gains_over_others, strict=True):
         lines += ["", f"## {_line(table.metric.heading)}", "", *table_lines(table), ""]
         lines += [f"- {_line(note)}" for note in table.footnotes]
@@ -39,8 +42,8 @@ def markdown(report: Report) -> str:
     if summary := gain_summary(report):
         lines += ["", _line(summary)]
     if report.costs:
-        lines += ["", f"## {COSTS_TITLE}", "", *markdown_grid(COST_COLUMNS, [cost.words for cost in report.costs]), ""]
-        lines += [f"- {_line(COSTS_NOTE)}"]
+        lines += ["", f"## {COSTS_TITLE}", "", *markdown_grid(*cost_grid(report.costs)), ""]
+        lines += [f"- {_line(note)}" for note in cost_notes(report.costs)]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -164,7 +167,7 @@ def csv_text(report: Report) -> str:
     writer.writerow(CSV_COLUMNS)
     accuracy = report.record.teacher_accuracy
     if accuracy is not None:
-        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy, *[""] * 7])
+        writer.writerow(["teacher", "", "", ACCURACY, accuracy, "", 1, accuracy, accuracy, *[""] * COUNTED])
     needed = {(cost.arm, cost.k): cost.numbers for cost in report.costs}
     for table in (*report.tables, *report.further_tables):
         metric = spreadsheet_safe(visible(table.metric.name))
@@ -175,7 +178,7 @@ def csv_text(report: Report) -> str:
                 if cell.summary is not None:
                     each = cell.summary
                     numbers = [each.mean, "" if each.sd is None else each.sd, each.n, each.smallest, each.largest]
-                    costs = ["" if number is None else number for number in needed.get((row.kind, k), [None] * 7)]
+                    costs = ["" if number is None else number for number in needed.get((row.kind, k), [None] * COUNTED)]
                     writer.writerow([spreadsheet_safe(row.method), row.kind, k, metric, *numbers, *costs])
     return out.getvalue()
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.report.contents import Report, build_report
-from cod_runner.report.costs import ArmCost
+from cod_runner.report.costs import ArmCost, cost_grid
 from cod_runner.report.figures import draw_figures
 from cod_runner.report.looks import looks
 from cod_runner.report.page import page
@@ -64,7 +64,7 @@ NEEDED = [
 
 
 def test_what_each_arm_needs_is_a_table_of_means_over_seeds(report: Report) -> None:
-    assert [cost.words for cost in report.costs] == NEEDED
+    assert cost_grid(report.costs)[1] == NEEDED
     text = markdown(report)
     assert "## What each arm needs" in text
     assert "| arm | k | labelled | added | unlabelled | teacher queries | embedded | generator calls | price |" in text
@@ -87,8 +87,8 @@ def test_the_csv_has_what_each_arm_needs_beside_its_numbers(report: Report) -> N
 
 
 def test_a_mean_that_is_not_whole_has_one_decimal() -> None:
-    assert ArmCost("x", 8, 8.0, 0.0, 2 / 3, 123456.25, 0.0, None, 0.5).words == [
-        "x", "8", "8", "0", "0.7", "123,456.2", "0", "–", "$0.5000",
+    assert ArmCost("x", 8, 8.0, 0.0, 2 / 3, 123456.25, 0.0, None, 0.5, 0.002).words == [
+        "x", "8", "8", "0", "0.7", "123,456.2", "0", "–", "$0.5000", "$0.0020",
     ]  # fmt: skip
 
 
@@ -230,3 +230,11 @@ def test_queries_for_no_arm_in_particular_are_told_beside_the_table(
     assert "generators asked the teacher about 1,234 texts for no original in particular" in markdown(
         build_report(recipe, record, rows)
     )
+
+
+def test_the_teachers_price_has_a_column_where_some_arm_has_one() -> None:
+    unpaid = ArmCost("plain", 8, 8.0, 0.0, 0.0, 8.0, 0.0, 0.0, 0.0)
+    paid = ArmCost("cod", 8, 4.0, 4.0, 0.0, 20.0, 0.0, 4.0, 0.0, teacher_usd=2.5)
+    assert "teacher's price" not in cost_grid([unpaid])[0] and len(cost_grid([unpaid])[1][0]) == 9
+    columns, rows = cost_grid([unpaid, paid])
+    assert columns[-1] == "teacher's price" and [row[-1] for row in rows] == ["–", "$2.50"]

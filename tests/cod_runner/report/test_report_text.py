@@ -100,6 +100,7 @@ def test_csv_holds_every_metric_in_full(report: Report) -> None:
     assert list(lines[0]) == [
         "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",
         "labelled", "added", "unlabelled", "teacher_queries", "embedded", "generator_calls", "usd",
+        "teacher_usd",
     ]  # fmt: skip
     (kd,) = [e for e in lines if (e["method"], e["arm"], e["k"], e["metric"]) == ("kd", "cod", "8", "accuracy")]
     assert float(kd["mean"]) == pytest.approx(0.66)

@@ -116,3 +116,5 @@ def test_a_run_asks_once_about_each_text_and_calibrates_what_it_hears(registry: 
     assert teacher["calibration"]["bias"]["positive"] == pytest.approx(LEANING / 2, abs=0.6)
     assert teacher["accuracy"] == 1.0
     assert not set(Answers.SHOWN) & set(Answers.ASKED)
+    page = Path("out/table.md").read_text()
+    assert "5 labelled texts are in its prompt" in page and "Calibrated by batch" in page
