@@ -34,10 +34,18 @@ from pydantic import (
     model_validator,
 )
 
-from cod_runner.checkpoints import checkpoint_folder, checkpoint_identity, checkpoint_name, is_on_the_hub
+from cod_runner.checkpoints import (
+    checkpoint_folder,
+    checkpoint_identity,
+    checkpoint_name,
+    checkpoint_sizes,
+    file_digests,
+    is_on_the_hub,
+    packaged_folder,
+)
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
-from cod_runner.files import file_digest
+from cod_runner.files import file_digest, folder_written_whole, lock
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
 from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
@@ -55,19 +63,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "WORD", "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext",
-    "CallEstimate", "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError",
-    "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
-    "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind",
-    "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss",
-    "Metric", "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal",
-    "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending",
-    "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder",
-    "checkpoint_identity", "csv_rows", "default_figure_style", "expected_calibration_error", "fetched_checkpoint",
-    "file_bytes", "file_digest", "fixed_batches", "head_pooled", "hookimpl", "hookspec", "hub_destination",
-    "hub_destinations", "hub_errors", "in_order", "input_as_json", "input_from_json", "json_lines", "layer_mapping",
-    "masked_mean", "one_thread", "only_data", "pooled", "pretrained", "quiet_transformers", "read_text",
-    "recipe_file", "text_distance",
+    "WORD", "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
+    "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component",
+    "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings",
+    "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest",
+    "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric", "Mixture",
+    "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request",
+    "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "Teacher", "TeacherView",
+    "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder", "checkpoint_identity",
+    "checkpoint_sizes", "csv_rows", "default_figure_style", "expected_calibration_error", "fetched_checkpoint",
+    "file_bytes", "file_digest", "file_digests", "fixed_batches", "folder_written_whole", "head_pooled", "hookimpl",
+    "hookspec", "hub_destination", "hub_destinations", "hub_errors", "in_order", "input_as_json", "input_from_json",
+    "is_on_the_hub", "json_lines", "layer_mapping", "lock", "masked_mean", "one_thread", "only_data", "packaged_folder",
+    "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

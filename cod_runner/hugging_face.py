@@ -7,7 +7,7 @@ A checkpoint may come from a stranger. What is read of it is data: safetensors w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -51,23 +51,26 @@ def hub_errors() -> tuple[type[Exception], ...]:
     return HfHubHTTPError.__bases__
 
 
-def fetched_checkpoint(name: str, revision: str | None, *, offline: bool, say: Callable[[str], None]) -> Path:
+def fetched_checkpoint(
+    name: str, revision: str | None, *, offline: bool, say: Callable[[str], None], files: Sequence[str] = ()
+) -> Path:
     """The folder of a hub model: fetched first, or taken from the hub's cache if the run is offline or the hub does not
-    answer. Raises :class:`CodrunError` within seconds if neither has it."""
+    answer. ``files`` are taken instead of those of a checkpoint. Raises :class:`CodrunError` within seconds if neither
+    has it."""
     import huggingface_hub
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     unfetched: tuple[type[Exception], ...] = (*hub_errors(), ValueError)
     unreachable = "this run is offline" if offline or huggingface_hub.constants.HF_HUB_OFFLINE else _why_unreachable()
     try:
-        if unreachable is None and not _in_cache(name, revision):
+        if unreachable is None and not _in_cache(name, revision, *files[:1]):
             say(f"fetching the model `{name}` from the hub")
         return Path(
             huggingface_hub.snapshot_download(
                 name,
                 revision=revision,
-                allow_patterns=FILES,
-                ignore_patterns=NOT_FILES,
+                allow_patterns=list(files) or FILES,
+                ignore_patterns=None if files else NOT_FILES,
                 local_files_only=unreachable is not None,
             )
         )
@@ -84,11 +87,13 @@ def fetched_checkpoint(name: str, revision: str | None, *, offline: bool, say: C
         raise CodrunError(f"the model `{name}` cannot be fetched: {_first_line(error)}") from error
 
 
-def pretrained(kind: Any, folder: Path, name: str, *, whole: bool = False) -> tuple[Any, Any, dict[str, Any]]:
-    """Model (of an ``AutoModelFor...``, in float32), tokenizer, and what transformers says of missing weights.
+def pretrained(
+    kind: Any, folder: Path, name: str, *, whole: bool = False, dtype: str = "float32", **more: Any
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Model (of an ``AutoModelFor...``, in ``dtype``), tokenizer, and what transformers says of missing weights.
 
-    Raises what :func:`only_data` does, and with ``whole`` :class:`CodrunError` where any weight but a pooler's is
-    missing.
+    ``more`` goes to the model's ``from_pretrained``. Raises what :func:`only_data` does, and with ``whole``
+    :class:`CodrunError` where any weight but a pooler's is missing.
     """
     import torch
     from transformers import AutoTokenizer
@@ -96,7 +101,7 @@ def pretrained(kind: Any, folder: Path, name: str, *, whole: bool = False) -> tu
     with only_data(folder, name) as safely:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safely)
         model, found = kind.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safely
+            folder, use_safetensors=True, dtype=getattr(torch, dtype), output_loading_info=True, **more, **safely
         )
     missing = sorted(key for key in found["missing_keys"] if ".pooler." not in f".{key}")
     if whole and missing:
@@ -108,18 +113,23 @@ def pretrained(kind: Any, folder: Path, name: str, *, whole: bool = False) -> tu
 
 
 @contextmanager
-def only_data(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+def only_data(folder: Path, name: str, *, gguf: str | None = None) -> Iterator[dict[str, Any]]:
     """Yields the arguments with which every ``from_pretrained`` in the block reads ``folder``, so that none asks
     whether to run the checkpoint's code, and none fetches anything. A model whose configuration names code of its own
-    (``auto_map``) is read with transformers' class, if there is one.
+    (``auto_map``) is read with transformers' class, if there is one. ``gguf`` names a file of the folder that holds all
+    of the model, and beside which there is nothing.
 
     Raises :class:`CodrunError`, one sentence that calls the model ``name``: before the block if the weights are not
     safetensors alone, and instead of whatever transformers raises inside, which over a stranger's files is anything.
     """
-    _refuse_all_but_safetensors(folder, name)
+    more: dict[str, Any] = {}
+    if gguf is None:
+        _refuse_all_but_safetensors(folder, name)
+    else:
+        more = {"gguf_file": gguf}
     try:
         with quiet_transformers():
-            yield {"local_files_only": True, "trust_remote_code": False}
+            yield {"local_files_only": True, "trust_remote_code": False, **more}
     except CodrunError:
         raise
     except Exception as error:  # KeyError to UnpicklingError: whatever the files lead to
@@ -209,10 +219,10 @@ def _why_unreachable() -> str | None:
     return None
 
 
-def _in_cache(name: str, revision: str | None) -> bool:
+def _in_cache(name: str, revision: str | None, file: str = "config.json") -> bool:
     import huggingface_hub
 
-    return isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision), str)
+    return isinstance(huggingface_hub.try_to_load_from_cache(name, file, revision=revision), str)
 
 
 def _first_line(error: BaseException) -> str:

@@ -34,7 +34,7 @@ def content_key(data: Any) -> str:
 
 
 class Store:
-    """``$CODRUN_HOME``, or the platform's cache folder: teachers, signals, verdicts, model answers.
+    """``$CODRUN_HOME``, or the platform's cache folder: teachers, converted models, signals, verdicts, model answers.
 
     Raises :class:`CodrunError` if ``CODRUN_HOME`` begins with the home folder of a user that there is not.
     """
@@ -109,7 +109,7 @@ class Store:
     def others(self) -> list[str]:
         """Names in the folder that are not ours."""
         ours = {path.relative_to(self.root).parts[0] for entry in self._candidates() for path in entry.paths}
-        ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "embeddings", "recipes"}
+        ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "embeddings", "recipes", "models"}
         ours |= {"llm.sqlite.move.lock"}
         return sorted(path.name for path in self.root.iterdir() if path.name not in ours)
 
@@ -201,6 +201,10 @@ class Store:
                 yield StoreEntry(f"teachers/{path.name}", (path,))
             elif re.fullmatch(KEY, path.name) and (path / "teacher.json").is_file():
                 yield StoreEntry(f"teachers/{path.name}", (path / "teacher.json", path))
+        models = self.root / "models"
+        for path in sorted(models.iterdir()) if models.is_dir() else []:
+            if re.fullmatch(KEY, path.name) and (path / "config.json").is_file() and not path.is_symlink():
+                yield StoreEntry(f"models/{path.name}", (path / "config.json", path))
         yield StoreEntry("leftovers", tuple(self._leftovers()))
 
     def _leftovers(self) -> Iterator[Path]:

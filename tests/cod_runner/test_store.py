@@ -44,6 +44,10 @@ def store(tmp_path: Path) -> Store:
         "signals/hidden/1/ab/mine.txt": 3,
         f"losses/{KEY}/ted.safetensors": 4,
         f"embeddings/{KEY}.safetensors": 6,
+        f"models/{KEY}/config.json": 2,
+        f"models/{KEY}/model.safetensors": 7,
+        f"models/.{KEY}.lock": 0,
+        "models/mine/config.json": 4,
         f"recipes/{KEY}{KEY}": 0,
         "photographs/holiday.jpg": 99,
     }.items():
@@ -70,6 +74,7 @@ def present(store: Store) -> set[str]:
         ("signals", {"signals/signals.sqlite", f"signals/hidden/1/ab/{KEY}.safetensors"}),
         ("losses", {f"losses/{KEY}/ted.safetensors"}),
         ("embeddings", {f"embeddings/{KEY}.safetensors"}),
+        (f"models/{KEY}", {f"models/{KEY}/config.json", f"models/{KEY}/model.safetensors"}),
         ("recipes", {f"recipes/{KEY}{KEY}"}),
     ],
 )
@@ -98,7 +103,7 @@ def test_the_entries_are_what_is_ours(store: Store) -> None:
     names = {entry.name for entry in store.entries()}
     assert names == {
         f"teachers/{KEY}", f"teachers/{KEY}.damaged-1", "llm.sqlite", "pairs", "signals", "losses",
-        "embeddings", "recipes",
+        "embeddings", "recipes", f"models/{KEY}",
     }  # fmt: skip
     assert store.others() == ["llm.sqlite.damaged", "llm.sqlite.export.jsonl", "photographs"]
 

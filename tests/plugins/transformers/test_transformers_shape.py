@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,13 @@ def test_a_student_cut_from_its_teacher_has_its_width(tmp_path: Path) -> None:
 def test_an_unreadable_configuration_gives_no_size(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     assert TeacherOptions(model=str(tmp_path)).shape(None) is None
+
+
+def test_the_size_of_a_model_that_also_reads_pictures_is_that_of_its_language_model(tmp_path: Path) -> None:
+    folder = tiny_models.tiny_qwen2(tmp_path / "qwen2")
+    config = json.loads((folder / "config.json").read_text())
+    nested = {"model_type": "other", "hidden_size": 1, "text_config": config}
+    (folder / "config.json").write_text(json.dumps(nested))
+    told = TeacherOptions(model=str(folder)).shape(None)
+    assert told is not None
+    assert (told.shape.layers, told.shape.width) == (3, 32)
