@@ -27,6 +27,8 @@ class Call:
     body: Mapping[str, Any]
     authorization: str
     path: str = "/v1/chat/completions"
+    port: int = 0
+    """The client's: calls over one connection have the same."""
 
     @property
     def is_completion(self) -> bool:
@@ -122,10 +124,11 @@ class LLMServer:
         self._server.server_close()
         self._thread.join()
 
-    def receive(self, body: Mapping[str, Any], authorization: str, path: str) -> tuple[Call, Reply]:
+    def receive(self, body: Mapping[str, Any], handler: BaseHTTPRequestHandler) -> tuple[Call, Reply]:
         """Note a request and decide on its reply."""
         with self._lock:
-            call = Call(len(self.calls) + 1, body, authorization, path)
+            number, authorization = len(self.calls) + 1, handler.headers.get("Authorization", "")
+            call = Call(number, body, authorization, handler.path, handler.client_address[1])
             self.calls.append(call)
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
@@ -156,7 +159,7 @@ def _handler(server: LLMServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length))
-            call, reply = server.receive(body, self.headers.get("Authorization", ""), self.path)
+            call, reply = server.receive(body, self)
             paid = False
             try:
                 time.sleep(reply.delay)

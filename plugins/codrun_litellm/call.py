@@ -32,6 +32,8 @@ class Calls:
 
     def __init__(self, connection: Connection, price: Price | None) -> None:
         self.connection, self.price = connection, price
+        self._completions: Any = None
+        self._taken: dict[str, frozenset[str]] = {}
         self._key: str | None = None
         self._key_variable = connection.api_key_env or ""
 
@@ -66,6 +68,8 @@ class Calls:
 
     async def close(self) -> None:
         """Close the connections that belong to this event loop before it ends."""
+        if self._completions is not None:
+            await self._completions.close()
         close = getattr(self._litellm, "close_litellm_async_clients", None)
         if close is not None:
             await close()
@@ -87,6 +91,7 @@ class Calls:
         call: dict[str, Any] = {"model": model, "timeout": seconds, "num_retries": 0, "max_retries": 0}
         if completion:
             call["prompt"] = request.messages[0][1]
+            call["client"] = self._completions_client(model)
         else:
             call["messages"] = [{"role": role, "content": content} for role, content in request.messages]
         call.update(self._parameters(request, model))
@@ -103,19 +108,38 @@ class Calls:
     def _parameters(self, request: LLMRequest, model: str) -> dict[str, Any]:
         """The request's parameters, without those that the provider may lack and does."""
         parameters = {name: value for name, value in request.parameters.items() if value is not None}
-        taken = self._litellm.get_supported_openai_params(model=model) or ()
+        if model not in self._taken:
+            self._taken[model] = frozenset(self._litellm.get_supported_openai_params(model=model) or ())
         for name in IF_SUPPORTED:
-            if name not in taken:
+            if name not in self._taken[model]:
                 parameters.pop(name, None)
         if is_completion(request):
             parameters.pop("response_format", None)
         parameters.pop("api_version", None)
         return parameters
 
+    def _completions_client(self, model: str) -> Any:
+        """One client for every completion of the round: litellm itself would open a connection for each, and close
+        none of them."""
+        if self._completions is None:
+            import openai
+
+            _, _, key, base = self._litellm.get_llm_provider(model=model, api_base=self.connection.api_base)
+            self._completions = openai.AsyncOpenAI(
+                api_key=self._key or key or os.environ.get(self._key_variable) or PLACEHOLDER_KEY,
+                base_url=base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE"),
+                timeout=self.connection.seconds_to_wait,
+                max_retries=0,
+            )
+        return self._completions
+
     def _require_completions(self) -> None:
         model = self.connection.model
         provider = provider_of(model) or "openai"
-        if provider not in ("openai", COMPLETIONS, *self._litellm.openai_text_completion_compatible_providers):
+        if provider in ("openai", COMPLETIONS):
+            return
+        known = provider in self._litellm.openai_text_completion_compatible_providers
+        if not known or not self._litellm.get_llm_provider(model=model, api_base=self.connection.api_base)[3]:
             raise ProviderError(
                 f"`{model}` cannot be asked to continue a text: the provider `{provider}` has no completion endpoint "
                 "that litellm knows; ask it as a chat, or name a server of your own as `openai/NAME` with its "

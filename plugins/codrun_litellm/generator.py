@@ -21,14 +21,13 @@ from cod_runner.api import (
 from codrun_litellm.alike import ALIKE
 from codrun_litellm.answers import read_answer
 from codrun_litellm.client import Client
+from codrun_litellm.completion import STOP, continued
 from codrun_litellm.options import LitellmOptions
 from codrun_litellm.prompts import (
     TASKS,
     Demonstration,
     chosen_demonstrations,
     drawn_for_demonstrations,
-    messages,
-    template_name,
 )
 from codrun_litellm.readiness import check_readiness
 
@@ -54,7 +53,7 @@ class LitellmGenerator:
         self._options = options
         self._labels = context.labels
         self._describe = context.describe
-        self._template = template_name(options.prompt)
+        self._template = options.template
         self.rounds = len(options.candidates)
         spending = context.spending or Spending()
         self._ledger = Ledger.of_store(context.store, spending.run)
@@ -63,7 +62,7 @@ class LitellmGenerator:
             spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
         if not context.offline and not self._ledger.knows(options.model):
             check_readiness(options)
-        self._client = Client(options, self._ledger, spending, context.offline)
+        self._client = Client(options, self._ledger, spending, context.offline, say=context.say, tell=context.tell)
         self._pool = context.pool
         self._say = context.say
         self._shown: tuple[Demonstration, ...] | None = None
@@ -95,7 +94,7 @@ class LitellmGenerator:
         proposals: list[list[Proposal]] = [[] for _ in requests]
         for sample in samples:
             answer = answers[sample.asked.key]
-            proposals[sample.row].append(Proposal(_candidate(answer, sample.original), usd=answer.usd))
+            proposals[sample.row].append(Proposal(self._candidate(answer, sample.original), usd=answer.usd))
         return proposals
 
     def _samples(
@@ -107,11 +106,15 @@ class LitellmGenerator:
         if request.round > self.rounds:
             return []
         chosen = chosen_demonstrations(shown, request, options.demonstrations, options.seed)
-        conversation = messages(request, options.prompt, self._labels, self._describe, highlighted, chosen)
+        conversation = options.conversation(request, (self._labels, self._describe), highlighted, chosen)
+        completion = options.mode == "completion"
+        # a later round of a chat tells what failed; a text to be continued stays as it is, and is sampled further
+        asked_before = sum(options.candidates[: request.round - 1]) if completion else 0
         samples = []
-        for index in range(options.candidates[request.round - 1]):
+        for index in range(asked_before, asked_before + options.candidates[request.round - 1]):
             first = request.round == 1 and index == 0
             parameters: dict[str, Any] = {
+                **({"stop": STOP} if completion else {}),
                 **options.parameters,
                 "temperature": options.temperature if first else options.warm_temperature,
                 "max_tokens": options.max_tokens,
@@ -167,10 +170,11 @@ class LitellmGenerator:
             highlighted.append(list(distinct)[:count])
         return highlighted
 
-
-def _candidate(answer: LLMAnswer, original: str) -> str:
-    if answer.finish == "content_filter" and not answer.text:
-        return FILTERED
-    if answer.finish == "length":
-        return ""  # cut off in mid-sentence
-    return read_answer(answer.text, original)
+    def _candidate(self, answer: LLMAnswer, original: str) -> str:
+        if answer.finish == "content_filter" and not answer.text:
+            return FILTERED
+        if self._options.mode == "completion":
+            return continued(answer.text, answer.finish)
+        if answer.finish == "length":
+            return ""  # cut off in mid-sentence
+        return read_answer(answer.text, original)

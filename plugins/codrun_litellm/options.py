@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from cod_runner.api import CallEstimate, Request, recipe_file
 from codrun_litellm.alike import ALIKE
+from codrun_litellm.completion import completion_template, to_be_continued
 from codrun_litellm.connection import Connection
 from codrun_litellm.pricing import BYTES_PER_TOKEN, price_of
-from codrun_litellm.prompts import DRAWN_PER_DEMONSTRATION, TASKS, messages, template_name
+from codrun_litellm.prompts import DRAWN_PER_DEMONSTRATION, TASKS, Demonstration, messages, template_name
 
 PROMPTS = tuple(sorted((*TASKS, *ALIKE)))
 """Prompts that need no file."""
@@ -23,6 +25,9 @@ ANSWER_OVERHEAD_TOKENS = 12
 class LitellmOptions(Connection):
     """Options of the generator `litellm`."""
 
+    mode: Literal["chat", "completion"] = Field(
+        "chat", description="completion: for base models, which follow no instructions; the answer is one line"
+    )
     temperature: float | None = Field(0.0, ge=0, le=2, description="of the first round's first sample; null: not sent")
     warm_temperature: float | None = Field(0.8, ge=0, le=2, description="of every other sample; null: not sent")
     seed: int | None = Field(0, ge=0, description="sent as seed + index of the sample if the provider accepts it")
@@ -61,23 +66,48 @@ class LitellmOptions(Connection):
             raise ValueError(f"goes with prompts for counterfactuals, and `{prompt}` asks for none; leave it out")
         return value
 
+    @field_validator("highlight", "json_mode")
+    @classmethod
+    def _of_chats(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("mode") == "completion":
+            raise ValueError("goes with `mode: chat`; a text that is continued has no place for it, so leave it out")
+        return value
+
     def identity(self) -> dict[str, Any]:
         """The options that affect the answers: not concurrency, time-out, retries or the key's variable."""
-        decides = self.model_dump(mode="json", exclude={*self.without_effect, "prompt", "candidates"})
-        return {**decides, "candidates": list(self.candidates), "prompt": template_name(self.prompt)}
+        decides = self.model_dump(mode="json", exclude={*self.without_effect, "prompt", "candidates", "mode"})
+        return {**decides, "candidates": list(self.candidates), "prompt": self.template}
+
+    @property
+    def template(self) -> str:
+        """Name and version of the prompt, in the form that the mode has."""
+        return completion_template(self.prompt) if self.mode == "completion" else template_name(self.prompt)
+
+    def conversation(
+        self,
+        request: Request,
+        context: tuple[Sequence[str], str],
+        highlighted: Sequence[str] = (),
+        shown: Sequence[Demonstration] = (),
+    ) -> tuple[tuple[str, str], ...]:
+        """What is sent about one request: (role, content) of every message; ``context``: labels and description."""
+        if self.mode == "completion":
+            return (("prompt", to_be_continued(request, self.prompt, *context, shown)),)
+        return messages(request, self.prompt, *context, highlighted, shown)
 
     def estimate(self, examples: int, mean_characters: float) -> CallEstimate:
         """At least the samples of the first round for every text, at most those of all rounds."""
         text = "x" * max(1, round(mean_characters))
         shown = ((text, text[1:], 0, 1),) * self.demonstrations
-        labels, describe, highlighted = ("class one", "class two"), "x" * 80, ("word",) * self.highlight
-        prompt = messages(Request("plan", f"{text}.", 0, 1), self.prompt, labels, describe, highlighted, shown)
+        context, highlighted = (("class one", "class two"), "x" * 80), ("word",) * self.highlight
+        prompt = self.conversation(Request("plan", f"{text}.", 0, 1), context, highlighted, shown)
         tokens_in = sum(len(content.encode()) // BYTES_PER_TOKEN + 4 for _, content in prompt)
         tokens_out = min(self.max_tokens, len(text) // BYTES_PER_TOKEN + ANSWER_OVERHEAD_TOKENS)
         first, every = self.candidates[0], sum(self.candidates)
         extra = DRAWN_PER_DEMONSTRATION * self.demonstrations * first
         # later rounds send the failed candidates too
-        feedback = 4 * (len(text) // BYTES_PER_TOKEN + 25) if len(self.candidates) > 1 else 0
+        tells = self.mode == "chat" and len(self.candidates) > 1
+        feedback = 4 * (len(text) // BYTES_PER_TOKEN + 25) if tells else 0
         low, high = examples * first + extra, examples * every + extra
         in_low, in_high = low * tokens_in, low * tokens_in + (high - low) * (tokens_in + feedback)
         price = price_of(self.model, self.api_base)

@@ -71,7 +71,7 @@ def template_name(prompt: str) -> str:
     """Name and version of a prompt; a file's version is its content."""
     if not prompt.startswith("file:"):
         return f"{prompt}-v{TEMPLATE_VERSION}"
-    digest = hashlib.sha256(_file(prompt).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(prompt_text(prompt).encode()).hexdigest()[:16]
     return f"file-{digest}-v{TEMPLATE_VERSION}"
 
 
@@ -97,15 +97,9 @@ def messages(
         extra += ", `words_that_matter` the words that weigh most in the classifier's decision"
     if tried:
         extra += ", `tried` edits that did not work, and why; find a better one"
-    task = _file(prompt) if prompt.startswith("file:") else TASKS[prompt]
-    named = {
-        "describe": f"Its task: {describe}" if describe else "Its task follows from its classes.",
-        "labels": ", ".join(f'"{name}"' for name in labels),
-        "label": f'"{label}"',
-        "target": f'"{target}"',
-    }
-    system = _filled(task, named) + "\n" + PROTOCOL.replace("{extra}", extra)
-    shown = [("system", _valid(system))]
+    task = prompt_text(prompt) if prompt.startswith("file:") else TASKS[prompt]
+    system = filled(task, names_in(request, labels, describe)) + "\n" + PROTOCOL.replace("{extra}", extra)
+    shown = [("system", as_valid(system))]
     for original, counterfactual, old, new in demonstrations:
         shown.append(("user", _data({"text": original, "class": labels[old], "wanted_class": labels[new]})))
         shown.append(("assistant", _data({"counterfactual": counterfactual})))
@@ -115,6 +109,16 @@ def messages(
     if tried:
         question["tried"] = tried
     return (*shown, ("user", _data(question)))
+
+
+def names_in(request: Request, labels: Sequence[str], describe: str) -> dict[str, str]:
+    """What instructions may name in braces, for one request."""
+    return {
+        "describe": f"Its task: {describe}" if describe else "Its task follows from its classes.",
+        "labels": ", ".join(f'"{name}"' for name in labels),
+        "label": f'"{labels[request.label]}"',
+        "target": f'"{labels[request.target]}"',
+    }
 
 
 def _alike(request: Request, prompt: str) -> tuple[tuple[str, str], ...]:
@@ -171,13 +175,14 @@ def _problem(attempt: Attempt, labels: Sequence[str]) -> str:
     )
 
 
-def _filled(template: str, named: Mapping[str, str]) -> str:
+def filled(template: str, named: Mapping[str, str]) -> str:
     """The template with ``{describe}``, ``{labels}``, ``{label}``, ``{target}`` filled in; one pass, so that braces in
     the values are not replaced."""
     return re.sub(r"\{(\w+)\}", lambda found: named.get(found[1], found[0]), template).strip()
 
 
-def _file(prompt: str) -> str:
+def prompt_text(prompt: str) -> str:
+    """The instructions in a prompt's file; raises :class:`DataError` if it cannot be read."""
     path = Path(prompt.removeprefix("file:"))
     try:
         return path.read_text(encoding="utf-8")
@@ -186,9 +191,9 @@ def _file(prompt: str) -> str:
 
 
 def _data(values: Mapping[str, Any]) -> str:
-    return _valid(json.dumps(values, ensure_ascii=False))
+    return as_valid(json.dumps(values, ensure_ascii=False))
 
 
-def _valid(text: str) -> str:
+def as_valid(text: str) -> str:
     """Half a surrogate pair cannot be sent; everything else can."""
     return text.encode("utf-8", "replace").decode()

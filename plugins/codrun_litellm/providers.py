@@ -41,6 +41,7 @@ PROVIDERS = {
     "openrouter": Provider("https://openrouter.ai", "OPENROUTER_API_KEY"),
     "perplexity": Provider("https://api.perplexity.ai", "PERPLEXITYAI_API_KEY"),
     "sambanova": Provider("https://api.sambanova.ai", "SAMBANOVA_API_KEY"),
+    "text-completion-openai": Provider("https://api.openai.com", "OPENAI_API_KEY"),
     "together_ai": Provider("https://api.together.ai", "TOGETHERAI_API_KEY"),
     "xai": Provider("https://api.x.ai", "XAI_API_KEY"),
 }

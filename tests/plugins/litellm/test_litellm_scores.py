@@ -177,6 +177,29 @@ def test_a_provider_without_a_completion_endpoint_is_refused_before_anything_is_
         asked(tmp_path, request)
 
 
+@pytest.mark.parametrize(
+    ("model", "variable", "key"),
+    [
+        ("openai/local", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+        ("gpt-3.5-turbo-instruct", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+        ("hosted_vllm/org/local", "HOSTED_VLLM_API_BASE", "HOSTED_VLLM_API_KEY"),
+    ],
+)
+def test_completions_go_where_the_user_says_with_the_key_that_belongs_there_over_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, variable: str, key: str
+) -> None:
+    monkeypatch.setenv(key, "sk-planted-0123456789abcdef")  # not a real key
+    with LLMServer(lambda call: Reply(" positive")) as server:
+        monkeypatch.setenv(variable, server.api_base)
+        settings = LitellmOptions.model_validate({"model": model, "concurrency": 1})
+        requests = [LLMRequest("", model, "", (("prompt", f"{i}"),), {"max_tokens": 1}, 0, "v1") for i in range(3)]
+        made = Client(settings, Ledger.of_store(tmp_path), Spending(), offline=False)
+        assert len(made.ask(requests)) == 3
+        assert {call.authorization for call in server.calls} == {"Bearer sk-planted-0123456789abcdef"}
+        assert {call.path for call in server.calls} == {"/v1/completions"}
+        assert len({call.port for call in server.calls}) == 1
+
+
 def test_a_provider_that_takes_no_log_probabilities_is_asked_without_them(tmp_path: Path) -> None:
     """Where litellm knows that a model gives none, it would refuse the call; the answer then simply has none."""
     with LLMServer(lambda call: Reply("B")) as server:
