@@ -1,4 +1,5 @@
-"""Declares the generator `litellm`: counterfactuals, or paraphrases, from any language model that litellm reaches."""
+"""Declares what any language model that litellm reaches can be: a generator of counterfactuals or paraphrases, and a
+teacher."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 
 from cod_runner.api import Component, hookimpl
 from codrun_litellm.options import LitellmOptions
+from codrun_litellm.teacher_options import LitellmTeacherOptions
 
 
 @hookimpl
@@ -16,4 +18,11 @@ def codrun_components() -> Iterator[Component]:
         options=LitellmOptions,
         build="codrun_litellm.generator:LitellmGenerator",
         summary="any language model: hosted, Azure, Ollama, vLLM, llama.cpp; each answer is paid for once",
+    )
+    yield Component(
+        kind="teacher",
+        name="litellm",
+        options=LitellmTeacherOptions,
+        build="codrun_litellm.teacher:LitellmTeacher",
+        summary="any language model, asked for labels: by log-probabilities where it gives them, else by samples",
     )

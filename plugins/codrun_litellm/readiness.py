@@ -7,15 +7,15 @@ import socket
 import urllib.request
 
 from cod_runner.api import ProviderError
+from codrun_litellm.connection import Connection
 from codrun_litellm.failures import CallFailure, sentence
-from codrun_litellm.options import LitellmOptions
 from codrun_litellm.pricing import provider_of
 from codrun_litellm.providers import PROVIDERS, origin
 
 SECONDS_TO_CONNECT = 5.0
 
 
-def check_readiness(options: LitellmOptions) -> None:
+def check_readiness(options: Connection) -> None:
     """Raise :class:`ProviderError` if a key is missing or nothing listens at ``api_base``."""
     variable = options.api_key_env
     if variable is None and options.api_base is None:
