@@ -49,7 +49,7 @@ from cod_runner.files import file_digest, folder_written_whole, lock
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
 from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
-from cod_runner.label_prompts import LabelPrompt, LabelPromptFields
+from cod_runner.label_prompts import LabelPrompt, LabelPromptFields, one_line
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
@@ -74,8 +74,8 @@ __all__ = [
     "checkpoint_sizes", "csv_rows", "default_figure_style", "expected_calibration_error", "fetched_checkpoint",
     "file_bytes", "file_digest", "file_digests", "fixed_batches", "folder_written_whole", "head_pooled", "hookimpl",
     "hookspec", "hub_destination", "hub_destinations", "hub_errors", "in_order", "input_as_json", "input_from_json",
-    "is_on_the_hub", "json_lines", "layer_mapping", "lock", "masked_mean", "one_thread", "only_data", "packaged_folder",
-    "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file", "text_distance",
+    "is_on_the_hub", "json_lines", "layer_mapping", "lock", "masked_mean", "one_line", "one_thread", "only_data",
+    "packaged_folder", "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")

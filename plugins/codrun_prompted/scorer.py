@@ -1,0 +1,172 @@
+"""A causal language model as a label scorer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cod_runner.api import Input, LabelPrompt, ModelShape, ProviderError, SettingError
+from codrun_prompted.reading import Read, Reader, positions_of
+from codrun_prompted.rendering import Rendering, begins
+
+VERSION = 1
+"""Of how an answer is computed; raised when older ones would not come again."""
+LOW = 0.5
+ENOUGH = 16
+"""Texts whose mean coverage says something about a run."""
+
+Progress = Callable[[int, int], None]
+NO_PROGRESS: Progress = lambda done, total: None  # noqa: E731
+
+
+class PromptedTeacher:
+    """Implements :class:`cod_runner.api.HiddenStateScorer`.
+
+    A label's probability is that of its word after the prompt, all its tokens together, as in Brown et al. (2020, arXiv
+    2005.14165, section 2.4), normalised over the labels; the core, not this class, takes out the prior that a prompt
+    brings, where their appendix G divides by the probability of the word after a prompt without a text.
+    """
+
+    at_once = 128
+
+    def __init__(
+        self,
+        load: Callable[[], Any],
+        config: Any,
+        tokenizer: Any,
+        prompt: LabelPrompt,
+        labels: Sequence[str],
+        *,
+        rendering: Rendering,
+        decides: Any,
+        device: str,
+        name: str,
+        precision: str,
+        coverage_floor: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """``load`` makes the model, when it is first asked; ``decides`` identifies it and its precision."""
+        self.labels = tuple(labels)
+        text = config.get_text_config(decoder=True)
+        self.shape = ModelShape(int(text.num_hidden_layers), int(text.hidden_size), len(self.labels))
+        self._load, self._tokenizer, self._rendering = load, tokenizer, rendering
+        self._device, self._name, self._precision, self._say = device, name, precision, say
+        self._floor, self._positions = coverage_floor, positions_of(config)
+        self._reader: Reader | None = None
+        self._covered, self._asked, self._shortened_said, self._coverage_said = 0.0, 0, False, False
+        spelled = [VERSION, decides, rendering.prompt.fingerprint, rendering.settings]
+        self._fingerprint = hashlib.sha256(json.dumps(spelled, sort_keys=True).encode()).hexdigest()
+        self._tokens = sorted({token for answer in rendering.answers for token in answer})
+        self._refuse_too_long(rendering.rows([""]), "")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the model, its precision, the prompt with its shots, and the answers' tokens, hex."""
+        return self._fingerprint
+
+    def price(self, inputs: Sequence[Input]) -> float | None:
+        """Nothing is paid."""
+        return 0.0
+
+    def score(self, inputs: Sequence[Input], progress: Progress = NO_PROGRESS) -> Tensor:
+        """Log-probabilities of the labels, ``[inputs, classes]``."""
+        return self.states(inputs, (), progress)[0]
+
+    def states(
+        self, inputs: Sequence[Input], layers: Sequence[int], progress: Progress = NO_PROGRESS
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """The same, and hidden states at the position whose logits say what the answer begins with: numbered as
+        transformers does, 0 what enters block 1, i what leaves block i, the last one after the final norm."""
+        if not inputs:
+            return torch.zeros(0, len(self.labels)), {layer: torch.zeros(0, self.shape.width) for layer in layers}
+        rendering = self._rendering
+        texts, shortened = rendering.texts(inputs)
+        self._say_shortened(shortened)
+        rows = rendering.rows(texts)
+        self._refuse_too_long(rows, max(texts, key=len))
+        each = len(rendering.paths)
+        read = self._model.read(
+            [row for of_text in rows for row in of_text],
+            self._tokens,
+            max(map(len, rendering.paths)) + 1,
+            layers,
+            lambda done: progress(done // each, len(texts)),
+        )
+        raw = torch.stack([self._answered(read[start : start + each]) for start in range(0, len(read), each)])
+        self._judge_coverage(raw)
+        hidden = [found.hidden for found in read[::each]]
+        states = {
+            layer: torch.stack([of_text[place] for of_text in hidden if of_text is not None])
+            for place, layer in enumerate(layers)
+        }
+        return raw - raw.logsumexp(-1, keepdim=True), states
+
+    def _answered(self, read: Sequence[Read]) -> Tensor:
+        """``[classes]``: the log-probability of each answer, token by token, from the row that goes on as it does."""
+        return torch.stack([self._whole(answer, read) for answer in self._rendering.answers])
+
+    def _whole(self, answer: tuple[int, ...], read: Sequence[Read]) -> Tensor:
+        row = next(row for row, path in enumerate(self._rendering.paths) if begins(answer[:-1], path))
+        steps = [read[row].logprobs[step, self._tokens.index(token)] for step, token in enumerate(answer)]
+        return torch.stack(steps).sum()
+
+    @property
+    def _model(self) -> Reader:
+        """The model, loaded when it is first asked."""
+        if self._reader is None:
+            model = self._load()
+            rows = model.get_input_embeddings().num_embeddings
+            if len(self._tokenizer) > rows:
+                raise SettingError(
+                    f"the tokenizer of `{self._name}` has {len(self._tokenizer)} ids, but its embedding table has "
+                    f"{rows} rows; fetch or copy the model again",
+                    "model",
+                )
+            tokenizer = self._tokenizer
+            padding = next((each for each in (tokenizer.pad_token_id, tokenizer.eos_token_id) if each is not None), 0)
+            self._reader = Reader(
+                model, self._rendering.shared, device=self._device, padding=int(padding), name=self._name
+            )
+        return self._reader
+
+    # --- what the user should know ----------------------------------------------------------------------------------
+
+    def _refuse_too_long(self, rows: Sequence[Sequence[Any]], text: str) -> None:
+        longest = max(len(row.ids) for of_text in rows for row in of_text)
+        if longest > self._positions:
+            shots = len(self._rendering.prompt.shots)
+            what = f"with a text of {len(text)} characters" if text else "without a text"
+            raise SettingError(
+                f"the prompt with {shots} shots takes {longest} tokens {what}, and `{self._name}` reads at most "
+                f"{self._positions}; give fewer `shots`, or a smaller `max_length` of a text",
+                "shots" if shots else "max_length",
+            )
+
+    def _say_shortened(self, shortened: int) -> None:
+        if shortened and not self._shortened_said:
+            self._shortened_said = True
+            self._say(f"`{self._name}` reads no more than `max_length` tokens of a text; some texts are longer")
+
+    def _judge_coverage(self, raw: Tensor) -> None:
+        """Say once how much of the probability the labels' words take, and end the run where that is too little."""
+        self._covered += float(raw.exp().sum())
+        self._asked += len(raw)
+        if self._asked < ENOUGH:
+            return
+        mean = self._covered / self._asked
+        form = "a chat" if self._rendering.chat else "a continued text"
+        told = (
+            f"`{self._name}` ({form}, {self._precision}) gives the label words {mean:.2f} of the probability, on "
+            f"average over {self._asked} texts"
+        )
+        cures = "choose `words` that it would say, the other `form`, or more `shots`"
+        if mean < self._floor:
+            raise ProviderError(f"{told}, which is below `coverage_floor: {self._floor:g}`; {cures}")
+        if not self._coverage_said:
+            self._coverage_said = True
+            self._say(told if mean >= LOW else f"{told}, so that its answers say little; {cures}")
