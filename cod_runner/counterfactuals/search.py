@@ -244,8 +244,8 @@ class PairSearch:
 class LeavesWordsOut(Protocol):
     """A teacher's view that asks about texts less a word where the teacher has no gradients."""
 
-    def asked_for_attribution(self, value: Input) -> list[Input]:
-        """Those texts; none where it has."""
+    def asked_for_attribution(self, value: Input) -> list[Input] | None:
+        """Those texts; None where it has."""
         ...
 
 
@@ -292,13 +292,13 @@ class RecordingView:
         about: dict[Input, Hunt] = {request.input: hunt for hunt in self._hunts.values() for request in hunt.requests}
         for value in inputs:
             teacher = self._teacher
-            texts = teacher.asked_for_attribution(value) if isinstance(teacher, LeavesWordsOut) else []
+            texts = teacher.asked_for_attribution(value) if isinstance(teacher, LeavesWordsOut) else None
             if value not in about:
-                self.shared.update([value, *texts])
-            elif texts:
-                about[value].asked.update(dict.fromkeys(texts))
-            else:
+                self.shared.update([value, *(texts or ())])
+            elif texts is None:
                 about[value].gradients += 1
+            else:
+                about[value].asked.update(dict.fromkeys(texts))
 
 
 def preference(attempt: Attempt, label: int) -> tuple[int, float, float, str]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cod_runner.api import Classifier, HiddenStateScorer, Input, LabelScorer, ModelShape, Teacher
+from cod_runner.api import Classifier, HiddenStateScorer, Input, LabelScorer, Mixture, ModelShape, Teacher
 from cod_runner.engine.inference import each_row
 from cod_runner.engine.outputs import Row
-from cod_runner.errors import PluginError
+from cod_runner.errors import CodrunError, PluginError
 
 ONE_POSITION = (0,)
 """Token ids of an answer without tokens: it has one position, and is equal to no text of a classifier."""
+LEAST = 1e-12
+"""The smallest probability of an answer: a model that samples or truncates says 0, whose logarithm would make a loss
+0 times infinity, and float32 does not tell the two apart."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def each_answer(
 def _scored(
     scorer: LabelScorer, inputs: Sequence[Input], layers: Sequence[int], progress: Callable[[int, int], None]
 ) -> Iterator[list[Answer]]:
+    _refuse_other_than_texts(inputs)
     # Inputs of like length together: the scorer pads them to one.
     order = sorted(range(len(inputs)), key=lambda position: (len(str(inputs[position])), position))
     for start in range(0, len(order), max(1, scorer.at_once)):
@@ -63,10 +68,11 @@ def _scored(
         def step(done: int, total: int, before: int = start) -> None:
             progress(before + done, len(order))
 
-        hidden: dict[int, Tensor] = {}
+        states: dict[int, Tensor] = {}
         if layers:
             assert isinstance(scorer, HiddenStateScorer)  # the recipe was checked
-            said, hidden = scorer.states(asked, layers, step)
+            said, given = scorer.states(asked, layers, step)
+            states = {layer: _checked_states(given, scorer, len(asked), layer) for layer in layers}
         else:
             said = scorer.score(asked, step)
         said = _checked(said, scorer, len(asked))
@@ -75,20 +81,54 @@ def _scored(
             Answer(
                 position,
                 ONE_POSITION,
-                Row(said[place].clone(), {layer: states[place : place + 1] for layer, states in hidden.items()}, 1, 0),
+                Row(said[place].clone(), {layer: each[place : place + 1] for layer, each in states.items()}, 1, 0),
             )
             for place, position in enumerate(positions)
         ]
 
 
-def _checked(said: Tensor, scorer: LabelScorer, inputs: int) -> Tensor:
-    """Log-probabilities that add up to one, ``[inputs, classes]``."""
-    if tuple(said.shape) != (inputs, len(scorer.labels)) or torch.isnan(said).any() or (said == torch.inf).any():
-        raise PluginError(
-            f"the teacher's plugin gave {list(said.shape)} log-probabilities, some of them perhaps not numbers, for "
-            f"{inputs} inputs and {len(scorer.labels)} labels: a bug in it"
+def _refuse_other_than_texts(inputs: Sequence[Input]) -> None:
+    strange = next((value for value in inputs if not isinstance(value, str)), None)
+    if strange is not None:
+        what = "two texts mixed" if isinstance(strange, Mixture) else "a vector"
+        raise CodrunError(
+            f"the teacher only answers, about texts, and is to be asked about {what}; take a teacher that is a "
+            "network, or leave out what is no text"
         )
-    return torch.log_softmax(said.float().cpu(), dim=1)
+
+
+def _checked(said: Tensor, scorer: LabelScorer, inputs: int) -> Tensor:
+    """Log-probabilities that add up to one, ``[inputs, classes]``, none below that of :data:`LEAST`."""
+    classes = len(scorer.labels)
+    if not isinstance(said, Tensor):
+        raise _bug(f"a {type(said).__name__}, no tensor")
+    if tuple(said.shape) != (inputs, classes):
+        raise _bug(f"log-probabilities of the shape {list(said.shape)} for {inputs} inputs and {classes} labels")
+    if torch.isnan(said).any() or (said == torch.inf).any():
+        raise _bug("a log-probability that is not a number, or is infinite")
+    said = torch.log_softmax(said.float().cpu(), dim=1)
+    if torch.isnan(said).any():
+        raise _bug("no label any probability")
+    return said.clamp(min=math.log(LEAST))
+
+
+def _checked_states(states: Mapping[int, Tensor], scorer: HiddenStateScorer, inputs: int, layer: int) -> Tensor:
+    """``[inputs, width]``, float32, on the CPU, in memory of its own."""
+    if layer not in states:
+        raise _bug(f"no states of layer {layer}")
+    of_layer = states[layer]
+    if tuple(of_layer.shape) != (inputs, scorer.shape.width):
+        raise _bug(
+            f"states of layer {layer} of the shape {list(of_layer.shape)} for {inputs} inputs and a width of "
+            f"{scorer.shape.width}"
+        )
+    if not torch.isfinite(of_layer).all():
+        raise _bug(f"states of layer {layer} that are not numbers")
+    return of_layer.float().cpu().clone()
+
+
+def _bug(what: str) -> PluginError:
+    return PluginError(f"the teacher's plugin gave {what}: a bug in it")
 
 
 def is_network(teacher: Teacher) -> bool:

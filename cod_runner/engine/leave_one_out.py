@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from cod_runner.api import WORD, Attribution, Input
+from cod_runner.engine.asking import LEAST
 
 Scores = Callable[[Sequence[Input]], list[tuple[float, ...]]]
-LEAST = 1e-12
 
 
 def texts_less_a_word(text: str) -> list[tuple[int, int, str]]:

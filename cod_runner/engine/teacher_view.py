@@ -68,9 +68,11 @@ class CachedTeacher:
             raise CodrunError("the distance of inputs that are not texts needs a teacher that is a network")
         return text_distance(original, changed)
 
-    def asked_for_attribution(self, value: Input) -> list[Input]:
-        """The texts that :meth:`attribution` asks the teacher about; none where it takes a gradient instead."""
-        return [text for _, _, text in texts_less_a_word(str(value))] if isinstance(self._teacher, LabelScorer) else []
+    def asked_for_attribution(self, value: Input) -> list[Input] | None:
+        """The texts that :meth:`attribution` asks the teacher about; None where it takes a gradient instead."""
+        if not isinstance(self._teacher, LabelScorer):
+            return None
+        return [text for _, _, text in texts_less_a_word(str(value))]
 
     def similarity(self, words: Sequence[str]) -> list[tuple[float, ...]]:
         """The teacher's embedding of each word, unit length; () where it has none."""
