@@ -111,7 +111,7 @@ def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
     """The corpus with at most ``rows`` rows to evaluate on, each class by its share; the others are not used at all."""
     if rows is None or rows >= len(corpus.evaluation):
         return corpus
-    chosen, _ = _stratified(corpus.evaluation, len(corpus.labels), 0, rows, "fewer evaluation rows", leave=0)
+    chosen, _ = _stratified(corpus.evaluation, len(corpus.labels), 0, rows, "fewer evaluation rows", exactly=True)
     return replace(corpus, evaluation=tuple(chosen))
 
 
@@ -209,20 +209,26 @@ def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:
 
 
 def _stratified(
-    rows: Sequence[Example], classes: int, seed: int, wanted: int, purpose: str, *, leave: int = 1
+    rows: Sequence[Example], classes: int, seed: int, wanted: int, purpose: str, *, exactly: bool = False
 ) -> tuple[list[Example], list[Example]]:
     """(``wanted`` rows, rest), each in the order of the rows. Each class contributes its share, by largest remainder,
-    but at least one row if it can, and ``leave`` rows of it stay."""
+    but at least one row, and at least one row of it stays; with ``exactly`` none need stay, and the largest classes
+    make room for the smallest."""
     by_class = _by_class(rows, classes)
     shares = [wanted * len(each) / len(rows) for each in by_class]
     counts = [math.floor(share) for share in shares]
     by_remainder = sorted(range(classes), key=lambda label: (counts[label] - shares[label], label))
     for label in by_remainder[: wanted - sum(counts)]:
         counts[label] += 1
+    counts = [
+        max(0, min(max(count, 1), len(each) - (not exactly))) for each, count in zip(by_class, counts, strict=True)
+    ]
+    while exactly and sum(counts) > wanted:
+        counts[counts.index(max(counts))] -= 1
     chosen: set[str] = set()
     for each, count in zip(by_class, counts, strict=True):
         ranked = sorted(each, key=lambda example: content_rank(purpose, seed, example))
-        chosen.update(example.id for example in ranked[: max(0, min(max(count, 1), len(each) - leave))])
+        chosen.update(example.id for example in ranked[:count])
     return [row for row in rows if row.id in chosen], [row for row in rows if row.id not in chosen]
 
 

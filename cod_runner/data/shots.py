@@ -15,13 +15,15 @@ def drawn_shots(pool: Sequence[Example], labels: Sequence[str], count: int, seed
     for row in sorted(pool, key=lambda row: content_rank("shots", seed, row)):
         by_class[row.hard_label].append(row)
     # Which classes have one more, where the number cannot be divided, is drawn too.
-    order = sorted(range(len(labels)), key=lambda label: content_rank("shots of a class", seed, by_class[label][0]))
+    drawn = {label: content_rank("shots of a class", seed, rows[0]) for label, rows in enumerate(by_class) if rows}
+    order = sorted(range(len(labels)), key=lambda label: (drawn.get(label, b""), label))
     shares = {label: count // len(labels) + (place < count % len(labels)) for place, label in enumerate(order)}
     for label, share in shares.items():
         if len(by_class[label]) <= share:
             raise DataError(
-                f"`shots: {count}` needs {share} labelled texts of `{labels[label]}` for the prompt, and one more to "
-                f"train on, and the pool has {len(by_class[label]):,}; take fewer shots, or add rows",
+                f"`shots: {count}` needs {share} labelled text{'' if share == 1 else 's'} of `{labels[label]}` for the "
+                f"prompt, and one more to train on, and the pool has {len(by_class[label]):,}; take "
+                "fewer shots, or add rows",
                 "shots",
             )
     chosen = [row for label, share in shares.items() for row in by_class[label][:share]]

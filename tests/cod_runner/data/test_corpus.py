@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from cod_runner.api import DataError, Example, LoadedData
-from cod_runner.data.corpus import EVALUATION_ROWS, content_of, prepare_corpus
+from cod_runner.data.corpus import EVALUATION_ROWS, content_of, prepare_corpus, with_fewer_rows
 
 LABELS = ("negative", "positive")
 
@@ -144,3 +144,55 @@ def test_an_evaluation_split_without_a_class_is_noted() -> None:
     held = [Example("validation:0", "a", 0)]
     corpus = prepare_corpus(data(train=rows(8), validation=held), "validation")
     assert corpus.notes[-1] == "the evaluation split `validation` has no row of `positive`"
+
+
+def skewed(count: int, rare: int) -> list[Example]:
+    """``rare`` rows of each class but the first."""
+    counts = {0: count, 1: rare, 2: rare}
+    return [
+        Example(f"test:{label}-{row}", f"{label} in row {row}", label)
+        for label, n in counts.items()
+        for row in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shares"),
+    [
+        (60, {0: 50, 1: 5, 2: 5}),
+        (12, {0: 10, 1: 1, 2: 1}),
+        (4, {0: 2, 1: 1, 2: 1}),  # by their shares the rare classes would have none
+        (3, {0: 1, 1: 1, 2: 1}),
+        (2, {0: 2}),  # fewer rows than classes
+        (240, {0: 200, 1: 20, 2: 20}),
+        (999, {0: 200, 1: 20, 2: 20}),
+        (None, {0: 200, 1: 20, 2: 20}),
+    ],
+)
+def test_fewer_rows_to_evaluate_on_keep_the_shares_of_the_classes(wanted: int | None, shares: dict[int, int]) -> None:
+    corpus = prepare_corpus(data("abc", train=rows(30, labels=3), validation=skewed(200, 20)), "validation")
+    fewer = with_fewer_rows(corpus, wanted)
+    counted = Counter(example.label for example in fewer.evaluation)
+    assert len(fewer.evaluation) <= (wanted or 240)
+    if wanted == 2:
+        assert sum(counted.values()) == 2
+    else:
+        assert counted == shares
+    assert fewer.pool == corpus.pool
+    order = {example.id: place for place, example in enumerate(corpus.evaluation)}
+    places = [order[example.id] for example in fewer.evaluation]
+    assert places == sorted(places)
+
+
+def test_fewer_rows_are_drawn_by_their_content() -> None:
+    test = skewed(60, 60)
+    turned = [Example(f"test:{place}", row.input, row.label) for place, row in enumerate(reversed(test))]
+    train = rows(30, labels=3)
+    first, second = (
+        with_fewer_rows(prepare_corpus(data("abc", train=train, validation=each), "validation"), 30)
+        for each in (test, turned)
+    )
+    assert texts(first.evaluation) == texts(second.evaluation)
+    assert [row.input for row in first.evaluation] != [row.input for row in test[:30]]
+    fewer = with_fewer_rows(prepare_corpus(data("abc", train=train, validation=test), "validation"), 15)
+    assert texts(fewer.evaluation) < texts(first.evaluation), "fewer of the same"
