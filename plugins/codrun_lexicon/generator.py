@@ -18,8 +18,6 @@ from codrun_lexicon.text import Edit, applied
 from codrun_lexicon.usage import Usage
 from codrun_lexicon.valence import Leaning
 
-SINGLES_A_TIER = 24
-"""Single edits per tier that the teacher scores first."""
 PARTNERS = 6
 """Single edits that may extend a combination: those that moved the teacher most."""
 MANY_EDITS = 3
@@ -66,7 +64,9 @@ class Lexicon:
         """The flips found, natural ones first, then the nearest misses."""
         texts = [_text(request) for request in requests]
         leaning = Leaning(self._labels, self._in_texts, self._read_by(teacher), self._listed, self._own.by_label)
-        attributions = teacher.attribution(texts, [request.label for request in requests])
+        attributions: Sequence[Sequence[Attribution]] = [()] * len(texts)
+        if self._options.asks_for_attribution():
+            attributions = teacher.attribution(texts, [request.label for request in requests])
         substitutes = Substitutes(self._listed, leaning, self._usage, teacher, self._options.substitutes)
         maker = EditMaker(self._listed, leaning, substitutes, self._options.telling_words, teacher.labels)
         searches = [
@@ -86,11 +86,12 @@ class Lexicon:
         text = _text(request)
         singles = maker.edits(request, attribution)
         read: dict[str, Candidate] = {}
-        first_tiers = [(edit,) for tier in TIERS[:2] for edit in singles[tier][:SINGLES_A_TIER]]
+        most = self._options.singles
+        first_tiers = [(edit,) for tier in TIERS[:2] for edit in singles[tier][:most]]
         yield from self._read(first_tiers, text, request, read)
         for tier in TIERS:
             if tier >= 2:
-                yield from self._read([(edit,) for edit in singles[tier][:SINGLES_A_TIER]], text, request, read)
+                yield from self._read([(edit,) for edit in singles[tier][:most]], text, request, read)
             for size in range(1, self._options.max_edits + 1):
                 if size > 1:
                     yield from self._read(self._combinations(read.values(), tier, size), text, request, read)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cod_runner.api import Options, PathOption, file_bytes
 
-READINGS = 1_000
+READINGS, SINGLES = 1_000, 24
 
 
 class LexiconOptions(Options):
@@ -23,13 +23,22 @@ class LexiconOptions(Options):
     max_edits: int = Field(4, ge=1, le=8, description="most edits that are combined; the fewest that flip win")
     beam: int = Field(6, ge=1, le=50, description="best combinations, which are extended by another edit")
     candidates: int = Field(6, ge=1, le=50, description="flips proposed per request")
-    telling_words: int = Field(8, ge=1, le=50, description="words to swap or delete, by the teacher's attribution")
+    telling_words: int = Field(
+        8,
+        ge=0,
+        le=50,
+        description="words to swap or delete, by the teacher's attribution; 0: none, and it is not asked for one, "
+        "which spares a language model a question for every word",
+    )
     substitutes: int = Field(6, ge=1, le=50, description="lexicon words tried in place of each of these")
     flips: int = Field(
         1,
         ge=1,
         le=50,
         description="flips that end the search, which begins with few and natural edits; more give a chooser a choice",
+    )
+    singles: int = Field(
+        SINGLES, ge=1, le=500, description="single edits of each sort that the teacher reads first, natural ones first"
     )
     readings: int = Field(
         READINGS,
@@ -39,7 +48,7 @@ class LexiconOptions(Options):
 
     def asks_for_attribution(self) -> bool:
         """Swaps and deletions begin with the words that weigh most."""
-        return True
+        return self.telling_words > 0
 
     def identity(self) -> dict[str, Any]:
         """The options, and every word list by its content or version."""
@@ -48,6 +57,8 @@ class LexiconOptions(Options):
             del decides["readings"]  # which keeps the keys of before there was this option
         if self.flips == 1:
             del decides["flips"]  # so does this
+        if self.singles == SINGLES:
+            del decides["singles"]
         packaged = resources.files("codrun_lexicon").joinpath("opposites.txt").read_bytes()
         decides["opposites"] = hashlib.sha256(packaged).hexdigest()
         try:

@@ -306,6 +306,23 @@ def test_the_default_number_of_readings_leaves_keys_as_they_were() -> None:
     assert LexiconOptions(readings=200).identity()["readings"] == 200
 
 
+def test_a_teacher_that_is_asked_for_no_attribution_is_read_on_listed_words_alone() -> None:
+    class Unopened(SumTeacher):
+        def attribution(self, inputs: Sequence[Input], targets: Sequence[int]) -> list[list[Attribution]]:
+            raise AssertionError("it was asked which words weigh most")
+
+    text = "a good film ."
+    asked, fewer = Unopened(), Unopened()
+    assert propose(text, 1, asked, telling_words=0)[0].input == "a bad film ."
+    assert propose(text, 1, fewer, telling_words=0, singles=1, beam=1, max_edits=1)[0].input == ("a bad film .")
+    assert 0 < len(fewer.read) < len(asked.read)
+    assert not LexiconOptions(telling_words=0).asks_for_attribution() and LexiconOptions().asks_for_attribution()
+
+
+def test_the_default_number_of_single_edits_leaves_keys_as_they_were() -> None:
+    assert "singles" not in LexiconOptions().identity() and LexiconOptions(singles=6).identity()["singles"] == 6
+
+
 def test_a_request_to_keep_the_class_is_refused_with_a_cure() -> None:
     with pytest.raises(CodrunError, match=r"words of another class.*`keep: flip`.*`word_dropout`"):
         build().propose([Request("a", "a good film", 1, 1)], SumTeacher())
