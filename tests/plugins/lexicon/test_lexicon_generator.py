@@ -313,8 +313,8 @@ def test_a_teacher_that_is_asked_for_no_attribution_is_read_on_listed_words_alon
 
     text = "a good film ."
     asked, fewer = Unopened(), Unopened()
-    assert propose(text, 1, asked, telling_words=0)[0].input == "a bad film ."
-    assert propose(text, 1, fewer, telling_words=0, singles=1, beam=1, max_edits=1)[0].input == ("a bad film .")
+    assert flips(propose(text, 1, asked, telling_words=0), 0)
+    assert flips(propose(text, 1, fewer, telling_words=0, singles=1, beam=1, max_edits=1), 0)
     assert 0 < len(fewer.read) < len(asked.read)
     assert not LexiconOptions(telling_words=0).asks_for_attribution() and LexiconOptions().asks_for_attribution()
 
