@@ -36,10 +36,12 @@ class Progress:
         """Tell the line as it changes, at most twice a second, until this is cancelled; then take it away."""
         told = ""
         try:
+            await asyncio.sleep(SECONDS_BETWEEN_LINES / 10)  # by then the first calls are in flight
             while True:
                 if self.line() != told:
                     told = self.line()
                     self.tell(told)
                 await asyncio.sleep(SECONDS_BETWEEN_LINES)
         finally:
-            self.tell("")
+            if told:
+                self.tell("")

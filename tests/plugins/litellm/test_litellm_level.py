@@ -270,14 +270,14 @@ def test_a_line_tells_what_happens_and_is_taken_away(tmp_path: Path) -> None:
 
     def answer(call: Call) -> Reply:
         if call.number in (1, 4):
-            return Reply("slow down", status=429, headers={"Retry-After": "0.3"})
+            return Reply("slow down", status=429, headers={"Retry-After": "0.3"}, delay=0.1)
         return Reply("yes", delay=0.1)
 
     with LLMServer(answer) as server:
         asked = questions(server, 6)
         made = client(tmp_path, server, concurrency=2, tell=told.append)
         made.ask(asked[:1])
-        assert told[0] == "answers 0 of 1, 0 in flight"
+        assert told[0] == "answers 0 of 1, 1 in flight"
         assert "answers 0 of 1, 0 in flight, 1 retried, failing: 429 rate limit" in told
         assert told[-1] == ""
         told.clear()
