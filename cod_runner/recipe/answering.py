@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cod_runner.api import Answering, ModelShape
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, SettingError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.nodes import Place
 from cod_runner.registry import Registry
 
-STAND_IN = ModelShape(layers=200, width=1, classes=0)
-"""For a model whose size is unknown: deep enough for any layer that a recipe names, to see whether a loss names one."""
+STAND_IN = ModelShape(layers=200, width=0, classes=0)
+"""For a model whose size is unknown: deep enough for any layer that a recipe names, and of a width that any number of
+heads divides, to see whether a loss reads some layer."""
 
 
 def answering_of(recipe: Recipe, registry: Registry) -> Answering | None:
@@ -22,7 +23,12 @@ def answering_of(recipe: Recipe, registry: Registry) -> Answering | None:
 
 def check_answering(recipe: Recipe, registry: Registry) -> Iterator[tuple[Place, str]]:
     """Each fault, with the place of what is to be changed."""
-    answering, name = answering_of(recipe, registry), recipe.teacher.use
+    name = recipe.teacher.use
+    try:
+        answering = answering_of(recipe, registry)
+    except SettingError as error:
+        yield ("teacher", *error.setting), str(error)
+        return
     if answering is None:
         if recipe.teacher.calibration is not None:
             yield (
