@@ -172,11 +172,11 @@ def test_leaving_words_out_is_allowed_where_it_is_cheap(found: Callable[..., lis
     assert found(unneeded) == [], "a generator that no arm needs asks nothing"
 
 
-def test_a_fault_of_a_profile_stands_where_the_profile_meets_the_rest(found: Callable[..., list[str]]) -> None:
+def test_a_fault_of_a_profile_is_found_without_choosing_it(found: Callable[..., list[str]]) -> None:
     text = RECIPE.replace("teacher: {use: answers}", f"teacher: {NETWORK}").replace("[hard, kd]", "[hard, lwd]")
     text += "profiles:\n  llm:\n    teacher: {use: answers}\n"
-    assert found(text) == []
     chosen = found(text, profile="llm")
+    assert found(text) == [f"{chosen[0]} (with the profile `llm`)"]
     assert [line.split(": ")[0] for line in chosen] == ["r.yaml:10:14"]
     assert "the loss `lwd` reads the teacher's hidden states" in chosen[0]
 
