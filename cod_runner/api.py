@@ -190,8 +190,9 @@ class Options(BaseModel):
         return False
 
     def questions(self, examples: int) -> int | None:
-        """Generators: about how many texts the teacher is asked for ``examples`` originals, at most; None where it
-        cannot be said."""
+        """Generators and choosers: about how many texts the teacher is asked for ``examples`` originals, at most, the
+        candidates included. Selectors: for one order of the pool from which ``examples`` originals are drawn, beside
+        these. None where it cannot be said."""
         return None
 
     def from_teacher(self) -> bool:

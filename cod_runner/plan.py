@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cod_runner.api import CallEstimate, ShapeEstimate
 from cod_runner.context import run_path
-from cod_runner.data.corpus import EVALUATION_ROWS
+from cod_runner.data.corpus import DEV_ROWS
 from cod_runner.destinations import Sending, sendings
 from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.errors import standing_at
@@ -72,12 +72,14 @@ class TeacherQueries:
 
     purpose: str
     texts: int | None
-    """None where a generator cannot say how many candidates it will have."""
+    """None where it is not known before the run."""
     calls: CallEstimate | None
     """What they cost, where the teacher is paid."""
+    unknown: str = ""
+    """In words, where it is not known."""
 
     def __str__(self) -> str:
-        texts = "a number that its generators cannot say" if self.texts is None else f"at most {self.texts:,}"
+        texts = self.unknown if self.texts is None else f"at most {self.texts:,}"
         return f"for {self.purpose} {texts}" + (f" ({_told(self.calls)})" if self.calls is not None else "")
 
 
@@ -180,13 +182,18 @@ def plan_of(
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
-        warnings=list(_warnings(recipe, [*calls, *(query.calls for query in queries if query.calls is not None)])),
+        warnings=list(_warnings(recipe, calls, queries)),
     )
 
 
-def _warnings(recipe: Recipe, calls: Sequence[CallEstimate]) -> Iterator[str]:
+def _warnings(recipe: Recipe, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]) -> Iterator[str]:
     if (few := warning_of_few_steps(recipe.train, recipe.k)) is not None:
         yield few
+    asked = [query.calls for query in queries if query.calls is not None]
+    for query in queries:
+        if asked and query.texts is None:
+            yield f"the teacher is paid, and for {query.purpose} it is asked about {query.unknown}"
+    calls = [*generators, *asked]
     bounds, needed = recipe.bounds, sum(each.calls_low for each in calls)
     if bounds.calls is not None and needed > bounds.calls:
         yield (
@@ -208,22 +215,47 @@ def teacher_queries(recipe: Recipe, registry: Registry) -> list[TeacherQueries]:
     if answering is None:
         return []
     calibration = recipe.teacher.calibration or Calibration()
-    calibrating = (calibration.texts if calibration.chosen == "batch" else 0) + calibration.gold
-    searched: list[int | None] = []
-    for place, kind, use in recipe.generators():
-        with standing_at(*place), registry.asked(kind, use.use, use.options) as options:
-            searched.append(options.questions(originals_searched(recipe, place)))
-    wanted: dict[str, int | None] = {
-        "training texts and calibration": training_texts(recipe) + calibrating,
-        "the search": None if None in searched else sum(each or 0 for each in searched),
-        "the evaluation": recipe.evaluate.rows or EVALUATION_ROWS,
-    }
+    dev = DEV_ROWS if recipe.evaluate.select == "best_dev" else 0
+    split = f"every row of `{recipe.evaluate.split}`, unless `evaluate.rows` says how many"
+    wanted: list[tuple[str, int | None, str]] = [
+        ("training texts and calibration", training_texts(recipe) + calibration.unlabelled + calibration.gold, ""),
+        ("the choice of originals", _selecting(recipe, registry), "a number that its selectors cannot say"),
+        ("the search", _searching(recipe, registry), "a number that its generators cannot say"),
+        ("the evaluation", None if recipe.evaluate.rows is None else recipe.evaluate.rows + dev, split),
+    ]
     with standing_at("teacher"), registry.asked("teacher", recipe.teacher.use, recipe.teacher.options) as options:
         return [
-            TeacherQueries(purpose, texts, options.estimate(texts, CHARACTERS_A_TEXT) if texts else None)
-            for purpose, texts in wanted.items()
+            TeacherQueries(
+                purpose,
+                texts,
+                options.estimate(texts, CHARACTERS_A_TEXT) if texts else None,
+                unknown if texts is None else "",
+            )
+            for purpose, texts, unknown in wanted
             if texts != 0
         ]
+
+
+def _selecting(recipe: Recipe, registry: Registry) -> int | None:
+    """Texts that selectors ask the teacher about; arms with equal selectors ask once."""
+    wanted: dict[str, int | None] = {}
+    for name, arm in recipe.arms.items():
+        use = arm.select
+        with standing_at("arms", name, "select"), registry.asked("selector", use.use, use.options) as options:
+            wanted[repr((use.use, use.options))] = options.questions(max(recipe.k))
+    counts = list(wanted.values())
+    return None if None in counts else len(recipe.seeds) * sum(each or 0 for each in counts)
+
+
+def _searching(recipe: Recipe, registry: Registry) -> int | None:
+    """Texts that generators and choosers ask the teacher about, and their candidates."""
+    asking = [*recipe.generators()]
+    asking += [(("arms", name, "choose"), "chooser", arm.choose) for name, arm in recipe.arms.items() if arm.choose]
+    counts = []
+    for place, kind, use in asking:
+        with standing_at(*place), registry.asked(kind, use.use, use.options) as options:
+            counts.append(options.questions(originals_searched(recipe, place)))
+    return None if None in counts else sum(each or 0 for each in counts)
 
 
 def training_texts(recipe: Recipe) -> int:

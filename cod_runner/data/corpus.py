@@ -16,6 +16,9 @@ EVALUATION_SHARE = 0.2
 EVALUATION_ROWS = 2_000
 """Of a data set without splits, this share of the rows, and at most this many, become the evaluation split."""
 
+DEV_ROWS = 500
+"""The most rows of the pool that choose an epoch."""
+
 EVALUATION_SPLIT = ("evaluate", "split")
 LABELS = ("dataset", "labels")
 """Settings of a recipe that a fault of the data points at."""

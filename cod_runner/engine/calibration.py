@@ -22,8 +22,6 @@ from torch.nn import functional
 from cod_runner.api import HiddenStateScorer, Input, LabelScorer
 from cod_runner.engine.signals import SignalStore
 
-WITHOUT_CONTENT = ("N/A", "", "[MASK]")
-"""The texts of Zhao et al. 2021, section 5."""
 TEMPERATURES = torch.logspace(math.log10(0.1), math.log10(10), 201, dtype=torch.float64)
 """From which a temperature is chosen."""
 NO_PROGRESS: Callable[[int, int], None] = lambda done, total: None  # noqa: E731

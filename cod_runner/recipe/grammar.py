@@ -12,6 +12,9 @@ from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, WORDS, Arm
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 
+WITHOUT_CONTENT = ("N/A", "", "[MASK]")
+"""What ``by: contextual`` asks a teacher about: the texts of Zhao et al. 2021 (arXiv:2102.09690), section 5."""
+
 
 class Calibration(Section):
     """How the answers of a teacher that only answers are calibrated, before anything else sees them."""
@@ -36,6 +39,11 @@ class Calibration(Section):
     def chosen(self) -> Literal["none", "batch", "contextual"]:
         """``by``, or what stands for it."""
         return self.by or ("none" if self.skewed else "batch")
+
+    @property
+    def unlabelled(self) -> int:
+        """How many texts the teacher is asked about whose labels nobody reads, at most."""
+        return {"none": 0, "contextual": len(WITHOUT_CONTENT), "batch": self.texts}[self.chosen]
 
 
 class Teacher(Use):

@@ -8,7 +8,6 @@ from cod_runner.api import Example, LabelScorer
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import content_rank
 from cod_runner.engine.calibration import (
-    WITHOUT_CONTENT,
     CalibratedScorer,
     Calibration,
     calibrated,
@@ -17,6 +16,7 @@ from cod_runner.engine.calibration import (
     raw_answers,
 )
 from cod_runner.engine.signals import SignalStore
+from cod_runner.recipe.grammar import WITHOUT_CONTENT
 from cod_runner.recipe.grammar import Calibration as Settings
 from cod_runner.stages.load import Experiment
 
@@ -79,5 +79,5 @@ def _bias(
 def asked_to_calibrate(context: RunContext, pool: Sequence[Example]) -> dict[str, int]:
     """How many texts, and how many gold labels, a calibration reads."""
     settings = context.recipe.teacher.calibration or Settings()
-    texts = {"none": 0, "contextual": len(WITHOUT_CONTENT), "batch": min(settings.texts, len(pool))}[settings.chosen]
+    texts = settings.unlabelled if settings.chosen == "contextual" else min(settings.unlabelled, len(pool))
     return {"texts": texts, "gold labels": min(settings.gold, len(pool))}

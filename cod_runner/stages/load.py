@@ -19,7 +19,7 @@ from cod_runner.api import (
     Teacher,
 )
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import Corpus, content_rank, prepare_corpus, with_fewer_rows
+from cod_runner.data.corpus import DEV_ROWS, Corpus, content_rank, prepare_corpus, with_fewer_rows
 from cod_runner.data.fewshot import check_k, check_pool
 from cod_runner.data.shots import drawn_shots
 from cod_runner.destinations import refuse_strangers, sendings
@@ -131,9 +131,9 @@ def load_corpus(context: RunContext) -> Corpus:
 
 
 def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
-    """Carve 20% of the pool, at most 500 rows, out of it; the same rows for every k and seed."""
+    """Carve 20% of the pool, at most :data:`DEV_ROWS`, out of it; the same rows for every k and seed."""
     ranked = sorted(corpus.pool, key=lambda example: content_rank("dev", 0, example))
-    chosen = {example.id for example in ranked[: min(500, len(ranked) // 5)]}
+    chosen = {example.id for example in ranked[: min(DEV_ROWS, len(ranked) // 5)]}
     pool = tuple(example for example in corpus.pool if example.id not in chosen)
     return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)
 

@@ -12,7 +12,15 @@ from cod_runner.api import Component, Options, hookimpl
 WITHIN = "edits that a candidate may have above the fewest; those with more come last"
 
 
-class MarginOptions(Options):
+class AsksNothing(Options):
+    """A chooser that knows what the search heard of the teacher, and asks it nothing."""
+
+    def questions(self, examples: int) -> int | None:
+        """None."""
+        return 0
+
+
+class MarginOptions(AsksNothing):
     """Options of the chooser `margin`."""
 
     which: Literal["nearest", "median", "farthest"] = Field(
@@ -21,13 +29,13 @@ class MarginOptions(Options):
     within_edits: float = Field(0, ge=0, description=WITHIN)
 
 
-class FreshWordsOptions(Options):
+class FreshWordsOptions(AsksNothing):
     """Options of the chooser `fresh_words`."""
 
     within_edits: float = Field(1, ge=0, description=WITHIN)
 
 
-class DisagreementOptions(Options):
+class DisagreementOptions(AsksNothing):
     """Options of the chooser `disagreement`."""
 
     steps: int = Field(20, ge=1, description="steps that the student trains on the originals before it is asked")

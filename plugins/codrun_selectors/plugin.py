@@ -21,6 +21,10 @@ from cod_runner.api import (
 class RandomOptions(Options):
     """The selector `random` has no options."""
 
+    def questions(self, examples: int) -> int | None:
+        """None are asked."""
+        return 0
+
 
 class MarginOptions(Options):
     """Options of the selector `margin`."""
@@ -32,6 +36,10 @@ class MarginOptions(Options):
         "less and seeds differ; absent: all",
     )
 
+    def questions(self, examples: int) -> int | None:
+        """Every row that it chooses among."""
+        return self.among
+
 
 class EmbeddedOptions(MarginOptions):
     """Options of the selectors `typical` and `diverse`, which look at embeddings. Vectors are their own."""
@@ -42,6 +50,10 @@ class EmbeddedOptions(MarginOptions):
     )
     revision: str | None = Field(None, description="branch, tag or commit of a hub model")
     max_length: int = Field(256, ge=2, description="tokens of a text that the encoder reads; the rest is truncated")
+
+    def questions(self, examples: int) -> int | None:
+        """None are asked: an encoder reads the texts."""
+        return 0
 
     def identity(self) -> dict[str, Any]:
         """Every option; the encoder is identified by its content, or by its name on the hub."""

@@ -176,7 +176,7 @@ def test_a_fault_of_a_profile_is_found_without_choosing_it(found: Callable[..., 
     text = RECIPE.replace("teacher: {use: answers}", f"teacher: {NETWORK}").replace("[hard, kd]", "[hard, lwd]")
     text += "profiles:\n  llm:\n    teacher: {use: answers}\n"
     chosen = found(text, profile="llm")
-    assert found(text) == [f"{chosen[0]} (with the profile `llm`)"]
+    assert found(text) == chosen and chosen[0].endswith("(with the profile `llm`)")
     assert [line.split(": ")[0] for line in chosen] == ["r.yaml:10:14"]
     assert "the loss `lwd` reads the teacher's hidden states" in chosen[0]
 
