@@ -22,6 +22,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import (
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BertConfig,
     BertTokenizer,
@@ -29,6 +30,10 @@ from transformers import (
     DebertaV2Tokenizer,
     DistilBertConfig,
     ElectraConfig,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    LlamaTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
     Qwen2Config,
@@ -159,6 +164,60 @@ def tiny_qwen2(
     return _save(Qwen2Config(vocab_size=len(tokenizer), **settings), tokenizer, folder, labels, seed)
 
 
+LANGUAGE_MODELS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "qwen2": (Qwen2Config, {"num_key_value_heads": 2, "tie_word_embeddings": False}),
+    "llama": (LlamaConfig, {"num_key_value_heads": 2}),
+    "gemma3": (
+        Gemma3TextConfig,
+        {
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "sliding_window": 8,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "final_logit_softcapping": 30.0,
+        },
+    ),
+    "gpt2": (GPT2Config, {"n_positions": 512}),
+}
+"""Architectures of :func:`tiny_language_model`: rotary positions; the same with sentencepiece; a sliding window shorter
+than any prompt, and capped logits; learnt absolute positions."""
+
+
+def tiny_language_model(
+    folder: Path,
+    kind: str = "qwen2",
+    texts: Iterable[str] = SENTENCES,
+    *,
+    chat_template: str | None = None,
+    seed: int = 0,
+    **config: Any,
+) -> Path:
+    """A causal language model with its output layer, one of :data:`LANGUAGE_MODELS`; its logits are far enough apart
+    for its answers to differ. Returns ``folder``."""
+    size = config.pop("vocab_size", 600)
+    if kind == "llama":
+        tokenizer: PreTrainedTokenizerBase = _sentencepiece(texts, size)
+    else:
+        vocabulary, merges = _byte_level_bpe(texts, size, (END_OF_TEXT, "<|im_end|>", "<|im_start|>"))
+        tokenizer = Qwen2Tokenizer(
+            vocab=vocabulary,
+            merges=merges,
+            eos_token="<|im_end|>",
+            pad_token=END_OF_TEXT,
+            additional_special_tokens=["<|im_start|>"],
+        )
+    tokenizer.chat_template = chat_template
+    made, own = LANGUAGE_MODELS[kind]
+    sizes = {**_sizes("n_inner" if kind == "gpt2" else "intermediate_size"), "initializer_range": 0.2}
+    ids = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": None}
+    settings = {"vocab_size": len(tokenizer), "max_position_embeddings": 512, **ids, **sizes, **own, **config}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        AutoModelForCausalLM.from_config(made(**settings)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 TINY_MODELS = {
     "bert": tiny_bert,
     "deberta": tiny_deberta,
@@ -235,6 +294,19 @@ def _byte_level_bpe(
     trained.train_from_iterator(texts, trainer)
     merges = json.loads(trained.to_str())["model"]["merges"]
     return _by_id(trained.get_vocab()), [(left, right) for left, right in merges]
+
+
+def _sentencepiece(texts: Iterable[str], size: int) -> PreTrainedTokenizerBase:
+    """As Llama 2 has it: spaces as ``▁``, also before the first word, unknown characters as bytes, and a token for the
+    beginning."""
+    trained = Tokenizer(BPE())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    alphabet = ["▁", *_characters(string.ascii_letters)]
+    trainer = BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trained.train_from_iterator(texts, trainer)
+    merges = json.loads(trained.to_str())["model"]["merges"]
+    return LlamaTokenizer(vocab=_by_id(trained.get_vocab()), merges=[(left, right) for left, right in merges])
 
 
 def _by_id(vocabulary: dict[str, int]) -> dict[str, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cod_runner.api import BuildContext, CodrunError, SettingError, folder_written_whole, lock, only_data
@@ -54,7 +56,7 @@ def _convert(source: Source, folder: Path) -> None:
     alone.mkdir()
     file = alone / "model.gguf"
     _join(source, file)
-    with only_data(alone, source.name, gguf=file.name) as safely:
+    with only_data(alone, source.name, gguf=file.name) as safely, _without_bar():
         tokenizer = AutoTokenizer.from_pretrained(alone, **safely)
         model, found = AutoModelForCausalLM.from_pretrained(
             alone, dtype=torch.float32, output_loading_info=True, **safely
@@ -71,6 +73,19 @@ def _convert(source: Source, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
     file.unlink()
     alone.rmdir()
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Inside, transformers shows no bar while it dequantises; it knows no switch for this one."""
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    before = reading.tqdm
+    reading.tqdm = lambda tensors, **named: tensors
+    try:
+        yield
+    finally:
+        reading.tqdm = before
 
 
 def _join(source: Source, target: Path) -> None:
