@@ -142,7 +142,7 @@ class PromptedTeacher:
             shots = len(self._rendering.prompt.shots)
             what = f"with a text of {len(text)} characters" if text else "without a text"
             raise SettingError(
-                f"the prompt with {shots} shots takes {longest} tokens {what}, and `{self._name}` reads at most "
+                f"the prompt with {shots} shot{'' if shots == 1 else 's'} takes {longest} tokens {what}, and `{self._name}` reads at most "
                 f"{self._positions}; give fewer `shots`, or a smaller `max_length` of a text",
                 "shots" if shots else "max_length",
             )
