@@ -19,12 +19,22 @@ new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, o
 def new_recipe(
     context: typer.Context,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="a CSV, TSV, JSONL or Parquet file of labelled texts")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="else <name of the data>.yaml")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="else the data's name, .yaml")] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            help="a language model as the teacher: as litellm names it (openai/gpt-4o-mini, ollama/llama3.1:8b), or "
+            "to run here hub:OWNER/NAME, package:NAME, a folder or a .gguf file; else one that is fine-tuned, or for "
+            "few rows the packaged one",
+        ),
+    ] = None,
 ) -> None:
     """Write a recipe that runs on a data file of your own: columns and labels are guessed, said and checked."""
     from cod_runner.scaffold import write_recipe
 
-    path, sentences = write_recipe(data, context.obj, out)
+    path, sentences = write_recipe(data, context.obj, out, teacher)
     for sentence in sentences:
         typer.echo(one_line(sentence))
     # a recipe reads files of its own folder; others the user allows

