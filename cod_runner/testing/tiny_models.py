@@ -177,7 +177,7 @@ LANGUAGE_MODELS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
             "final_logit_softcapping": 30.0,
         },
     ),
-    "gpt2": (GPT2Config, {"n_positions": 512}),
+    "gpt2": (GPT2Config, {}),
 }
 """Architectures of :func:`tiny_language_model`: rotary positions; the same with sentencepiece; a sliding window shorter
 than any prompt, and capped logits; learnt absolute positions."""

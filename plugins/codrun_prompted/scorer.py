@@ -140,9 +140,10 @@ class PromptedTeacher:
         longest = max(len(row.ids) for of_text in rows for row in of_text)
         if longest > self._positions:
             shots = len(self._rendering.prompt.shots)
+            with_shots = f"with {shots} shot{'' if shots == 1 else 's'}"
             what = f"with a text of {len(text)} characters" if text else "without a text"
             raise SettingError(
-                f"the prompt with {shots} shot{'' if shots == 1 else 's'} takes {longest} tokens {what}, and `{self._name}` reads at most "
+                f"the prompt {with_shots} takes {longest} tokens {what}, and `{self._name}` reads at most "
                 f"{self._positions}; give fewer `shots`, or a smaller `max_length` of a text",
                 "shots" if shots else "max_length",
             )

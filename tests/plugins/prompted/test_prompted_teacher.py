@@ -145,15 +145,15 @@ def test_a_tokenizer_without_a_padding_token_does(make: Make) -> None:
 
 
 def test_a_prompt_longer_than_the_model_reads_is_refused_with_the_numbers(make: Make, tmp_path: Path) -> None:
-    folder = tiny_language_model(tmp_path / "short", "gpt2", TEXTS, n_positions=100)
+    folder = tiny_language_model(tmp_path / "short", "gpt2", TEXTS, max_position_embeddings=140)
     teacher = make(folder, shots=SHOTS[:1])
     length = len(teacher._rendering.rows([""])[0][0].ids)
-    fitting = "good " * (100 - length)
+    fitting = "good " * (140 - length)
     assert teacher.score([fitting]).shape == (1, 2), "its batch is padded past the last position"
-    with pytest.raises(SettingError, match=r"with 1 shot takes \d+ tokens with a text of .* reads at most 100") as one:
+    with pytest.raises(SettingError, match=r"with 1 shot takes \d+ tokens with a text of .* reads at most 140") as one:
         teacher.score([fitting + "good good"])
     assert one.value.setting == ("shots",)
-    with pytest.raises(SettingError, match=r"without a text.*reads at most 100; give fewer `shots`"):
+    with pytest.raises(SettingError, match=r"without a text.*reads at most 140; give fewer `shots`"):
         make(folder, shots=SHOTS * 4)
 
 
