@@ -40,6 +40,11 @@ class Calibration(Section):
         """``by``, or what stands for it."""
         return self.by or ("none" if self.skewed else "batch")
 
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers, for keys."""
+        texts = {"texts": self.texts} if self.chosen == "batch" else {}
+        return {"by": self.chosen, **texts, "gold": self.gold}
+
     @property
     def unlabelled(self) -> int:
         """How many texts the teacher is asked about whose labels nobody reads, at most."""

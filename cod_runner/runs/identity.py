@@ -33,7 +33,7 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
             "data": [component_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split],
             "less the rows that choose the epoch": recipe.evaluate.select == "best_dev",
             "describe": recipe.describe,
-            "calibration": (recipe.teacher.calibration or Calibration()).model_dump(mode="json"),
+            "calibration": (recipe.teacher.calibration or Calibration()).identity(),
             "shots": [answering.shots, answering.seed],
         }
     return identity

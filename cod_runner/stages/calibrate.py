@@ -8,6 +8,7 @@ from cod_runner.api import Example, LabelScorer
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import content_rank
 from cod_runner.engine.calibration import (
+    TEMPERATURES,
     CalibratedScorer,
     Calibration,
     calibrated,
@@ -33,6 +34,12 @@ def calibrate_teacher(context: RunContext, experiment: Experiment, scorer: Label
             said = raw_answers(scorer, [row.input for row in rows], store, context.device, step)
         temperature = fitted_temperature(calibration(said), [row.hard_label for row in rows])
         context.progress.say(f"the teacher's temperature, chosen on {len(rows)} gold labels: {temperature:.2f}")
+        if not TEMPERATURES[0] < temperature < TEMPERATURES[-1]:
+            context.progress.warn(
+                f"the teacher's temperature is {temperature:.2f}, the end of its range: it is right about nearly all "
+                f"of the {len(rows)} gold labels, or about few, so they do not show how sure it may be; give more, or "
+                "`gold: 0`"
+            )
         calibration = Calibration(bias, temperature)
     return calibrated(scorer, calibration, store, context.device)
 

@@ -13,6 +13,7 @@ from cod_runner.api import (
     Dataset,
     Example,
     Generator,
+    HiddenStateScorer,
     LabelScorer,
     Needs,
     Selector,
@@ -67,6 +68,7 @@ def load_experiment(context: RunContext) -> tuple[Experiment, Teacher]:
         with standing_at("teacher"):
             run = BuildContext(say=context.progress.warn, tell=context.progress.tell, spending=context.spending)
             teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)
+            _refuse_undeclared(context, corpus, teacher)
             _refuse_untrained(context, teacher)
         layers = _check_methods(context, corpus, teacher)
         _check_metrics(context)
@@ -136,6 +138,24 @@ def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
     chosen = {example.id for example in ranked[: min(DEV_ROWS, len(ranked) // 5)]}
     pool = tuple(example for example in corpus.pool if example.id not in chosen)
     return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)
+
+
+def _refuse_undeclared(context: RunContext, corpus: Corpus, teacher: Teacher) -> None:
+    """The recipe was checked against what the teacher's options say of it."""
+    said, name = answering_of(context.recipe, context.registry), context.recipe.teacher.use
+    if (said is not None) != isinstance(teacher, LabelScorer):
+        says, builds = ("only answers", "a network") if said is not None else ("is a network", "a label scorer")
+        raise PluginError(
+            f"the options of the teacher `{name}` say that it {says}, and it is {builds}: its plugin must tell so in "
+            "`Options.answering`"
+        )
+    if said is not None and said.hidden_states and not isinstance(teacher, HiddenStateScorer):
+        raise PluginError(f"the options of the teacher `{name}` say that it offers hidden states, and it does not")
+    if isinstance(teacher, LabelScorer) and tuple(teacher.labels) != corpus.labels:
+        raise PluginError(
+            f"the teacher `{name}` answers about the labels {', '.join(teacher.labels)}, and the data has "
+            f"{', '.join(corpus.labels)}: a bug in its plugin"
+        )
 
 
 def _refuse_untrained(context: RunContext, teacher: Teacher) -> None:

@@ -147,8 +147,9 @@ def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher)
     read = asked_to_calibrate(context, experiment.corpus.pool)
     facts["shots"] = len(experiment.shots)
     facts["gold_labels"] = len(experiment.shots) + read["gold labels"]
-    facts["queries"] = {"calibration": read["texts"] + read["gold labels"], "evaluation": len(rows)}
-    facts["evaluation_usd"] = teacher.price([row.input for row in rows])
+    measured_rows = [*rows, *experiment.dev]
+    facts["queries"] = {"calibration": read["texts"] + read["gold labels"], "evaluation": len(measured_rows)}
+    facts["evaluation_usd"] = teacher.price([row.input for row in measured_rows])
     if isinstance(teacher, CalibratedScorer):
         before = measured(teacher.raw.fingerprint)
         facts["calibration"] = {
