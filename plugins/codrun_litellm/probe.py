@@ -92,7 +92,7 @@ class Probe:
         kinds = self._kinds()
         if kinds[0] in ("letters", "words") and not self._offers.logprobs:
             said.append(no_logprobs(options.model))
-            kinds = [kind for kind in kinds if kind not in ("letters", "words")]
+            kinds = [kind for kind in kinds if kind == "samples"]
         refusals: list[FailedCallError] = []
         last_resort: tuple[Attempted, Heard] | None = None
         for kind in kinds:
