@@ -69,6 +69,9 @@ class Dispatch:
                 asked = await self._try_once(request, slot)
                 if asked is True:
                     return
+                if patient and isinstance(asked, CallFailure) and asked.timed_out and not slot.in_company:
+                    # it is at work on earlier calls, for which nobody waits any more; another would only queue up
+                    await self._pause(self._back_off(self._failures, asked))
             if asked is False:  # another run is making the same call, or calls in flight hold the rest of the budget
                 await self._pause(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)

@@ -62,6 +62,20 @@ def test_an_export_carries_them_and_one_without_them_is_read(tmp_path: Path) -> 
     assert list(other.rows()) == list(ledger.rows())
 
 
+def test_an_answer_is_written_with_its_log_probabilities_or_not_at_all(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "l", "run")
+    assert ledger.claim(REQUEST.key, 1, None) is True
+    with closing(sqlite3.connect(tmp_path / "l")) as connection, connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON scores BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(CodrunError, match=r"cannot be written \(full\)"):
+        ledger.record(REQUEST, SCORED)
+    assert ledger.answers([REQUEST.key]) == {} and ledger.spent().calls == 0
+    with closing(sqlite3.connect(tmp_path / "l")) as connection, connection:
+        connection.execute("DROP TRIGGER full")
+    ledger.record(REQUEST, SCORED)
+    assert ledger.answers([REQUEST.key]) == {REQUEST.key: SCORED}
+
+
 def test_an_answer_that_is_there_keeps_its_own_log_probabilities(tmp_path: Path) -> None:
     ledger, other = Ledger(tmp_path / "a"), Ledger(tmp_path / "b")
     ledger.record(REQUEST, PLAIN)

@@ -167,14 +167,14 @@ def test_a_call_that_is_cancelled_while_it_waits_leaves_its_place() -> None:
 def test_a_server_that_serves_one_call_at_a_time_is_not_drowned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "FIRST_WAIT", 0.5)
+    monkeypatch.setattr(dispatch, "FIRST_WAIT", 0.3)
     said: list[str] = []
     spending = Spending(run="r")
-    with LLMServer(one_at_a_time(0.2)) as server:
+    with LLMServer(one_at_a_time(0.1)) as server:
         asked = questions(server, 16)
         client(tmp_path / "first", server).ask(asked[:1])  # the first call of a process is slow by itself
         server.calls.clear()
-        made = client(tmp_path, server, spending, timeout=0.5, retries=1, concurrency=16, say=said.append)
+        made = client(tmp_path, server, spending, timeout=0.3, retries=1, concurrency=16, say=said.append)
         answers = made.ask(asked)
         assert {answers[one.key].text for one in asked} == {f"answer to text {i}" for i in range(16)}
         sent = Counter(call.prompt for call in server.calls)
