@@ -13,7 +13,8 @@ from codrun_prompted.source import Source
 
 VERSION = 1
 """Of the copy; raised when an older one must not be used any more."""
-LIBRARY = "gguf"
+LIBRARIES = ("gguf", "accelerate")
+"""Without which transformers reads no GGUF file."""
 BLOCK = 1 << 20
 
 
@@ -40,11 +41,13 @@ def converted(source: Source, context: BuildContext) -> Path:
 
 
 def _refuse_without_library() -> None:
-    if importlib.util.find_spec(LIBRARY) is None:
-        raise SettingError(
-            f'a GGUF file is read by the package `{LIBRARY}`, which is not installed; `pip install "codrun[llm]"`',
-            "model",
-        )
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            raise SettingError(
+                f"a GGUF file is read with the package `{library}`, which is not installed; "
+                '`pip install "codrun[llm]"` brings it',
+                "model",
+            )
 
 
 def _convert(source: Source, folder: Path) -> None:

@@ -38,6 +38,7 @@ OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_
 @pytest.fixture(scope="session")
 def file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(a GGUF file of a tiny Qwen2, the folder that it was made from)."""
+    pytest.importorskip("accelerate", reason="the extra `llm` is not installed")
     gguf = pytest.importorskip("gguf", reason="the extra `llm` is not installed")
     root = tmp_path_factory.mktemp("gguf")
     folder = tiny_language_model(root / "folder", "qwen2", TEXTS)
@@ -216,15 +217,18 @@ def test_a_relative_file_is_beside_the_recipe(tmp_path: Path) -> None:
     assert options.model == str(tmp_path / "tiny.gguf")
 
 
-def test_the_library_that_reads_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_libraries_that_read_the_file_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert conversion.LIBRARIES == ("gguf", "accelerate")
+    missing = "no_such_library"
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
-    monkeypatch.setattr(conversion, "LIBRARY", "no_such_library")
-    with pytest.raises(SettingError, match=r'`no_such_library`, which is not installed; `pip install "codrun\[llm\]"`'):
+    monkeypatch.setattr(conversion, "LIBRARIES", ("json", missing))
+    with pytest.raises(SettingError, match=rf'`{missing}`, which is not installed; `pip install "codrun\[llm\]"`'):
         built(tmp_path / "store", [], model=str(tmp_path / "tiny.gguf"))
 
 
 def test_a_file_that_is_damaged_is_refused_in_a_sentence(tmp_path: Path) -> None:
     pytest.importorskip("gguf")
+    pytest.importorskip("accelerate")
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF\x03\x00\x00\x00" + b"\xff" * 64)
     with pytest.raises(CodrunError, match=r"tiny\.gguf` cannot be loaded"):
         built(tmp_path / "store", [], model=str(tmp_path / "tiny.gguf"))
