@@ -1,5 +1,5 @@
 """A teacher that only answers, for tests: it weighs the words of the world of ``opinions.py``, leans towards its last
-class, and notes what it is asked. Options make it offer hidden states, cost something, or die on the way."""
+class, and notes what it is asked. It may offer hidden states, cost something, or die on the way."""
 
 from __future__ import annotations
 
@@ -53,10 +53,6 @@ class AnswersOptions(Options):
     """Of one answer."""
     paid: bool = False
     """Whether each answer is a call that the run's budget must have room for."""
-    note: str = ""
-    """A file that each text is written into before it is answered."""
-    dies_after: int | None = None
-    """The process kills itself when it is asked about one text more."""
 
     def answering(self) -> Answering:
         return Answering(self.shots, self.seed, leave_one_out=self.leave_one_out, leave_one_out_hint=self.hint)
@@ -78,6 +74,10 @@ class Answers:
 
     ASKED: list[str] = []  # noqa: RUF012 - shared by design: the core builds teachers where it needs them
     SHOWN: list[str] = []  # noqa: RUF012 - likewise
+    NOTE: Path | None = None
+    """A file that each text is written into when it is answered."""
+    DIES_AFTER: int | None = None
+    """The process kills itself when it is asked about one text more."""
 
     at_once = 7
 
@@ -97,7 +97,7 @@ class Answers:
         return None if self.options.usd is None else self.options.usd * len(inputs)
 
     def _answer(self, text: str) -> Tensor:
-        if self.options.dies_after is not None and len(self.ASKED) >= self.options.dies_after:
+        if self.DIES_AFTER is not None and len(self.ASKED) >= self.DIES_AFTER:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.options.paid:
             assert self._spending is not None
@@ -106,8 +106,8 @@ class Answers:
                 raise ProviderError("nothing is in flight, and yet there is no room")
             self._spending.settle(held, 10, self.options.usd)
         self.ASKED.append(text)
-        if self.options.note:
-            with Path(self.options.note).open("a", encoding="utf-8") as file:
+        if self.NOTE is not None:
+            with self.NOTE.open("a", encoding="utf-8") as file:
                 file.write(f"{text}\n")
         margins = leaning_answer(text)
         return torch.log_softmax(torch.tensor([*[margins[0]] * (len(self.labels) - 1), margins[-1]]), 0)

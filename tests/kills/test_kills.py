@@ -26,6 +26,32 @@ def kills(folder: Path, *moments: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in script("killed_runs.py", folder, *moments)]
 
 
+AT_ONCE = 7
+"""Texts of one call of the scorer of ``killed_scorer.py``: what a kill may lose."""
+
+
+def lost_more_than_a_chunk(told: dict[str, Any]) -> bool:
+    kills = str(told["moment"]).count("+") + 1
+    return told["code"] != 0 or not told["equal"] or told["strange"] != [] or told["again"] > kills * (AT_ONCE - 1)
+
+
+def test_a_teacher_that_only_answers_is_asked_nothing_twice_by_a_killed_run(tmp_path: Path) -> None:
+    first, *told = map(json.loads, script("killed_scorer.py", tmp_path, 11, "30+12"))
+    assert first["texts"] == first["answers"] > 45
+    assert [one for one in told if lost_more_than_a_chunk(one) or one["left"]] == []
+    assert all(one["again"] > 0 for one in told), "killed between two calls"
+
+
+@pytest.mark.long
+def test_forty_kills_of_runs_with_a_teacher_that_only_answers(tmp_path: Path) -> None:
+    drawn = random.Random(0)
+    moments = ["+".join(str(drawn.randrange(60)) for _ in range(1 + n % 3)) for n in range(12)]
+    moments += [f"{drawn.randrange(900)}ms" for _ in range(16)]
+    _, *told = map(json.loads, script("killed_scorer.py", tmp_path, *moments))
+    assert len(told) == 28
+    assert [one for one in told if lost_more_than_a_chunk(one) or one["left"]] == []
+
+
 def is_mended(told: dict[str, Any]) -> bool:
     return told["code"] == 0 and told["equal"] and not told["left"]
 
