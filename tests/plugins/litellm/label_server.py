@@ -27,7 +27,7 @@ TEXTS = ["a good film", "a bad film", "an awful film", "a great film", "a film"]
 
 def text_asked(call: Call) -> str:
     """The text that a call asks about."""
-    return re.findall(r"Text: (.*)", call.prompt)[-1]
+    return re.findall(r"(?:Text|Review): (.*)", call.prompt)[-1]
 
 
 def opinion(text: str) -> float:
