@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from cod_runner import pipeline
 from cod_runner.api import BuildContext
+from cod_runner.context import RunSettings
+from cod_runner.progress import Progress
+from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
+from cod_runner.stages import results
 
 PACKAGE = Path(__file__).parents[1] / "stranger"
 RECIPE = """
@@ -74,6 +81,55 @@ def test_a_strangers_loss_generator_selector_and_chooser_run(beside: dict[str, s
     assert {pair["source_id"] for pair in pairs} >= two_shortest_of_each_class()
     assert rows["near"]["teacher_queries"] == rows["far"]["teacher_queries"], "the same originals and their candidates"
     assert rows["near"]["losses"] != rows["far"]["losses"], "but another choice among them"
+
+
+ANSWERS = """
+recipe: 1
+name: answers
+dataset: {use: csv, path: films.csv, labels: [bad, good]}
+k: [8]
+seeds: [0, 1]
+teacher:
+  use: lists
+  words: {good: [good, happy], bad: [bad, sad]}
+  shots: 4
+  calibration: {texts: 20, gold: 8}
+student: letters
+methods: {kd: [hard, {use: kd, weight: 2}]}
+arms: [plain]
+train: {steps: 3, lr: 0.01, precision: fp32}
+"""
+
+
+def test_a_strangers_teacher_that_only_answers_is_asked_once_however_many_students_train_at_once(
+    beside: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nouns = "film story cast script ending music scene actor camera plot house river summer train letter doctor".split()
+    drawn = [" ".join(random.Random(n).sample(nouns, 7)) for n in range(80)]
+    opinions = ["good", "bad", "happy", "sad"]
+    films = [f"a {opinions[n % 4]} {nouns},{('good', 'bad')[n % 2]}" for n, nouns in enumerate(drawn)]
+    (tmp_path / "films.csv").write_text("\n".join(["text,label", *films]))
+    (tmp_path / "answers.yaml").write_text(ANSWERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    monkeypatch.syspath_prepend(beside["PYTHONPATH"])  # in this process and its workers: a command line takes long
+    registry = Registry.discover()
+    for jobs in (1, 2):
+        loaded = load_recipe(Path("answers.yaml"), registry)
+        with patch.object(results, "write_reports"):
+            pipeline.run(loaded, registry, RunSettings(out=Path(f"by_{jobs}"), jobs=jobs), Progress(quiet=True))
+    asked = Path("asked.txt").read_text().splitlines()
+    assert len(asked) == len(set(asked)) >= 20 + 8 + 16
+    alone, together = (
+        sorted(
+            ({key: value for key, value in row.items() if "seconds" not in key} for row in lines(tmp_path / out)),
+            key=lambda row: row["key"],
+        )
+        for out in ("by_1/cells.jsonl", "by_2/cells.jsonl")
+    )
+    assert alone == together and len(alone) == 2
+    told = json.loads(Path("by_2/run.json").read_text())["teacher"]
+    assert told["gold_labels"] == 4 + 8 and told["accuracy"] == 1.0
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
