@@ -16,7 +16,7 @@ from tiny_prompts import SHOTS, TEXTS, WORDS, Make
 from cod_runner.api import BuildContext, CodrunError, SettingError
 from cod_runner.store import Store
 from cod_runner.testing.tiny_models import tiny_language_model
-from codrun_prompted import conversion
+from codrun_prompted import build, conversion
 from codrun_prompted.build import build_teacher
 from codrun_prompted.options import PromptedOptions
 from codrun_prompted.scorer import PromptedTeacher
@@ -233,3 +233,20 @@ def test_a_file_that_is_damaged_is_refused_in_a_sentence(tmp_path: Path) -> None
     with pytest.raises(CodrunError, match=r"tiny\.gguf` cannot be loaded"):
         built(tmp_path / "store", [], model=str(tmp_path / "tiny.gguf"))
     assert not kept(tmp_path / "store")
+
+
+def test_a_file_on_the_hub_is_fetched_alone(
+    file: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def fetched(name: str, revision: str | None, *, offline: bool, say: Any, files: list[str]) -> Path:
+        asked.append(files)
+        return file[0].parent
+
+    monkeypatch.setattr(build, "fetched_checkpoint", fetched)
+    teacher = built(tmp_path / "store", [], model="somebody/tiny-GGUF", gguf="tiny.gguf")
+    assert asked == [["tiny.gguf"]]
+    assert teacher.fingerprint == built(tmp_path / "store", [], model=str(file[0])).fingerprint
+    with pytest.raises(SettingError, match=r"the hub's `somebody/tiny-GGUF` has no file `huge.gguf`"):
+        built(tmp_path / "store", [], model="somebody/tiny-GGUF", gguf="huge.gguf")

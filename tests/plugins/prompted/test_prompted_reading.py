@@ -57,10 +57,10 @@ def test_the_answers_are_those_of_the_whole_prompt(
     assert wanted.std(0).max() > 0.01, "the texts differ, or nothing was tested"
 
 
-@pytest.mark.parametrize("kind", LANGUAGE_MODELS)
-def test_an_answer_does_not_depend_on_the_texts_beside_it(kind: str, make: Make) -> None:
+@pytest.mark.parametrize(("kind", "dtype"), [*((kind, "float32") for kind in LANGUAGE_MODELS), ("gemma3", "bfloat16")])
+def test_an_answer_does_not_depend_on_the_texts_beside_it(kind: str, dtype: str, make: Make) -> None:
     texts = [*READ, *(f"{text} {number}" for number in range(3) for text in SENTENCES)]
-    together, alone = make(kind), make(kind)
+    together, alone = make(kind, dtype=dtype), make(kind, dtype=dtype)
     said, hidden = together.states(texts, (0, 3))
     for place in (0, 3, 6, 7, 9, 20):
         mine, own = alone.states([texts[place]], (0, 3))
