@@ -88,6 +88,11 @@ def _folder(options: PromptedOptions, context: BuildContext) -> tuple[Path, Any]
             if not file.is_file():
                 raise SettingError(f"the hub's `{options.model}` has no file `{wanted[0]}`", "gguf")
             source = Source(options.model, files=(file,))
+        elif not (fetched / "config.json").is_file():
+            raise SettingError(
+                f"the hub's `{options.model}` has no config.json; if it holds GGUF files, name one with `gguf:`",
+                "model",
+            )
     if source.is_gguf:
         return converted(source, context), {"gguf": source.digest}
     assert source.folder is not None

@@ -76,6 +76,10 @@ def located(model: str, gguf: str | None) -> Source:
         sums = packaged_folder(model, "model") / "data" / SUMS
         if sums.is_file():
             return _in_parts(model, package, sums)
+    folder = packaged_folder(model, "model") if model.startswith(PACKAGE) else Path(model)
+    found = [] if (folder / "config.json").is_file() else sorted(each.name for each in folder.glob(f"*{ENDING}"))
+    if found:
+        raise SettingError(f"`{model}` holds GGUF files; say which one, as in `gguf: {found[0]}`", "model")
     return Source(model, folder=checkpoint_folder(model))
 
 

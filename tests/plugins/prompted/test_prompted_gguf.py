@@ -212,6 +212,15 @@ def test_a_file_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -
     assert error.value.setting == ("model",)
 
 
+def test_a_folder_of_gguf_files_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "right.gguf").touch()
+    with pytest.raises(SettingError, match=r"holds GGUF files; say which one, as in `gguf: right\.gguf`"):
+        PromptedOptions(model=str(tmp_path)).identity()
+    monkeypatch.setattr(build, "fetched_checkpoint", lambda *given, **named: tmp_path)
+    with pytest.raises(SettingError, match=r"`somebody/tiny-GGUF` has no config\.json; .* name one with `gguf:`"):
+        built(tmp_path / "store", [], model="somebody/tiny-GGUF")
+
+
 def test_a_relative_file_is_beside_the_recipe(tmp_path: Path) -> None:
     options = PromptedOptions.model_validate({"model": "tiny.gguf"}, context={"folder": tmp_path})
     assert options.model == str(tmp_path / "tiny.gguf")
