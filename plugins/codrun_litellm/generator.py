@@ -10,26 +10,23 @@ from typing import Any
 from cod_runner.api import (
     BuildContext,
     CodrunError,
-    Ledger,
     LLMAnswer,
     LLMRequest,
     Proposal,
     Request,
-    Spending,
     TeacherView,
 )
 from codrun_litellm.alike import ALIKE
 from codrun_litellm.answers import read_answer
-from codrun_litellm.client import Client
 from codrun_litellm.completion import STOP, continued
 from codrun_litellm.options import LitellmOptions
+from codrun_litellm.paid import opened
 from codrun_litellm.prompts import (
     TASKS,
     Demonstration,
     chosen_demonstrations,
     drawn_for_demonstrations,
 )
-from codrun_litellm.readiness import check_readiness
 
 FILTERED = "I cannot help with that: the provider's content filter refused this text."
 """Replaces an answer that the provider's filter withheld, so that it is judged as a refusal."""
@@ -48,21 +45,12 @@ class LitellmGenerator:
     """Kind ``generator``. Samples of a round are requested at once; later rounds tell the model what failed."""
 
     def __init__(self, options: LitellmOptions, context: BuildContext) -> None:
-        if context.store is None:
-            raise CodrunError("the generator `litellm` needs a store for its ledger of paid answers")
         self._options = options
         self._labels = context.labels
         self._describe = context.describe
         self._template = options.template
         self.rounds = len(options.candidates)
-        spending = context.spending or Spending()
-        self._ledger = Ledger.of_store(context.store, spending.run)
-        if spending.run:
-            spent = self._ledger.spent()
-            spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
-        if not context.offline and not self._ledger.knows(options.model):
-            check_readiness(options)
-        self._client = Client(options, self._ledger, spending, context.offline, say=context.say, tell=context.tell)
+        _, self._client = opened(options, context, "generator `litellm`")
         self._pool = context.pool
         self._say = context.say
         self._shown: tuple[Demonstration, ...] | None = None

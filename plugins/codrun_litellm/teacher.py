@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, CodrunError, Input, LabelPrompt, Ledger, LLMRequest, SettingError, Spending
+from cod_runner.api import BuildContext, CodrunError, Input, LabelPrompt, LLMRequest, SettingError
 from codrun_litellm.call import imported_litellm
-from codrun_litellm.client import Client
 from codrun_litellm.heard import Heard
+from codrun_litellm.paid import opened
 from codrun_litellm.pricing import provider_of
 from codrun_litellm.probe import Found, Offers, Probe
-from codrun_litellm.readiness import check_readiness
 from codrun_litellm.teacher_options import LitellmTeacherOptions
 
 if TYPE_CHECKING:
@@ -36,21 +35,12 @@ class LitellmTeacher:
     at_once = 512
 
     def __init__(self, options: LitellmTeacherOptions, context: BuildContext) -> None:
-        if context.store is None:
-            raise CodrunError("the teacher `litellm` needs a store for its ledger of paid answers")
         self._options = options
         self.labels = context.labels
         shots = [(shot.input, shot.hard_label) for shot in context.shots]
         self._prompt = LabelPrompt.of(options, context.labels, context.describe, shots)
         self._say = context.say
-        spending = context.spending or Spending()
-        self._ledger = Ledger.of_store(context.store, spending.run)
-        if spending.run:
-            spent = self._ledger.spent()
-            spending.resume(str(self._ledger.path), spent.calls, spent.tokens, spent.usd, spent.unpriced_calls)
-        if not context.offline and not self._ledger.knows(options.model):
-            check_readiness(options)
-        self._client = Client(options, self._ledger, spending, context.offline, say=context.say, tell=context.tell)
+        self._ledger, self._client = opened(options, context, "teacher `litellm`")
         self._texts, self._covered, self._silent, self._said_silent = 0, 0.0, 0, 0
         self._warned = False
 
