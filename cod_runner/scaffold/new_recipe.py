@@ -44,6 +44,8 @@ from cod_runner.scaffold.sample import Sample, guess_label_columns, guess_text_c
 TEACHER_ROWS = 3_000
 MOST_EPOCHS = 8
 SMALLEST_K = 8
+FEW_MEASURED = 100
+"""Rows to evaluate on; fewer are said."""
 
 
 def new_recipe(
@@ -188,7 +190,14 @@ def _said_of_data(corpus: Corpus, label: str) -> list[str]:
     counts = Counter(example.label for example in (*corpus.pool, *corpus.evaluation))
     classes = ", ".join(f"{name} ({counts[index]:,} rows)" for index, name in enumerate(corpus.labels))
     sentences = [f"classes in `{label}`, in the order of their ids: {classes}"]
-    return sentences + [note for note in corpus.notes if not note.startswith("labels were read")]
+    sentences += [note for note in corpus.notes if not note.startswith("labels were read")]
+    measured = len(corpus.evaluation)
+    if measured < FEW_MEASURED:
+        sentences.append(
+            f"{measured} rows to evaluate on: one of them is {1 / measured:.2f} of the accuracy, so differences in the "
+            "table settle little; more labelled rows would"
+        )
+    return sentences
 
 
 def _said_of_k(corpus: Corpus, ks: list[int]) -> str:

