@@ -113,7 +113,7 @@ def _checked(said: Tensor, scorer: LabelScorer, inputs: int) -> Tensor:
 
 
 def _checked_states(states: Mapping[int, Tensor], scorer: HiddenStateScorer, inputs: int, layer: int) -> Tensor:
-    """``[inputs, width]``, float32, on the CPU, in memory of its own."""
+    """``[inputs, width]``, float32, on the CPU."""
     if layer not in states:
         raise _bug(f"no states of layer {layer}")
     of_layer = states[layer]
@@ -124,7 +124,7 @@ def _checked_states(states: Mapping[int, Tensor], scorer: HiddenStateScorer, inp
         )
     if not torch.isfinite(of_layer).all():
         raise _bug(f"states of layer {layer} that are not numbers")
-    return of_layer.float().cpu().clone()
+    return of_layer.float().cpu()
 
 
 def _bug(what: str) -> PluginError:

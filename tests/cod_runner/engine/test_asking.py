@@ -48,7 +48,9 @@ class WithStates(Lengths):
     def states(
         self, inputs: Sequence[Input], layers: Sequence[int], progress: Callable[[int, int], None] = lambda d, t: None
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        states = torch.stack([torch.tensor([[len(str(v)), n, 1.0] for v in inputs]) for n in range(3)])
+        states = torch.stack(
+            [torch.tensor([[len(str(v)), n, 1.0] for v in inputs], dtype=torch.float64) for n in range(3)]
+        )
         return self.score(inputs, progress), {layer: states[layer] for layer in layers}
 
 
