@@ -37,3 +37,9 @@ def test_answers_that_are_no_logits_but_log_probabilities_make_no_difference() -
     labels = torch.arange(30) % 3
     shifted = said + torch.arange(30.0)[:, None]
     assert expected_calibration_error(said, labels) == pytest.approx(expected_calibration_error(shifted, labels))
+
+
+def test_of_three_classes_the_likeliest_counts() -> None:
+    said = torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]], dtype=torch.float64).log()
+    assert expected_calibration_error(said, torch.tensor([0, 0])) == pytest.approx(0.4)
+    assert expected_calibration_error(said, torch.tensor([0, 2])) == pytest.approx(0.1)
