@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cod_runner.api import Attribution, BuildContext, CodrunError, Proposal, Request, TeacherView
 from codrun_lexicon.opposites import Opposites
-from codrun_lexicon.options import LexiconOptions
+from codrun_lexicon.options import PARTNERS, LexiconOptions
 from codrun_lexicon.own_words import read_own_words
 from codrun_lexicon.readings import Readings, drawn_by_content, words_of
 from codrun_lexicon.single_edits import TIERS, EditMaker
@@ -18,8 +18,6 @@ from codrun_lexicon.text import Edit, applied
 from codrun_lexicon.usage import Usage
 from codrun_lexicon.valence import Leaning
 
-PARTNERS = 6
-"""Single edits that may extend a combination: those that moved the teacher most."""
 MANY_EDITS = 3
 """From this many edits on, a text reads as rewritten, which costs a tier."""
 NEAR_MISSES = 2

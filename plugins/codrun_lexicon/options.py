@@ -12,6 +12,10 @@ from pydantic import Field
 from cod_runner.api import Options, PathOption, file_bytes
 
 READINGS, SINGLES = 1_000, 24
+SORTS, PARTNERS = 5, 6
+"""Sorts of edits, from natural to odd, and single edits that may extend a combination."""
+WORDS_A_TEXT = 40
+"""Assumed where a text's words are left out one by one."""
 
 
 class LexiconOptions(Options):
@@ -49,6 +53,13 @@ class LexiconOptions(Options):
     def asks_for_attribution(self) -> bool:
         """Swaps and deletions begin with the words that weigh most."""
         return self.telling_words > 0
+
+    def questions(self, examples: int) -> int:
+        """Single edits of every sort, combinations of every length, and a word left out at a time; most texts flip
+        after a few of them. The readings are asked for where labels are not sentiment."""
+        words = WORDS_A_TEXT if self.asks_for_attribution() else 0
+        combined = SORTS * (self.max_edits - 1) * self.beam * PARTNERS
+        return examples * (words + SORTS * self.singles + combined) + self.readings
 
     def identity(self) -> dict[str, Any]:
         """The options, and every word list by its content or version."""

@@ -16,6 +16,8 @@ from codrun_litellm.connection import Connection
 from codrun_litellm.pricing import BYTES_PER_TOKEN, price_of
 from codrun_litellm.prompts import DRAWN_PER_DEMONSTRATION, TASKS, Demonstration, messages, template_name
 
+WORDS_A_TEXT = 40
+"""Assumed where a teacher is asked about a text less each of its words."""
 PROMPTS = tuple(sorted((*TASKS, *ALIKE)))
 """Prompts that need no file."""
 ANSWER_OVERHEAD_TOKENS = 12
@@ -94,6 +96,16 @@ class LitellmOptions(Connection):
         if self.mode == "completion":
             return (("prompt", to_be_continued(request, self.prompt, *context, shown)),)
         return messages(request, self.prompt, *context, highlighted, shown)
+
+    def asks_for_attribution(self) -> bool:
+        """To name the words that weigh most."""
+        return self.highlight > 0
+
+    def questions(self, examples: int) -> int:
+        """Every sample of every round, the demonstrations before and after, and where words are named each of them."""
+        words = WORDS_A_TEXT if self.highlight else 0
+        shown = DRAWN_PER_DEMONSTRATION * self.demonstrations
+        return (examples + shown) * (sum(self.candidates) + words) + shown
 
     def estimate(self, examples: int, mean_characters: float) -> CallEstimate:
         """At least the samples of the first round for every text, at most those of all rounds."""

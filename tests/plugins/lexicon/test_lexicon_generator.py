@@ -319,6 +319,14 @@ def test_a_teacher_that_is_asked_for_no_attribution_is_read_on_listed_words_alon
     assert not LexiconOptions(telling_words=0).asks_for_attribution() and LexiconOptions().asks_for_attribution()
 
 
+def test_a_plan_knows_how_many_texts_the_teacher_may_read_at_most() -> None:
+    few = {"telling_words": 0, "singles": 6, "beam": 2, "max_edits": 2, "readings": 5}
+    assert LexiconOptions.model_validate(few).questions(10) == 10 * (5 * 6 + 5 * 2 * 6) + 5
+    teacher = SumTeacher()
+    propose("a good film with a warm heart .", 1, teacher, **few)
+    assert len(teacher.read) <= LexiconOptions.model_validate(few).questions(1)
+
+
 def test_the_default_number_of_single_edits_leaves_keys_as_they_were() -> None:
     assert "singles" not in LexiconOptions().identity() and LexiconOptions(singles=6).identity()["singles"] == 6
 
