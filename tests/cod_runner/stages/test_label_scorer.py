@@ -359,10 +359,12 @@ def test_words_left_out_are_queries_of_their_original(registry: Registry) -> Non
 
 @pytest.mark.parametrize(("usd", "per_row"), [(0.0, 0.0), (0.01, 0.08), (None, None)])
 def test_cells_say_what_the_teachers_answers_cost(registry: Registry, usd: float | None, per_row: float | None) -> None:
-    run(registry, *SMALL, f"teacher.usd={'null' if usd is None else usd}")
-    (row,) = cells()
-    assert row["teacher_queries"] == 8
-    assert row.get("teacher_usd") == (None if per_row is None else pytest.approx(per_row))
+    arms = "arms={plain: {}, pool: {unlabelled: {from: pool, rows: 8}}}"
+    run(registry, "seeds=[0]", arms, f"teacher.usd={'null' if usd is None else usd}")
+    plain, pool = cells()
+    assert (plain["teacher_queries"], pool["teacher_queries"]) == (8, 16)
+    for row, times in ((plain, 1), (pool, 2)):
+        assert row.get("teacher_usd") == (None if per_row is None else pytest.approx(times * per_row))
     assert record()["evaluation_usd"] == (None if usd is None else pytest.approx(22 * usd))
 
 
