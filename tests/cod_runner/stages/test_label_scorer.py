@@ -359,9 +359,8 @@ def test_words_left_out_are_queries_of_their_original(registry: Registry) -> Non
 
 @pytest.mark.parametrize(("usd", "per_row"), [(0.0, 0.0), (0.01, 0.08), (None, None)])
 def test_cells_say_what_the_teachers_answers_cost(registry: Registry, usd: float | None, per_row: float | None) -> None:
-    arms = "arms={plain: {}, pool: {unlabelled: {from: pool, rows: 8}}}"
-    run(registry, "seeds=[0]", arms, f"teacher.usd={'null' if usd is None else usd}")
-    plain, pool = cells()
+    run(registry, "seeds=[0]", "arms.pool.unlabelled.rows=8", f"teacher.usd={'null' if usd is None else usd}")
+    plain, pool = (next(row for row in cells() if row["arm"] == arm) for arm in ("plain", "pool"))
     assert (plain["teacher_queries"], pool["teacher_queries"]) == (8, 16)
     for row, times in ((plain, 1), (pool, 2)):
         assert row.get("teacher_usd") == (None if per_row is None else pytest.approx(times * per_row))
