@@ -25,6 +25,8 @@ TOPS = (20, 10, 5, 3, 2)
 ENOUGH, LEAST = 0.2, 0.05
 """The coverage below which another way is looked for, and below which a way that the recipe names is refused."""
 LEAST_LISTED = 2
+CHATS = ("letters", "words")
+"""Ways by a chat's log-probabilities."""
 LONGEST_WORDS = 160
 """Of a server's own, in a sentence."""
 OUT_OF_PLACE = "Nothing in this text is out of the ordinary, and it is about as long as others."
@@ -94,27 +96,31 @@ class Probe:
             said.append(no_logprobs(options.model))
             kinds = [kind for kind in kinds if kind == "samples"]
         refusals: list[FailedCallError] = []
+        cures: list[str] = []
         last_resort: tuple[Attempted, Heard] | None = None
         for kind in kinds:
             attempted = self._tried(kind, kinds)
             if not isinstance(attempted, tuple):
                 refusals += [attempted] if attempted is not None else []
                 said.append(_refusal(kind, attempted))
+                cures += [cure_of(kind, attempted.failure)] if attempted is not None else []
                 continue
             tried, heard = attempted
             wrong = self._wrong(kind, heard)
             if not wrong:
-                return self._found(tried, heard, said)
+                return self._found(tried, heard, [*said, *_once(cures)])
             said.append(f"{ASKED[kind]} it {wrong}")
             if kind == "samples":
                 last_resort = attempted
         if last_resort is not None:  # one answer of many names no label
-            return self._found(*last_resort, said)
+            return self._found(*last_resort, [*said, *_once(cures)])
         if options.way == "auto" and len(refusals) == len(kinds):
             raise refusals[-1]
         by = "" if options.way == "auto" else f" by `way: {options.way}`"
         cure = "choose another model" if options.way == "auto" else "`way: auto` looks for another way"
-        raise ProviderError(f"`{options.model}` cannot be asked for labels{by}: {'; '.join(said)}; {cure}")
+        raise ProviderError(
+            f"`{options.model}` cannot be asked for labels{by}: {'; '.join([*said, *_once(cures), cure])}"
+        )
 
     def _kinds(self) -> list[str]:
         """The ways to try, in their order."""
@@ -208,6 +214,8 @@ class Probe:
             )
         elif asked.way.one_token:
             told.append(f"they cover {heard.coverage:.2f} of the answer to a text of the prompt")
+            if tried.kind in CHATS and "continuation" in self._kinds():
+                told.append("a base model, which was not trained to chat, is better asked by `way: continuation`")
             if heard.listed < TOPS[0]:
                 told.append(f"the server names {heard.listed} of the likeliest tokens, not {TOPS[0]}")
         sentence = f"`{self._options.model}` is asked {asked.way.told}"
@@ -265,13 +273,23 @@ def _about_logprobs(detail: str) -> bool:
 def _refusal(kind: str, error: FailedCallError | None) -> str:
     if error is None:
         return f"{ASKED[kind]} the server refused when it was first asked"
-    words, cure = error.failure.detail, ""
-    if _about_logprobs(words):
-        cure = (
-            "; many reasoning models give log-probabilities only with their thoughts off: "
+    return f"{ASKED[kind]} the server refuses ({error.failure.status}: {error.failure.detail[:LONGEST_WORDS]})"
+
+
+def cure_of(kind: str, failure: CallFailure) -> str:
+    """What the user can do so that a server gives log-probabilities; "" where nothing is known."""
+    if "logits_all" in failure.detail:
+        return "llama.cpp's Python server gives log-probabilities when started with `--logits_all true`"
+    if kind in CHATS and _about_logprobs(failure.detail):
+        return (
+            "many reasoning models give log-probabilities only with their thoughts off: "
             "`parameters: {reasoning_effort: none}`"
         )
-    return f"{ASKED[kind]} the server refuses ({error.failure.status}: {words[:LONGEST_WORDS]}){cure}"
+    return ""
+
+
+def _once(sentences: Sequence[str]) -> list[str]:
+    return [sentence for sentence in dict.fromkeys(sentences) if sentence]
 
 
 def no_logprobs(model: str) -> str:

@@ -151,7 +151,7 @@ SERVERS = {
     ),
     "refused as an error of its own": Server(
         chat_only(only_without_logprobs("logits_all must be true to give logprobs", 500)), BY_SAMPLES,
-        "the server refuses (500: logits_all", NEVER,
+        "started with `--logits_all true`", NEVER,
     ),
     "the chosen token alone": Server(
         silent(in_words, logprobs=chat_logprobs([{"A": -0.1}])), BY_SAMPLES, "the chosen token alone", NEVER
@@ -196,6 +196,9 @@ def test_every_way_of_giving_or_withholding_log_probabilities_is_handled_with_a_
         assert again.fingerprint == made.fingerprint
         assert len(server.answered) == paid
     assert len(said) == 1 and expected.way in said[0] and expected.said in said[0], said
+    assert said[0].count("reasoning_effort") <= 1 and said[0].count("logits_all true") <= 1
+    by_letters = expected.way == BY_LETTERS and name != "renormalised"
+    assert ("better asked by `way: continuation`" in said[0]) is by_letters
     for text, odds in zip(texts, heard, strict=True):
         if expected.close == NEVER:
             equal = math.log(5.0)  # (4 + 1) / (4 + 2) of four equal answers
