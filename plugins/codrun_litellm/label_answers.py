@@ -13,7 +13,7 @@ LONGEST = 20_000
 """Characters of an answer that are read: the last ones, where a conclusion stands."""
 KEYS = ("label", "answer", "class", "category", "prediction", "result", "output", "letter")
 UP_TO_THE_ANSWER = re.compile(
-    r".*\b(?:final answer|answer|label|class|category|sentiment)\b[\s*_]*(?:is|would be|:|=)+[\s*_:]*",
+    r"\A.*\b(?:final answer|answer|label|class|category|sentiment)\b[\s*_]*(?:is|would be|:|=)+[\s*_:]*",
     re.IGNORECASE | re.DOTALL,
 )
 LETTER_FIRST = re.compile(r"\A[\s(\[*_\"'`]*([A-Za-z])(?:[\s*_\"'`]*[)\].:,;]|[\s*_\"'`]*\Z|\s*[-–—]\s)")
