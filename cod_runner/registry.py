@@ -19,7 +19,10 @@ from cod_runner.hookspecs import Hooks
 ENTRY_POINT_GROUP = "codrun"
 LONGEST_FAULT = 500
 """Characters of what a broken plugin says."""
-METHODS = frozenset({"identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations"})
+METHODS = frozenset({
+    "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
+    "asks_for_attribution", "asks_for_gradients", "questions",
+})  # fmt: skip
 """What every component's options answer, so that no option may be called so."""
 
 

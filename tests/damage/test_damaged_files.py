@@ -160,8 +160,10 @@ def test_one_damage_of_each_file_ends_in_a_sentence(
     junk = b"\xff[" * 300
     middle = rewritten(lambda content: smeared(content, 0.4, junk))
     later = rewritten(lambda content: smeared(content, 0.7, junk))
-    pairs = "home/pairs/pairs.sqlite"  # the middle of this one is empty
-    told = {name: withstand(finished, room, name, later if name == pairs else middle, capsys) for name in READ_BY}
+    answer = rewritten(lambda content: smeared(content, content.index(b"answer 5 ") / len(content), junk))
+    # the middle of these is empty
+    elsewhere = {"home/pairs/pairs.sqlite": later, "home/llm.sqlite": answer}
+    told = {name: withstand(finished, room, name, elsewhere.get(name, middle), capsys) for name in READ_BY}
     assert {name for name, codes in told.items() if not any(codes)} == REPAIRED
 
 

@@ -92,13 +92,13 @@ def test_a_plan_is_priced_within_its_budget(registry: Registry, name: str, profi
     (estimate,) = plan.calls
     found = loaded.recipe.counterfactuals
     assert found is not None
-    assert found.bounds.calls is not None and found.bounds.usd is not None
+    assert found.budget is not None and found.budget.calls is not None and found.budget.usd is not None
     assert estimate.model == "gpt-4o-2024-11-20"
     assert estimate.calls_low == 5 * 512 // 2
     assert estimate.calls_high == estimate.calls_low * (5 if profile is None else 1)
-    assert estimate.calls_high <= found.bounds.calls
+    assert estimate.calls_high <= found.budget.calls
     assert estimate.usd_low is not None and estimate.usd_high is not None
-    assert 0.5 < estimate.usd_low <= estimate.usd_high <= found.bounds.usd
+    assert 0.5 < estimate.usd_low <= estimate.usd_high <= found.budget.usd
 
 
 @pytest.mark.parametrize("profile", PROTOCOLS)
