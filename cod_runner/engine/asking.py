@@ -93,7 +93,7 @@ def _refuse_other_than_texts(inputs: Sequence[Input]) -> None:
         what = "two texts mixed" if isinstance(strange, Mixture) else "a vector"
         raise CodrunError(
             f"the teacher only answers, about texts, and is to be asked about {what}; take a teacher that is a "
-            "network, or leave out what is no text"
+            "network, or leave out what is not a text"
         )
 
 

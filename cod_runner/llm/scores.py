@@ -72,5 +72,5 @@ def _number(value: Any) -> float:
 
 
 def _valid(text: str) -> str:
-    """Half a surrogate pair, as a token may be, is no Unicode and would not survive being stored."""
+    """Half a surrogate pair, as a token may be, is not Unicode and would not survive being stored."""
     return text.encode("utf-8", "replace").decode()

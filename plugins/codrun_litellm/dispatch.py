@@ -78,7 +78,7 @@ class Dispatch:
             else:
                 crowd_timed_out = asked.timed_out and slot.in_company
                 if crowd_timed_out and patient:
-                    # it is asked for too much at once, which is no fault of this call: in the end it is sent alone
+                    # it is asked for too much at once, which this call is not to blame for: in the end it is sent alone
                     crowded += 1
                 else:
                     tries += 1

@@ -77,7 +77,7 @@ def heard_in(answer: LLMAnswer, reads: Reads, classes: int) -> Heard:
     told = Heard(coverage=covered, unclear=unclear, first=first, listed=len(sizes))
     if covered == 0.0:
         return told
-    # what is not listed is no likelier than the last that is, nor than all that is left
+    # what is not listed is at most as likely as the last that is listed, and as all that is left
     least = max(LEAST_LEFT, min(min(sizes.values()), 1.0 - total))
     others = any(not reads(token) for token in sizes)
     return Heard(

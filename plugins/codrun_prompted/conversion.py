@@ -21,7 +21,7 @@ BLOCK = 1 << 20
 def converted(source: Source, context: BuildContext) -> Path:
     """The folder of the copy, made first if the store has none; runs that want the same one wait for each other.
 
-    Raises :class:`CodrunError` where the file is damaged, is no causal language model, or cannot be read by
+    Raises :class:`CodrunError` where the file is damaged, is not a causal language model, or cannot be read by
     transformers.
     """
     if context.store is None:
