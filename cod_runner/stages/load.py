@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -175,6 +176,7 @@ def _check_methods(context: RunContext, corpus: Corpus, teacher: Teacher) -> tup
     student = build_student(context.worker, context.registry, labels, seed, lambda: network(teacher))
     if not isinstance(teacher, LabelScorer):
         _warn_if_large(student, teacher, context.progress)
+    _warn_of_a_full_disk(context, student)
     few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head else None
     if few is not None:
         context.progress.warn(few)
@@ -249,6 +251,21 @@ def _warn_if_large(student: Classifier, teacher: Classifier, progress: Progress)
     if sizes[0] >= sizes[1]:
         progress.warn(
             f"the student is as large as its teacher ({sizes[0] / 1e6:.1f}M against {sizes[1] / 1e6:.1f}M parameters)"
+        )
+
+
+def _warn_of_a_full_disk(context: RunContext, student: Classifier) -> None:
+    """Say before anything is trained that the students will not fit; what is finished by then would not be lost."""
+    recipe, folder = context.recipe, context.folder
+    there = sum(1 for each in folder.students.iterdir()) if folder.students.is_dir() else 0
+    cells = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds) - there
+    each = sum(parameter.numel() * parameter.element_size() for parameter in student.parameters())
+    free = shutil.disk_usage(folder.path).free
+    if cells * each > free:
+        context.progress.warn(
+            f"{cells:,} students of {each / 1e6:,.0f} MB each will not fit on the disk of {folder.path}, which has "
+            f"{free / 1e9:,.1f} GB free: the run would end when it is full, and go on when there is room; --out names "
+            "a folder on another disk"
         )
 
 

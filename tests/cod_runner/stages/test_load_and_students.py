@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,20 @@ def test_a_student_as_large_as_its_teacher_is_warned_of(recipe: Path, hidden: st
     progress = Progress(quiet=True)
     experiment_of(recipe, progress, f"student.hidden={hidden}")
     assert any("the student is as large as its teacher" in note for note in progress.notes) is warned
+
+
+@pytest.mark.parametrize(("free", "warned"), [(100, True), (10**12, False)])
+def test_students_that_will_not_fit_on_the_disk_are_said_before_anything_is_trained(
+    recipe: Path, free: int, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(".")._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    progress = Progress(quiet=True)
+    experiment_of(recipe, progress)
+    said = [note for note in progress.notes if "will not fit on the disk" in note]
+    assert bool(said) is warned
+    if warned:
+        assert "students of" in said[0] and "--out" in said[0]
 
 
 def corpus_of(rows: int) -> Corpus:
