@@ -131,11 +131,6 @@ def _bug(what: str) -> PluginError:
     return PluginError(f"the teacher's plugin gave {what}: a bug in it")
 
 
-def is_network(teacher: Teacher) -> bool:
-    """Whether a teacher can be opened: it has hidden states at every position, and gradients."""
-    return not isinstance(teacher, LabelScorer)
-
-
 def network(teacher: Teacher) -> Classifier:
     """The teacher, where it must be a network; a recipe that needs one has been checked before."""
     assert not isinstance(teacher, LabelScorer)

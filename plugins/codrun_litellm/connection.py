@@ -8,13 +8,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator
 
-from cod_runner.api import Destination, Options
+from cod_runner.api import Destination, LLMRequest, Options
 from codrun_litellm.providers import ADDRESS, is_key_of, is_loopback, is_own, key_variable, own_address
 
 CREDENTIAL = re.compile(r"api_?key|authorization|token$|secret|password|headers", re.IGNORECASE)
@@ -125,6 +125,21 @@ class Connection(Options):
                 hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(PARAMETERS))}"
                 raise ValueError(f"`{name[:100]}` is not a parameter that a recipe may send; {hint}")
         return value
+
+    def request(
+        self, messages: Sequence[tuple[str, str]], own: Mapping[str, Any], sample: int, template: str
+    ) -> LLMRequest:
+        """One request to this model, with those of the ``own`` parameters that are not None."""
+        parameters = {**own, "api_version": self.api_version}
+        return LLMRequest(
+            provider=self.model.partition("/")[0] if "/" in self.model else "",
+            model=self.model,
+            base=self.api_base or "",
+            messages=tuple(messages),
+            parameters={name: value for name, value in parameters.items() if value is not None},
+            sample=sample,
+            template=template,
+        )
 
     def destinations(self) -> Sequence[Destination]:
         """The one address that every text goes to, with the model's key where there is one."""

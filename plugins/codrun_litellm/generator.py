@@ -108,17 +108,8 @@ class LitellmGenerator:
                 "max_tokens": options.max_tokens,
                 "seed": None if options.seed is None else options.seed + index,
                 "response_format": {"type": "json_object"} if options.json_mode else None,
-                "api_version": options.api_version,
             }
-            asked = LLMRequest(
-                provider=options.model.partition("/")[0] if "/" in options.model else "",
-                model=options.model,
-                base=options.api_base or "",
-                messages=conversation,
-                parameters={name: value for name, value in parameters.items() if value is not None},
-                sample=index,
-                template=self._template,
-            )
+            asked = options.request(conversation, parameters, index, self._template)
             samples.append(_Sample(row, request.input, asked))
         return samples
 

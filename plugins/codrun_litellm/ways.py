@@ -44,16 +44,8 @@ class Asking:
 
     def _request(self, messages: tuple[tuple[str, str], ...], own: dict[str, Any], sample: int) -> LLMRequest:
         connection = self.connection
-        parameters = {**connection.parameters, "temperature": TEMPERATURE, **own, "api_version": connection.api_version}
-        return LLMRequest(
-            provider=connection.model.partition("/")[0] if "/" in connection.model else "",
-            model=connection.model,
-            base=connection.api_base or "",
-            messages=messages,
-            parameters={name: value for name, value in parameters.items() if value is not None},
-            sample=sample,
-            template=f"label-{self.template}-v{VERSION}",
-        )
+        parameters = {**connection.parameters, "temperature": TEMPERATURE, **own}
+        return connection.request(messages, parameters, sample, f"label-{self.template}-v{VERSION}")
 
 
 class Way(Protocol):

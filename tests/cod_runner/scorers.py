@@ -143,3 +143,17 @@ class Scorers:
     def codrun_components() -> Iterator[Component]:
         yield Component("teacher", "answers", AnswersOptions, f"{__name__}:Answers", "weighs words")
         yield Component("teacher", "states", StatesOptions, f"{__name__}:States", "weighs words, shows its states")
+
+
+DECLARED = """
+from cod_runner.api import Answering, Component, Options, hookimpl
+class AnswersOptions(Options):
+    def answering(self):
+        return Answering()
+class Declared:
+    @staticmethod
+    @hookimpl
+    def codrun_components():
+        yield Component("teacher", "answers", AnswersOptions, "never:built", "")
+"""
+"""A module that declares the teacher, for a process of its own that must import nothing heavy."""

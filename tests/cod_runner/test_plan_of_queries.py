@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from scorers import Scorers
+from scorers import DECLARED, Scorers
 
 from cod_runner.api import CallEstimate, Component, Options, SettingError, hookimpl
 from cod_runner.plan import Plan, plan_of
@@ -221,16 +221,6 @@ found.register("scorers", "scorers_declared", lambda: scorers_declared.Declared)
 plan = plan_of(load_recipe(Path("r.yaml"), found), found, None)
 print(len(plan.queries), sorted({"torch", "transformers", "sklearn", "litellm", "numpy"} & set(sys.modules)))
 """
-    (tmp_path / "scorers_declared.py").write_text("""
-from cod_runner.api import Answering, Component, Options, hookimpl
-class AnswersOptions(Options):
-    def answering(self):
-        return Answering()
-class Declared:
-    @staticmethod
-    @hookimpl
-    def codrun_components():
-        yield Component("teacher", "answers", AnswersOptions, "never:built", "")
-""")
+    (tmp_path / "scorers_declared.py").write_text(DECLARED)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "3 []\n", done.stderr

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cod_runner.api import CodrunError, HiddenStateScorer, Input, LabelScorer, Mixture, ModelShape
-from cod_runner.engine.asking import LEAST, ONE_POSITION, each_answer, is_network, network, shape_of
+from cod_runner.engine.asking import LEAST, ONE_POSITION, each_answer, network, shape_of
 from cod_runner.engine.signals import SignalStore
 from cod_runner.errors import PluginError
 from cod_runner.testing.classifiers import TextClassifier
@@ -69,9 +69,9 @@ class Says(Lengths):
 
 def test_what_is_a_network_and_what_only_answers() -> None:
     opened = TextClassifier(texts=["a"], width=8, layers=1)
-    assert is_network(opened) and network(opened) is opened and shape_of(opened) == opened.shape
+    assert network(opened) is opened and shape_of(opened) == opened.shape
     assert isinstance(Lengths(), LabelScorer) and not isinstance(Lengths(), HiddenStateScorer)
-    assert not is_network(Lengths()) and shape_of(Lengths()) == ModelShape(0, 0, 2)
+    assert shape_of(Lengths()) == ModelShape(0, 0, 2)
     assert isinstance(WithStates(), HiddenStateScorer) and shape_of(WithStates()) == WithStates.shape
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scorers import Scorers
+from scorers import DECLARED, Scorers
 
 from cod_runner.api import Answering, Component, Options, SettingError, hookimpl
 from cod_runner.errors import RecipeError
@@ -275,17 +275,7 @@ except RecipeError as error:
     print(error)
 print(sorted({"torch", "transformers", "sklearn", "litellm", "numpy"} & set(sys.modules)))
 """
-    (tmp_path / "scorers_declared.py").write_text("""
-from cod_runner.api import Answering, Component, Options, hookimpl
-class AnswersOptions(Options):
-    def answering(self):
-        return Answering()
-class Declared:
-    @staticmethod
-    @hookimpl
-    def codrun_components():
-        yield Component("teacher", "answers", AnswersOptions, "never:built", "")
-""")
+    (tmp_path / "scorers_declared.py").write_text(DECLARED)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     fault, heavy = done.stdout.splitlines()
     assert fault.startswith("r.yaml:10:14: the loss `lwd` reads the teacher's hidden states"), done.stderr
