@@ -60,22 +60,24 @@ from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
 from cod_runner.word_edits import WORD, text_distance
 
 if TYPE_CHECKING:
+    import numpy
     from torch import Tensor, nn
 
 __all__ = [
-    "WORD", "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
-    "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component",
-    "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest",
-    "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric", "Mixture",
-    "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request",
-    "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "Teacher", "TeacherView",
-    "TextEncoder", "TrainSettings", "VocabularyCut", "WordVectors", "checkpoint_folder", "checkpoint_identity",
-    "checkpoint_sizes", "csv_rows", "default_figure_style", "expected_calibration_error", "fetched_checkpoint",
-    "file_bytes", "file_digest", "file_digests", "fixed_batches", "folder_written_whole", "head_pooled", "hookimpl",
-    "hookspec", "hub_destination", "hub_destinations", "hub_errors", "in_order", "input_as_json", "input_from_json",
-    "is_on_the_hub", "json_lines", "layer_mapping", "lock", "masked_mean", "one_line", "one_thread", "only_data",
-    "packaged_folder", "pooled", "pretrained", "quiet_transformers", "read_text", "recipe_file", "text_distance",
+    "WORD", "Answerer", "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext",
+    "CallEstimate", "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError",
+    "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
+    "ExportReport", "ExportRequest", "Exporter", "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing",
+    "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer",
+    "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption",
+    "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError",
+    "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut",
+    "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_sizes", "csv_rows", "default_figure_style",
+    "expected_calibration_error", "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches",
+    "folder_written_whole", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
+    "in_order", "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock",
+    "masked_mean", "one_line", "one_thread", "only_data", "packaged_folder", "pooled", "pretrained",
+    "quiet_transformers", "read_text", "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -83,7 +85,7 @@ hookspec = pluggy.HookspecMarker("codrun")
 
 Kind = Literal[
     "dataset", "teacher", "student", "selector", "generator", "chooser", "loss", "metric", "cfe_measure", "executor",
-    "tracker",
+    "tracker", "exporter",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -276,6 +278,11 @@ class Component:
     """For metrics: the heading of its table; by default its name."""
     higher_is_better: bool = field(default=True, kw_only=True)
     """For metrics: whether a larger value is the better one."""
+    reopen: str = field(default="", kw_only=True)
+    """``"module:attribute"``, imported when needed. For students, called as ``reopen(folder, context)``: the
+    :class:`Classifier` that ``save`` wrote there, its labels in the order of its logits, without recipe or teacher;
+    absent: the student is built as for its recipe, and loads the folder. For exporters, called likewise: the
+    :class:`Answerer` that ``export`` wrote there."""
 
 
 @dataclass(frozen=True)
@@ -892,6 +899,71 @@ class Executor(Protocol):
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterable[Any]:
         """Results as they come, in any order. ``work`` and ``tasks`` can be pickled. An exception that ``work``
         raises is raised here, after the workers were stopped."""
+        ...
+
+
+# --- students in use ------------------------------------------------------------------------------------------
+
+
+class Answerer(Protocol):
+    """A finished student, in whatever form: what ``codrun predict`` and ``codrun bench`` ask. Knows nothing of torch.
+
+    Inputs are read first and answered in batches of one length, as the caller sorts them.
+    """
+
+    labels: tuple[str, ...]
+
+    def encode(self, inputs: Sequence[Input]) -> Sequence[Encoded]:
+        """As :meth:`Classifier.encode`."""
+        ...
+
+    def logits(self, encoded: Sequence[Encoded]) -> numpy.ndarray:
+        """``[batch, classes]``, float32, in the order of ``labels``; of a student whose record has a temperature, not
+        yet divided by it, unless the export says that it is inside."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What an exporter is given beside the student."""
+
+    folder: Path
+    """An empty folder that becomes the export once all of it is written."""
+    temperature: float = 1.0
+    """The logits are divided by it inside the exported model, so that a softmax gives calibrated probabilities."""
+    texts: Sequence[Input] = ()
+    """Real inputs, for checks of parity; the exporter adds odd lengths and paddings of its own."""
+    say: Callable[[str], None] = lambda sentence: None
+    """Tells the user one sentence."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how far it is from the student."""
+
+    file: str
+    """The model's file, relative to the folder."""
+    bytes: int
+    """Of that file."""
+    compared: int
+    """Inputs on which both were asked, in all paddings."""
+    largest_difference: float
+    """Between logits of the student and of the export, over all of them."""
+    disagreeing: int
+    """Inputs whose likeliest label differs."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What else the model card should say: versions, quantised operators."""
+
+
+class Exporter(Protocol):
+    """Kind ``exporter``: writes a student in a form that runs without codrun, and opens it again (its component's
+    ``reopen``)."""
+
+    def export(self, student: Classifier, request: ExportRequest) -> ExportReport:
+        """Write model, tokenizer, label names and a short example that loads them; compare it with ``student``.
+
+        Raises :class:`CodrunError` where it cannot be exported, or where the two differ by more than rounding.
+        """
         ...
 
 

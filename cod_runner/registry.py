@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -97,10 +98,11 @@ class Registry:
             if component.kind not in KINDS:
                 former = "; the kind `measure` is called `cfe_measure`" if str(component.kind) == "measure" else ""
                 raise TypeError(f"component `{component.name}` is of unknown kind `{component.kind}`{former}")
-            texts = (component.name, component.build, component.summary, component.title)
+            texts = (component.name, component.build, component.summary, component.title, component.reopen)
             if not component.name or not all(isinstance(each, str) for each in texts):
                 raise TypeError(
-                    f"component {component.name!r} must have a name, and name, build, summary and title must be texts"
+                    f"component {component.name!r} must have a name, and name, build, summary, title and reopen must "
+                    "be texts"
                 )
             core = {"use", "weight", "finetune", "calibration"} if component.kind == "teacher" else {"use", "weight"}
             reserved = (core | METHODS) & set(component.options.model_fields)
@@ -170,6 +172,12 @@ class Registry:
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
         with _raised_by(component):
             return _attribute(component.build)(checked, context)
+
+    def reopen(self, kind: Kind, name: str, folder: Path, context: BuildContext) -> Any:
+        """What a component wrote into ``folder``; None where it declares no ``reopen``."""
+        component = self.find(kind, name)
+        with _raised_by(component):
+            return _attribute(component.reopen)(folder, context) if component.reopen else None
 
     def attach(self, name: str, tracker: object) -> None:
         """Let a tracker that a recipe names observe the run."""

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from cod_runner.api import KINDS, Component, Kind
+from cod_runner.api import Component, Kind
 from cod_runner.recipe.arms import SPELLED_OUT
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, Teacher, WeightedLoss
 from cod_runner.recipe.sections import Use
@@ -29,7 +29,7 @@ def json_schema(registry: Registry) -> Schema:
     """
     definitions: dict[str, Schema] = {}
     grammar = _hoisted(Recipe, "", definitions)
-    for kind in KINDS:
+    for kind in dict.fromkeys(COMPONENTS.values()):
         definitions[kind] = _component_of(kind, registry, definitions)
     for pattern, kind in COMPONENTS.items():
         _refer(grammar, definitions, pattern, kind)

@@ -24,6 +24,7 @@ from cod_runner.machine import cores
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
 from cod_runner.runs.records import CellRow
+from cod_runner.runs.student_record import SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.trackers import attach_trackers
@@ -143,6 +144,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
     with folder_written_whole(worker.students / cell.name) as folder:
         student.save(folder)
+        write_student_record(folder, _record(task, metrics))
     return CellRow(
         key=cell.key,
         method=cell.method,
@@ -169,6 +171,22 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         device=torch.device(device).type,
         train_seconds=round(trained - trained_from, 3),
         seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _record(task: CellTask, metrics: Mapping[str, float]) -> StudentRecord:
+    cell, recipe = task.cell, task.worker.recipe
+    return StudentRecord(
+        student=SavedComponent(use=recipe.student.use, options=dict(recipe.student.options)),
+        labels=task.teacher.labels,
+        describe=recipe.describe,
+        recipe=recipe.name,
+        key=cell.key,
+        method=cell.method,
+        arm=cell.arm,
+        k=cell.k,
+        seed=cell.seed,
+        metrics=dict(metrics),
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cod_runner.api import BuildContext, CodrunError
 from codrun_transformers.architecture import (
+    UNLIMITED,
     copy_of_blocks,
     keep_blocks,
     longest_input,
@@ -48,6 +51,13 @@ def build_student(options: StudentOptions, context: BuildContext) -> TextClassif
     if options.freeze_embeddings:
         student.model.get_input_embeddings().weight.requires_grad_(False)
     return student.eval()
+
+
+def reopen_student(folder: Path, context: BuildContext) -> TextClassifier:
+    """The student that ``save`` wrote into ``folder``, with its own label names and length, in eval mode."""
+    options = StudentOptions(model=str(folder.absolute()), max_length=UNLIMITED)
+    silent = replace(context, labels=(), say=lambda sentence: None)  # its length is the one that it was saved with
+    return _from_checkpoint(str(folder.absolute()), options, silent).eval()
 
 
 def _from_checkpoint(

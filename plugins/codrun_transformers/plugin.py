@@ -22,6 +22,7 @@ def codrun_components() -> Iterator[Component]:
         name="transformers",
         options=StudentOptions,
         build="codrun_transformers.build:build_student",
+        reopen="codrun_transformers.build:reopen_student",
         summary="a sequence classifier from a checkpoint, or cut from chosen blocks of the teacher",
     )
     yield Component(
