@@ -54,6 +54,8 @@ class StudentRecord(BaseModel):
     arm: str = ""
     k: int = 0
     seed: int = 0
+    teacher: str = ""
+    """Its teacher's fingerprint, under which the store keeps what that teacher said."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """On the evaluation split, by the recipe's names."""
     temperature: float | None = None

@@ -186,6 +186,7 @@ def _record(task: CellTask, metrics: Mapping[str, float]) -> StudentRecord:
         arm=cell.arm,
         k=cell.k,
         seed=cell.seed,
+        teacher=task.teacher.fingerprint,
         metrics=dict(metrics),
     )
 
