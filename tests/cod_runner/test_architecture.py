@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, str] = {
         "runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": "api errors registry runs",
+    "deployment": "api engine errors permissions progress recipe registry runs stages store",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (
