@@ -13,8 +13,9 @@ from cod_runner.report import Report, write_reports
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
-from cod_runner.runs.records import QualityRow, RunRecord
+from cod_runner.runs.records import HELD_OUT_LABELS, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
+from cod_runner.stages.held_out import HeldOutSets, gold_labels
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import teacher_facts
 
@@ -67,7 +68,14 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
     """Write what is known of teacher and data into ``run.json``, before the students train."""
     corpus = experiment.corpus
     record.teacher = teacher_facts(context, experiment, teacher)
-    record.data = {"pool rows": len(corpus.pool), "evaluation rows": len(corpus.evaluation)}
+    record.data = {**record.data, "pool rows": len(corpus.pool), "evaluation rows": len(corpus.evaluation)}
+    context.folder.write_record(record)
+
+
+def record_held_out(context: RunContext, record: RunRecord, held_out: HeldOutSets) -> None:
+    """Count the gold labels that are read beside k, in ``run.json``; those of the call that read most."""
+    earlier = record.held_out_labels or 0
+    record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(held_out), earlier)}
     context.folder.write_record(record)
 
 

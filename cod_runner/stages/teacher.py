@@ -22,7 +22,6 @@ from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
 from cod_runner.machine import finetuning_threads
-from cod_runner.progress import Progress
 from cod_runner.recipe.grammar import Calibration
 from cod_runner.runs.cells import teacher_identity
 from cod_runner.stages.build import TeacherSource, build_teacher
@@ -78,7 +77,11 @@ def _read_by_another(context: RunContext, labels: tuple[str, ...], weights: Path
 def _finetune(
     context: RunContext, corpus: Corpus, teacher: Classifier, settings: FinetuneSettings, mine: Turn
 ) -> dict[str, Any]:
-    rows = _rows(corpus.pool, settings.rows, settings.seed, context.progress)
+    rows = rows_of_the_teacher(corpus.pool, settings)
+    if len(rows) < settings.rows:
+        context.progress.warn(
+            f"the teacher's `rows: {settings.rows}` is more than the pool has; all {len(rows)} rows are used"
+        )
     context.progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
     with context.progress.bar("fine-tuning the teacher") as step, threads(finetuning_threads()):
 
@@ -89,12 +92,11 @@ def _finetune(
         return finetune_teacher(teacher, rows, settings, device=context.device, progress=stepped)
 
 
-def _rows(pool: Sequence[Example], wanted: int, seed: int, progress: Progress) -> list[Example]:
-    if wanted >= len(pool):
-        if wanted > len(pool):
-            progress.warn(f"the teacher's `rows: {wanted}` is more than the pool has; all {len(pool)} rows are used")
+def rows_of_the_teacher(pool: Sequence[Example], settings: FinetuneSettings) -> list[Example]:
+    """The rows of the pool that fine-tune the teacher."""
+    if settings.rows >= len(pool):
         return list(pool)
-    return random.Random(derived_seed(seed, "teacher rows")).sample(list(pool), wanted)
+    return random.Random(derived_seed(settings.seed, "teacher rows")).sample(list(pool), settings.rows)
 
 
 def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
