@@ -141,7 +141,7 @@ def _rows(options: TableOptions, split_column: str | None, table: Table) -> Iter
     """The table's rows of (texts, label, split or None, columns of ``where``); the error for a missing column points at
     its option."""
     texts = options.text_columns
-    place = {options.label: ("label",)} | {column: ("text",) for column in texts}
+    place = {options.label: ("label",)} | dict.fromkeys(texts, ("text",))
     if split_column is not None:
         place.setdefault(split_column, ("split_column",))
     wanted = [*texts, options.label, *([split_column] if split_column else []), *options.where]

@@ -52,7 +52,7 @@ class Lexicon:
         self._labels = context.labels
         self._own = read_own_words(options.words, context.labels)
         self._listed = Opposites.packaged(self._own.opposites)
-        texts = [str(example.input) for example in context.pool]
+        texts = [str(example.input) for example in (*context.pool, *context.unlabelled)]
         self._in_texts = Counter(word for text in texts for word in words_of(text))
         self._usage = Usage(texts)
         self._sample = drawn_by_content(texts, options.readings)
