@@ -23,8 +23,8 @@ class LexiconOptions(Options):
 
     words: PathOption | dict[str, list[str | tuple[str, str]]] | None = Field(
         None,
-        description="your own words: a list per label, and `opposites`, a list of pairs; here, or in a YAML file. Where "
-        "labels are not sentiment, a few for each label help most",
+        description="your own words: a list per label, and `opposites`, a list of pairs; here, or in a YAML file. "
+        "Where labels are not sentiment, a few for each label help most",
     )
     max_edits: int = Field(4, ge=1, le=8, description="most edits that are combined; the fewest that flip win")
     beam: int = Field(6, ge=1, le=50, description="best combinations, which are extended by another edit")

@@ -353,7 +353,9 @@ def test_own_words_may_stand_in_the_recipe() -> None:
     proposals = propose("the goalkeeper failed", 0, teacher, labels=TOPICS, pool=pool, words=said)
     assert flips(proposals, 1, teacher)[0].input == "the merger failed"
     assert LexiconOptions(words=said).identity() != LexiconOptions(words={"business": ["merger"]}).identity()
-    with pytest.raises(DataError, match="`words` has words for `sport`, which is not a label; the labels are") as caught:
+    with pytest.raises(
+        DataError, match="`words` has words for `sport`, which is not a label; the labels are"
+    ) as caught:
         propose("the goalkeeper failed", 0, teacher, labels=TOPICS, pool=pool, words={"sport": ["goal"]})
     assert caught.value.setting == ("words",)
 
