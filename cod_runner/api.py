@@ -342,6 +342,8 @@ class BuildContext:
     pool: Sequence[Example] = ()
     """For generators: the training pool, never the evaluation split. For selectors and choosers the same without its
     labels."""
+    unlabelled: Sequence[Example] = ()
+    """For generators: rows of the data that have no label, beside the pool."""
     shots: Sequence[Example] = ()
     """For teachers that only answer: the labelled rows of their prompt, in the order in which it shows them."""
     store: Path | None = None

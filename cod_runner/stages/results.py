@@ -69,6 +69,8 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
     corpus = experiment.corpus
     record.teacher = teacher_facts(context, experiment, teacher)
     record.data = {**record.data, "pool rows": len(corpus.pool), "evaluation rows": len(corpus.evaluation)}
+    if corpus.unlabelled:
+        record.data["texts without a label"] = len(corpus.unlabelled)
     context.folder.write_record(record)
 
 

@@ -146,7 +146,7 @@ def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher)
     }
     if not isinstance(teacher, LabelScorer):
         return {**facts, "parameters": sum(parameter.numel() for parameter in teacher.parameters())}
-    read = asked_to_calibrate(context, experiment.corpus.pool)
+    read = asked_to_calibrate(context, experiment.corpus)
     facts["shots"] = len(experiment.shots)
     facts["gold_labels"] = len(experiment.shots) + read["gold labels"]
     measured_rows = [*rows, *experiment.dev]
