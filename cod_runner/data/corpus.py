@@ -45,8 +45,9 @@ class Dropped:
     def __add__(self, other: Dropped) -> Dropped:
         return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
-    def sentence(self) -> str:
-        """How many rows were dropped and why; "" where none was."""
+    @property
+    def in_words(self) -> str:
+        """``3 without text, 2 that repeat another``; "" where none was dropped."""
         reasons = (
             (self.empty, "without text"),
             (self.unlabelled, "without a label"),
@@ -54,8 +55,11 @@ class Dropped:
             (self.conflicting, "whose text has several labels"),
             (self.overlapping, "of the pool that are in the evaluation split"),
         )
-        named = [f"{count:,} {reason}" for count, reason in reasons if count]
-        return f"dropped rows: {', '.join(named)}" if named else ""
+        return ", ".join(f"{count:,} {reason}" for count, reason in reasons if count)
+
+    def sentence(self) -> str:
+        """How many rows were dropped and why; "" where none was."""
+        return f"dropped rows: {self.in_words}" if self.in_words else ""
 
 
 @dataclass(frozen=True)

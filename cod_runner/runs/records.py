@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cod_runner.errors import CodrunError
+from cod_runner.runs.origins import OriginRecord
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,10 @@ class RunRecord(BaseModel):
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
     quality: list[QualityRow] = Field(default_factory=list)
+    origins: list[OriginRecord] | None = None
+    """What of other people's the students are made of. None in older records, and until a run has ended."""
+    longest_input: int | None = None
+    """Positions (tokens) of a text that the students read; None where it is not known."""
 
     def metric(self, name: str) -> MetricRecord:
         """What is known of a metric."""

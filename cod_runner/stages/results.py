@@ -10,6 +10,7 @@ from cod_runner.api import Teacher
 from cod_runner.context import RunContext
 from cod_runner.errors import ExpectationMissed
 from cod_runner.report import Report, write_reports
+from cod_runner.runs.declared import with_origins
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
@@ -68,7 +69,14 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
     """Write what is known of teacher and data into ``run.json``, before the students train."""
     corpus = experiment.corpus
     record.teacher = teacher_facts(context, experiment, teacher)
-    record.data = {**record.data, "pool rows": len(corpus.pool), "evaluation rows": len(corpus.evaluation)}
+    vectors = any(isinstance(row.input, tuple) for row in corpus.evaluation[:1])
+    record.data = {
+        **record.data,
+        "pool rows": len(corpus.pool),
+        "evaluation rows": len(corpus.evaluation),
+        "dropped rows": corpus.dropped.in_words or "none",
+        "inputs": "vectors" if vectors else "texts",
+    }
     if corpus.unlabelled:
         record.data["texts without a label"] = len(corpus.unlabelled)
     context.folder.write_record(record)
@@ -88,6 +96,7 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     """
     loaded, folder = context.loaded, context.folder
     record.notes = list(dict.fromkeys([*record.notes, *context.progress.notes]))
+    record = with_origins(record, loaded.recipe, context.registry)
     record.finished_now(seconds, ran)
     folder.write_record(record)
     if ran:

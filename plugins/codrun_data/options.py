@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from cod_runner.api import Destination, Options, PathOption, hub_destination, recipe_file
+from cod_runner.api import Destination, Options, Origin, PathOption, hub_destination, recipe_file
 from codrun_data.content import check_file, digest, file_in_package
 
 
@@ -334,6 +334,10 @@ class PackageOptions(TableOptions, EncodedText):
         decides["files"] = {"train": digest(self.packaged_file())}
         return decides
 
+    def origins(self) -> Sequence[Origin]:
+        """The package."""
+        return [Origin("data set", f"package:{self.package}")]
+
     def packaged_file(self) -> Path:
         """The file inside the package; raises :class:`DataError` if it is not installed."""
         return file_in_package(self.package, self.file, self.distribution)
@@ -374,6 +378,12 @@ class HubOptions(TableOptions):
     def destinations(self) -> Sequence[Destination]:
         """The hub, unless the data is a local folder."""
         return [] if is_local(self.path) else [hub_destination(self.path, "path")]
+
+    def origins(self) -> Sequence[Origin]:
+        """The data set of the hub, or the local folder."""
+        if is_local(self.path):
+            return [Origin("data set", Path(self.path).name, folder=Path(self.path))]
+        return [Origin("data set", self.path, on_the_hub=True)]
 
     def identity(self) -> dict[str, Any]:
         """The options, with the content of a local folder. A branch may move: only a commit as ``revision`` pins it."""
