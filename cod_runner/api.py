@@ -33,6 +33,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from cod_runner.checkpoints import (
     checkpoint_folder,
@@ -69,10 +70,10 @@ __all__ = [
     "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
     "ExportReport", "ExportRequest", "Exporter", "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing",
     "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer",
-    "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption",
+    "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Origin", "Outputs", "PathOption",
     "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError",
     "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut",
-    "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_sizes", "csv_rows", "default_figure_style",
+    "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_origin", "checkpoint_sizes", "csv_rows", "default_figure_style",
     "expected_calibration_error", "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches",
     "folder_written_whole", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
     "in_order", "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock",
@@ -205,6 +206,12 @@ class Options(BaseModel):
         """Losses: whether the teacher's word enters the loss. A method none of whose losses uses it is the floor."""
         return True
 
+    def origins(self) -> Sequence[Origin]:
+        """What of other people's it is made of, for a student's model card: by default the model that each
+        :data:`CheckpointOption` names."""
+        names = (getattr(self, name) for name, option in type(self).model_fields.items() if _is_a_checkpoint(option))
+        return [checkpoint_origin(name) for name in names if name is not None]
+
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
     return recipe_file(value, info)
@@ -218,11 +225,40 @@ def _named_in_the_recipe(value: str, info: ValidationInfo) -> str:
     return checkpoint_name(value, Path((info.context or {}).get("folder") or "."))
 
 
-CheckpointOption = Annotated[str, AfterValidator(_named_in_the_recipe)]
+_NAMES_A_CHECKPOINT = AfterValidator(_named_in_the_recipe)
+CheckpointOption = Annotated[str, _NAMES_A_CHECKPOINT]
 """An option that names a model of Hugging Face's: a hub name, a folder, or ``package:NAME/folder``.
 
 Its ``checkpoint_identity`` belongs in :meth:`Options.identity`, its ``hub_destinations`` in
-:meth:`Options.destinations`."""
+:meth:`Options.destinations`; :meth:`Options.origins` finds it by itself."""
+
+
+def _is_a_checkpoint(option: FieldInfo) -> bool:
+    """Whether it is a :data:`CheckpointOption`, or one that may be None."""
+    alternatives = (getattr(each, "__metadata__", ()) for each in get_args(option.annotation))
+    return any(_NAMES_A_CHECKPOINT in metadata for metadata in (option.metadata, *alternatives))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Something of other people's that goes into a student, and whose terms may bind whoever uses it."""
+
+    what: Literal["checkpoint", "data set", "language model"]
+    name: str
+    """As a reader would look for it: a name on the hub, ``package:NAME/folder``, a model as its provider names it; of a
+    folder on this machine only its last part."""
+    on_the_hub: bool = False
+    folder: Path | None = None
+    """Where it lies on this machine, and perhaps its own card (``README.md``)."""
+
+
+def checkpoint_origin(name: str) -> Origin:
+    """The origin that a :data:`CheckpointOption` names."""
+    if name.startswith("package:"):
+        return Origin("checkpoint", name, folder=packaged_folder(name, "model"))
+    if is_on_the_hub(name):
+        return Origin("checkpoint", name, on_the_hub=True)
+    return Origin("checkpoint", Path(name).name, folder=Path(name))
 
 
 @dataclass(frozen=True)
@@ -342,6 +378,8 @@ class BuildContext:
     pool: Sequence[Example] = ()
     """For generators: the training pool, never the evaluation split. For selectors and choosers the same without its
     labels."""
+    unlabelled: Sequence[Example] = ()
+    """For generators: rows of the data that have no label, beside the pool."""
     shots: Sequence[Example] = ()
     """For teachers that only answer: the labelled rows of their prompt, in the order in which it shows them."""
     store: Path | None = None
@@ -529,6 +567,7 @@ class Classifier(Protocol):
     # torch's own, restated so that the engine can be type-checked against the contract
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]: ...
     def train(self, mode: bool = True) -> Any: ...
     def eval(self) -> Any: ...
     def to(self, device: str) -> Any: ...

@@ -123,12 +123,21 @@ def _in_words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, str):
-        for flavour in (PurePosixPath, PureWindowsPath):
-            if flavour(value).is_absolute():
-                return flavour(value).name
-        return value
+        return without_folder(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name} {_in_words(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_in_words(each) for each in value) + "]"
     return "yes" if value is True else str(value)
+
+
+def without_folder(value: str) -> str:
+    """An absolute path by its last part, also after a word, as in ``file:/home/me/prompt.txt``; any other text as it
+    is. What is passed on should not reveal the folders of this machine."""
+    word, colon, path = value.partition(":")
+    for flavour in (PurePosixPath, PureWindowsPath):
+        if flavour(value).is_absolute():
+            return flavour(value).name
+        if colon and not path.startswith("//") and flavour(path).is_absolute():
+            return f"{word}:{flavour(path).name}"
+    return value

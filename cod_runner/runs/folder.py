@@ -36,6 +36,8 @@ KEPT_BETWEEN_CALLS = (
     "data",
     "notes",
     "quality",
+    "origins",
+    "longest_input",
 )
 
 FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"

@@ -130,7 +130,10 @@ def corpus_of(recipe: Recipe, registry: Registry, *, offline: bool, progress: Pr
     for index, k in enumerate(recipe.k):
         with standing_at("k", index):
             check_k(k, len(corpus.labels), recipe.arms)
-    progress.say(f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on")
+    beside = f", {len(corpus.unlabelled):,} texts without a label" if corpus.unlabelled else ""
+    progress.say(
+        f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on{beside}"
+    )
     return corpus
 
 
@@ -225,6 +228,7 @@ def _build_makers(
         describe=recipe.describe,
         offline=context.settings.offline,
         pool=corpus.pool,
+        unlabelled=corpus.unlabelled,
         store=context.store.root,
         say=context.progress.warn,
         tell=context.progress.tell,

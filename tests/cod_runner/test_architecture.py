@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, str] = {
         "runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": "api engine errors files permissions progress recipe registry runs stages store",
+    "deployment": "api engine errors files permissions progress recipe registry runs stages store text_files",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (
