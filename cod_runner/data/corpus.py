@@ -20,6 +20,7 @@ DEV_ROWS = 500
 """The most rows of the pool that choose an epoch."""
 
 EVALUATION_SPLIT = ("evaluate", "split")
+FOLDS = ("evaluate", "folds")
 LABELS = ("dataset", "labels")
 """Settings of a recipe that a fault of the data points at."""
 
@@ -66,6 +67,8 @@ class Corpus:
     evaluation: tuple[Example, ...]
     notes: tuple[str, ...]
     dropped: Dropped
+    fold: int | None = None
+    """Which of the folds is the evaluation split, from 0; None where the data is not divided into folds."""
 
 
 def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
@@ -118,6 +121,35 @@ def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
     return replace(corpus, evaluation=tuple(chosen))
 
 
+def prepare_folds(data: LoadedData, split: str, folds: int) -> tuple[Corpus, ...]:
+    """Clean the data and divide it for a cross-validation: each row is in the evaluation split of one fold, and in the
+    training pool of all others.
+
+    Folds are stratified and differ in size by one row at most. Which row is in which depends on its class and the texts
+    alone, so it is the same in every run. Raises :class:`DataError` for data that has an evaluation split, or too few
+    rows.
+    """
+    name = _undivided(data, split)
+    rows, dropped = _cleaned(data.splits[name])
+    _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
+    if len(rows) < folds:
+        raise DataError(f"the data has {len(rows):,} rows, too few for {folds} folds; take fewer folds", *FOLDS)
+    by_class = _by_class(rows, len(data.labels))
+    notes = [*data.notes, *filter(None, [dropped.sentence()])]
+    for label, each in zip(data.labels, by_class, strict=True):
+        if len(each) < folds:
+            notes.append(f"the data has {len(each):,} rows of `{label}`, so some of its {folds} folds measure none")
+    dealt = [row for each in by_class for row in sorted(each, key=lambda row: content_rank("folds", 0, row))]
+    fold_of = {row.id: place % folds for place, row in enumerate(dealt)}
+    corpora = []
+    for fold in range(folds):
+        evaluation = tuple(row for row in rows if fold_of[row.id] == fold)
+        pool = tuple(row for row in rows if fold_of[row.id] != fold)
+        _check_apart(pool, evaluation)
+        corpora.append(Corpus(data.labels, pool, evaluation, tuple(notes), dropped, fold))
+    return tuple(corpora)
+
+
 def content_of(value: Input) -> Input:
     """What decides whether two inputs are equal: a text after NFC and folding of white space, or the vector."""
     if isinstance(value, str):
@@ -162,6 +194,26 @@ def _only_split(data: LoadedData, wanted: str) -> str:
         raise DataError(
             f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}",
             *EVALUATION_SPLIT,
+        )
+    return next(iter(data.splits))
+
+
+def _undivided(data: LoadedData, evaluation: str) -> str:
+    """The only split of data that is to be divided into folds."""
+    if not data.splits:
+        raise DataError("the data set has no rows", "dataset")
+    if len(data.splits) > 1:
+        has = f"a split `{evaluation}` to evaluate on" if evaluation in data.splits else "splits of its own"
+        raise DataError(
+            f"`folds` divides the rows of data without splits, and this has {has} ({_listed(data.splits)}); remove "
+            "`folds`",
+            *FOLDS,
+        )
+    if evaluation in data.splits:
+        raise DataError(
+            f"the only split of the data is `{evaluation}`, which `evaluate.split` names; with `folds` give "
+            "`evaluate.split` another name, and all its rows are divided",
+            *FOLDS,
         )
     return next(iter(data.splits))
 
