@@ -120,7 +120,8 @@ class RunFolder:
     ) -> RunRecord:
         """Write the resolved recipe and return the run's record, continuing that of an earlier call if there is one.
 
-        ``cell_keys`` are the keys of all cells of the recipe, ``settings`` is the hash of what they share. The record includes what a report must know of the
+        ``cell_keys`` are the keys of all cells of the recipe, ``settings`` is the hash of what they share. The
+        record includes what a report must know of the
         recipe's metrics and losses; only :meth:`write_record` writes it to disk. Raises :class:`SettingError` for a
         metric that cells.jsonl cannot hold.
         """

@@ -271,3 +271,43 @@ def test_what_cannot_be_divided_is_refused_at_its_line(registry: Registry, chang
         shown = str(caught.value)
         assert sentence in shown
         assert "recipe.yaml:12:" in shown or not change.startswith("name")
+
+
+def test_cfes_finds_those_of_every_fold(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("recipe.yaml").write_text(RECIPE)
+    loaded = load_recipe(Path("recipe.yaml"), registry)
+    found = pipeline.find_counterfactuals(loaded, registry, RunSettings(out=Path("cfes")), Progress(quiet=True))
+    assert [each.fold for each in found] == [0, 1, 2]
+    run(registry, out="run")
+    assert pairs("cfes") == pairs("run") == [line for each in found for line in each.counterfactual_lines]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["evaluate.folds=3"], None),
+        (
+            ["evaluate.folds=null"],
+            "9 rows to evaluate on: one of them is 0.11 of the accuracy, so differences settle little; `evaluate: "
+            "{folds: 5}` with `seeds: [0, 1, 2, 3, 4]` measures all 47 labelled rows",
+        ),
+        (["evaluate.folds=null", "arms=[plain]", "k=[34]"], "9 rows to evaluate on: one of them is 0.11 of the "
+        "accuracy, so differences settle little; measure on more rows"),
+        (["evaluate.folds=null", "evaluate.rows=4"], "4 rows to evaluate on: one of them is 0.25 of the accuracy, so "
+        "differences settle little; raise `evaluate.rows`"),
+        (["evaluate.folds=null", "dataset=films"], "22 rows to evaluate on: one of them is 0.05 of the accuracy, so "
+        "differences settle little; measure on more rows"),
+    ],
+)  # fmt: skip
+def test_few_rows_to_evaluate_on_are_warned_about_with_a_cure_that_works(
+    registry: Registry, changes: list[str], said: str | None
+) -> None:
+    Path("recipe.yaml").write_text(RECIPE)
+    loaded, progress = load_recipe(Path("recipe.yaml"), registry, overrides=changes), Progress(quiet=True)
+    with opened_run(loaded, registry, RunSettings(out=Path("x")), progress) as context:
+        load_experiment(context, loaded.recipe.evaluate.fold_of(0))
+    found = [note for note in progress.notes if "differences settle little" in note]
+    assert found == ([] if said is None else [said])
+    if said is not None and "folds: 5" in said:
+        run(registry, "evaluate.folds=5", "seeds=[0,1,2,3,4]")
+        assert sum(fold["data"]["evaluation rows"] for fold in record("out")["folds"].values()) == 47
