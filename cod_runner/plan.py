@@ -28,6 +28,7 @@ from cod_runner.recipe.nodes import Place
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
+from cod_runner.runs.folds import folds_of, warning_of_unequal_folds
 
 CHARACTERS_A_TEXT = 200.0
 """Assumed where the data has not been read: calls are priced before anything is downloaded."""
@@ -189,6 +190,8 @@ def plan_of(
 def _warnings(recipe: Recipe, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]) -> Iterator[str]:
     if (few := warning_of_few_steps(recipe.train, recipe.k)) is not None:
         yield few
+    if (unequal := warning_of_unequal_folds(recipe)) is not None:
+        yield unequal
     asked = [query.calls for query in queries if query.calls is not None]
     for query in queries:
         if asked and query.texts is None:
@@ -217,8 +220,11 @@ def teacher_queries(recipe: Recipe, registry: Registry) -> list[TeacherQueries]:
     calibration = recipe.teacher.calibration or Calibration()
     dev = DEV_ROWS if recipe.evaluate.select == "best_dev" else 0
     split = f"every row of `{recipe.evaluate.split}`, unless `evaluate.rows` says how many"
+    if recipe.evaluate.folds is not None:
+        split = "every labelled row"
+    calibrating = (calibration.unlabelled + calibration.gold) * max(1, len(folds_of(recipe)))  # anew for each fold
     wanted: list[tuple[str, int | None, str]] = [
-        ("training texts and calibration", training_texts(recipe) + calibration.unlabelled + calibration.gold, ""),
+        ("training texts and calibration", training_texts(recipe) + calibrating, ""),
         ("the choice of originals", _selecting(recipe, registry), "a number that its selectors cannot say"),
         ("the search", _searching(recipe, registry), "a number that its generators cannot say"),
         ("the evaluation", None if recipe.evaluate.rows is None else recipe.evaluate.rows + dev, split),

@@ -18,8 +18,11 @@ def component_identity(registry: Registry, kind: Kind, use: Use) -> dict[str, An
     return registry.identity(kind, use.use, use.options)
 
 
-def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
-    """What decides the teacher. The number of threads changes the order of sums in fine-tuning, so it is included."""
+def teacher_identity(recipe: Recipe, registry: Registry, fold: int | None = None) -> dict[str, Any]:
+    """What decides the teacher. The number of threads changes the order of sums in fine-tuning, so it is included.
+
+    ``fold`` is the one that the teacher trains nothing on, where rows are divided into folds and one teacher is meant.
+    """
     identity: dict[str, Any] = {"component": component_identity(registry, "teacher", recipe.teacher)}
     if recipe.teacher.finetune is not None:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
@@ -36,6 +39,8 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
             "calibration": (recipe.teacher.calibration or Calibration()).identity(),
             "shots": [answering.shots, answering.seed],
         }
+    if fold is not None:
+        identity["less the fold"] = [fold, recipe.evaluate.folds]
     return identity
 
 

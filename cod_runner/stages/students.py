@@ -71,9 +71,7 @@ def train_students(
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [
-        CellTask(
-            cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set]
-        )
+        CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set])
         for cell in cells
     ]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
@@ -214,9 +212,7 @@ def _record(task: CellTask, metrics: Mapping[str, float], said: Tensor, score: H
         teacher=task.teacher.fingerprint,
         metrics=dict(metrics),
         temperature=score.temperature,
-        held_out=None
-        if score.loss is None
-        else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
+        held_out=None if score.loss is None else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
     )
 
 

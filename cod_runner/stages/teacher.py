@@ -61,7 +61,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
     if settings is None:
         return TeacherSource(corpus.labels, None, teacher.fingerprint)
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, context.device)})
-    identity = teacher_identity(context.recipe, context.registry)
+    identity = teacher_identity(context.recipe, context.registry, corpus.fold)
     key = content_key({**identity, "finetune": settings.model_dump(mode="json"), "device": context.device})
     weights = context.store.teachers / key
     with turn(weights, f"the run {context.folder.path}", context.progress) as mine:
