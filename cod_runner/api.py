@@ -66,7 +66,8 @@ __all__ = [
     "WORD", "Answering", "Attempt", "Attribution", "Batch", "BatchSource", "Binding", "BuildContext", "CallEstimate",
     "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError", "Component",
     "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor", "FinetuneSettings",
-    "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest",
+    "FixedBatch", "Generator", "GradientCheckpointing", "HiddenStateScorer", "Input", "Kept", "Kind",
+    "LLMAnswer", "LLMRequest",
     "LabelPrompt", "LabelPromptFields", "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric", "Mixture",
     "ModelShape", "Needs", "Options", "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request",
     "Reservation", "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "Teacher", "TeacherView",
@@ -168,6 +169,11 @@ class Options(BaseModel):
         ``teacher`` is the teacher's, for a student that is cut from it.
         """
         return None
+
+    def keeps(self) -> Sequence[Kept]:
+        """Teachers: what the component keeps in the store in another form, so that it is made once: a converted
+        model."""
+        return ()
 
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
         """Losses: the layers of both whose hidden states the loss reads; by default none.
@@ -286,6 +292,23 @@ class ShapeEstimate:
     """``classes`` is 0 where only the data will tell."""
     longest: int
     """Positions of the longest input it reads."""
+    bytes: int | None = None
+    """What ``save`` writes, about, as float32; None where it cannot be said."""
+    block_bytes: int | None = None
+    """Of these, one block's."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that a component keeps in the store."""
+
+    what: str
+    """In words: ``the converted model of `x` ``."""
+    place: str | None
+    """Its folder below the store's root, as ``codrun store list`` names it: ``models/KEY``; None where that is not
+    known before it is made."""
+    bytes: int | None = None
+    """About; None where it cannot be said before it is made."""
 
 
 @dataclass(frozen=True)
