@@ -69,16 +69,16 @@ __all__ = [
     "CallEstimate", "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError",
     "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
     "ExportReport", "ExportRequest", "Exporter", "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing",
-    "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer",
-    "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Origin", "Outputs", "PathOption",
-    "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError",
-    "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut",
-    "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_origin", "checkpoint_sizes", "csv_rows", "default_figure_style",
-    "expected_calibration_error", "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches",
-    "folder_written_whole", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
-    "in_order", "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock",
-    "masked_mean", "one_line", "one_thread", "only_data", "packaged_folder", "pooled", "pretrained",
-    "quiet_transformers", "read_text", "recipe_file", "text_distance",
+    "HiddenStateScorer", "Input", "Kept", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields",
+    "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Origin",
+    "Outputs", "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Selection",
+    "Selector", "SettingError", "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder", "TrainSettings",
+    "VocabularyCut", "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_origin", "checkpoint_sizes",
+    "csv_rows", "default_figure_style", "expected_calibration_error", "fetched_checkpoint", "file_bytes", "file_digest",
+    "file_digests", "fixed_batches", "folder_written_whole", "head_pooled", "hookimpl", "hookspec", "hub_destination",
+    "hub_destinations", "hub_errors", "in_order", "input_as_json", "input_from_json", "is_on_the_hub", "json_lines",
+    "layer_mapping", "lock", "masked_mean", "one_line", "one_thread", "only_data", "packaged_folder", "pooled",
+    "pretrained", "quiet_transformers", "read_text", "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -171,6 +171,11 @@ class Options(BaseModel):
         ``teacher`` is the teacher's, for a student that is cut from it.
         """
         return None
+
+    def keeps(self) -> Sequence[Kept]:
+        """Teachers: what the component keeps in the store in another form, so that it is made once: a converted
+        model."""
+        return ()
 
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
         """Losses: the layers of both whose hidden states the loss reads; by default none.
@@ -329,6 +334,23 @@ class ShapeEstimate:
     """``classes`` is 0 where only the data will tell."""
     longest: int
     """Positions of the longest input it reads."""
+    bytes: int | None = None
+    """What ``save`` writes, about, as float32; None where it cannot be said."""
+    block_bytes: int | None = None
+    """Of these, one block's."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that a component keeps in the store."""
+
+    what: str
+    """In words: ``the converted model of `x` ``."""
+    place: str | None
+    """Its folder below the store's root, as ``codrun store list`` names it: ``models/KEY``; None where that is not
+    known before it is made."""
+    bytes: int | None = None
+    """About; None where it cannot be said before it is made."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from cod_runner.api import (
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus
 from cod_runner.destinations import refuse_strangers, sendings
+from cod_runner.disk import warning_of_a_full_disk
 from cod_runner.engine.asking import network, shape_of
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.steps import warning_of_few_steps
@@ -206,13 +206,9 @@ def _warn_of_a_full_disk(context: RunContext, student: Classifier) -> None:
     there = sum(1 for each in folder.students.iterdir()) if folder.students.is_dir() else 0
     cells = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds) - there
     each = sum(parameter.numel() * parameter.element_size() for parameter in student.parameters())
-    free = shutil.disk_usage(folder.path).free
-    if cells * each > free:
-        context.progress.warn(
-            f"{cells:,} students of {each / 1e6:,.0f} MB each will not fit on the disk of {folder.path}, which has "
-            f"{free / 1e9:,.1f} GB free: the run would end when it is full, and go on when there is room; --out names "
-            "a folder on another disk"
-        )
+    warning = warning_of_a_full_disk(cells, each, folder.path)
+    if warning is not None:
+        context.progress.warn(warning)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def write_graph(
             f"one ONNX file holds at most 2 GB, and this student's weights take {size / 1e9:.1f} GB; export a smaller one"
         )
     model = TemperedLogits(student, list(batch), temperature).eval()
-    free = {place: torch.export.Dim.DYNAMIC for place in (0, 1)}
+    free = dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC)
     try:
         with _silence():
             program = torch.onnx.export(

@@ -65,7 +65,9 @@ class TextReader:
     def collate(self, encoded: Sequence[Encoded]) -> dict[str, numpy.ndarray]:
         """The model's inputs, padded to one length: ``[batch, tokens]``, int64."""
         length = max(len(each.ids) for each in encoded)
-        batch = {name: numpy.full((len(encoded), length), self._filling[name], dtype=numpy.int64) for name in self.names}
+        batch = {
+            name: numpy.full((len(encoded), length), self._filling[name], dtype=numpy.int64) for name in self.names
+        }
         for row, each in enumerate(encoded):
             there = slice(length - len(each.ids), None) if self._left else slice(0, len(each.ids))
             columns = {"input_ids": each.ids, "attention_mask": 1, **each.fields}

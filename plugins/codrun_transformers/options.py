@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from cod_runner.api import (
     CheckpointOption,
     Destination,
-    ModelShape,
     Options,
     ShapeEstimate,
     checkpoint_identity,
@@ -84,7 +83,7 @@ class TeacherOptions(ModelOptions):
         return hub_destinations(self.model, "model")
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
-        """What the checkpoint's ``config.json`` says; None for a hub model that was never fetched."""
+        """What the checkpoint's files say; None for a hub model that was never fetched."""
         return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
 
 
@@ -144,10 +143,9 @@ class StudentOptions(ModelOptions):
         return self.layers_from_teacher is not None
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
-        """What the checkpoint's ``config.json`` or the teacher's shape says; None if that is unknown."""
+        """What the checkpoint's files or the teacher's shape say; None if that is unknown."""
         if self.model is not None:
             return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
         if teacher is None or self.layers_from_teacher is None:
             return None
-        blocks, longest = len(self.layers_from_teacher), min(self.max_length, teacher.longest)
-        return ShapeEstimate(ModelShape(blocks, teacher.shape.width, classes=0), longest)
+        return shape.cut_from(teacher, len(self.layers_from_teacher), self.max_length)
