@@ -441,7 +441,7 @@ class Outputs:
     mask: Tensor | None = None
     """``[batch, tokens]``, true at real tokens."""
     pooled_at: Tensor | None = None
-    """``[batch]``, the position that the classification head reads."""
+    """``[batch]``, the position that the classification head reads; None where it reads the mean of the real tokens."""
 
 
 @runtime_checkable

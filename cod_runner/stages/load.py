@@ -173,7 +173,8 @@ def _refuse_untrained(context: RunContext, teacher: Teacher) -> None:
 def _check_methods(context: RunContext, corpus: Corpus, teacher: Teacher) -> tuple[int, ...]:
     """Match every loss with teacher and student; returns the teacher's layers that some loss reads."""
     recipe, labels, seed = context.recipe, corpus.labels, context.recipe.seeds[0]
-    student = build_student(context.worker, context.registry, labels, seed, lambda: network(teacher))
+    given = BuildContext(labels=labels, seed=seed, teacher=lambda: network(teacher), say=context.progress.warn)
+    student = build_student(context.worker, context.registry, given)
     if not isinstance(teacher, LabelScorer):
         _warn_if_large(student, teacher, context.progress)
     _warn_of_a_full_disk(context, student)

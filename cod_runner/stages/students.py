@@ -110,9 +110,10 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     cell, worker, labels = task.cell, task.worker, task.teacher.labels
     recipe, device = worker.recipe, worker.device
     signals = SignalStore(worker.store.signals).reader(task.teacher.fingerprint, device)
-    student = build_student(
-        worker, registry, labels, cell.seed, lambda: network(build_teacher(worker, registry, task.teacher))
+    given = BuildContext(
+        labels=labels, seed=cell.seed, teacher=lambda: network(build_teacher(worker, registry, task.teacher))
     )
+    student = build_student(worker, registry, given)
     terms = [build_term(worker, registry, labels, term, cell.seed) for term in recipe.methods[cell.method]]
     precision = resolve_precision(recipe.train.precision, device)
 
