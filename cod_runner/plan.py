@@ -25,6 +25,7 @@ from cod_runner.recipe.answering import STAND_IN, answering_of
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.grammar import Calibration, Recipe, WeightedLoss
 from cod_runner.recipe.nodes import Place
+from cod_runner.recipe.own_training import trains_itself
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
@@ -182,12 +183,15 @@ def plan_of(
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
-        warnings=list(_warnings(recipe, calls, queries)),
+        warnings=list(_warnings(recipe, registry, calls, queries)),
     )
 
 
-def _warnings(recipe: Recipe, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]) -> Iterator[str]:
-    if (few := warning_of_few_steps(recipe.train, recipe.k)) is not None:
+def _warnings(
+    recipe: Recipe, registry: Registry, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]
+) -> Iterator[str]:
+    few = None if trains_itself(recipe, registry) else warning_of_few_steps(recipe.train, recipe.k)
+    if few is not None:
         yield few
     asked = [query.calls for query in queries if query.calls is not None]
     for query in queries:

@@ -10,12 +10,22 @@ from dataclasses import dataclass
 
 import torch
 
-from cod_runner.api import BuildContext, Classifier, Example, Executor, Predictions, TrainSettings, input_as_json
+from cod_runner.api import (
+    BuildContext,
+    Classifier,
+    Example,
+    Executor,
+    Predictions,
+    TrainSettings,
+    TrainsItself,
+    input_as_json,
+)
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.inference import predict
+from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
@@ -126,20 +136,23 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
 
     watched = {"best_dev": task.dev, "best_reported": task.evaluation}.get(recipe.evaluate.select)
     trained_from = time.monotonic()
-    result = train_student(
-        student,
-        task.training.rows,
-        terms,
-        signals,
-        steps_for_any_arm(recipe.train, cell.k),
-        seed=cell.seed,
-        device=device,
-        cache_folder=worker.store.folder("losses") / fitted_key(task),
-        on_step=lambda step, losses: registry.hook.codrun_step(
-            cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
-        ),
-        evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
-    )
+    if isinstance(student, TrainsItself):
+        result = let_train(student, task.training.rows, seed=cell.seed, device=device)
+    else:
+        result = train_student(
+            student,
+            task.training.rows,
+            terms,
+            signals,
+            steps_for_any_arm(recipe.train, cell.k),
+            seed=cell.seed,
+            device=device,
+            cache_folder=worker.store.folder("losses") / fitted_key(task),
+            on_step=lambda step, losses: registry.hook.codrun_step(
+                cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
+            ),
+            evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
+        )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
@@ -168,7 +181,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         teacher_disagrees_with_gold=task.training.teacher_disagrees,
         losses=result.losses,
         select=recipe.evaluate.select,
-        precision=precision,
+        precision=result.precision,
         device=torch.device(device).type,
         train_seconds=round(trained - trained_from, 3),
         seconds=round(time.monotonic() - started, 3),

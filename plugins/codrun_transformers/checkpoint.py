@@ -89,7 +89,12 @@ def _pooled(
     if pooling == "cls" and is_causal(checkpoint.model):
         raise CodrunError(f"`{name}` reads from left to right, so its first token knows no other; take `pooling: last`")
     place = modules.head if modules is not None else None
-    model = PooledEncoder(checkpoint.model, pooling, classes if place is None else len(checkpoint.own_labels))
+    model = PooledEncoder(
+        checkpoint.model,
+        pooling,
+        classes if place is None else len(checkpoint.own_labels),
+        normalises=modules is not None and place is not None and modules.normalises,
+    )
     if place is not None:
         model.load_head(place)
     return replace(

@@ -314,7 +314,7 @@ class TextClassifier(nn.Module):
         config["attention"] = self.model.config._attn_implementation
         self._forget_truncation()
         reading = [self.tokenizer.backend_tokenizer.to_str(), self.max_length, self.tokenizer.padding_side]
-        reading += [self.model.pooling] if isinstance(self.model, PooledEncoder) else []
+        reading += [self.model.pooling, self.model.normalises] if isinstance(self.model, PooledEncoder) else []
         digest.update(json.dumps([config, reading], sort_keys=True, default=str).encode())
         return digest.hexdigest()
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cod_runner.api import masked_mean
-from codrun_transformers.sentence_folder import HEAD, WEIGHTS, Pooling, write_sentence_folder
+from codrun_transformers.sentence_folder import WEIGHTS, Layers, Pooling, head_folder, write_sentence_folder
 
 _DROPOUTS = ("classifier_dropout", "seq_classif_dropout", "cls_dropout", "hidden_dropout_prob")
 """Names that configurations give the dropout before the head, the first that has a value counts."""
@@ -29,13 +29,15 @@ class PooledEncoder(nn.Module):
 
     base_model_prefix = "encoder"
 
-    def __init__(self, encoder: Any, pooling: Pooling, classes: int) -> None:
-        """``encoder`` is a model without a head (``AutoModel``); its pooler, which nothing would read, is removed."""
+    def __init__(self, encoder: Any, pooling: Pooling, classes: int, *, normalises: bool = False) -> None:
+        """``encoder`` is a model without a head (``AutoModel``); its pooler, which nothing would read, is removed.
+        With ``normalises`` the linear layer reads vectors of length 1."""
         super().__init__()
         if isinstance(getattr(encoder, "pooler", None), nn.Module):
             encoder.pooler = None
         self.encoder = encoder
         self.pooling = pooling
+        self.normalises = normalises
         self.dropout = nn.Dropout(_dropout(encoder.config))
         self.head = nn.Linear(encoder.config.hidden_size, classes)
         encoder.config.num_labels = classes
@@ -46,7 +48,10 @@ class PooledEncoder(nn.Module):
         if input_ids is not None:
             given["input_ids"] = input_ids
         states = self.encoder(**given)[0]
-        return SimpleNamespace(logits=self.head(self.dropout(self._pooled(states.float(), attention_mask))))
+        vectors = self._pooled(states.float(), attention_mask)
+        if self.normalises:
+            vectors = nn.functional.normalize(vectors, dim=-1)
+        return SimpleNamespace(logits=self.head(self.dropout(vectors)))
 
     def _pooled(self, states: Tensor, mask: Tensor | None) -> Tensor:
         """``[batch, width]`` of ``[batch, tokens, width]``."""
@@ -63,16 +68,10 @@ class PooledEncoder(nn.Module):
     def save_modules(self, folder: Path, max_length: int) -> None:
         """Beside the saved encoder: pooling and linear layer, as modules of sentence-transformers."""
         takes_pooler = "add_pooling_layer" in inspect.signature(type(self.encoder)).parameters
-        place = write_sentence_folder(
-            folder,
-            self.pooling,
-            self.head.in_features,
-            self.head.out_features,
-            max_length,
-            {"add_pooling_layer": False} if takes_pooler else {},
-        )
+        layers = Layers(self.pooling, self.normalises, self.head.in_features, self.head.out_features)
+        write_sentence_folder(folder, layers, max_length, {"add_pooling_layer": False} if takes_pooler else {})
         weights = {f"linear.{name}": each.detach().cpu().contiguous() for name, each in self.head.named_parameters()}
-        save_file(weights, place / WEIGHTS)
+        save_file(weights, head_folder(folder, self.normalises) / WEIGHTS)
 
     def load_head(self, place: Path) -> None:
         """From the folder of the linear layer. Raises what safetensors and torch raise."""
@@ -99,7 +98,7 @@ def load_weights(model: Any, folder: Path) -> None:
     """Into a model as ``save`` wrote it. Raises what safetensors and torch raise."""
     model_of_transformers(model).load_state_dict(load_file(folder / WEIGHTS))
     if isinstance(model, PooledEncoder):
-        model.load_head(folder / HEAD)
+        model.load_head(head_folder(folder, model.normalises))
 
 
 def model_of_transformers(model: Any) -> Any:

@@ -27,9 +27,17 @@ MODES: dict[Pooling, str] = {
 """Our names to those of ``1_Pooling/config.json``; newer versions write ``pooling_mode`` with their own short names."""
 OTHER_MODES = ("pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens")
 _SHORT = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
-HEAD = "2_Dense"
-"""The folder in which ours have their linear layer."""
 IDENTITY = "torch.nn.modules.linear.Identity"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What stands on an encoder."""
+
+    pooling: Pooling
+    normalises: bool
+    width: int
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,10 @@ class SentenceFolder:
     """The file that says so, in the folder."""
     head: Path | None
     """The folder of the linear layer that makes it a classifier; None for an encoder."""
-    left_out: tuple[str, ...]
-    """The other modules, which codrun does not apply, by the names of their classes."""
+    normalises: bool = False
+    """Whether vectors are brought to length 1 before the linear layer, or at the end where there is none."""
+    left_out: tuple[str, ...] = ()
+    """The modules that codrun does not apply, by the names of their classes."""
 
 
 def read_sentence_folder(folder: Path, name: str) -> SentenceFolder | None:
@@ -64,9 +74,12 @@ def read_sentence_folder(folder: Path, name: str) -> SentenceFolder | None:
         raise CodrunError(
             f"`{name}` has no {head.name}/{WEIGHTS}; other formats can run code, so save it again as that"
         )
-    known = {"Transformer", "Pooling"}
-    left_out = tuple(kind for kind, path in modules if kind not in known and path != head)
-    return SentenceFolder(pooling, place.relative_to(folder).as_posix(), head, left_out)
+    others = [kind for kind, path in modules if kind not in ("Transformer", "Pooling") and path != head]
+    if head is not None and set(others) - {"Normalize"}:
+        raise CodrunError(f"`{name}` has a {others[0]} beside its pooling and its linear layer, which codrun has not")
+    normalises = "Normalize" in others
+    left_out = () if head is not None else tuple(others)
+    return SentenceFolder(pooling, place.relative_to(folder).as_posix(), head, normalises, left_out)
 
 
 def pooling_of(folder: Path, name: str, asked: Asked) -> tuple[Pooling, SentenceFolder | None]:
@@ -92,38 +105,42 @@ def pooling_of(folder: Path, name: str, asked: Asked) -> tuple[Pooling, Sentence
     return found.pooling, found
 
 
-def write_sentence_folder(
-    folder: Path, pooling: Pooling, width: int, classes: int, max_length: int, model_arguments: dict[str, Any]
-) -> Path:
+def head_folder(folder: Path, normalises: bool) -> Path:
+    """Where a classifier of ours has its linear layer."""
+    return folder / ("3_Dense" if normalises else "2_Dense")
+
+
+def write_sentence_folder(folder: Path, written: Layers, max_length: int, model_arguments: dict[str, Any]) -> None:
     """Write what makes a saved transformer a classifier of sentence-transformers, 2.x and later, whose ``encode``
-    returns logits; returns the folder for the weights of its linear layer.
+    returns logits; the weights of its linear layer, in :func:`head_folder`, are the caller's.
 
     ``model_arguments`` are those that loading the transformer takes. Modules and options have their older names, which
     every version reads.
     """
-    pool, dense = folder / "1_Pooling", folder / HEAD
-    pool.mkdir(exist_ok=True)
-    dense.mkdir(exist_ok=True)
-    places = {"Transformer": "", "Pooling": pool.name, "Dense": dense.name}
-    modules = [
-        {"idx": number, "name": str(number), "path": place, "type": f"sentence_transformers.models.{kind}"}
-        for number, (kind, place) in enumerate(places.items())
-    ]
-    modes = {key: key == MODES[pooling] for key in (*MODES.values(), *OTHER_MODES)}
-    for path, content in (
-        (folder / MODULES, modules),
-        (
-            folder / "sentence_bert_config.json",
-            {"max_seq_length": max_length, "do_lower_case": False, "model_args": model_arguments},
-        ),
-        (pool / CONFIG, {"word_embedding_dimension": width, **modes, "include_prompt": True}),
-        (
-            dense / CONFIG,
-            {"in_features": width, "out_features": classes, "bias": True, "activation_function": IDENTITY},
-        ),
-    ):
+    pool, dense = folder / "1_Pooling", head_folder(folder, written.normalises)
+    places = {"Transformer": "", "Pooling": pool.name}
+    if written.normalises:
+        places["Normalize"] = "2_Normalize"
+    places["Dense"] = dense.name
+    for place in filter(None, places.values()):
+        (folder / place).mkdir(exist_ok=True)
+    modes = {key: key == MODES[written.pooling] for key in (*MODES.values(), *OTHER_MODES)}
+    linear = {"in_features": written.width, "out_features": written.classes, "bias": True}
+    files: dict[Path, Any] = {
+        folder / MODULES: [
+            {"idx": number, "name": str(number), "path": place, "type": f"sentence_transformers.models.{kind}"}
+            for number, (kind, place) in enumerate(places.items())
+        ],
+        folder / "sentence_bert_config.json": {
+            "max_seq_length": max_length,
+            "do_lower_case": False,
+            "model_args": model_arguments,
+        },
+        pool / CONFIG: {"word_embedding_dimension": written.width, **modes, "include_prompt": True},
+        dense / CONFIG: {**linear, "activation_function": IDENTITY},
+    }
+    for path, content in files.items():
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return dense
 
 
 def _modules(folder: Path, name: str) -> Iterator[tuple[str, Path]]:

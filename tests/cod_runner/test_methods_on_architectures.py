@@ -314,7 +314,7 @@ def test_teacher_and_student_under_a_pooling(laboratory: Laboratory, cells: dict
     for run, rows in (("pooled", pooled), ("pooled_cut", cut_rows)):
         for cell, row in rows.items():
             assert all(math.isfinite(value) for value in row["losses"].values())
-            said = SentenceFolder(pooling, "1_Pooling/config.json", laboratory.student(run, cell) / "2_Dense", ())
+            said = SentenceFolder(pooling, "1_Pooling/config.json", laboratory.student(run, cell) / "2_Dense")
             assert read_sentence_folder(laboratory.student(run, cell), "it") == said
 
 
