@@ -25,6 +25,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.answering import answering_of
 from cod_runner.recipe.grammar import Calibration, Recipe
 from cod_runner.recipe.nodes import Place
+from cod_runner.recipe.own_training import trains_itself
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
@@ -169,12 +170,15 @@ def plan_of(
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
-        warnings=[*_warnings(recipe, calls, queries), *students.warnings()],
+        warnings=[*_warnings(recipe, registry, calls, queries), *students.warnings()],
     )
 
 
-def _warnings(recipe: Recipe, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]) -> Iterator[str]:
-    if (few := warning_of_few_steps(recipe.train, recipe.k)) is not None:
+def _warnings(
+    recipe: Recipe, registry: Registry, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]
+) -> Iterator[str]:
+    few = None if trains_itself(recipe, registry) else warning_of_few_steps(recipe.train, recipe.k)
+    if few is not None:
         yield few
     if (unequal := warning_of_unequal_folds(recipe)) is not None:
         yield unequal

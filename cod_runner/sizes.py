@@ -125,7 +125,8 @@ def stored_sizes(recipe: Recipe, registry: Registry, store: Store) -> list[Store
     if recipe.teacher.finetune is not None:
         size = None if teacher is None else teacher.bytes
         besides = None if size is None else CHECKPOINTS_AT_ONCE * STATES_A_WEIGHT * size
-        for fold in folds_of(recipe) or [None]:
+        folds: list[int | None] = [*folds_of(recipe)] or [None]
+        for fold in folds:
             with standing_at("teacher"):
                 keys = list(possible_teacher_keys(recipe, registry, fold))
             there = any((store.root / "teachers" / key).is_dir() for key in keys)

@@ -17,6 +17,7 @@ from cod_runner.api import (
     Needs,
     Selector,
     Teacher,
+    TrainsItself,
 )
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus
@@ -31,6 +32,7 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.answering import answering_of
 from cod_runner.recipe.nodes import Place
+from cod_runner.recipe.own_training import trains_itself
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 from cod_runner.stages.rows import load_rows
 
@@ -118,11 +120,15 @@ def _refuse_untrained(context: RunContext, teacher: Teacher) -> None:
 def _check_methods(context: RunContext, corpus: Corpus, teacher: Teacher) -> tuple[int, ...]:
     """Match every loss with teacher and student; returns the teacher's layers that some loss reads."""
     recipe, labels, seed = context.recipe, corpus.labels, context.recipe.seeds[0]
-    student = build_student(context.worker, context.registry, labels, seed, lambda: network(teacher))
+    given = BuildContext(labels=labels, seed=seed, teacher=lambda: network(teacher), say=context.progress.warn)
+    student = build_student(context.worker, context.registry, given)
     if not isinstance(teacher, LabelScorer):
         _warn_if_large(student, teacher, context.progress)
     _warn_of_a_full_disk(context, student)
-    few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head else None
+    own = trains_itself(recipe, context.registry)
+    if isinstance(student, TrainsItself) != own:
+        raise PluginError(f"the student `{recipe.student.use}` and its options disagree on whether it trains itself")
+    few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head and not own else None
     if few is not None:
         context.progress.warn(few)
     layers: set[int] = set()
