@@ -67,11 +67,11 @@ MAY_IMPORT: dict[str, str] = {
         "runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": "api errors registry runs",
+    "deployment": "api errors hugging_face registry report runs",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals engine errors llm permissions pipeline plain_text plan progress recipe "
+        "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan progress recipe "
         "registry report runs scaffold store terminal"
     ),
 }

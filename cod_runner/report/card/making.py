@@ -70,9 +70,10 @@ def _data(subject: Subject) -> Iterator[str]:
     yield f"- Data set: {public(component_in_words(subject.recipe.dataset))}."
     rows = [f"{data[name]:,} {name}" for name in ("pool rows", "evaluation rows") if isinstance(data.get(name), int)]
     if rows:
+        near = "" if subject.reads_vectors else ", and nothing that was added to them is within a tenth of its words"
         yield (
-            f"- {', '.join(rows)}. The training examples are drawn from the pool; nothing that is trained on is an "
-            "evaluation row, nor within a tenth of the words of one where it was added."
+            f"- {', '.join(rows)}. The training examples are drawn from the pool; none of them equals an evaluation "
+            f"row{near}."
         )
     if isinstance(data.get("dropped rows"), str):
         yield f"- Dropped rows: {markdown_line(data['dropped rows'])}."
@@ -91,7 +92,7 @@ def _training_set(subject: Subject) -> Iterator[str]:
     yield f"- Gold labels that were read beside k: {', '.join(beside) if beside else 'none'}."
     if row.teacher_queries is not None:
         paid = "" if row.teacher_usd is None else f" ({price_in_words(row.teacher_usd)})"
-        yield f"- The teacher was asked about {count(row.teacher_queries, 'text')} for it{paid}."
+        yield f"- The teacher was asked about {count(row.teacher_queries, 'input')} for it{paid}."
 
 
 def _gold_labels(subject: Subject) -> Iterator[str]:
@@ -120,7 +121,7 @@ def _additions(subject: Subject) -> Iterator[str]:
     makers = list(_makers(subject))
     if not makers:
         return
-    yield f"- Written by {', then '.join(public(component_in_words(maker)) for maker in makers)}."
+    yield f"- Written by {', then '.join(public(maker.use) for maker in makers)}."
     models = [origin for origin in subject.origins("generator") if origin.use in {maker.use for maker in makers}]
     named = ", ".join(dict.fromkeys(f"{origin.name} ({origin.what})" for origin in models))
     yield f"- Models that wrote them: {public(named) if named else 'none is named by their components'}."

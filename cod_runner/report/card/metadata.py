@@ -33,8 +33,8 @@ def licence_of(subject: Subject) -> Licence:
     base = subject.base
     if base is not None and base.license is not None:
         return Licence(base.license, "as the card of its base checkpoint says")
-    why = "its recipe states none, and "
-    why += "it has no base checkpoint" if base is None else "no card of its base checkpoint was there to state one"
+    there = "it has no base checkpoint" if base is None else "no card of its base checkpoint was there that states one"
+    why = f"its recipe states none, and {there}"
     return Licence(UNKNOWN, why)
 
 
