@@ -67,12 +67,12 @@ MAY_IMPORT: dict[str, str] = {
         "runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": "api errors hugging_face registry report runs",
+    "deployment": "api errors files hugging_face registry report runs",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan progress recipe "
-        "registry report runs scaffold store terminal"
+        "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan "
+        "progress recipe registry report runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""

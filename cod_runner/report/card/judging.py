@@ -24,7 +24,7 @@ def warnings(subject: Subject) -> Iterator[str]:
             "are measured. Expect less on new inputs."
         )
     if not subject.report.verified and subject.arm.adds_flips:
-        yield "**Unverified:** not every counterfactual that it was trained on changes its teacher's prediction."
+        yield "**Unverified:** its recipe also trains on counterfactuals that do not change the teacher's prediction."
     if _may_be_guessing(subject):
         yield (
             "**It may be guessing:** its accuracy is within chance of what guessing reaches where its "
@@ -93,9 +93,10 @@ def _how_to_read(subject: Subject) -> Iterator[str]:
                 yield _compared(subject, setting_name(method, arm), metric, pairs)
     rows, value = subject.evaluation_rows, row.metrics.get(ACCURACY)
     if rows and value is not None and math.isfinite(value):
+        known = number(_half_width(value, rows))
         yield (
-            f"With {count(rows, 'evaluation row')} alone, its accuracy is known to ± {number(_half_width(value, rows))} "
-            "(95%, normal approximation), beside what the seeds say."
+            f"With {count(rows, 'evaluation row')}, its accuracy is known to ± {known} (95%, normal approximation), "
+            "beside what the seeds say."
         )
     if subject.report.floor and subject.record.student_from_teacher:
         yield (
