@@ -9,7 +9,8 @@ from pathlib import Path
 from cod_runner.api import ExportReport
 from cod_runner.deployment.parcel import CARD, EXAMPLE
 from cod_runner.files import write_whole
-from cod_runner.report.card.usage import HEADING, PLACE
+from cod_runner.report.card.libraries import PLACE
+from cod_runner.report.card.usage import HEADING
 from cod_runner.report.text import markdown_line
 from cod_runner.runs.student_record import StudentRecord
 

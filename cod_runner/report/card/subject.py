@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.grammar import Card, Recipe
+from cod_runner.report.card.libraries import Library
 from cod_runner.report.contents import Report
 from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
 from cod_runner.report.table import arm_name
@@ -19,7 +18,6 @@ from cod_runner.runs.origins import OriginRecord
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 from cod_runner.runs.student_record import StudentRecord
 
-Library = Literal["transformers", "sentence-transformers", "codrun"]
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s,)\]}]+")
 
 
@@ -106,19 +104,6 @@ class Subject:
 def setting_name(method: str, arm: str) -> str:
     """``kd +CoD``."""
     return f"{method} {arm_name(arm)}"
-
-
-def library_of(folder: Path) -> Library:
-    """What opens a student's folder beside codrun: told by its files, of which none is imported."""
-    if (folder / "modules.json").is_file():
-        return "sentence-transformers"
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return "codrun"
-    classes = config.get("architectures") if isinstance(config, Mapping) else None
-    named = classes if isinstance(classes, Sequence) else ()
-    return "transformers" if any(str(each).endswith("ForSequenceClassification") for each in named) else "codrun"
 
 
 def public(text: str) -> str:

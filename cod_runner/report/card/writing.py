@@ -7,9 +7,10 @@ from pathlib import Path
 
 from cod_runner.files import write_whole
 from cod_runner.report.card.judging import calibration, limits, scores, warnings
+from cod_runner.report.card.libraries import library_of
 from cod_runner.report.card.making import making
 from cod_runner.report.card.metadata import card_data
-from cod_runner.report.card.subject import Subject, library_of, number
+from cod_runner.report.card.subject import Subject, number
 from cod_runner.report.card.terms import terms
 from cod_runner.report.card.usage import usage
 from cod_runner.report.contents import Report
