@@ -25,6 +25,8 @@ LABELS = ("dataset", "labels")
 
 UNLABELLED = -1
 """Stands for a label that is not public, as in GLUE's test sets."""
+UNLABELLED_SPLIT = "unlabelled"
+"""The name of a split of which only the texts are read."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Dropped:
     conflicting: int = 0
     """Rows of a text that has several labels; all are dropped."""
     overlapping: int = 0
-    """Rows of the pool whose text is in the evaluation split too."""
+    """Rows of the pool, or without a label, whose text is in the evaluation split too."""
 
     def __add__(self, other: Dropped) -> Dropped:
         return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
@@ -70,6 +72,13 @@ class Corpus:
     evaluation: tuple[Example, ...]
     notes: tuple[str, ...]
     dropped: Dropped
+    unlabelled: tuple[Example, ...] = ()
+    """Rows without a label, whose inputs are in neither of the two; in the order of the data."""
+
+    @property
+    def unread(self) -> tuple[Example, ...]:
+        """Every row whose input may be read without its label: the unlabelled rows, then the pool."""
+        return (*self.unlabelled, *self.pool)
 
 
 def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
@@ -77,22 +86,23 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
 
     Texts count as equal when they are equal after Unicode NFC and folding of white space; case counts. Where the data
     is a single split, :data:`EVALUATION_SHARE` of its rows, stratified, become the evaluation split; which ones depends
-    on ``seed`` and the texts, not on the order of the rows. Raises :class:`DataError` whose setting leads from the
-    recipe's root to what would cure it.
+    on ``seed`` and the texts, not on the order of the rows. Rows of the pool's split that have no label, and all of a
+    split named :data:`UNLABELLED_SPLIT`, are the unlabelled ones. Raises :class:`DataError` whose setting leads from
+    the recipe's root to what would cure it.
     """
     notes = list(data.notes)
     if split in data.splits:
         pool_name = _pool_split(data, split)
         _refuse_unlabelled(data, split)
         evaluation, dropped = _cleaned(data.splits[split])
-        pool, dropped_here = _cleaned(data.splits[pool_name])
+        pool, dropped_here = _cleaned(_labelled(data.splits[pool_name]))
         held = {content_of(example.input) for example in evaluation}
         apart = [example for example in pool if content_of(example.input) not in held]
         dropped = dropped + dropped_here + Dropped(overlapping=len(pool) - len(apart))
         pool = apart
     else:
         pool_name = _only_split(data, split)
-        rows, dropped = _cleaned(data.splits[pool_name])
+        rows, dropped = _cleaned(_labelled(data.splits[pool_name]))
         _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
         wanted = min(EVALUATION_ROWS, round(EVALUATION_SHARE * len(rows)))
         evaluation, pool = _stratified(rows, len(data.labels), seed, wanted, "evaluation")
@@ -100,6 +110,13 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
             f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are held out for the "
             "evaluation, the same in every run"
         )
+    offered = [row for row in data.splits[pool_name] if row.label is None]
+    if pool_name != UNLABELLED_SPLIT:
+        offered += [replace(row, label=None) for row in data.splits.get(UNLABELLED_SPLIT, ())]
+    unlabelled, dropped_here = _unlabelled(offered, pool, evaluation)
+    dropped = dropped + dropped_here
+    if unlabelled:
+        notes.append(f"{len(unlabelled):,} texts without a label, for arms with `unlabelled: {{from: pool, ...}}`")
     if dropped.sentence():
         notes.append(dropped.sentence())
     _check_classes(data.labels, pool, f"the training pool (split `{pool_name}`)", least=1, dropped=dropped)
@@ -110,8 +127,8 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
     absent = [name for name, rows in zip(data.labels, _by_class(evaluation, len(data.labels)), strict=True) if not rows]
     if absent:
         notes.append(f"the evaluation split `{split}` has no row of {', '.join(f'`{name}`' for name in absent)}")
-    _check_apart(pool, evaluation)
-    return Corpus(data.labels, tuple(pool), tuple(evaluation), tuple(notes), dropped)
+    _check_apart([*pool, *unlabelled], evaluation)
+    return Corpus(data.labels, tuple(pool), tuple(evaluation), tuple(notes), dropped, tuple(unlabelled))
 
 
 def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
@@ -140,7 +157,7 @@ def content_rank(purpose: str, seed: int, example: Example) -> bytes:
 
 
 def _pool_split(data: LoadedData, evaluation: str) -> str:
-    others = [name for name in data.splits if name != evaluation]
+    others = [name for name in data.splits if name not in (evaluation, UNLABELLED_SPLIT)]
     if "train" in others:
         return "train"
     if len(others) == 1:
@@ -162,12 +179,13 @@ def _pool_split(data: LoadedData, evaluation: str) -> str:
 def _only_split(data: LoadedData, wanted: str) -> str:
     if not data.splits:
         raise DataError("the data set has no rows", "dataset")
-    if len(data.splits) > 1:
+    splits = [name for name in data.splits if name != UNLABELLED_SPLIT]
+    if len(splits) != 1:
         raise DataError(
             f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}",
             *EVALUATION_SPLIT,
         )
-    return next(iter(data.splits))
+    return splits[0]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -179,9 +197,11 @@ def _refuse_unlabelled(data: LoadedData, split: str) -> None:
     if rows and all(example.label in (None, UNLABELLED) for example in rows):
         there = {name: {row.label for row in each} - {None, UNLABELLED} for name, each in data.splits.items()}
         labelled = [name for name, labels in there.items() if labels]
+        why = f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets)"
+        if all(example.label is None for example in rows):
+            why = f"no row of the split `{split}` has a label"
         raise DataError(
-            f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets), so nothing can be "
-            f"measured on it; splits with labels: {_listed(labelled) or 'none'}",
+            f"{why}, so nothing can be measured on it; splits with labels: {_listed(labelled) or 'none'}",
             *EVALUATION_SPLIT,
         )
 
@@ -206,6 +226,31 @@ def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
     unique = [example for content, example in first.items() if len(labels_of[content]) == 1]
     duplicate = seen.total() - conflicting - len(unique)
     return unique, Dropped(empty=empty, unlabelled=unlabelled, duplicate=duplicate, conflicting=conflicting)
+
+
+def _labelled(rows: Sequence[Example]) -> list[Example]:
+    """All rows but those that are handed over without a label; one that is not public is a label."""
+    return [example for example in rows if example.label is not None]
+
+
+def _unlabelled(
+    rows: Sequence[Example], pool: Sequence[Example], evaluation: Sequence[Example]
+) -> tuple[list[Example], Dropped]:
+    """Rows with an input that is in neither of the two, one per content, in their order."""
+    held, known = ({content_of(row.input) for row in each} for each in (evaluation, pool))
+    kept: dict[Input, Example] = {}
+    empty = overlapping = duplicate = 0
+    for row in rows:
+        content = content_of(row.input)
+        if content in ("", ()):
+            empty += 1
+        elif content in held:
+            overlapping += 1
+        elif content in known or content in kept:
+            duplicate += 1
+        else:
+            kept[content] = row
+    return list(kept.values()), Dropped(empty=empty, duplicate=duplicate, overlapping=overlapping)
 
 
 def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:

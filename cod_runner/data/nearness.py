@@ -61,17 +61,17 @@ class EvaluationTexts:
                     self._with_piece[piece].append((row, start))
         self._lengths = sorted({len(piece) for piece in self._with_piece})
 
-    def nearest(self, text: Input, original: Input) -> str | None:
+    def nearest(self, text: Input, original: Input | None) -> str | None:
         """The id of the row that ``text`` equals, but for case, white space and punctuation, or else is nearest to;
         None where it is near to none.
 
         A row that ``original``, the training text behind ``text``, is as near to does not count: the data itself put
-        that text into the training set.
+        that text into the training set. None: there is no such text.
         """
-        folded, behind = _folded(text), _folded(original)
+        folded, behind = _folded(text), None if original is None else _folded(original)
         if (equal := self._equal.get(folded)) is not None and folded != behind:
             return equal
-        words, words_behind = _words(text), _words(original)
+        words, words_behind = _words(text), () if original is None else _words(original)
         nearest: tuple[int, str] | None = None
         for row in self._sharing(words):
             distance = _distance(words, row.words, row.radius)

@@ -56,6 +56,19 @@ class CellRow:
     """Number of paired originals whose gold label the teacher does not predict; None in an arm without pairs."""
     losses: Mapping[str, float] | None = None
     """Those of the last step, by term."""
+    held_out_rows: int | None = None
+    """Rows of the pool that the student was not trained on, whose gold labels calibrate it and compare it with others.
+    None in older lines."""
+    held_out_accuracy: float | None = None
+    """On these rows; None where there is none."""
+    held_out_loss: float | None = None
+    """Mean cross-entropy on these rows, in nats, at the temperature at which it is smallest."""
+    temperature: float | None = None
+    """Fitted on these rows; None where they are too few or do not show how sure the student may be."""
+    calibration_error: float | None = None
+    """Expected calibration error on the evaluation split, of the student as it was trained."""
+    calibrated_error: float | None = None
+    """The same with its logits divided by ``temperature``."""
     select: str | None = None
     """The recipe's ``evaluate.select``; ``best_reported`` makes the metrics optimistic."""
     precision: str | None = None
@@ -124,6 +137,10 @@ FIELDS: Mapping[str, str] = {
 }
 """The core's own keys of a line, in the order of the file, to the field that each fills; no metric may use one."""
 _ROW: TypeAdapter[CellRow] = TypeAdapter(CellRow)
+
+
+HELD_OUT_LABELS = "held-out gold labels"
+"""In the data of ``run.json``: how many gold labels of the pool are read beside k, all cells together."""
 
 
 class QualityRow(BaseModel):
@@ -217,6 +234,12 @@ class RunRecord(BaseModel):
         if ran or self.finished is None:
             self.finished = datetime.now(UTC).isoformat(timespec="seconds")
             self.seconds = (self.seconds or 0.0) + seconds
+
+    @property
+    def held_out_labels(self) -> int | None:
+        """:data:`HELD_OUT_LABELS`; None in older records."""
+        value = self.data.get(HELD_OUT_LABELS)
+        return value if isinstance(value, int) else None
 
     @property
     def teacher_accuracy(self) -> float | None:

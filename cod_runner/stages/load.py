@@ -33,7 +33,9 @@ from cod_runner.errors import CodrunError, PluginError, SettingError, standing_a
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.answering import answering_of
+from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.nodes import Place
+from cod_runner.registry import Registry
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 
 
@@ -89,7 +91,7 @@ def _show_destinations(context: RunContext) -> None:
 
 def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...], tuple[Example, ...]]:
     """(corpus, rows that choose the epoch, shots); every k of the recipe can be drawn from the corpus."""
-    corpus = load_corpus(context)
+    corpus = corpus_of(context.recipe, context.registry, offline=context.settings.offline, progress=context.progress)
     dev: tuple[Example, ...] = ()
     if context.recipe.evaluate.select == "best_dev":
         corpus, dev = with_dev(corpus)
@@ -115,11 +117,10 @@ def _less_shots(context: RunContext, corpus: Corpus) -> tuple[Corpus, tuple[Exam
     return replace(corpus, pool=tuple(row for row in corpus.pool if row.id not in shown)), shots
 
 
-def load_corpus(context: RunContext) -> Corpus:
-    """Read the data set, clean it, and set the evaluation split apart."""
-    recipe, progress = context.recipe, context.progress
-    given = BuildContext(offline=context.settings.offline, say=progress.warn)
-    dataset: Dataset = context.registry.build("dataset", recipe.dataset.use, recipe.dataset.options, given)
+def corpus_of(recipe: Recipe, registry: Registry, *, offline: bool, progress: Progress) -> Corpus:
+    """Read the data set of a recipe, clean it, and set the evaluation split apart: the same rows in every process."""
+    given = BuildContext(offline=offline, say=progress.warn)
+    dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, given)
     with standing_at("dataset"):
         data = dataset.load()
     with standing_at():
@@ -129,7 +130,10 @@ def load_corpus(context: RunContext) -> Corpus:
     for index, k in enumerate(recipe.k):
         with standing_at("k", index):
             check_k(k, len(corpus.labels), recipe.arms)
-    progress.say(f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on")
+    beside = f", {len(corpus.unlabelled):,} texts without a label" if corpus.unlabelled else ""
+    progress.say(
+        f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on{beside}"
+    )
     return corpus
 
 
@@ -224,6 +228,7 @@ def _build_makers(
         describe=recipe.describe,
         offline=context.settings.offline,
         pool=corpus.pool,
+        unlabelled=corpus.unlabelled,
         store=context.store.root,
         say=context.progress.warn,
         tell=context.progress.tell,

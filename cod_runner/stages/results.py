@@ -14,8 +14,9 @@ from cod_runner.runs.declared import with_origins
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
-from cod_runner.runs.records import QualityRow, RunRecord
+from cod_runner.runs.records import HELD_OUT_LABELS, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
+from cod_runner.stages.held_out import HeldOutSets, gold_labels
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import teacher_facts
 
@@ -70,11 +71,21 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
     record.teacher = teacher_facts(context, experiment, teacher)
     vectors = any(isinstance(row.input, tuple) for row in corpus.evaluation[:1])
     record.data = {
+        **record.data,
         "pool rows": len(corpus.pool),
         "evaluation rows": len(corpus.evaluation),
         "dropped rows": corpus.dropped.in_words or "none",
         "inputs": "vectors" if vectors else "texts",
     }
+    if corpus.unlabelled:
+        record.data["texts without a label"] = len(corpus.unlabelled)
+    context.folder.write_record(record)
+
+
+def record_held_out(context: RunContext, record: RunRecord, held_out: HeldOutSets) -> None:
+    """Count the gold labels that are read beside k, in ``run.json``; those of the call that read most."""
+    earlier = record.held_out_labels or 0
+    record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(held_out), earlier)}
     context.folder.write_record(record)
 
 

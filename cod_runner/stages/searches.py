@@ -76,11 +76,12 @@ class Searches:
 
     @cached_property
     def _data(self) -> str:
-        """What decides a search besides its settings: a generator may learn from the pool, and a candidate like an
-        evaluation row is refused."""
+        """What decides a search besides its settings: a generator may learn from the pool and unlabelled rows, and a
+        candidate like an evaluation row is refused."""
         corpus = self._experiment.corpus
         measured = [row.input for row in (*corpus.evaluation, *self._experiment.dev)]
-        return content_key([[[row.input, row.label] for row in corpus.pool], measured])
+        unlabelled = [[row.input for row in corpus.unlabelled]] if corpus.unlabelled else []
+        return content_key([[[row.input, row.label] for row in corpus.pool], measured, *unlabelled])
 
     @property
     def made(self) -> list[Searched]:

@@ -7,14 +7,26 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from cod_runner.api import BuildContext, Classifier, Example, Executor, Predictions, TrainSettings, input_as_json
+from cod_runner.api import (
+    BuildContext,
+    Classifier,
+    Example,
+    Executor,
+    Predictions,
+    TrainSettings,
+    expected_calibration_error,
+    input_as_json,
+)
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision
+from cod_runner.engine.held_out import HeldOutScore, held_out_score
 from cod_runner.engine.inference import predict
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
@@ -24,9 +36,11 @@ from cod_runner.machine import cores
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
 from cod_runner.runs.records import CellRow
-from cod_runner.runs.student_record import SavedComponent, StudentRecord, write_student_record
+from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
+from cod_runner.stages.held_out import HeldOutSets
 from cod_runner.stages.load import Experiment
+from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import attach_trackers
 from cod_runner.store import content_key
 
@@ -42,6 +56,8 @@ class CellTask:
     evaluation: tuple[Example, ...]
     dev: tuple[Example, ...]
     """Rows that choose the epoch; none unless the recipe asks for it."""
+    held_out: tuple[Example, ...] = ()
+    """Rows that calibrate the trained student and compare it with others; it never trains on them."""
 
 
 def train_students(
@@ -49,11 +65,17 @@ def train_students(
     experiment: Experiment,
     source: TeacherSource,
     cells: Sequence[Cell],
-    sets: Mapping[tuple[str, int, int], TrainingSet],
+    sets: Mapping[SetKey, TrainingSet],
+    held_out: HeldOutSets,
 ) -> None:
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
-    tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in cells]
+    tasks = [
+        CellTask(
+            cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set]
+        )
+        for cell in cells
+    ]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
     for task in tasks:
         hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
@@ -142,9 +164,11 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    said = _logits(student, task.held_out, device, precision)
+    score = held_out_score(said, _gold(task.held_out))
     with folder_written_whole(worker.students / cell.name) as folder:
         student.save(folder)
-        write_student_record(folder, _record(task, metrics))
+        write_student_record(folder, _record(task, metrics, said, score))
     return CellRow(
         key=cell.key,
         method=cell.method,
@@ -166,6 +190,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         yield_=round(task.training.group_yield, 4),
         teacher_disagrees_with_gold=task.training.teacher_disagrees,
         losses=result.losses,
+        **_calibration(predictions, score),
         select=recipe.evaluate.select,
         precision=precision,
         device=torch.device(device).type,
@@ -174,7 +199,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     )
 
 
-def _record(task: CellTask, metrics: Mapping[str, float]) -> StudentRecord:
+def _record(task: CellTask, metrics: Mapping[str, float], said: Tensor, score: HeldOutScore) -> StudentRecord:
     cell, recipe = task.cell, task.worker.recipe
     return StudentRecord(
         student=SavedComponent(use=recipe.student.use, options=dict(recipe.student.options)),
@@ -188,7 +213,26 @@ def _record(task: CellTask, metrics: Mapping[str, float]) -> StudentRecord:
         seed=cell.seed,
         teacher=task.teacher.fingerprint,
         metrics=dict(metrics),
+        temperature=score.temperature,
+        held_out=None
+        if score.loss is None
+        else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
     )
+
+
+def _calibration(predictions: Predictions, score: HeldOutScore) -> dict[str, Any]:
+    """The fields of a row that say what held-out rows say of a student, and what its temperature changes on the
+    evaluation split."""
+    logits, labels = predictions.student_logits, predictions.labels
+    calibrated = None if score.temperature is None else logits.double() / score.temperature
+    return {
+        "held_out_rows": score.rows,
+        "held_out_accuracy": score.accuracy,
+        "held_out_loss": score.loss,
+        "temperature": score.temperature,
+        "calibration_error": expected_calibration_error(logits, labels),
+        "calibrated_error": None if calibrated is None else expected_calibration_error(calibrated, labels),
+    }
 
 
 def steps_for_any_arm(settings: TrainSettings, k: int) -> TrainSettings:
@@ -200,12 +244,19 @@ def steps_for_any_arm(settings: TrainSettings, k: int) -> TrainSettings:
 def _predictions(
     student: Classifier, examples: Sequence[Example], signals: TeacherSignals, device: str, precision: str
 ) -> Predictions:
-    inputs = [example.input for example in examples]
     return Predictions(
-        student_logits=predict(student, inputs, device=device, precision=precision).cpu(),
-        teacher_logits=signals.logits(inputs).cpu(),
-        labels=torch.tensor([example.hard_label for example in examples]),
+        student_logits=_logits(student, examples, device, precision),
+        teacher_logits=signals.logits([example.input for example in examples]).cpu(),
+        labels=_gold(examples),
     )
+
+
+def _logits(student: Classifier, examples: Sequence[Example], device: str, precision: str) -> Tensor:
+    return predict(student, [example.input for example in examples], device=device, precision=precision).cpu()
+
+
+def _gold(examples: Sequence[Example]) -> Tensor:
+    return torch.tensor([example.hard_label for example in examples], dtype=torch.long)
 
 
 def fitted_key(task: CellTask) -> str:

@@ -67,7 +67,9 @@ MAY_IMPORT: dict[str, str] = {
         "runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": "api errors files hugging_face registry report runs",
+    "deployment": (
+        "api engine errors files hugging_face permissions progress recipe registry report runs stages store"
+    ),
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "testing": "api engine",
     "cli": (

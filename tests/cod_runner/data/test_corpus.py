@@ -196,3 +196,38 @@ def test_fewer_rows_are_drawn_by_their_content() -> None:
     assert [row.input for row in first.evaluation] != [row.input for row in test[:30]]
     fewer = with_fewer_rows(prepare_corpus(data("abc", train=train, validation=test), "validation"), 15)
     assert texts(fewer.evaluation) < texts(first.evaluation), "fewer of the same"
+
+
+def test_rows_without_a_label_are_kept_beside_the_pool() -> None:
+    labelled = rows(20)
+    first = prepare_corpus(data(train=labelled), "validation")
+    more = [
+        Example("train:20", "nobody labelled this"),
+        Example("train:21", "nobody  labelled this"),
+        Example("train:22", first.pool[0].input),
+        Example("train:23", first.evaluation[0].input),
+        Example("train:24", " "),
+        Example("train:25", "nor this"),
+    ]
+    corpus = prepare_corpus(data(train=[*labelled, *more]), "validation")
+    assert (corpus.pool, corpus.evaluation) == (first.pool, first.evaluation), "these are as without them"
+    assert [row.id for row in corpus.unlabelled] == ["train:20", "train:25"]
+    assert corpus.unread == (*corpus.unlabelled, *corpus.pool)
+    assert (corpus.dropped.empty, corpus.dropped.duplicate, corpus.dropped.overlapping) == (1, 2, 1)
+    assert "2 texts without a label, for arms with `unlabelled: {from: pool, ...}`" in corpus.notes
+    assert first.unlabelled == () and not any("without a label" in note for note in first.notes)
+
+
+def test_a_split_named_unlabelled_is_read_without_its_labels() -> None:
+    more = [Example("unlabelled:1", "a further text", 1), Example("unlabelled:2", "text number 3", 0)]
+    corpus = prepare_corpus(data(train=rows(20), unlabelled=more), "validation")
+    assert corpus.unlabelled == (Example("unlabelled:1", "a further text"),)
+    assert len(corpus.pool) + len(corpus.evaluation) == 20, "it is neither the pool nor the evaluation split"
+    held = rows(5, split="test", prefix="held out")
+    assert prepare_corpus(data(part=rows(20), test=held, unlabelled=more), "test").pool == tuple(rows(20))
+
+
+def test_a_split_in_which_no_row_has_a_label_cannot_be_measured_on() -> None:
+    held = [Example(f"test:{row}", f"held out {row}") for row in range(5)]
+    with pytest.raises(DataError, match=r"no row of the split `test` has a label, .* splits with labels: `train`"):
+        prepare_corpus(data(train=rows(20), test=held), "test")

@@ -1,0 +1,47 @@
+"""What a trained student is worth on rows that it was not trained on, and the temperature that calibrates it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cod_runner.engine.calibration import TEMPERATURES, fitted_temperature
+
+FEWEST_ROWS = 10
+"""A temperature is not fitted on fewer."""
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """A student on its held-out rows; None: there is no row, or it gave a logit that is not finite."""
+
+    rows: int
+    accuracy: float | None = None
+    loss: float | None = None
+    """Mean cross-entropy on gold labels in nats, at the temperature at which it is smallest: it compares how well
+    students tell the classes apart, whatever the size of their logits."""
+    temperature: float | None = None
+    """Calibrates the student; see :func:`held_out_score`."""
+
+
+def held_out_score(logits: Tensor, labels: Tensor) -> HeldOutScore:
+    """Score ``logits`` ``[rows, classes]`` against gold ``labels`` ``[rows]``.
+
+    The temperature (Guo et al. 2017, arXiv:1706.04599) is left out where it is a guess: below :data:`FEWEST_ROWS` rows,
+    and where the smallest loss lies at an end of its range. At the lower end every row is right, at the upper end the
+    student knows no more than chance: neither says how sure it may be of the next text.
+    """
+    rows = len(labels)
+    if rows == 0 or not bool(torch.isfinite(logits).all()):
+        return HeldOutScore(rows)
+    fitted = fitted_temperature(logits, labels.tolist())
+    inside = float(TEMPERATURES[0]) < fitted < float(TEMPERATURES[-1])
+    return HeldOutScore(
+        rows=rows,
+        accuracy=float((logits.argmax(1) == labels).double().mean()),
+        loss=float(functional.cross_entropy(logits.double() / fitted, labels)),
+        temperature=fitted if inside and rows >= FEWEST_ROWS else None,
+    )
