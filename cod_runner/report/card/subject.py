@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.grammar import Card, Recipe
@@ -18,6 +19,8 @@ from cod_runner.runs.origins import OriginRecord
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 from cod_runner.runs.student_record import StudentRecord
 
+Place: TypeAlias = tuple[str, str, int]
+"""(method, arm, k): a setting, of which there is a student for each seed."""
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s,)\]}]+")
 
 
@@ -32,6 +35,8 @@ class Subject:
     """Of the student."""
     library: Library
     """What opens the folder."""
+    finished: Mapping[Place, Sequence[CellRow]]
+    """Every student of the run by its setting."""
 
     @property
     def recipe(self) -> Recipe:
@@ -78,9 +83,9 @@ class Subject:
         """``kd +CoD``: its method and arm."""
         return setting_name(self.row.method, self.row.arm)
 
-    def seeds_of(self, method: str, arm: str) -> list[CellRow]:
+    def seeds_of(self, method: str, arm: str) -> Sequence[CellRow]:
         """The finished students of another setting at this one's k, or of its own."""
-        return [row for row in self.report.rows if (row.method, row.arm, row.k) == (method, arm, self.row.k)]
+        return self.finished.get((method, arm, self.row.k), ())
 
     def summary(self, method: str, arm: str, metric: MetricRecord) -> Summary | None:
         """Over the seeds of a setting at this one's k; None where none was measured."""
