@@ -18,6 +18,7 @@ from cod_runner.cli.new import new
 from cod_runner.cli.plan import plan
 from cod_runner.cli.plugins import plugins
 from cod_runner.cli.predict import predict
+from cod_runner.cli.push import push
 from cod_runner.cli.report import compare, report
 from cod_runner.cli.run import run
 from cod_runner.cli.schema import schema
@@ -62,6 +63,7 @@ app.command()(cfes)
 app.command()(report)
 app.command()(compare)
 app.command()(predict)
+app.command()(push)
 app.command()(plugins)
 app.command()(schema)
 app.add_typer(new, name="new")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -15,7 +16,9 @@ from cod_runner.api import (
     LabelPromptFields,
     ModelShape,
     Options,
+    Origin,
     ShapeEstimate,
+    checkpoint_origin,
     checkpoint_sizes,
     hub_destinations,
 )
@@ -69,6 +72,10 @@ class PromptedOptions(LabelPromptFields, Options):
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
         return hub_destinations(self.model, "model")
+
+    def origins(self) -> Sequence[Origin]:
+        """The language model."""
+        return [replace(checkpoint_origin(self.model), what="language model")]
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` says; None for a GGUF file and for a hub model never fetched."""
