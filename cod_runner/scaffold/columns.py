@@ -129,14 +129,14 @@ def _text_columns(
         joined = "their texts are joined" if len(wishes.text) > 1 else ""
         return wishes.text, [f"texts: {_columns_in_words(wishes.text)}, {joined}"] if joined else []
     guessed = guess_text_column(free)
-    if guessed is None:
+    if guessed is None or (_nested(sample) and few_values(free[guessed[0]])):
         raise DataError(f"{data}: no column contains texts; there are: {_listed(sample)}{_nested(sample)}")
     text, characters = guessed
     pair = _pair_with(text, free)
     if pair is not None:
         return pair, [
-            f"texts: {_columns_in_words(pair)}, whose names say that they belong together: each two are joined to one "
-            f"text; if one of them is enough, say --text"
+            f"texts: {_columns_in_words(pair)}, whose names say that they belong together, joined to one text; if one "
+            "of them is enough, say --text"
         ]
     said = [f"texts: column `{text}`, the longest ones ({characters:.0f} characters on average)"]
     others = [name for name in free if name != text and _holds_texts(free[name])]

@@ -71,6 +71,7 @@ LLM_RECIPE = """\
 # Written by `codrun new recipe {data_name}`; every setting can be changed.
 recipe: 1
 name: {name}
+# What the language model is told: say what the texts are, and what the labels mean.
 describe: {describe}
 
 dataset:

@@ -168,7 +168,9 @@ def _found(data: Path, registry: Registry, folder: Path, wishes: Wishes) -> _Fou
     """Read the file as the recipe will."""
     sample = take_sample(data, wishes.header)
     columns = find_columns(sample, data, wishes)
-    labels = read_labels(sample.columns[columns.label], columns.label, data)
+    again = any(cell == columns.text[0] for cell in sample.columns[columns.text[0]])
+    again = again and any(cell == columns.label for cell in sample.columns[columns.label])
+    labels = read_labels(sample.columns[columns.label], columns.label, data, header_again=again)
     text = columns.text[0] if len(columns.text) == 1 else list(columns.text)
     options: dict[str, Any] = {"path": str(data.absolute()), **sample.options, "text": text, "label": columns.label}
     split, of_splits, said_of_splits = _splits(sample, columns, data)
@@ -222,9 +224,11 @@ def _splits(sample: Sample, columns: Columns, data: Path) -> tuple[str, dict[str
         said.append(f"rows with an empty `{columns.split}` are read as `train`")
     unused = sorted(set(labelled) - {"train", measured})
     if unused:
+        names = [name for name in sorted(raw) if called[name] in unused]
+        cure = ", ".join(f"`{name}: train`" for name in names)
         said.append(
-            f"rows of {', '.join(f'`{name}`' for name in unused)} are not used; to draw from them too, say `train` for "
-            "them under `split_values:` in the recipe"
+            f"rows of {', '.join(f'`{name}`' for name in unused)} are not used; to draw from them too, write {cure} "
+            "under `split_values:` in the recipe"
         )
     return measured, options, said
 
