@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
-from cod_runner.scaffold.cells import few_values, folded, is_empty, is_number, like_labels, name_of
-from cod_runner.scaffold.sample import Sample
+from cod_runner.scaffold.cells import few_values, folded, is_empty, like_labels, name_of
+from cod_runner.scaffold.sample import Sample, guess_text_column
 from cod_runner.scaffold.several_labels import parts_of_cells
 from cod_runner.scaffold.wishes import Wishes
 
@@ -63,16 +63,6 @@ def find_columns(sample: Sample, data: Path, wishes: Wishes) -> Columns:
     text, said_of_text = _text_columns(sample, data, wishes, split)
     label, said_of_label = _label_column(sample, data, wishes, {*text, split})
     return Columns(text, label, split, (*said_of_text, *said_of_label))
-
-
-def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None:
-    """The column with the longest texts, and their mean length in characters."""
-    lengths = {}
-    for name, cells in columns.items():
-        texts = [cell for cell in cells if cell is not None]
-        if texts and all(isinstance(text, str) for text in texts) and not all(is_number(text) for text in texts):
-            lengths[name] = sum(map(len, texts)) / len(texts)
-    return max(lengths.items(), key=lambda item: item[1]) if lengths else None
 
 
 def guess_label_columns(columns: dict[str, list[Any]]) -> list[str]:

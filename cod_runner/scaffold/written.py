@@ -16,7 +16,7 @@ from cod_runner.scaffold.defaults import (
     WORDS_IN_USE,
     WORDS_TO_TRY,
 )
-from cod_runner.scaffold.words import speaks_of_sentiment, suggested_words
+from cod_runner.scaffold.words import suggested_words
 
 SAYS_LITTLE = frozenset("label labels class classes category target text texts content body column value y".split())
 """Names of columns that tell a language model nothing of the task."""
@@ -60,9 +60,8 @@ def asked_as_lines(label: str, text: Sequence[str]) -> str:
 
 
 def words_lines(corpus: Corpus, *, in_use: bool) -> str:
-    """The lexicon's words for each label; a comment unless they are ``in_use``, and the labels are not sentiment."""
+    """The lexicon's words for each label; a comment unless they are ``in_use``."""
     suggested = suggested_words(corpus.pool, corpus.labels)
-    in_use = in_use and not speaks_of_sentiment(corpus.labels)
     before = " " * 8 if in_use else f"{' ' * 6}#   "
     listed = "\n".join(f"{before}{value_yaml(label)}: {value_yaml(words)}" for label, words in suggested.items())
     return (WORDS_IN_USE if in_use else WORDS_TO_TRY).format(rows=len(corpus.pool), listed=listed)
