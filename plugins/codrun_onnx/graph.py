@@ -44,7 +44,7 @@ def write_graph(
     size = sum(each.numel() * each.element_size() for each in student.parameters())
     if size >= LARGEST:
         raise CodrunError(
-            f"one ONNX file holds at most 2 GB, and this student's weights take {size / 1e9:.1f} GB; export a smaller one"
+            f"one ONNX file holds at most 2 GB, and this student's weights take {size / 1e9:.1f} GB; take a smaller one"
         )
     model = TemperedLogits(student, list(batch), temperature).eval()
     free = dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC)

@@ -54,10 +54,10 @@ class TextReader:
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
         """Tokenise and truncate; every encoding has at least one token. Raises :class:`CodrunError` for a vector."""
-        found = self._tokenizer.encode_batch([_encodable(_text(value)) for value in inputs])
-        return [self._encoded(each) for each in found]
+        return [self._encoded(_encodable(_text(value))) for value in inputs]
 
-    def _encoded(self, found: Any) -> Encoded:
+    def _encoded(self, text: str) -> Encoded:
+        found = self._tokenizer.encode(text)  # one by one: a batch would be spread over threads
         if all(each == self._filling["input_ids"] for each in found.ids):
             found = self._tokenizer.encode(FOR_A_BLANK)
         return Encoded(tuple(found.ids), {"token_type_ids": tuple(found.type_ids)})
