@@ -23,6 +23,7 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of
+from cod_runner.runs.identity import teacher_identity
 from cod_runner.stages import calibrate, results, students, teacher
 from cod_runner.stages.load import load_experiment
 
@@ -172,7 +173,8 @@ def test_a_cell_does_not_depend_on_which_other_folds_ran(registry: Registry) -> 
     assert cells("parts") == cells("whole") and len(cells("whole")) == 6
     assert record("parts")["teacher"] == record("whole")["teacher"]
     assert record("parts")["folds"] == record("whole")["folds"]
-    assert record("parts")["data"] == {"folds": 3, "pool rows": "27 to 28", "evaluation rows": 47}
+    counted = {"folds": 3, "pool rows": "27 to 28", "evaluation rows": 47}
+    assert counted.items() <= record("parts")["data"].items()
     run(registry, "dataset.shuffled=5", out="shuffled")
     for place, line in cells("shuffled").items():
         assert line["accuracy"] == cells("whole")[place]["accuracy"]
@@ -219,7 +221,7 @@ def test_keys_without_folds_are_as_before_and_those_with_folds_are_others(regist
     three, five, null, absent = ([cell.key for cell in cells_of(recipe, registry)] for recipe in found)
     assert null == absent
     assert not set(three) & set(absent) and not set(three) & set(five)
-    assert all("folds" not in json.dumps(teacher.teacher_identity(recipe, registry)) for recipe in found)
+    assert all("folds" not in json.dumps(teacher_identity(recipe, registry)) for recipe in found)
 
 
 @pytest.mark.parametrize(
