@@ -51,6 +51,8 @@ def train_students(
     sets: Mapping[tuple[str, int, int], TrainingSet],
 ) -> None:
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
+    if not cells:
+        return
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in cells]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, str] = {
     "text_files": "errors",
     "recipe_files": "",
     "reliability": "",
+    "binomial": "",
     "word_edits": "",
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
@@ -56,15 +57,15 @@ MAY_IMPORT: dict[str, str] = {
     "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
     "engine": "api checked_tensors errors files fixed_batches",
-    "counterfactuals": "api data errors files plain_text recipe registry store word_diff",
+    "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
     "plan": "api context data destinations engine errors llm permissions plain_text recipe registry runs",
     "stages": (
-        "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
-        "runs store"
+        "api binomial context counterfactuals data destinations engine errors files machine progress recipe registry "
+        "report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",

@@ -87,7 +87,6 @@ def test_a_missing_data_file_points_at_its_path(fault: Callable[..., str], comma
         ("", "", b"text,label\ncaf\xe9,yes\n", "r.yaml:4:3: {data}:2: byte 14 (0xe9) is not utf-8; if it comes"),
         ("csv", "csv\n  encoding: ascii", "text,label\nné,yes\n", "r.yaml:5:13: {data}:2: byte 12"),
         ("", "", 'text,label\n"a,yes\n', "r.yaml:4:3: {data}:2: the quotes do not match"),
-        ("", "", rows(20, 20), "r.yaml:7:4: k=4 needs 1 originals of class 0 with a counterfactual"),
         ("k: [4, 8]", "k: [4, 512]", rows(20, 20), "r.yaml:7:8: k=512 needs 256 originals of each class"),
         ("k: [4, 8]", "k: [512, 4]", rows(20, 20), "r.yaml:7:5: k=512 needs 256 originals of each class"),
         ("  labels: [no, yes]\n", "", THREE_CLASSES, "r.yaml:6:5: k=4 cannot be balanced"),

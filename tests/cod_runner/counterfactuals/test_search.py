@@ -46,7 +46,8 @@ def walked(
         return [original.id in made for original in originals]
 
     redraw = finder.settings.on_failure == "redraw"
-    return {one.id: made[one.id] for one in walk(orders, wanted, usable, redraw=redraw, progress=progress)}
+    parts = walk(orders, wanted, usable, redraw=redraw, progress=progress)
+    return {one.id: made[one.id] for part in parts for one in part.found}
 
 
 def example(text: str, label: int = 1, name: str | None = None) -> Example:
