@@ -132,3 +132,20 @@ def test_a_value_from_a_parent_points_at_the_parents_line(
     Path("heir.yaml").write_text("extends: r.yaml\nname: heir\n")
     assert call(["run", "heir.yaml"]) == 2
     assert capsys.readouterr().err.startswith("r.yaml:5:9: ")
+
+
+def test_what_cannot_be_filled_is_left_out_and_the_run_ends_with_1_after_its_table(
+    fault: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here the generator knows no text of the data, so that only the plain cells run."""
+    with pytest.raises(AssertionError):  # it expects exit code 2
+        fault("k: [4, 8]", "k: [4]")
+    capsys.readouterr()
+    assert call(["run", "r.yaml"]) == 1
+    shown = capsys.readouterr()
+    last = shown.err.splitlines()[-1]
+    assert last.startswith(
+        "error: 1 of 2 cells could not run, since their training sets cannot be drawn: `cod` at k = 4"
+    )
+    assert "report: " in shown.out and "could not run (seed 0): 0 of the 1" in " ".join(shown.out.split())
+    assert len(Path("runs/small/cells.jsonl").read_text().splitlines()) == 1
