@@ -8,7 +8,7 @@ from typing import Any
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.runs.records import RunRecord
 
-SUMS = frozenset({"queries", "evaluation_usd"})
+SUMS = frozenset({"queries", "evaluation_usd", "rows_by_class"})
 """Facts of a teacher that are counted; other numbers are means, each fold weighing as its rows."""
 POOL, EVALUATION = "pool rows", "evaluation rows"
 

@@ -71,6 +71,8 @@ def train_students(
     held_out: HeldOutSets,
 ) -> None:
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
+    if not cells:
+        return
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [
         CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set])

@@ -114,15 +114,20 @@ def rows_of_the_teacher(pool: Sequence[Example], settings: FinetuneSettings) -> 
     return random.Random(derived_seed(settings.seed, "teacher rows")).sample(list(pool), settings.rows)
 
 
+def ask_about_evaluation(context: RunContext, experiment: Experiment, teacher: Teacher) -> None:
+    """Logits of every row that students are measured on, or that chooses their epoch, once."""
+    signals = SignalStore(context.store.signals)
+    measured = [*experiment.corpus.evaluation, *experiment.dev]
+    with context.progress.bar("asking the teacher about the evaluation split") as step:
+        signals.add(teacher, [row.input for row in measured], device=context.device, progress=step)
+
+
 def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
-    """Logits of every example, and the hidden states that some loss reads of the training examples, once."""
+    """Logits of every training example, and the hidden states that some loss reads of it, once."""
     signals = SignalStore(context.store.signals)
     training = {row.input: row for chosen in sets for row in chosen.rows}
     with context.progress.bar("asking the teacher about the training examples") as step:
         signals.add(teacher, list(training), experiment.teacher_layers, device=context.device, progress=step)
-    measured = [*experiment.corpus.evaluation, *experiment.dev]
-    with context.progress.bar("asking the teacher about the evaluation split") as step:
-        signals.add(teacher, [row.input for row in measured], device=context.device, progress=step)
 
 
 def priced(teacher: Teacher, sets: Mapping[SetKey, TrainingSet]) -> dict[SetKey, TrainingSet]:
@@ -156,6 +161,9 @@ def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher)
 
     facts: dict[str, Any] = {
         **measured(teacher.fingerprint),
+        "rows_by_class": {
+            label: sum(row.label == number for row in rows) for number, label in enumerate(experiment.corpus.labels)
+        },
         "finetuned": context.recipe.teacher.finetune is not None,
         "fingerprint": teacher.fingerprint[:16],
     }

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, str] = {
     "text_files": "errors",
     "recipe_files": "",
     "reliability": "",
+    "binomial": "",
     "word_edits": "",
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
@@ -58,7 +59,7 @@ MAY_IMPORT: dict[str, str] = {
     "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
     "engine": "api checked_tensors errors files fixed_batches",
-    "counterfactuals": "api data errors files plain_text recipe registry store word_diff",
+    "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
@@ -66,7 +67,7 @@ MAY_IMPORT: dict[str, str] = {
     "sizes": "api disk errors recipe registry runs store",
     "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
-        "api context counterfactuals data destinations disk engine errors files machine progress recipe registry "
+        "api binomial context counterfactuals data destinations disk engine errors files machine progress recipe registry "
         "report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",

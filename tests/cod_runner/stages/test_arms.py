@@ -14,9 +14,9 @@ import pytest
 from opinions import EVALUATED, ROWS, World, edits, sentence
 
 from cod_runner import pipeline
-from cod_runner.api import DataError, Example
+from cod_runner.api import Example
 from cod_runner.context import RunSettings, opened_run
-from cod_runner.data.fewshot import TrainingSet
+from cod_runner.data.fewshot import TooFewOriginals, TrainingSet
 from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.errors import CodrunError, PluginError
 from cod_runner.progress import Progress
@@ -293,8 +293,8 @@ def test_arms_that_share_end_short_together(draw: Draw, noun: str) -> None:
     assert holding(made, "plain", noun) == []
 
 
-def test_running_out_of_originals_is_a_sentence_at_k(draw: Draw) -> None:
-    with pytest.raises(DataError, match=r"k=24 needs 6 originals of class \d with a counterfactual or a copy; \d+ of"):
+def test_running_out_of_originals_is_no_set(draw: Draw) -> None:
+    with pytest.raises(TooFewOriginals, match="6 originals of the class 0 are wanted, and 0 can be used"):
         draw("arms: {x: {add: flips}}\n", "k=[24]", "counterfactuals.max_edits=0.01")
 
 

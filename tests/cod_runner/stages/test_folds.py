@@ -313,3 +313,24 @@ def test_few_rows_to_evaluate_on_are_warned_about_with_a_cure_that_works(
     if said is not None and "folds: 5" in said:
         run(registry, "evaluate.folds=5", "seeds=[0,1,2,3,4]")
         assert sum(fold["data"]["evaluation rows"] for fold in record("out")["folds"].values()) == 47
+
+
+def test_a_teacher_near_chance_is_warned_of_over_all_folds_at_once(registry: Registry) -> None:
+    """Of the few rows of one fold nothing could be said."""
+    untaught = TAUGHT.replace("steps: 40", "steps: 1").replace("0.05", "0.0000001")
+    result = run(registry, untaught, "arms=[plain]")
+    warned = [note for note in result.record.notes if "near chance" in note]
+    assert len(warned) == 1 and " of 47 evaluation rows correctly, and always answering `negative` 0.511" in warned[0]
+    assert "raise `epochs`, `rows` or `lr` of `teacher.finetune`" in warned[0]
+    log = Path("out/run.log").read_text()
+    assert log.count("the teacher labels") == 3
+    assert log.index("of 16 evaluation rows correctly") < log.index("training 1 students")
+    knowing = run(registry, "teacher=opinions", "arms=[plain]")
+    assert not [note for note in knowing.record.notes if "near chance" in note], "of another teacher"
+
+
+def test_a_teacher_near_chance_is_warned_of_before_anything_is_searched(registry: Registry) -> None:
+    untaught = TAUGHT.replace("steps: 40", "steps: 1").replace("0.05", "0.0000001")
+    run(registry, untaught, "dataset=films", "evaluate.folds=null", "seeds=[0]", "k=[4]")
+    log = Path("out/run.log").read_text()
+    assert log.index("the teacher is near chance: it labels") < log.index("finding counterfactuals")
