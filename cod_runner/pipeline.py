@@ -13,7 +13,7 @@ from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.records import RunRecord
 from cod_runner.stages.additions import Additions, find_additions
-from cod_runner.stages.held_out import hold_out
+from cod_runner.stages.held_out import with_held_out
 from cod_runner.stages.load import load_experiment
 from cod_runner.stages.originals import Orders
 from cod_runner.stages.results import (
@@ -58,11 +58,11 @@ def distil(context: RunContext, record: RunRecord, cells: Sequence[Cell], waitin
     del teacher, orders, found
 
     # beside the algorithm: rows of the pool that calibrate each student and compare it with the others
-    held_out = hold_out(context, experiment.corpus, sets)
-    record_held_out(context, record, held_out)
+    sets = with_held_out(context, experiment.corpus, sets)
+    record_held_out(context, record, sets)
 
     # 7 to 16: hard + alpha KD + beta LWD, one student per cell
-    train_students(context, experiment, source, waiting, sets, held_out)
+    train_students(context, experiment, source, waiting, sets)
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cod_runner.api import Teacher
 from cod_runner.context import RunContext
+from cod_runner.data.fewshot import TrainingSet
 from cod_runner.errors import ExpectationMissed
 from cod_runner.report import Report, write_reports
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
@@ -15,9 +16,9 @@ from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
 from cod_runner.runs.records import HELD_OUT_LABELS, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
-from cod_runner.stages.held_out import HeldOutSets, gold_labels
+from cod_runner.stages.held_out import gold_labels
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.teacher import teacher_facts
+from cod_runner.stages.teacher import SetKey, teacher_facts
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
     context.folder.write_record(record)
 
 
-def record_held_out(context: RunContext, record: RunRecord, held_out: HeldOutSets) -> None:
+def record_held_out(context: RunContext, record: RunRecord, sets: Mapping[SetKey, TrainingSet]) -> None:
     """Count the gold labels that are read beside k, in ``run.json``; those of the call that read most."""
     earlier = record.held_out_labels or 0
-    record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(held_out), earlier)}
+    record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(sets.values()), earlier)}
     context.folder.write_record(record)
 
 
