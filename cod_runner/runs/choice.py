@@ -2,6 +2,12 @@
 
 A student that is chosen by its accuracy on the split that is reported looks better than it is. Held-out rows train no
 student and are in no table; what they choose keeps its accuracy there.
+
+Measured (60 cells of Rotten Tomatoes and 96 of two moons, mean accuracy on the evaluation split of what is chosen among
+6 settings of 4 seeds, 250 draws): at 200 held-out rows .624 and .886, where the mean cell has .562 and .809 and the
+best .639 and .897; by accuracy instead of cross-entropy .608 and .877 (setting first); by the mean over a setting's
+seeds and then the seed .610 and .875. At 20 rows .586 and .863, by the cell alone .586 and .861, and at 5 rows .578 and
+.839 against .577 and .815: so a cell is steadied by its setting where rows are few.
 """
 
 from __future__ import annotations
@@ -14,6 +20,9 @@ from typing import Literal, TypeAlias
 
 from cod_runner.errors import CodrunError
 from cod_runner.runs.records import CellRow
+
+STEADYING_ROWS = 20
+"""A cell's loss counts as though its setting's mean loss had been seen on so many rows more."""
 
 Setting: TypeAlias = tuple[str, str, int]
 """(method, arm, k)."""
@@ -29,6 +38,16 @@ class RankedSetting:
     """Mean of :attr:`CellRow.held_out_loss` over its seeds; None where the protocol ranks."""
     accuracy: float | None
     """The same of :attr:`CellRow.held_out_accuracy`."""
+
+    @property
+    def expected_loss(self) -> float | None:
+        """Of its best seed: its own loss on n held-out rows, and the setting's mean on :data:`STEADYING_ROWS` more. n
+        is the mean over the seeds, so that these keep the order of their own losses."""
+        own = self.rows[0].held_out_loss
+        if own is None or self.loss is None:
+            return None
+        n = fmean(row.held_out_rows or 0 for row in self.rows)
+        return (n * own + STEADYING_ROWS * self.loss) / (n + STEADYING_ROWS)
 
     @property
     def name(self) -> str:
@@ -63,11 +82,11 @@ class Choice:
 
     @property
     def ahead(self) -> float | None:
-        """How much larger the loss of the runner-up is, in nats: of settings in their means over seeds."""
+        """How much larger the loss of the runner-up is, in nats; of another setting: the expected loss."""
         if self.by == "protocol" or self.runner_up is None:
             return None
         if len(self.settings) > 1:
-            return _known(self.settings[1].loss) - _known(self.settings[0].loss)
+            return _known(self.settings[1].expected_loss) - _known(self.settings[0].expected_loss)
         return _known(self.runner_up.held_out_loss) - _known(self.row.held_out_loss)
 
     @property
@@ -82,10 +101,10 @@ class Choice:
             ]
         else:
             told = [
-                f"chosen: {best.name}, seed {row.seed}: of all settings it has the smallest cross-entropy on held-out "
-                f"rows, {_known(best.loss):.3f} nats as the mean over {seeds} (accuracy {_known(best.accuracy):.3f}), "
-                f"and this seed the smallest of them, {_known(row.held_out_loss):.3f} ({self.held_out_rows} rows; none "
-                "of the evaluation split)"
+                f"chosen: {best.name}, seed {row.seed}: the smallest cross-entropy on held-out rows, "
+                f"{_known(row.held_out_loss):.3f} nats, accuracy {_known(row.held_out_accuracy):.3f} "
+                f"({self.held_out_rows} rows, none of the evaluation split; over its setting's {seeds} "
+                f"{_known(best.loss):.3f}, which counts as {STEADYING_ROWS} rows more)"
             ]
         if self.runner_up is not None and self.ahead is not None:
             other = self.runner_up
@@ -100,8 +119,8 @@ class Choice:
 
 
 def choose(rows: Sequence[CellRow], *, without_teacher: Collection[str] = ()) -> Choice:
-    """The cell to ship, from held-out rows alone: first the setting (method, arm, k) with the smallest mean loss over
-    its seeds, then its seed with the smallest loss; of equal ones the higher accuracy, then as by protocol.
+    """The cell to ship, from held-out rows alone: the one with the smallest loss on them, steadied by its setting's mean
+    (:attr:`RankedSetting.expected_loss`); of equal ones the higher accuracy, then as by protocol.
 
     Where no cell has a held-out score, the protocol decides: the largest k, a method with a teacher
     (``without_teacher`` names the others), an arm that adds texts, the names, the smallest seed. Raises
@@ -114,7 +133,9 @@ def choose(rows: Sequence[CellRow], *, without_teacher: Collection[str] = ()) ->
     for row in scored or rows:
         by_setting.setdefault((row.method, row.arm, row.k), []).append(row)
     settings = [_ranked(setting, of_setting) for setting, of_setting in by_setting.items()]
-    settings.sort(key=lambda each: (_worth(each.loss, each.accuracy), _protocol(each.rows[0], without_teacher)))
+    settings.sort(
+        key=lambda each: (_worth(each.expected_loss, each.accuracy), _protocol(each.rows[0], without_teacher))
+    )
     return Choice(
         row=settings[0].rows[0],
         by="held-out loss" if scored else "protocol",

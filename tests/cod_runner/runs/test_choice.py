@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -35,23 +36,35 @@ def cell(
     )
 
 
-def test_the_setting_with_the_best_mean_and_then_its_best_seed() -> None:
+def test_the_smallest_loss_together_with_what_its_setting_does_in_the_mean() -> None:
     rows = [
         cell(seed=0, loss=0.5, accuracy=0.7),
         cell(seed=1, loss=0.4, accuracy=0.8),
-        cell(k=16, seed=0, loss=0.2, accuracy=0.9),  # the best cell of all, of a setting that is worse in the mean
+        cell(k=16, seed=0, loss=0.39, accuracy=0.9),  # the best cell of all, of a setting that is worse in the mean
         cell(k=16, seed=1, loss=0.8, accuracy=0.5),
     ]
     choice = choose(rows)
     assert (choice.row, choice.by, choice.held_out_rows) == (rows[1], "held-out loss", 200)
     assert choice.runner_up == rows[2]
-    assert choice.ahead == pytest.approx(0.05)
+    expected = [(200 * 0.4 + 20 * 0.45) / 220, (200 * 0.39 + 20 * 0.595) / 220]
+    assert [setting.expected_loss for setting in choice.settings] == pytest.approx(expected)
+    assert choice.ahead == pytest.approx(expected[1] - expected[0])
     assert choice.sentences == [
-        "chosen: kd cod k=8, seed 1: of all settings it has the smallest cross-entropy on held-out rows, 0.450 nats as "
-        "the mean over 2 seeds (accuracy 0.750), and this seed the smallest of them, 0.400 (200 rows; none of the "
-        "evaluation split)",
-        "runner-up: kd cod k=16, seed 0, 0.050 nats behind",
+        "chosen: kd cod k=8, seed 1: the smallest cross-entropy on held-out rows, 0.400 nats, accuracy 0.800 (200 "
+        "rows, none of the evaluation split; over its setting's 2 seeds 0.450, which counts as 20 rows more)",
+        "runner-up: kd cod k=16, seed 0, 0.004 nats behind",
     ]
+
+
+def test_the_more_rows_the_more_a_cell_counts_by_itself() -> None:
+    rows = [
+        cell(seed=0, loss=0.5, accuracy=0.7),
+        cell(seed=1, loss=0.4, accuracy=0.8),
+        cell(k=16, seed=0, loss=0.38, accuracy=0.9),
+        cell(k=16, seed=1, loss=0.7, accuracy=0.5),
+    ]
+    assert choose(rows).row == rows[2]
+    assert choose([replace(row, held_out_rows=20) for row in rows]).row.k == 8
 
 
 def test_no_label_of_the_evaluation_split_is_read() -> None:
