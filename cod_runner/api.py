@@ -33,6 +33,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from cod_runner.checkpoints import (
     checkpoint_folder,
@@ -68,16 +69,17 @@ __all__ = [
     "CallEstimate", "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError",
     "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
     "ExportReport", "ExportRequest", "Exporter", "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing",
-    "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer",
-    "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Outputs", "PathOption",
-    "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError",
-    "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut",
-    "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_sizes", "csv_rows", "default_figure_style",
-    "expected_calibration_error", "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches",
-    "folder_written_whole", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
-    "in_order", "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock",
-    "masked_mean", "one_line", "one_thread", "only_data", "packaged_folder", "pooled", "pretrained",
-    "quiet_transformers", "read_text", "recipe_file", "text_distance",
+    "HiddenStateScorer", "Input", "Kept", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields",
+    "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Origin",
+    "Outputs", "OwnTraining", "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation",
+    "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder",
+    "TrainSettings", "TrainsItself", "VocabularyCut", "WordVectors", "checkpoint_folder", "checkpoint_identity",
+    "checkpoint_origin", "checkpoint_sizes", "csv_rows", "default_figure_style", "expected_calibration_error",
+    "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches", "folder_written_whole",
+    "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors", "in_order",
+    "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock", "masked_mean",
+    "one_line", "one_thread", "only_data", "packaged_folder", "pooled", "pretrained", "quiet_transformers", "read_text",
+    "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -171,6 +173,11 @@ class Options(BaseModel):
         """
         return None
 
+    def keeps(self) -> Sequence[Kept]:
+        """Teachers: what the component keeps in the store in another form, so that it is made once: a converted
+        model."""
+        return ()
+
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
         """Losses: the layers of both whose hidden states the loss reads; by default none.
 
@@ -201,9 +208,24 @@ class Options(BaseModel):
         """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
         return False
 
+    def trains_itself(self) -> bool:
+        """Students: whether what is built is a :class:`TrainsItself`. Its methods are losses on hard labels alone."""
+        return False
+
     def uses_teacher(self) -> bool:
         """Losses: whether the teacher's word enters the loss. A method none of whose losses uses it is the floor."""
         return True
+
+    def origins(self) -> Sequence[Origin]:
+        """What of other people's it is made of, for a student's model card: by default the model that each
+        :data:`CheckpointOption` names."""
+        names = (getattr(self, name) for name, option in type(self).model_fields.items() if _is_a_checkpoint(option))
+        return [checkpoint_origin(name) for name in names if name is not None]
+
+    def reads_labels_alone(self) -> bool:
+        """Losses: whether the loss is a function of logits and hard labels, so that its method suits a student that
+        trains itself."""
+        return False
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -218,11 +240,40 @@ def _named_in_the_recipe(value: str, info: ValidationInfo) -> str:
     return checkpoint_name(value, Path((info.context or {}).get("folder") or "."))
 
 
-CheckpointOption = Annotated[str, AfterValidator(_named_in_the_recipe)]
+_NAMES_A_CHECKPOINT = AfterValidator(_named_in_the_recipe)
+CheckpointOption = Annotated[str, _NAMES_A_CHECKPOINT]
 """An option that names a model of Hugging Face's: a hub name, a folder, or ``package:NAME/folder``.
 
 Its ``checkpoint_identity`` belongs in :meth:`Options.identity`, its ``hub_destinations`` in
-:meth:`Options.destinations`."""
+:meth:`Options.destinations`; :meth:`Options.origins` finds it by itself."""
+
+
+def _is_a_checkpoint(option: FieldInfo) -> bool:
+    """Whether it is a :data:`CheckpointOption`, or one that may be None."""
+    alternatives = (getattr(each, "__metadata__", ()) for each in get_args(option.annotation))
+    return any(_NAMES_A_CHECKPOINT in metadata for metadata in (option.metadata, *alternatives))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Something of other people's that goes into a student, and whose terms may bind whoever uses it."""
+
+    what: Literal["checkpoint", "data set", "language model"]
+    name: str
+    """As a reader would look for it: a name on the hub, ``package:NAME/folder``, a model as its provider names it; of a
+    folder on this machine only its last part."""
+    on_the_hub: bool = False
+    folder: Path | None = None
+    """Where it lies on this machine, and perhaps its own card (``README.md``)."""
+
+
+def checkpoint_origin(name: str) -> Origin:
+    """The origin that a :data:`CheckpointOption` names."""
+    if name.startswith("package:"):
+        return Origin("checkpoint", name, folder=packaged_folder(name, "model"))
+    if is_on_the_hub(name):
+        return Origin("checkpoint", name, on_the_hub=True)
+    return Origin("checkpoint", Path(name).name, folder=Path(name))
 
 
 @dataclass(frozen=True)
@@ -293,6 +344,23 @@ class ShapeEstimate:
     """``classes`` is 0 where only the data will tell."""
     longest: int
     """Positions of the longest input it reads."""
+    bytes: int | None = None
+    """What ``save`` writes, about, as float32; None where it cannot be said."""
+    block_bytes: int | None = None
+    """Of these, one block's."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that a component keeps in the store."""
+
+    what: str
+    """In words: ``the converted model of `x` ``."""
+    place: str | None
+    """Its folder below the store's root, as ``codrun store list`` names it: ``models/KEY``; None where that is not
+    known before it is made."""
+    bytes: int | None = None
+    """About; None where it cannot be said before it is made."""
 
 
 @dataclass(frozen=True)
@@ -342,6 +410,8 @@ class BuildContext:
     pool: Sequence[Example] = ()
     """For generators: the training pool, never the evaluation split. For selectors and choosers the same without its
     labels."""
+    unlabelled: Sequence[Example] = ()
+    """For generators: rows of the data that have no label, beside the pool."""
     shots: Sequence[Example] = ()
     """For teachers that only answer: the labelled rows of their prompt, in the order in which it shows them."""
     store: Path | None = None
@@ -441,7 +511,7 @@ class Outputs:
     mask: Tensor | None = None
     """``[batch, tokens]``, true at real tokens."""
     pooled_at: Tensor | None = None
-    """``[batch]``, the position that the classification head reads."""
+    """``[batch]``, the position that the classification head reads; None where it reads the mean of the real tokens."""
 
 
 @runtime_checkable
@@ -529,6 +599,7 @@ class Classifier(Protocol):
     # torch's own, restated so that the engine can be type-checked against the contract
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]: ...
     def train(self, mode: bool = True) -> Any: ...
     def eval(self) -> Any: ...
     def to(self, device: str) -> Any: ...
@@ -612,6 +683,29 @@ class EmbeddingStep(Protocol):
         where theirs have come; where none is nearer than its own, a word stays. An input's answer does not depend on
         the others, nor on dropout.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class OwnTraining:
+    """What the training of a :class:`TrainsItself` was."""
+
+    steps: int
+    """Optimiser steps."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Its own, by name."""
+
+
+@runtime_checkable
+class TrainsItself(Protocol):
+    """Optional in a student: it trains itself on the labelled rows, in place of the engine's loop. Its options say so
+    in :meth:`Options.trains_itself`."""
+
+    def fit(
+        self, examples: Sequence[Example], seed: int, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> OwnTraining:
+        """Learn from ``examples``, which all have a label; the same rows and seed give the same bits on one thread of a
+        CPU. ``progress(done, total)`` follows its steps."""
         ...
 
 

@@ -16,7 +16,8 @@ from cod_runner.errors import CodrunError
 
 SECONDS_TO_ANSWER = 5.0
 """How long the hub may take to answer the first request; downloads may take longer."""
-FILES = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "model*.safetensors"]
+FILES = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "model*.safetensors", "README.md"]
+"""What is fetched of a model; its card, for the licence that it states."""
 NOT_FILES = ["*/*", "*.fp16*", "*.bf16*", "*.fp32*"]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 """The two places where transformers looks for safetensors weights, in this order."""

@@ -44,6 +44,11 @@ def json_text(data: Any) -> str:
     return _IN_JSON.sub(_escaped_in_json, json.dumps(data, indent=2, ensure_ascii=False))
 
 
+def json_line(data: Any) -> str:
+    """:func:`json_text` on one line."""
+    return _IN_JSON.sub(_escaped_in_json, json.dumps(data, ensure_ascii=False))
+
+
 class LogLines(logging.Formatter):
     """Formats a record as one visible line; a traceback below it keeps its lines."""
 

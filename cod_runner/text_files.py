@@ -9,7 +9,7 @@ import csv
 import json
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -128,9 +128,39 @@ def csv_rows(
             yield start, fields
 
 
-def _next_row(rows: Iterator[list[str]]) -> list[str] | None:
+def streamed_csv_rows(
+    lines: Iterable[str], name: str, *, delimiter: str = ",", quote: str | None = '"', longest: int = 2**24
+) -> Iterator[tuple[int, list[str]]]:
+    """:func:`csv_rows` of a file of any size, as its lines come, their ends included.
+
+    No field has more than ``longest`` characters, so that a quote that is never closed does not read the rest of the
+    file into memory.
+    """
+    rows = csv.reader(
+        lines,
+        delimiter=delimiter,
+        quotechar=quote,
+        quoting=csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL,
+        strict=True,
+    )
+    while True:
+        start = rows.line_num + 1
+        try:
+            fields = _next_row(rows, longest)
+        except csv.Error as error:
+            raise DataError(
+                f"{name}:{start}: the row that begins here cannot be read ({error}); double a quote inside a quoted "
+                "text, and close it"
+            ) from error
+        if fields is None:
+            return
+        if fields:
+            yield start, fields
+
+
+def _next_row(rows: Iterator[list[str]], longest: int = LONGEST_FIELD) -> list[str] | None:
     """The reader's next row, None at the end. Python's limit on a field is one for the process: put back at once."""
-    limit = csv.field_size_limit(LONGEST_FIELD)
+    limit = csv.field_size_limit(longest)
     try:
         return next(rows, None)
     finally:

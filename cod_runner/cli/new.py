@@ -30,17 +30,33 @@ def new_recipe(
             "few rows the packaged one",
         ),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="COLUMN", help="the column of the texts; given twice, two columns are joined"),
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="the column of the labels")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="COLUMN", help="the column that says train, test or validation")
+    ] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="whether the first row names the columns")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", metavar="A,B,...", help="names of the labels, in the order of their ids")
+    ] = None,
 ) -> None:
-    """Write a recipe that runs on a data file of your own: columns and labels are guessed, said and checked."""
-    from cod_runner.scaffold import write_recipe
+    """Write a recipe that runs on a data file of your own: what is not said is guessed, and everything is checked."""
+    from cod_runner.scaffold import Wishes, write_recipe
 
-    path, sentences = write_recipe(data, context.obj, out, teacher)
+    names = tuple(name.strip() for name in labels.split(",")) if labels else ()
+    wishes = Wishes(tuple(text or ()), label, split, header, names, teacher)
+    path, sentences = write_recipe(data, context.obj, out, wishes)
     for sentence in sentences:
         typer.echo(one_line(sentence))
     # a recipe reads files of its own folder; others the user allows
     outside = not Permissions().allow_file(data, path.parent)
     command = ["codrun", str(path), *(["--allow-folder", str(data.parent)] if outside else [])]
-    typer.echo(one_line(f"wrote {path}; run it with: {shlex.join(command)}"))
+    typer.echo(one_line(f"wrote {shlex.quote(str(path))}; run it with: {shlex.join(command)}"))
 
 
 @new.command("plugin")

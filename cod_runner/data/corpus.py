@@ -20,11 +20,14 @@ DEV_ROWS = 500
 """The most rows of the pool that choose an epoch."""
 
 EVALUATION_SPLIT = ("evaluate", "split")
+FOLDS = ("evaluate", "folds")
 LABELS = ("dataset", "labels")
 """Settings of a recipe that a fault of the data points at."""
 
 UNLABELLED = -1
 """Stands for a label that is not public, as in GLUE's test sets."""
+UNLABELLED_SPLIT = "unlabelled"
+"""The name of a split of which only the texts are read."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,14 @@ class Dropped:
     conflicting: int = 0
     """Rows of a text that has several labels; all are dropped."""
     overlapping: int = 0
-    """Rows of the pool whose text is in the evaluation split too."""
+    """Rows of the pool, or without a label, whose text is in the evaluation split too."""
 
     def __add__(self, other: Dropped) -> Dropped:
         return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
-    def sentence(self) -> str:
-        """How many rows were dropped and why; "" where none was."""
+    @property
+    def in_words(self) -> str:
+        """``3 without text, 2 that repeat another``; "" where none was dropped."""
         reasons = (
             (self.empty, "without text"),
             (self.unlabelled, "without a label"),
@@ -52,8 +56,11 @@ class Dropped:
             (self.conflicting, "whose text has several labels"),
             (self.overlapping, "of the pool that are in the evaluation split"),
         )
-        named = [f"{count:,} {reason}" for count, reason in reasons if count]
-        return f"dropped rows: {', '.join(named)}" if named else ""
+        return ", ".join(f"{count:,} {reason}" for count, reason in reasons if count)
+
+    def sentence(self) -> str:
+        """How many rows were dropped and why; "" where none was."""
+        return f"dropped rows: {self.in_words}" if self.in_words else ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,15 @@ class Corpus:
     evaluation: tuple[Example, ...]
     notes: tuple[str, ...]
     dropped: Dropped
+    unlabelled: tuple[Example, ...] = ()
+    """Rows without a label, whose inputs are in neither of the two; in the order of the data."""
+    fold: int | None = None
+    """Which of the folds is the evaluation split, from 0; None where the data is not divided into folds."""
+
+    @property
+    def unread(self) -> tuple[Example, ...]:
+        """Every row whose input may be read without its label: the unlabelled rows, then the pool."""
+        return (*self.unlabelled, *self.pool)
 
 
 def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
@@ -73,22 +89,23 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
 
     Texts count as equal when they are equal after Unicode NFC and folding of white space; case counts. Where the data
     is a single split, :data:`EVALUATION_SHARE` of its rows, stratified, become the evaluation split; which ones depends
-    on ``seed`` and the texts, not on the order of the rows. Raises :class:`DataError` whose setting leads from the
-    recipe's root to what would cure it.
+    on ``seed`` and the texts, not on the order of the rows. Rows of the pool's split that have no label, and all of a
+    split named :data:`UNLABELLED_SPLIT`, are the unlabelled ones. Raises :class:`DataError` whose setting leads from
+    the recipe's root to what would cure it.
     """
     notes = list(data.notes)
     if split in data.splits:
         pool_name = _pool_split(data, split)
         _refuse_unlabelled(data, split)
         evaluation, dropped = _cleaned(data.splits[split])
-        pool, dropped_here = _cleaned(data.splits[pool_name])
+        pool, dropped_here = _cleaned(_labelled(data.splits[pool_name]))
         held = {content_of(example.input) for example in evaluation}
         apart = [example for example in pool if content_of(example.input) not in held]
         dropped = dropped + dropped_here + Dropped(overlapping=len(pool) - len(apart))
         pool = apart
     else:
         pool_name = _only_split(data, split)
-        rows, dropped = _cleaned(data.splits[pool_name])
+        rows, dropped = _cleaned(_labelled(data.splits[pool_name]))
         _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
         wanted = min(EVALUATION_ROWS, round(EVALUATION_SHARE * len(rows)))
         evaluation, pool = _stratified(rows, len(data.labels), seed, wanted, "evaluation")
@@ -96,8 +113,9 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
             f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are held out for the "
             "evaluation, the same in every run"
         )
-    if dropped.sentence():
-        notes.append(dropped.sentence())
+    unlabelled, dropped_here = _unlabelled(_offered(data, pool_name), pool, evaluation)
+    dropped = dropped + dropped_here
+    notes += _said_of(unlabelled, dropped)
     _check_classes(data.labels, pool, f"the training pool (split `{pool_name}`)", least=1, dropped=dropped)
     if not evaluation:
         raise DataError(
@@ -106,8 +124,8 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
     absent = [name for name, rows in zip(data.labels, _by_class(evaluation, len(data.labels)), strict=True) if not rows]
     if absent:
         notes.append(f"the evaluation split `{split}` has no row of {', '.join(f'`{name}`' for name in absent)}")
-    _check_apart(pool, evaluation)
-    return Corpus(data.labels, tuple(pool), tuple(evaluation), tuple(notes), dropped)
+    _check_apart([*pool, *unlabelled], evaluation)
+    return Corpus(data.labels, tuple(pool), tuple(evaluation), tuple(notes), dropped, tuple(unlabelled))
 
 
 def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
@@ -116,6 +134,53 @@ def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
         return corpus
     chosen, _ = _stratified(corpus.evaluation, len(corpus.labels), 0, rows, "fewer evaluation rows", exactly=True)
     return replace(corpus, evaluation=tuple(chosen))
+
+
+def prepare_folds(data: LoadedData, split: str, folds: int) -> tuple[Corpus, ...]:
+    """Clean the data and divide it for a cross-validation: each row is in the evaluation split of one fold, and in the
+    training pool of all others.
+
+    Folds are stratified and differ in size by one row at most. Which row is in which depends on its class and the texts
+    alone, so it is the same in every run. Raises :class:`DataError` for data that has an evaluation split, or too few
+    rows.
+    """
+    name = _undivided(data, split)
+    rows, dropped = _cleaned(_labelled(data.splits[name]))
+    unlabelled, dropped_here = _unlabelled(_offered(data, name), rows, ())
+    dropped = dropped + dropped_here
+    _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
+    if len(rows) < folds:
+        raise DataError(f"the data has {len(rows):,} rows, too few for {folds} folds; take fewer folds", *FOLDS)
+    by_class = _by_class(rows, len(data.labels))
+    notes = [*data.notes, *_said_of(unlabelled, dropped)]
+    for label, each in zip(data.labels, by_class, strict=True):
+        if len(each) < folds:
+            notes.append(f"the data has {len(each):,} rows of `{label}`, so some of its {folds} folds measure none")
+    dealt = [row for each in by_class for row in sorted(each, key=lambda row: content_rank("folds", 0, row))]
+    fold_of = {row.id: place % folds for place, row in enumerate(dealt)}
+    corpora = []
+    for fold in range(folds):
+        evaluation = tuple(row for row in rows if fold_of[row.id] == fold)
+        pool = tuple(row for row in rows if fold_of[row.id] != fold)
+        _check_apart(pool, evaluation)
+        corpora.append(Corpus(data.labels, pool, evaluation, tuple(notes), dropped, tuple(unlabelled), fold))
+    return tuple(corpora)
+
+
+def _offered(data: LoadedData, pool_name: str) -> list[Example]:
+    """What the data has without a label: rows of the pool's split, and the split of that name."""
+    offered = [row for row in data.splits[pool_name] if row.label is None]
+    if pool_name != UNLABELLED_SPLIT:
+        offered += [replace(row, label=None) for row in data.splits.get(UNLABELLED_SPLIT, ())]
+    return offered
+
+
+def _said_of(unlabelled: Sequence[Example], dropped: Dropped) -> list[str]:
+    """Notes on the rows without a label, and on those that are not used."""
+    notes = []
+    if unlabelled:
+        notes.append(f"{len(unlabelled):,} texts without a label, for arms with `unlabelled: {{from: pool, ...}}`")
+    return [*notes, *filter(None, [dropped.sentence()])]
 
 
 def content_of(value: Input) -> Input:
@@ -136,7 +201,7 @@ def content_rank(purpose: str, seed: int, example: Example) -> bytes:
 
 
 def _pool_split(data: LoadedData, evaluation: str) -> str:
-    others = [name for name in data.splits if name != evaluation]
+    others = [name for name in data.splits if name not in (evaluation, UNLABELLED_SPLIT)]
     if "train" in others:
         return "train"
     if len(others) == 1:
@@ -158,12 +223,34 @@ def _pool_split(data: LoadedData, evaluation: str) -> str:
 def _only_split(data: LoadedData, wanted: str) -> str:
     if not data.splits:
         raise DataError("the data set has no rows", "dataset")
-    if len(data.splits) > 1:
+    splits = [name for name in data.splits if name != UNLABELLED_SPLIT]
+    if len(splits) != 1:
         raise DataError(
             f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}",
             *EVALUATION_SPLIT,
         )
-    return next(iter(data.splits))
+    return splits[0]
+
+
+def _undivided(data: LoadedData, evaluation: str) -> str:
+    """The only split of data that is to be divided into folds."""
+    if not data.splits:
+        raise DataError("the data set has no rows", "dataset")
+    splits = [name for name in data.splits if name != UNLABELLED_SPLIT]
+    if len(splits) != 1:
+        has = f"a split `{evaluation}` to evaluate on" if evaluation in data.splits else "splits of its own"
+        raise DataError(
+            f"`folds` divides the rows of data without splits, and this has {has} ({_listed(data.splits)}); remove "
+            "`folds`",
+            *FOLDS,
+        )
+    if evaluation in data.splits:
+        raise DataError(
+            f"the only split of the data is `{evaluation}`, which `evaluate.split` names; with `folds` give "
+            "`evaluate.split` another name, and all its rows are divided",
+            *FOLDS,
+        )
+    return splits[0]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -175,9 +262,11 @@ def _refuse_unlabelled(data: LoadedData, split: str) -> None:
     if rows and all(example.label in (None, UNLABELLED) for example in rows):
         there = {name: {row.label for row in each} - {None, UNLABELLED} for name, each in data.splits.items()}
         labelled = [name for name, labels in there.items() if labels]
+        why = f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets)"
+        if all(example.label is None for example in rows):
+            why = f"no row of the split `{split}` has a label"
         raise DataError(
-            f"the labels of the split `{split}` are not public (all are -1, as in GLUE's test sets), so nothing can be "
-            f"measured on it; splits with labels: {_listed(labelled) or 'none'}",
+            f"{why}, so nothing can be measured on it; splits with labels: {_listed(labelled) or 'none'}",
             *EVALUATION_SPLIT,
         )
 
@@ -202,6 +291,31 @@ def _cleaned(rows: Sequence[Example]) -> tuple[list[Example], Dropped]:
     unique = [example for content, example in first.items() if len(labels_of[content]) == 1]
     duplicate = seen.total() - conflicting - len(unique)
     return unique, Dropped(empty=empty, unlabelled=unlabelled, duplicate=duplicate, conflicting=conflicting)
+
+
+def _labelled(rows: Sequence[Example]) -> list[Example]:
+    """All rows but those that are handed over without a label; one that is not public is a label."""
+    return [example for example in rows if example.label is not None]
+
+
+def _unlabelled(
+    rows: Sequence[Example], pool: Sequence[Example], evaluation: Sequence[Example]
+) -> tuple[list[Example], Dropped]:
+    """Rows with an input that is in neither of the two, one per content, in their order."""
+    held, known = ({content_of(row.input) for row in each} for each in (evaluation, pool))
+    kept: dict[Input, Example] = {}
+    empty = overlapping = duplicate = 0
+    for row in rows:
+        content = content_of(row.input)
+        if content in ("", ()):
+            empty += 1
+        elif content in held:
+            overlapping += 1
+        elif content in known or content in kept:
+            duplicate += 1
+        else:
+            kept[content] = row
+    return list(kept.values()), Dropped(empty=empty, duplicate=duplicate, overlapping=overlapping)
 
 
 def _by_class(rows: Sequence[Example], classes: int) -> list[list[Example]]:

@@ -6,14 +6,14 @@ that needs labels, over those that have one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cod_runner.api import (
     Classifier,
@@ -23,10 +23,11 @@ from cod_runner.api import (
     Loss,
     Teacher,
     TrainSettings,
-    VocabularyCut,
 )
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.device import resolve_precision
+from cod_runner.engine.best_pass import BestPass
+from cod_runner.engine.checkpoints import Resumption, TrainingState
+from cod_runner.engine.device import deterministic, resolve_precision
 from cod_runner.engine.losses import (
     TrainingData,
     WeightedTerm,
@@ -76,13 +77,15 @@ def train_student(
     on_step: Callable[[int, Mapping[str, float]], None] = lambda step, losses: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     evaluate_epoch: Callable[[], float] | None = None,
+    resuming: Resumption | None = None,
 ) -> TrainingResult:
     """Train ``student`` in place and return what happened.
 
     ``signals`` may be None where no loss asks for a teacher. ``cache_folder`` holds what losses fit in ``bind``; it
     must belong to this cell alone. ``on_step(step, losses)`` is called for every step, some steps late;
     ``progress(done, total)`` at once. ``evaluate_epoch()``, called after every pass with the whole vocabulary in
-    place, returns a score, and the weights of the best pass (the first among equals) are the result.
+    place, returns a score, and the weights of the best pass (the first among equals) are the result. ``resuming``
+    writes checkpoints and continues at the last one; it does not go with ``evaluate_epoch``.
 
     The caller fixes the number of threads: it decides the last bits. Raises :class:`CodrunError` where a term turns
     NaN or infinite, naming step and term, and, before any step, where a loss that compares positions meets two
@@ -105,34 +108,38 @@ def train_student(
     data = TrainingData(student, batches, signals, teacher_layers, precision)
     data.aligned = _positions_match(terms, batches, signals)
 
-    with _deterministic(device):
+    with deterministic(device):
         bind_losses(terms, names, data, seed=seed, cache_folder=cache_folder)
         cut = student.compact(batches.encoded) if cut_is_exact(settings) else None
         # Initialisation, each loss's bind, shuffling and dropout draw from streams of their own, so that none of
         # them can shift another.
-        with random_stream(seed, "dropout"), cut or nullcontext():
+        with random_stream(seed, "dropout"), cut or nullcontext(), ExitStack() as at_the_end:
             groups = _parameter_groups(student, terms, settings)
             trained: list[nn.Parameter] = [each for group in groups for each in group["params"]]
             optimiser = build_optimiser(groups, settings, device)
             peaks = [group["lr"] for group in optimiser.param_groups]
             scaler = torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16")
             log = TrainingLog(names, device, on_step)
-            best = _BestPass(student, evaluate_epoch, cut)
+            best = BestPass(student, evaluate_epoch, cut)
             total = planned_steps(settings, lambda number: len(batches.of_pass(number, seed, "order")))
+            state = TrainingState(student, trained, optimiser, scaler, log, cut, device)
+            steps = _steps(batches, settings.accumulation, total, seed)
+            if resuming is not None:
+                steps = resuming.steps(steps, state, total)
             student.train()
 
-            for step, group in enumerate(_steps(batches, settings.accumulation, total, seed)):
+            for step in at_the_end.enter_context(closing(steps)):
                 for optimiser_group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                    optimiser_group["lr"] = peak * rate_factor(settings, step, total)
+                    optimiser_group["lr"] = peak * rate_factor(settings, step.taken, total)
 
-                labelled = sum(map(batches.labelled, group.batches))
-                for rows in group.batches:
+                labelled = sum(map(batches.labelled, step.batches))
+                for rows in step.batches:
                     batch = batches.batch(rows)
                     ours = data.student_outputs(batch, student_layers)
                     theirs = data.matched(data.signals(rows, teacher_layers), ours)
                     values = [summed(term, ours, theirs, batch) for term in terms]
                     # Divided by the examples of the whole step, so that short batches weigh what they hold.
-                    loss = mean_over_step(terms, values, group.examples, labelled)
+                    loss = mean_over_step(terms, values, step.examples, labelled)
                     scaler.scale(loss).backward()
                     log.add(torch.stack([value.detach() for value in values]))
 
@@ -145,11 +152,11 @@ def train_student(
                 optimiser.zero_grad(set_to_none=True)
                 if cut is not None and (scale is None or scaler.get_scale() >= scale):
                     # A step that fp16 skipped, after an overflow, decayed nothing.
-                    cut.decayed(1 - optimiser.param_groups[0]["lr"] * settings.weight_decay)
-                log.step([divisor(term, group.examples, labelled) for term in terms])
-                progress(step + 1, total)
-                if group.ends_pass or step + 1 == total:
-                    best.look(group.number)
+                    state.decayed(1 - optimiser.param_groups[0]["lr"] * settings.weight_decay)
+                log.step([divisor(term, step.examples, labelled) for term in terms])
+                progress(step.taken + 1, total)
+                if step.ends_pass or step.taken + 1 == total:
+                    best.look(step.number)
             log.look()
             _refuse_broken_weights(trained, log)
     best.restore()
@@ -169,6 +176,8 @@ def train_student(
 class _Step:
     """What one optimiser step is made of."""
 
+    taken: int
+    """Steps before it."""
     batches: list[list[int]]
     """Row numbers, batch by batch."""
     number: int
@@ -180,14 +189,14 @@ class _Step:
         return sum(map(len, self.batches))
 
 
-def _steps(batches: TrainingBatches, accumulation: int, total: int, seed: int) -> Iterator[_Step]:
+def _steps(batches: TrainingBatches, accumulation: int, total: int, seed: int) -> Generator[_Step]:
     """``total`` steps, pass after pass; a step never crosses a pass, whose last one may be of fewer batches."""
     taken = number = 0
     while True:
         number += 1
         order = batches.of_pass(number, seed, "order")
         for start in range(0, len(order), accumulation):
-            yield _Step(order[start : start + accumulation], number, start + accumulation >= len(order))
+            yield _Step(taken, order[start : start + accumulation], number, start + accumulation >= len(order))
             taken += 1
             if taken == total:
                 return
@@ -229,49 +238,6 @@ def _refuse_broken_weights(trained: Sequence[nn.Parameter], log: TrainingLog) ->
             f"weights became infinite or NaN after step {len(log.curve)}; try a smaller `train.lr`, `train.clip: 1.0`, "
             "or `train.precision: fp32`"
         )
-
-
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """On a CPU, choose kernels that add in one order; a GPU is left its faster ones."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if torch.device(device).type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
-
-
-class _BestPass:
-    """Holds the weights of the best pass, where a recipe selects one."""
-
-    def __init__(self, student: Classifier, evaluate: Callable[[], float] | None, cut: VocabularyCut | None) -> None:
-        self.number: int | None = None
-        self._student, self._evaluate, self._cut = student, evaluate, cut
-        self._score = float("-inf")
-        self._weights: dict[str, Tensor] = {}
-
-    def look(self, number: int) -> None:
-        """Score the student after pass ``number``, the whole vocabulary in place."""
-        if self._evaluate is None:
-            return
-        with self._cut.whole() if self._cut is not None else nullcontext(), torch.random.fork_rng():
-            score = self._evaluate()
-            if self.number is None or score > self._score:
-                self._score, self.number = score, number
-                self._weights = {name: each.detach().clone() for name, each in self._student.named_parameters()}
-        self._student.train()
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Put the best weights back, once the cut is closed."""
-        if self._weights:
-            for name, parameter in self._student.named_parameters():
-                parameter.copy_(self._weights[name])
 
 
 # --- alignment ------------------------------------------------------------------------------------------------

@@ -61,6 +61,16 @@ class TrainingLog:
         self._sums.zero_()
         self._row = 0
 
+    def pending(self) -> Tensor:
+        """``[steps, terms]``, the means of the steps since the last look; between two steps."""
+        return self._sums[: self._row]
+
+    def restore(self, curve: Sequence[Sequence[float]], pending: Tensor) -> None:
+        """Go on where another log was: its curve's values, step by step, and its ``pending``; nobody is told again."""
+        self.curve = [(step, dict(zip(self.names, row, strict=True))) for step, row in enumerate(curve, start=1)]
+        self._row = len(pending)
+        self._sums[: self._row] = pending.to(self._sums.device)
+
     @property
     def last(self) -> dict[str, float]:
         """Each term's value in the last step."""

@@ -12,6 +12,13 @@ from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, WORDS, Arm
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$|^multilingual$")]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 WITHOUT_CONTENT = ("N/A", "", "[MASK]")
 """What ``by: contextual`` asks a teacher about: the texts of Zhao et al. 2021 (arXiv:2102.09690), section 5."""
 
@@ -111,6 +118,10 @@ class Evaluate(Section):
     rows: int | None = Field(
         None, ge=2, description="at most so many of its rows, as many of each class as its share; absent: all"
     )
+    folds: int | None = Field(
+        None, ge=2, description="cross-validation, for few rows without a split of their own: they are divided into so "
+        "many folds; a student of seed s is measured on fold s modulo `folds` and made of the others"
+    )  # fmt: skip
     select: Literal["last", "best_dev", "best_reported"] = Field(
         "last", description="which epoch counts; `best_reported` selects on the reported split and is optimistic"
     )
@@ -118,6 +129,30 @@ class Evaluate(Section):
         default_factory=lambda: [Use(use=name) for name in DEFAULT_METRICS],
         min_length=1,
     )
+
+    def fold_of(self, seed: int) -> int | None:
+        """The fold that a student of this seed is measured on; None without folds."""
+        return None if self.folds is None else seed % self.folds
+
+
+class Card(Section):
+    """What a student's model card cannot know by itself; nothing of it decides a result."""
+
+    license: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$",
+        description="of the students, as the hub spells it (apache-2.0, mit, gemma, other, ...); absent: what the card "
+        "of their base checkpoint states, or else `unknown`",
+    )
+    language: Annotated[list[LanguageCode], Field(min_length=1), BeforeValidator(_listed)] | None = Field(
+        None, description="of the texts: a code such as `en`, or a list of them"
+    )
+    base_model: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$",
+        description="the base checkpoint's name on the hub, where the recipe names a folder or a package",
+    )
+    intended_use: str | None = Field(None, min_length=1, max_length=2000, description="what the students are for")
 
 
 class Expectation(Section):
@@ -200,6 +235,7 @@ class Recipe(Section):
     control: Use | None = Field(None, description="needed for the arm `control`: the generator of its copies")
     executor: Use = Field(Use(use=DEFAULT_EXECUTOR), description="where cells run")
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
+    card: Card | None = Field(None, description="for the model card of every student; decides no result")
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import jinja2
@@ -16,6 +15,7 @@ import yaml
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.looks import looks
+from cod_runner.report.protocol import without_folder
 from cod_runner.report.table import MISSING, arm_name, in_order
 from cod_runner.report.text import cell_parts, gain_grid, pooled_in_words
 from cod_runner.word_diff import Piece, shown_input, word_diff
@@ -250,8 +250,4 @@ def _without_folders(value: Any) -> Any:
         return {name: _without_folders(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_without_folders(each) for each in value]
-    if isinstance(value, str):
-        for flavour in (PurePosixPath, PureWindowsPath):
-            if flavour(value).is_absolute():
-                return flavour(value).name
-    return value
+    return without_folder(value) if isinstance(value, str) else value

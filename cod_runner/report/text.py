@@ -25,27 +25,27 @@ MINUS = "−"
 
 def markdown(report: Report) -> str:
     """``table.md``: the protocol, a table per headline metric, the gains and the notes."""
-    lines = [f"# {_line(report.recipe.name)}", ""]
+    lines = [f"# {markdown_line(report.recipe.name)}", ""]
     if report.recipe.describe:
-        lines += [_line(report.recipe.describe), ""]
-    lines += [f"- {_line(setting.name)}: {_line(setting.value)}" for setting in report.protocol]
+        lines += [markdown_line(report.recipe.describe), ""]
+    lines += [f"- {markdown_line(setting.name)}: {markdown_line(setting.value)}" for setting in report.protocol]
     if report.teacher:
-        lines += ["", _line(" ".join(report.teacher))]
+        lines += ["", markdown_line(" ".join(report.teacher))]
     for table, gains_over_plain, others in zip(report.tables, report.gains, report.gains_over_others, strict=True):
-        lines += ["", f"## {_line(table.metric.heading)}", "", *table_lines(table), ""]
-        lines += [f"- {_line(note)}" for note in table.footnotes]
+        lines += ["", f"## {markdown_line(table.metric.heading)}", "", *table_lines(table), ""]
+        lines += [f"- {markdown_line(note)}" for note in table.footnotes]
         for gains in filter(None, (gains_over_plain, others)):
-            lines += ["", f"### {_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
-            lines += [f"- {_line(smallest_p_in_words(gains))}"]
+            lines += ["", f"### {markdown_line(what_cod_changes(gains))}", "", *gain_lines(gains), ""]
+            lines += [f"- {markdown_line(smallest_p_in_words(gains))}"]
             if sentences := pooled_in_words(gains, report.floor):
-                lines += [f"- {_line(' '.join(sentences))}"]
+                lines += [f"- {markdown_line(' '.join(sentences))}"]
     if summary := gain_summary(report):
-        lines += ["", _line(summary)]
+        lines += ["", markdown_line(summary)]
     if report.costs:
         lines += ["", f"## {COSTS_TITLE}", "", *markdown_grid(*cost_grid(report.costs)), ""]
-        lines += [f"- {_line(note)}" for note in cost_notes(report.costs)]
+        lines += [f"- {markdown_line(note)}" for note in cost_notes(report.costs)]
     if report.notes:
-        lines += ["", "## Notes", "", *(f"- {_line(note)}" for note in report.notes)]
+        lines += ["", "## Notes", "", *(f"- {markdown_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -59,7 +59,7 @@ def table_lines(table: Table) -> list[str]:
 def gain_lines(gains: Sequence[Gain]) -> list[str]:
     """The gains as markdown lines."""
     columns, rows = gain_grid(gains)
-    return markdown_grid(columns, [[_line(word) for word in row] for row in rows])
+    return markdown_grid(columns, [[markdown_line(word) for word in row] for row in rows])
 
 
 GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
@@ -134,7 +134,7 @@ def _bold(cell: TableCell) -> str:
 
 
 def _label(row: TableRow) -> str:
-    return _line(row.label)
+    return markdown_line(row.label)
 
 
 def markdown_grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
@@ -143,7 +143,8 @@ def markdown_grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[st
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
 
-def _line(text: str) -> str:
+def markdown_line(text: str) -> str:
+    """Any text as one line that Markdown shows as it is."""
     return markdown_text(" ".join(one_line(text).split()))
 
 

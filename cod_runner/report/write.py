@@ -11,6 +11,7 @@ from cod_runner.files import write_whole
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.sections import NAME
 from cod_runner.registry import Registry
+from cod_runner.report.card import write_cards
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.text import csv_text, markdown
 from cod_runner.runs.reading import read_run
@@ -29,7 +30,8 @@ def write_reports(
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
 ) -> Report:
-    """Write ``table.md``, ``table.csv``, ``figures/*.png`` and ``report.html`` into ``folder``, each atomically.
+    """Write ``table.md``, ``table.csv``, ``figures/*.png``, ``report.html`` and every student's card into ``folder``,
+    each atomically.
 
     ``rows`` are the recipe's own cells (:func:`cod_runner.runs.reading.current_rows`), ``outcomes`` the lines of
     ``counterfactuals.jsonl``, ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's.
@@ -46,6 +48,7 @@ def write_reports(
     for name, png in figures.items():
         write_whole(folder / "figures" / files[name], png)
     write_whole(folder / "report.html", page(report, {**_drawn_by_others(folder, files.values()), **figures}))
+    write_cards(folder, report)
     return report
 
 

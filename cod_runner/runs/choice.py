@@ -119,7 +119,7 @@ class Choice:
 
 
 def choose(rows: Sequence[CellRow], *, without_teacher: Collection[str] = ()) -> Choice:
-    """The cell to ship, from held-out rows alone: the one with the smallest loss on them, steadied by its setting's mean
+    """The cell to ship, from held-out rows alone: the one of the smallest loss on them, steadied by its setting's mean
     (:attr:`RankedSetting.expected_loss`); of equal ones the higher accuracy, then as by protocol.
 
     Where no cell has a held-out score, the protocol decides: the largest k, a method with a teacher

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from cod_runner.errors import CodrunError, SettingError, standing_at
 from cod_runner.recipe.grammar import Recipe, WeightedLoss
 from cod_runner.registry import Registry
+from cod_runner.runs.origins import longest_input, origins_of
 from cod_runner.runs.records import FIELDS, MetricRecord, RunRecord
 
 
@@ -43,7 +44,15 @@ def complete(record: RunRecord, recipe: Recipe, registry: Registry) -> RunRecord
     without = record.without_teacher
     if without is None:
         without = [name for name, losses in recipe.methods.items() if _surely_without_teacher(losses, registry)]
-    return record.model_copy(update={"metrics": metrics, "without_teacher": without})
+    return (record if record.origins is not None else with_origins(record, recipe, registry)).model_copy(
+        update={"metrics": metrics, "without_teacher": without}
+    )
+
+
+def with_origins(record: RunRecord, recipe: Recipe, registry: Registry) -> RunRecord:
+    """The record with what a model card must know of the components, as far as their plugins say it."""
+    found = {"origins": origins_of(recipe, registry), "longest_input": longest_input(recipe, registry)}
+    return record.model_copy(update=found)
 
 
 def _metric(name: str, registry: Registry) -> MetricRecord:

@@ -2,5 +2,6 @@
 
 from cod_runner.scaffold.new_plugin import new_plugin
 from cod_runner.scaffold.new_recipe import new_recipe, write_recipe
+from cod_runner.scaffold.wishes import Wishes
 
-__all__ = ["new_plugin", "new_recipe", "write_recipe"]
+__all__ = ["Wishes", "new_plugin", "new_recipe", "write_recipe"]

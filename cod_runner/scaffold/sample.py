@@ -1,8 +1,7 @@
-"""Inspects a data file of unknown form: format, encoding, delimiter, columns, cells."""
+"""Inspects a data file of unknown form: format, encoding, delimiter, header, cells."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,16 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
+from cod_runner.scaffold.cells import few_values, folded, is_number, name_of
 from cod_runner.scaffold.defaults import CSV, DATASETS, JSONL, PARQUET, TSV
 from cod_runner.text_files import csv_rows, file_bytes, json_lines
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 ROWS_LOOKED_AT = 20_000
+NAMES_OF_COLUMNS = frozenset(
+    "label labels class category sentiment target polarity rating stars topic text texts sentence review comment body "
+    "content message title split set fold id".split()
+)
+"""A first row with one of these names the columns."""
+WORDS_OF_A_TEXT = 5
+"""A name of a column has fewer; a question of a survey may have more."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The head of a data file: ``columns[name]`` are the cells of its first rows."""
+    """The head of a data file: ``columns[name]`` are the cells of its first rows, None where a row has none."""
 
     component: str
     """The data set component that reads the file."""
@@ -28,10 +35,15 @@ class Sample:
     columns: dict[str, list[Any]]
     options: dict[str, Any] = field(default_factory=dict)
     """Options that the component needs besides path and columns."""
+    doubts: tuple[str, ...] = ()
+    """Sentences on what could be otherwise."""
 
 
-def take_sample(path: Path) -> Sample:
-    """Inspect the file; raises :class:`DataError` if it is missing or its form is unknown."""
+def take_sample(path: Path, header: bool | None = None) -> Sample:
+    """Inspect the file; ``header`` says whether its first row names the columns, None that this is to be guessed.
+
+    Raises :class:`DataError` if it is missing or its form is unknown.
+    """
     try:
         is_file = path.is_file()
     except OSError as error:
@@ -42,16 +54,28 @@ def take_sample(path: Path) -> Sample:
     component = DATASETS.get(path.suffix.lower())
     if component is None:
         raise DataError(f"{path}: files ending in `{path.suffix}` cannot be read; use one of {', '.join(DATASETS)}")
-    if component == PARQUET:
+    if component in (CSV, TSV):
+        sample = _delimited(component, path, header)
+    elif header is False:
+        raise DataError(f"{path}: only CSV and TSV files can lack a header; the columns of this one have names")
+    elif component == PARQUET:
         sample = Sample(component, "Parquet", _parquet_columns(path))
-    elif component == JSONL:
-        text, options, encoded = _decoded(path)
-        sample = Sample(component, f"JSON lines{encoded}", _json_columns(path, text), options)
     else:
-        sample = _delimited(component, path)
+        text, options, encoded = _decoded(path)
+        sample = Sample(JSONL, f"JSON lines{encoded}", _json_columns(path, text), options)
     if not any(sample.columns.values()):
         raise DataError(f"{path}: there are no rows")
     return sample
+
+
+def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None:
+    """The column with the longest texts, and their mean length in characters."""
+    lengths = {}
+    for name, cells in columns.items():
+        texts = [cell for cell in cells if cell is not None]
+        if texts and all(isinstance(text, str) for text in texts) and not all(is_number(text) for text in texts):
+            lengths[name] = sum(map(len, texts)) / len(texts)
+    return max(lengths.items(), key=lambda item: item[1]) if lengths else None
 
 
 def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:
@@ -65,7 +89,7 @@ def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:
         return data.decode("cp1252", errors="replace"), {"encoding": "cp1252"}, ", encoded as cp1252 (it is not UTF-8)"
 
 
-def _delimited(component: str, path: Path) -> Sample:
+def _delimited(component: str, path: Path, header: bool | None) -> Sample:
     text, options, encoded = _decoded(path)
     delimiter = "\t" if component == TSV else _delimiter_of(text)
     if component == CSV and delimiter != ",":
@@ -76,15 +100,47 @@ def _delimited(component: str, path: Path) -> Sample:
         rows = _rows_of(text, delimiter, None, ROWS_LOOKED_AT + 1)
     if not rows:
         raise DataError(f"{path}: the file is empty; its first line must name the columns")
-    header = [column.strip() for column in rows[0]]
-    whole = [row for row in rows[1:] if len(row) == len(header)]
-    quotes = "" if options.get("quote", '"') else ", quotes as ordinary characters"
-    return Sample(
-        component,
-        f"columns separated by {DELIMITERS[delimiter]}{encoded}{quotes}",
-        {column: [row[place] for row in whole] for place, column in enumerate(header)},
-        options,
-    )
+    form = f"columns separated by {DELIMITERS[delimiter]}{encoded}"
+    form += "" if options.get("quote", '"') else ", quotes as ordinary characters"
+    first = [cell.strip() for cell in rows[0]]
+    repeated = None if header is not None or _names_columns(first) else _repeated_below(rows)
+    named = header is not False and repeated is None
+    names = first if named else [f"column_{number}" for number in range(1, len(first) + 1)]
+    if not named:
+        options["header"] = False
+    body = rows[1:] if named else rows
+    doubts = () if header is not None else _doubts(first, names, repeated)
+    whole = [row for row in body if len(row) == len(names)]
+    columns = {column: [row[place] for row in whole] for place, column in enumerate(names)}
+    return Sample(component, form, columns, options, doubts)
+
+
+def _names_columns(first: Sequence[str]) -> bool:
+    """Whether a first row is surely a header; pandas writes one of numbers where columns have no names."""
+    counted = [str(number) for number in range(len(first))]
+    return first == counted or first == ["", *counted[:-1]] or any(cell.lower() in NAMES_OF_COLUMNS for cell in first)
+
+
+def _repeated_below(rows: Sequence[Sequence[str]]) -> str | None:
+    """A cell of the first row that is one of the few values of its column below: there, it is a label, not a name."""
+    for place, cell in enumerate(rows[0]):
+        below = few_values([row[place] for row in rows[1:] if len(row) == len(rows[0])])
+        if cell.strip() and folded(name_of(cell)) in set(map(folded, below)):
+            return cell.strip()
+    return None
+
+
+def _doubts(first: Sequence[str], names: Sequence[str], repeated: str | None) -> tuple[str, ...]:
+    """What should be said of a guess that there is a header, or that there is none."""
+    if repeated is not None:
+        return (
+            f"the first row is data, since its `{repeated:.60}` stands in rows below too, so the columns are called "
+            f"{', '.join(names)}; if it names them, say --header",
+        )
+    like_a_text = next((cell for cell in first if len(cell.split()) >= WORDS_OF_A_TEXT), None)
+    if like_a_text is None or _names_columns(first):
+        return ()
+    return (f"the first row names the columns, one of them `{like_a_text:.60}`; if it is data, say --no-header",)
 
 
 def _delimiter_of(text: str) -> str:
@@ -108,11 +164,9 @@ def _rows_of(text: str, delimiter: str, quote: str | None, most: int) -> list[li
 
 
 def _json_columns(path: Path, text: str) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {}
-    for _, record in islice(json_lines(text, str(path)), ROWS_LOOKED_AT):
-        for name, value in record.items():
-            columns.setdefault(name, []).append(value)
-    return columns
+    records = [record for _, record in islice(json_lines(text, str(path)), ROWS_LOOKED_AT)]
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
 
 
 def _parquet_columns(path: Path) -> dict[str, list[Any]]:
@@ -126,46 +180,3 @@ def _parquet_columns(path: Path) -> dict[str, list[Any]]:
             return {name: [] for name in file.schema_arrow.names}
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: this is not a readable Parquet file ({error})") from error
-
-
-LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "rating", "stars", "topic")
-MOST_LABELS = 20
-
-
-def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None:
-    """The column with the longest texts, and their mean length in characters."""
-    lengths = {}
-    for name, cells in columns.items():
-        texts = [cell for cell in cells if cell is not None]
-        if texts and all(isinstance(text, str) for text in texts) and not all(_is_number(text) for text in texts):
-            lengths[name] = sum(map(len, texts)) / len(texts)
-    return max(lengths.items(), key=lambda item: item[1]) if lengths else None
-
-
-def guess_label_columns(columns: dict[str, list[Any]], text: str) -> list[str]:
-    """Columns that could hold the labels, the likeliest first: few distinct values, each of them often; a typical name
-    wins, then fewer gaps, fewer values, and the earlier column."""
-
-    def rank(name: str) -> tuple[bool, int, int]:
-        return (name.lower() not in LABEL_NAMES, _gaps(columns[name]), len(set(map(str, columns[name]))))
-
-    return sorted((name for name in columns if name != text and _like_labels(columns[name])), key=rank)
-
-
-def _like_labels(cells: Sequence[Any]) -> bool:
-    if any(isinstance(cell, list | dict) for cell in cells):
-        return False
-    values = Counter(str(cell) for cell in cells if cell is not None and cell != "")
-    return 2 <= len(values) <= min(MOST_LABELS, max(2, len(cells) // 4))
-
-
-def _gaps(cells: Sequence[Any]) -> int:
-    return sum(cell is None or cell == "" for cell in cells)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

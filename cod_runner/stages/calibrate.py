@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cod_runner.api import Example, LabelScorer
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import content_rank
+from cod_runner.data.corpus import Corpus, content_rank
 from cod_runner.engine.calibration import (
     TEMPERATURES,
     CalibratedScorer,
@@ -44,9 +44,9 @@ def calibrate_teacher(context: RunContext, experiment: Experiment, scorer: Label
     return calibrated(scorer, calibration, store, context.device)
 
 
-def texts_of_calibration(pool: Sequence[Example], count: int) -> list[Example]:
+def texts_of_calibration(unread: Sequence[Example], count: int) -> list[Example]:
     """The rows whose texts, and no labels, ``batch`` reads: the same for every k and seed."""
-    return sorted(pool, key=lambda row: content_rank("calibration", 0, row))[:count]
+    return sorted(unread, key=lambda row: content_rank("calibration", 0, row))[:count]
 
 
 def rows_of_temperature(pool: Sequence[Example], count: int) -> list[Example]:
@@ -70,7 +70,7 @@ def _bias(
             bias = leaning(raw_answers(scorer, WITHOUT_CONTENT, store, context.device, step))
         asked = f"{len(WITHOUT_CONTENT)} texts without content"
     else:
-        rows = texts_of_calibration(experiment.corpus.pool, settings.texts)
+        rows = texts_of_calibration(experiment.corpus.unread, settings.texts)
         if len(rows) < settings.texts:
             progress.warn(
                 f"the teacher is calibrated on the {len(rows):,} texts that the pool has, not on {settings.texts:,}"
@@ -83,8 +83,8 @@ def _bias(
     return bias
 
 
-def asked_to_calibrate(context: RunContext, pool: Sequence[Example]) -> dict[str, int]:
+def asked_to_calibrate(context: RunContext, corpus: Corpus) -> dict[str, int]:
     """How many texts, and how many gold labels, a calibration reads."""
     settings = context.recipe.teacher.calibration or Settings()
-    texts = settings.unlabelled if settings.chosen == "contextual" else min(settings.unlabelled, len(pool))
-    return {"texts": texts, "gold labels": min(settings.gold, len(pool))}
+    texts = settings.unlabelled if settings.chosen == "contextual" else min(settings.unlabelled, len(corpus.unread))
+    return {"texts": texts, "gold labels": min(settings.gold, len(corpus.pool))}

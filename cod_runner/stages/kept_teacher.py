@@ -19,7 +19,9 @@ from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, folder_written_whole, lock, write_whole
 from cod_runner.progress import Progress, Step
 
-RECORD = "teacher.json"
+RECORD, CHECKPOINT = "teacher.json", ".checkpoint.safetensors"
+"""What is said of a teacher, in its folder; and, beside this folder, how the name of a checkpoint of its making ends.
+"""
 SECONDS_BETWEEN_NOTES = 1.0
 
 
@@ -27,6 +29,10 @@ SECONDS_BETWEEN_NOTES = 1.0
 class Turn:
     """The right to make one teacher. Tells those who wait for it who makes it, since when, and how far it is."""
 
+    key: str
+    """The teacher's."""
+    checkpoint: Path
+    """Where one of its making lies."""
     note: Path
     by: str
     since: str = field(default_factory=lambda: f"{datetime.now(UTC):%H:%M} UTC")
@@ -62,7 +68,7 @@ def turn(folder: Path, by: str, progress: Progress) -> Iterator[Turn]:
 
         with lock(place, waiting=waiting):
             shown.close()
-            mine = Turn(note, by)
+            mine = Turn(folder.name, folder.with_name(f"{folder.name}{CHECKPOINT}"), note, by)
             mine.tell(0, 1)
             try:
                 yield mine

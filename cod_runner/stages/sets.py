@@ -65,11 +65,12 @@ def _unlabelled(
     if more.source == "pool":
         taken = {original.id for original in (*chosen.originals, *chosen.lenders)}
         rest = [row for row in experiment.corpus.pool if row.id not in taken]
-        rest.sort(key=lambda row: content_rank("unlabelled", seed, row))
-        return [replace(row, label=None) for row in rest[: more.rows]]
+        # rows that have no label first: the others can still choose and calibrate
+        rows = [*_by_rank(experiment.corpus.unlabelled, seed), *_by_rank(rest, seed)]
+        return [replace(row, label=None) for row in rows[: more.rows]]
     count = more.per_original or 1
     seen = {row.input for row in chosen.rows}
-    rows: list[Example] = []
+    rows = []
     for original in (*chosen.originals, *chosen.lenders):
         if additions.unlabelled is not None:
             (outcome,) = additions.unlabelled.search.search([original])
@@ -81,6 +82,10 @@ def _unlabelled(
         seen.update(row.input for row in fresh)
         rows += fresh
     return rows
+
+
+def _by_rank(rows: Iterable[Example], seed: int) -> list[Example]:
+    return sorted(rows, key=lambda row: content_rank("unlabelled", seed, row))
 
 
 def _held_out(found: Additions, row: Example, original: Example) -> bool:

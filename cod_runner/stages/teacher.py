@@ -11,19 +11,28 @@ from typing import Any, TypeAlias
 
 import torch
 
-from cod_runner.api import Classifier, Example, FinetuneSettings, LabelScorer, Teacher, expected_calibration_error
+from cod_runner.api import (
+    Classifier,
+    Example,
+    FinetuneSettings,
+    LabelScorer,
+    Teacher,
+    expected_calibration_error,
+    input_as_json,
+)
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
 from cod_runner.engine.calibration import CalibratedScorer
+from cod_runner.engine.checkpoints import Resumption
 from cod_runner.engine.device import resolve_precision, threads
 from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
 from cod_runner.machine import finetuning_threads
 from cod_runner.recipe.grammar import Calibration
-from cod_runner.runs.cells import teacher_identity
+from cod_runner.runs.identity import finetuned_key
 from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
@@ -52,8 +61,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
     if settings is None:
         return TeacherSource(corpus.labels, None, teacher.fingerprint)
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, context.device)})
-    identity = teacher_identity(context.recipe, context.registry)
-    key = content_key({**identity, "finetune": settings.model_dump(mode="json"), "device": context.device})
+    key = finetuned_key(context.recipe, context.registry, settings.precision, context.device, corpus.fold)
     weights = context.store.teachers / key
     with turn(weights, f"the run {context.folder.path}", context.progress) as mine:
         reads = functools.partial(_read_by_another, context, corpus.labels, weights)
@@ -62,6 +70,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
         else:
             record = _finetune(context, corpus, teacher, settings, mine)
             keep(teacher, weights, {"key": key, "training": record})
+        mine.checkpoint.unlink(missing_ok=True)
     # Always the one read back, so that a first run and a later one use the same teacher.
     read_kept(teacher, weights)
     teacher.to(context.device)
@@ -77,19 +86,25 @@ def _read_by_another(context: RunContext, labels: tuple[str, ...], weights: Path
 def _finetune(
     context: RunContext, corpus: Corpus, teacher: Classifier, settings: FinetuneSettings, mine: Turn
 ) -> dict[str, Any]:
-    rows = rows_of_the_teacher(corpus.pool, settings)
+    rows, progress = rows_of_the_teacher(corpus.pool, settings), context.progress
     if len(rows) < settings.rows:
-        context.progress.warn(
-            f"the teacher's `rows: {settings.rows}` is more than the pool has; all {len(rows)} rows are used"
-        )
-    context.progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
-    with context.progress.bar("fine-tuning the teacher") as step, threads(finetuning_threads()):
+        progress.warn(f"the teacher's `rows: {settings.rows}` is more than the pool has; all {len(rows)} rows are used")
+    progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
+    resuming = Resumption(mine.checkpoint, _identity(mine.key, teacher, rows), say=progress.say, warn=progress.warn)
+    with progress.bar("fine-tuning the teacher") as step, threads(finetuning_threads()):
 
         def stepped(done: int, total: int) -> None:
             step(done, total)
             mine.tell(done, total)
 
-        return finetune_teacher(teacher, rows, settings, device=context.device, progress=stepped)
+        return finetune_teacher(teacher, rows, settings, device=context.device, progress=stepped, resuming=resuming)
+
+
+def _identity(key: str, teacher: Classifier, rows: Sequence[Example]) -> str:
+    """Names a fine-tuning: the teacher's key, and what a recipe does not pin down, the weights that it starts from and
+    the rows, which differ where a hub's branch has moved."""
+    texts = [[row.id, input_as_json(row.input), row.label] for row in rows]
+    return content_key({"teacher": key, "start": teacher.fingerprint, "rows": texts})
 
 
 def rows_of_the_teacher(pool: Sequence[Example], settings: FinetuneSettings) -> list[Example]:
@@ -146,7 +161,7 @@ def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher)
     }
     if not isinstance(teacher, LabelScorer):
         return {**facts, "parameters": sum(parameter.numel() for parameter in teacher.parameters())}
-    read = asked_to_calibrate(context, experiment.corpus.pool)
+    read = asked_to_calibrate(context, experiment.corpus)
     facts["shots"] = len(experiment.shots)
     facts["gold_labels"] = len(experiment.shots) + read["gold labels"]
     measured_rows = [*rows, *experiment.dev]

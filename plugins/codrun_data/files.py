@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cod_runner.api import BuildContext, LoadedData
 from codrun_data.options import CsvOptions, FileOptions, JsonlOptions, PackageOptions, ParquetOptions, TsvOptions
-from codrun_data.readers import Table, delimited, json_objects, parquet
+from codrun_data.readers import Form, Table, delimited, json_objects, parquet
 from codrun_data.tables import load_tables
 
 
@@ -19,6 +19,10 @@ def _load(options: FileOptions, open_table: _OpenTable) -> LoadedData:
     return load_tables(options, {split: open_table(path) for split, path in options.files_by_split().items()})
 
 
+def _form(options: CsvOptions | TsvOptions, delimiter: str) -> Form:
+    return Form(delimiter, options.quote, options.encoding, "quote", options.header)
+
+
 class Csv:
     """Component ``csv``."""
 
@@ -27,7 +31,7 @@ class Csv:
 
     def load(self) -> LoadedData:
         options = self.options
-        return _load(options, lambda path: delimited(path, options.delimiter, options.quote, options.encoding, "quote"))
+        return _load(options, lambda path: delimited(path, _form(options, options.delimiter)))
 
 
 class Tsv:
@@ -38,7 +42,7 @@ class Tsv:
 
     def load(self) -> LoadedData:
         options = self.options
-        return _load(options, lambda path: delimited(path, "\t", options.quote, options.encoding, "quote"))
+        return _load(options, lambda path: delimited(path, _form(options, "\t")))
 
 
 class Jsonl:
@@ -48,7 +52,9 @@ class Jsonl:
         self.options = options
 
     def load(self) -> LoadedData:
-        return _load(self.options, lambda path: json_objects(path, self.options.encoding))
+        options = self.options
+        may_lack = (*options.text_columns, options.label)
+        return _load(options, lambda path: json_objects(path, options.encoding, may_lack))
 
 
 class Parquet:
@@ -71,9 +77,9 @@ class Package:
         path = self.options.packaged_file()
         match path.suffix:
             case ".csv":
-                table = delimited(path, ",", '"', self.options.encoding)
+                table = delimited(path, Form(",", '"', self.options.encoding))
             case ".tsv":
-                table = delimited(path, "\t", '"', self.options.encoding)
+                table = delimited(path, Form("\t", '"', self.options.encoding))
             case ".jsonl":
                 table = json_objects(path, self.options.encoding)
             case _:

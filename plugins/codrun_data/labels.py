@@ -12,6 +12,8 @@ from codrun_data.options import TableOptions, as_name, shown, shows_nothing
 
 UNLABELLED = -1
 """The id that hub data sets give to rows whose label is not public; the core refuses or drops such rows."""
+OMITTED = -2
+"""Stands for the id of a row that ``values`` omits."""
 
 MOST_GUESSED = 50
 LONGEST_GUESSED = 200
@@ -36,7 +38,8 @@ class Labels:
         return bool(self._values)
 
     def resolve(self, raw: Any) -> int | None:
-        """Class id, :data:`UNLABELLED`, or None if ``values`` omits the row; ``LookupError`` for the rest."""
+        """Class id, :data:`UNLABELLED`, :data:`OMITTED`, or None where the cell is empty; ``LookupError`` for the
+        rest."""
         key = (type(raw), raw)
         try:
             if key not in self._known:
@@ -51,11 +54,11 @@ class Labels:
         name = as_name(raw)
         if self._values and raw is not None and name in self._values:
             mapped = self._values[name]
-            return None if mapped is None else self._ids[mapped]
+            return OMITTED if mapped is None else self._ids[mapped]
         if isinstance(raw, float) and math.isinf(raw):
             raise OverflowError
         if _missing(raw):
-            raise LookupError(f"the row has no label in column `{self._column}`; fill it in, or delete the row")
+            return None
         if shows_nothing(name):
             raise LookupError(
                 f"the label `{shown(raw)}` in column `{self._column}` has no visible character; correct it, or delete "

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from cod_runner.api import Destination, Options, PathOption, hub_destination, recipe_file
+from cod_runner.api import Destination, Options, Origin, PathOption, hub_destination, recipe_file
 from codrun_data.content import check_file, digest, file_in_package
 
 
@@ -74,6 +74,8 @@ Name = Annotated[str, BeforeValidator(_scalar_name), Field(title="name")]
 Split = Annotated[str, Field(title="split")]
 Column = Annotated[str, Field(title="column")]
 RawValue = Annotated[str, Field(title="value")]
+JOINT = " | "
+"""What stands between the texts of two columns that are read as one."""
 
 
 def is_inside(pattern: str) -> bool:
@@ -117,7 +119,9 @@ class HoldOut(Options):
 class TableOptions(Options):
     """What all data sets share: which columns, which rows, which labels."""
 
-    text: str = Field("text", min_length=1, description="column of the input")
+    text: Annotated[Column, Field(min_length=1)] | Annotated[tuple[Column, ...], Field(min_length=2)] = Field(
+        "text", description=f"column of the input; of a list of columns the texts are joined by `{JOINT}`"
+    )
     label: str = Field("label", min_length=1, description="column of the label: names, or ids counted from 0")
     labels: tuple[Name, ...] = Field((), description="label names in the order of their class ids; absent: guessed")
     values: Annotated[dict[RawValue, Name | None], BeforeValidator(_string_keys)] = Field(
@@ -131,6 +135,18 @@ class TableOptions(Options):
         default_factory=dict,
         description="new split made of some rows of another: `{validation: {of: test, rows: 500}}`",
     )
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns whose texts, joined, are the input."""
+        return (self.text,) if isinstance(self.text, str) else self.text
+
+    @field_validator("text")
+    @classmethod
+    def _columns_differ(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not isinstance(value, str) and len(set(value)) != len(value):
+            raise ValueError("lists the same column twice")
+        return value
 
     @field_validator("labels")
     @classmethod
@@ -204,6 +220,14 @@ class FileOptions(TableOptions):
     splits: dict[Split, PathOption] = Field(
         default_factory=dict, description="further files by split name; `path` is the split `train`"
     )
+    split_column: Column | None = Field(
+        None, min_length=1, description="column with the split of each row, where one file holds several"
+    )
+    split_values: Annotated[dict[RawValue, Split | None], BeforeValidator(_string_keys)] = Field(
+        default_factory=dict,
+        description="value of `split_column` to split name, such as `{dev: validation}`; null omits the row, and a "
+        "value that is not listed is the name of its split",
+    )
 
     @field_validator("splits")
     @classmethod
@@ -212,9 +236,19 @@ class FileOptions(TableOptions):
             raise ValueError("`path` is the split `train`; `splits` names the other files")
         return value
 
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> FileOptions:
+        if self.split_column is not None and self.splits:
+            raise ValueError("`split_column` splits one file, and `splits` names several; leave one of them out")
+        if self.split_column is None and self.split_values:
+            raise ValueError("`split_values` is about the values of `split_column`, which is not set")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """File digests by split name, and every option but the paths; raises :class:`DataError` for a missing file."""
         decides = self.model_dump(mode="json", exclude={"path", "splits"})
+        if self.split_column is None:
+            del decides["split_column"], decides["split_values"]  # which keeps the keys of before there were these
         decides["files"] = {split: digest(path) for split, path in self.files_by_split().items()}
         return decides
 
@@ -226,8 +260,23 @@ class FileOptions(TableOptions):
         return files
 
 
-class CsvOptions(FileOptions, EncodedText):
-    """A CSV file with a header line."""
+class DelimitedOptions(FileOptions, EncodedText):
+    """A file of rows and columns."""
+
+    header: bool = Field(
+        True, description="the first row names the columns; false: it is data, and they are column_1, column_2, ..."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """As of any file; a header is not mentioned, which keeps the keys of before there was this option."""
+        decides = super().identity()
+        if self.header:
+            del decides["header"]
+        return decides
+
+
+class CsvOptions(DelimitedOptions):
+    """A CSV file."""
 
     delimiter: Mark = Field(",", description="character between two columns")
     quote: Mark | None = Field('"', description="null: quotes are ordinary characters")
@@ -239,8 +288,8 @@ class CsvOptions(FileOptions, EncodedText):
         return self
 
 
-class TsvOptions(FileOptions, EncodedText):
-    """A file of tab-separated values with a header line."""
+class TsvOptions(DelimitedOptions):
+    """A file of tab-separated values."""
 
     quote: Mark | None = Field('"', description="null: quotes are ordinary characters")
 
@@ -285,6 +334,10 @@ class PackageOptions(TableOptions, EncodedText):
         decides["files"] = {"train": digest(self.packaged_file())}
         return decides
 
+    def origins(self) -> Sequence[Origin]:
+        """The package."""
+        return [Origin("data set", f"package:{self.package}")]
+
     def packaged_file(self) -> Path:
         """The file inside the package; raises :class:`DataError` if it is not installed."""
         return file_in_package(self.package, self.file, self.distribution)
@@ -325,6 +378,12 @@ class HubOptions(TableOptions):
     def destinations(self) -> Sequence[Destination]:
         """The hub, unless the data is a local folder."""
         return [] if is_local(self.path) else [hub_destination(self.path, "path")]
+
+    def origins(self) -> Sequence[Origin]:
+        """The data set of the hub, or the local folder."""
+        if is_local(self.path):
+            return [Origin("data set", Path(self.path).name, folder=Path(self.path))]
+        return [Origin("data set", self.path, on_the_hub=True)]
 
     def identity(self) -> dict[str, Any]:
         """The options, with the content of a local folder. A branch may move: only a commit as ``revision`` pins it."""

@@ -8,8 +8,8 @@ from cod_runner.api import Component, Options, hookimpl
 from codrun_data import options, presets
 
 DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
-    ("csv", options.CsvOptions, "files:Csv", "a CSV file with a header line"),
-    ("tsv", options.TsvOptions, "files:Tsv", "a tab-separated file with a header line"),
+    ("csv", options.CsvOptions, "files:Csv", "a CSV file"),
+    ("tsv", options.TsvOptions, "files:Tsv", "a tab-separated file"),
     ("jsonl", options.JsonlOptions, "files:Jsonl", "a file with one JSON object per line"),
     ("parquet", options.ParquetOptions, "files:Parquet", "a Parquet file"),
     ("package", options.PackageOptions, "files:Package", "a file inside an installed Python package"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,22 +72,38 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join([*map(shown, columns[:MOST_LISTED]), *(["..."] if len(columns) > MOST_LISTED else [])])
 
 
-def delimited(path: Path, delimiter: str, quote: str | None, encoding: str, quote_option: str | None = None) -> Table:
-    """A CSV or TSV file with a header line. ``quote_option`` names the option that sets ``quote``, if there is one."""
+@dataclass(frozen=True)
+class Form:
+    """How a file of rows and columns is written."""
+
+    delimiter: str
+    quote: str | None
+    encoding: str
+    quote_option: str | None = None
+    """The option that sets ``quote``, if there is one."""
+    header: bool = True
+    """Whether the first row names the columns; else they are ``column_1``, ``column_2``, ..."""
+
+
+def delimited(path: Path, form: Form) -> Table:
+    """A CSV or TSV file."""
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
-        text = read_text(path, encoding=encoding, option="encoding")
-        rows = csv_rows(text, str(path), delimiter=delimiter, quote=quote, option=quote_option)
-        _, header = next(rows, (1, []))
-        if not header:
-            raise DataError(f"{path}: the file is empty; its first line must name the columns")
-        header = [column.strip() for column in header]
-        positions = column_positions(str(path), header, columns, _other_delimiter(header, delimiter))
-        for number, (line, fields) in enumerate(rows, start=1):
+        text = read_text(path, encoding=form.encoding, option="encoding")
+        rows = csv_rows(text, str(path), delimiter=form.delimiter, quote=form.quote, option=form.quote_option)
+        first = next(rows, None)
+        if first is None:
+            cure = "; its first line must name the columns" if form.header else ""
+            raise DataError(f"{path}: the file is empty{cure}")
+        names = [cell.strip() for cell in first[1]]
+        header = names if form.header else [f"column_{number}" for number in range(1, len(names) + 1)]
+        positions = column_positions(str(path), header, columns, _other_delimiter(names, form.delimiter))
+        there = "the header" if form.header else "the first row"
+        for number, (line, fields) in enumerate(rows if form.header else chain([first], rows), start=1):
             if len(fields) != len(header):
                 raise DataError(
-                    f"{path}:{line} (row {number}) has {len(fields)} fields, but the header has {len(header)}; put "
-                    f"texts that contain `{delimiter}` or a line break in double quotes"
+                    f"{path}:{line} (row {number}) has {len(fields)} fields, but {there} has {len(header)}; put "
+                    f"texts that contain `{form.delimiter}` or a line break in double quotes"
                 )
             yield Row(number, line, [fields[position] for position in positions])
 
@@ -102,15 +119,25 @@ def _other_delimiter(header: Sequence[str], delimiter: str) -> str:
     return f"; the columns seem to be separated by another character: set `delimiter: {found[0]}`" if found else ""
 
 
-def json_objects(path: Path, encoding: str) -> Table:
-    """One JSON object per line; blank lines are skipped."""
+def json_objects(path: Path, encoding: str, may_lack: Sequence[str] = ()) -> Table:
+    """One JSON object per line; blank lines are skipped. A line may lack the keys ``may_lack``, which are then None, if
+    another has them."""
 
     def read(columns: Sequence[str]) -> Iterator[Row]:
         records = json_lines(read_text(path, encoding=encoding, option="encoding"), str(path))
+        never: dict[str, tuple[int, list[str]]] = {}  # keys that no line has had so far
+        seen: set[str] = set()
         for number, (line, record) in enumerate(records, start=1):
-            if any(column not in record for column in columns):
+            lacks = [column for column in columns if column not in record]
+            if any(column not in may_lack for column in lacks):
                 column_positions(f"{path}:{line}", list(record), columns)
-            yield Row(number, line, [record[column] for column in columns])
+            seen.update(column for column in columns if column in record)
+            for column in lacks:
+                never.setdefault(column, (line, list(record)))
+            yield Row(number, line, [record.get(column) for column in columns])
+        for column, (line, present) in never.items():
+            if column not in seen:
+                column_positions(f"{path}:{line}", present, [column])
 
     return Table(str(path), read)
 

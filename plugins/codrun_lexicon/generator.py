@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cod_runner.api import Attribution, BuildContext, CodrunError, Proposal, Request, TeacherView
 from codrun_lexicon.opposites import Opposites
 from codrun_lexicon.options import PARTNERS, LexiconOptions
-from codrun_lexicon.own_words import read_own_words
+from codrun_lexicon.own_words import own_words
 from codrun_lexicon.readings import Readings, drawn_by_content, words_of
 from codrun_lexicon.single_edits import TIERS, EditMaker
 from codrun_lexicon.substitutes import Substitutes
@@ -50,9 +50,9 @@ class Lexicon:
     def __init__(self, options: LexiconOptions, context: BuildContext) -> None:
         self._options = options
         self._labels = context.labels
-        self._own = read_own_words(options.words, context.labels)
+        self._own = own_words(options.words, context.labels)
         self._listed = Opposites.packaged(self._own.opposites)
-        texts = [str(example.input) for example in context.pool]
+        texts = [str(example.input) for example in (*context.pool, *context.unlabelled)]
         self._in_texts = Counter(word for text in texts for word in words_of(text))
         self._usage = Usage(texts)
         self._sample = drawn_by_content(texts, options.readings)

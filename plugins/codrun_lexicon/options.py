@@ -21,8 +21,10 @@ WORDS_A_TEXT = 40
 class LexiconOptions(Options):
     """What the generator may change, and how hard it searches."""
 
-    words: PathOption | None = Field(
-        None, description="YAML file of your own words: a list of words per label, and `opposites`, a list of pairs"
+    words: PathOption | dict[str, list[str | tuple[str, str]]] | None = Field(
+        None,
+        description="your own words: a list per label, and `opposites`, a list of pairs; here, or in a YAML file. "
+        "Where labels are not sentiment, a few for each label help most",
     )
     max_edits: int = Field(4, ge=1, le=8, description="most edits that are combined; the fewest that flip win")
     beam: int = Field(6, ge=1, le=50, description="best combinations, which are extended by another edit")
@@ -76,6 +78,6 @@ class LexiconOptions(Options):
             decides["vader"] = metadata.version("vaderSentiment")
         except metadata.PackageNotFoundError:
             decides["vader"] = None  # the generator reports this when it is built
-        if self.words is not None:
+        if isinstance(self.words, str):
             decides["words"] = hashlib.sha256(file_bytes(Path(self.words), "words")).hexdigest()
         return decides

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, field_validator
 
-from cod_runner.api import Destination, LLMRequest, Options
+from cod_runner.api import Destination, LLMRequest, Options, Origin
 from codrun_litellm.providers import ADDRESS, is_key_of, is_loopback, is_own, key_variable, own_address
 
 CREDENTIAL = re.compile(r"api_?key|authorization|token$|secret|password|headers", re.IGNORECASE)
@@ -156,6 +156,10 @@ class Connection(Options):
                 setting=("api_base",) if not own else ("api_key_env",),
             )
         ]
+
+    def origins(self) -> Sequence[Origin]:
+        """The model, whose provider may have terms on what its answers are used for."""
+        return [Origin("language model", self.model)]
 
 
 def _names(parameters: dict[str, JsonValue]) -> Iterator[str]:

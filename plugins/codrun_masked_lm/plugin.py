@@ -9,7 +9,16 @@ from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cod_runner.api import Component, Destination, Options, file_digest, hookimpl, hub_destination
+from cod_runner.api import (
+    Component,
+    Destination,
+    Options,
+    Origin,
+    checkpoint_origin,
+    file_digest,
+    hookimpl,
+    hub_destination,
+)
 
 DECIDING_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 """Configuration, weights and tokenizer of a folder."""
@@ -52,6 +61,10 @@ class MaskedLmOptions(Options):
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
         return [] if Path(self.model).is_absolute() else [hub_destination(self.model, "model")]
+
+    def origins(self) -> Sequence[Origin]:
+        """The model that fills the gaps."""
+        return [checkpoint_origin(self.model)]
 
     def asks_for_attribution(self) -> bool:
         """The guided search masks the words that weigh most."""

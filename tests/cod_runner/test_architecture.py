@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, str] = {
     "hugging_face": "errors",
     "hidden_states": "errors",
     "files": "errors",
-    "checkpoints": "errors files",
+    "tensor_headers": "",
+    "disk": "",
+    "checkpoints": "errors files tensor_headers",
     "checked_tensors": "",
     "text_encoder": ("checked_tensors checkpoints errors files fixed_batches hidden_states hugging_face machine"),
     "text_files": "errors",
@@ -61,18 +63,22 @@ MAY_IMPORT: dict[str, str] = {
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
-    "plan": "api context data destinations engine errors llm permissions plain_text recipe registry runs",
+    "sizes": "api disk errors recipe registry runs store",
+    "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
-        "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
-        "runs store"
+        "api context counterfactuals data destinations disk engine errors files machine progress recipe registry "
+        "report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": "api errors registry runs",
     "scaffold": "api data errors files plain_text recipe registry text_files",
+    "deployment": (
+        "api engine errors files hugging_face permissions progress recipe registry report runs scaffold stages store "
+        "text_files"
+    ),
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals engine errors llm permissions pipeline plain_text plan progress recipe "
-        "registry report runs scaffold store terminal"
+        "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan "
+        "progress recipe registry report runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""
@@ -162,8 +168,9 @@ def test_one_function_opens_databases() -> None:
     assert opened == {"files.py"}
 
 
-MAY_NAME_COMPONENTS = {"recipe/defaults.py", "machine.py"}
-"""A list of defaults, scaffolds apart; and the libraries whose versions a run records, some of which share a name."""
+MAY_NAME_COMPONENTS = {"recipe/defaults.py", "machine.py", "report/card/libraries.py"}
+"""A list of defaults, scaffolds apart; and the libraries whose versions a run records, or that open a student, some of
+which share a name."""
 
 
 def sentences(path: Path) -> Iterator[str]:

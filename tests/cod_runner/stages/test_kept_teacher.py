@@ -245,6 +245,55 @@ def test_a_folder_that_cannot_be_written_is_named(runs: Runs) -> None:
     assert re.search(r"first/students/kd-plain-k8-s0 cannot be written \(\w[\w ]+\)", runs("first", code=1))
 
 
+# --- an interrupted one ------------------------------------------------------------------------------------------
+
+
+def interrupted_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C, in the fine-tuning's step of this number."""
+    real = Turn.tell
+
+    def tell(turn: Turn, done: int, total: int) -> None:
+        real(turn, done, total)
+        if done == steps:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Turn, "tell", tell)
+
+
+@pytest.mark.usefixtures("control_c")
+def test_an_interrupted_teacher_is_continued_by_the_next_run_with_the_same_bits(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, checkpoint = runs.weights, runs.kept.with_name(f"{runs.kept.name}.checkpoint.safetensors")
+    shutil.rmtree(runs.kept)
+    with monkeypatch.context() as patch:
+        interrupted_after(7, patch)
+        told = runs("first", code=130)
+    assert "fine-tuning stops after step 7 of 20, and the next run continues there" in told
+    assert checkpoint.exists() and not list(runs.folder.rglob(".codrun-partial-*"))
+    assert "continues fine-tuning after step 7 of 20" in runs("first")
+    assert runs.weights == whole and not checkpoint.exists()
+    assert runs.cells("first") == runs.cells("whole")
+    checkpoint.write_bytes(b"left by a kill right after the teacher was kept")
+    assert "is in the store" in runs.teach()
+    assert not checkpoint.exists()
+
+
+@pytest.mark.usefixtures("control_c")
+def test_a_checkpoint_of_other_rows_or_another_start_is_not_used(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a hub's branch has moved, which no key says."""
+    whole = runs.weights
+    shutil.rmtree(runs.kept)
+    with monkeypatch.context() as patch:
+        interrupted_after(7, patch)
+        real = stage.rows_of_the_teacher
+        patch.setattr(stage, "rows_of_the_teacher", lambda *arguments: real(*arguments)[::-1])
+        runs("first", code=130)
+    told = runs("first")
+    assert "cannot be used (it is that of another training): fine-tuning starts anew" in told
+    assert runs.weights == whole
+
+
 # --- one run at a time ----------------------------------------------------------------------------------------
 
 HOLDS = """

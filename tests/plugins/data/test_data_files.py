@@ -202,7 +202,6 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
         ("d.csv", "text;label\na;0\n", {}, r'no column `text`;.*set `delimiter: ";"`'),
         ("d.csv", "text,text,label\na,b,0\n", {}, "the column `text` occurs 2 times"),
         ("d.csv", "text,label\na,0\nb, c,1\n", {}, r"d\.csv:3 \(row 2\) has 3 fields, but the header has 2"),
-        ("d.csv", 'text,label\n"a\nb",0\nb,\n', {}, r"d\.csv:4 \(row 2\): the row has no label in column `label`"),
         (
             "d.csv",
             "text,label\na,pos\nb,posi\n",
@@ -221,13 +220,11 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
             {},
             r"d\.jsonl:2 \(row 2\): column `text` holds 5",
         ),
-        ("d.jsonl", '{"text": "a", "label": 0}\n{"text": "b"}', {}, r"d\.jsonl:2: there is no column `label`"),
         ("d.jsonl", '{"text": "a", "label": 0}\n{oops', {}, r"d\.jsonl:2:2: this line is not JSON"),
         ("d.jsonl", "[1, 2]", {}, r"d\.jsonl:1: a line must be a JSON object"),
         ("d.jsonl", '{"text": "a", "label": [1]}', {"labels": ["a", "b"]}, "is not a name or a number"),
         ("d.jsonl", "", {}, r"d\.jsonl: there are no rows"),
         ("d.parquet", "not Parquet", {}, r"d\.parquet: this is not a readable Parquet file"),
-        ("d.csv", "text,label\na,0\nb,  \n", {}, r"d\.csv:3 \(row 2\): the row has no label"),
         ("d.csv", "text,label\na,0\nb,\x1b\x07\n", {}, r"d\.csv:3 .*label `.*` in column `label` has no visible char"),
         ("d.csv", "text,label\na,0\nb,\u200b\n", {"labels": ["x", "y"]}, r"d\.csv:3 .* has no visible character"),
         ("d.csv", f"text,label\na,{'1' * 5_000}\nb,2\n", {}, "more than 200 characters, too long for labels"),
@@ -235,7 +232,8 @@ def test_quotes_can_be_ordinary_characters(registry: Registry, tmp_path: Path) -
         ("d.csv", "text,label\na\0,0\n", {}, r"d\.csv:2: the file contains zero bytes.*`encoding: utf-16`"),
         ("d.csv", ",".join(f"c{row}" for row in range(99)) + "\n", {}, r"no column `text`; .*c29, \.\.\.$"),
         ("d.jsonl", '{"text": "a", "label": 1e999}', {}, "the label `inf` in column `label` is not a name or a number"),
-        ("d.jsonl", '{"text": "a", "label": NaN}', {}, "the row has no label"),
+        ("d.jsonl", '{"text": "a", "label": NaN}', {}, "no row has a label in the column `label`; set `label:` to"),
+        ("d.jsonl", '{"text": "a"}\n{"text": "b", "labels": 1}', {}, r"d\.jsonl:1: there is no column `label`"),
         ("d.jsonl", '{"text": "a\\ud83d", "label": 0}', {}, r"d\.jsonl:1 .* holds half of a character \(\\ud83d\)"),
         (
             "d.jsonl",
@@ -411,3 +409,90 @@ def test_declaring_and_identifying_imports_nothing_heavy(tmp_path: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("d.csv", "text,label\nfirst,no\nsecond,\nthird,yes\nfourth,  \n"),
+        ("d.jsonl", '{"text": "first", "label": "no"}\n{"text": "second"}\n{"text": "third", "label": "yes"}\n'
+         '{"text": "fourth", "label": null}'),
+    ],
+)  # fmt: skip
+def test_a_row_with_an_empty_label_has_none(registry: Registry, tmp_path: Path, name: str, content: str) -> None:
+    path = write(tmp_path, name, content)
+    loaded = load(registry, path.suffix[1:], tmp_path, path=name)
+    assert loaded.labels == ("no", "yes")
+    assert [(row.input, row.label) for row in loaded.splits["train"]] == [
+        ("first", 0), ("second", None), ("third", 1), ("fourth", None),
+    ]  # fmt: skip
+
+
+def test_a_file_without_a_header(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "a fine film,pos\ndull,neg\n")
+    write(tmp_path, "d.tsv", "a fine film\tpos\ndull\tneg\n")
+    for use in ("csv", "tsv"):
+        columns = {"path": f"d.{use}", "header": False, "label": "column_2"}
+        loaded = load(registry, use, tmp_path, text="column_1", **columns)
+        assert loaded.splits["train"] == [Example("train:1", "a fine film", 1), Example("train:2", "dull", 0)]
+        with pytest.raises(DataError, match="no column `text`; there are: column_1, column_2"):
+            load(registry, use, tmp_path, **columns)
+    write(tmp_path, "d.csv", "a fine film,pos\ndull\n")
+    with pytest.raises(DataError, match=r"d\.csv:2 \(row 2\) has 1 fields, but the first row has 2"):
+        load(registry, "csv", tmp_path, path="d.csv", header=False, text="column_1", label="column_2")
+
+
+def test_a_column_may_say_the_split(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "text,label,part\na,0,train\nb,1,dev\nc,1,train\nd,0, dev \ne,0,old\nf,0,\n")
+    options = {"path": "d.csv", "split_column": "part"}
+    names = {"dev": "validation", "old": None, "": "train"}
+    loaded = load(registry, "csv", tmp_path, split_values=names, **options)
+    assert {split: [row.id for row in rows] for split, rows in loaded.splits.items()} == {
+        "train": ["train:1", "train:3", "train:6"],
+        "validation": ["validation:2", "validation:4"],
+    }
+    assert loaded.notes[0] == "1 rows are omitted, since `split_values` omits their split"
+    with pytest.raises(DataError, match=r'd\.csv:7 \(row 6\): the row has no split in column `part`; .*"": train'):
+        load(registry, "csv", tmp_path, **options)
+    with pytest.raises(DataError, match="no column `fold`; there are: text, label, part") as caught:
+        load(registry, "csv", tmp_path, path="d.csv", split_column="fold")
+    assert caught.value.setting == ("split_column",)
+    write(tmp_path, "empty.csv", "text,label,part\n")
+    with pytest.raises(DataError, match="there are no rows"):
+        load(registry, "csv", tmp_path, path="empty.csv", split_column="part")
+
+
+def test_the_texts_of_several_columns_are_joined(registry: Registry, tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "premise,hypothesis,label\nIt rains.,It is wet.,0\nA dog., ,1\n")
+    loaded = load(registry, "csv", tmp_path, path="d.csv", text=["premise", "hypothesis"])
+    assert [row.input for row in loaded.splits["train"]] == ["It rains. | It is wet.", "A dog."]
+    with pytest.raises(DataError, match="no column `claim`") as caught:
+        load(registry, "csv", tmp_path, path="d.csv", text=["premise", "claim"])
+    assert caught.value.setting == ("text",)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"split_column": "s", "splits": {"test": "t.csv"}}, "leave one of them out"),
+        ({"split_values": {"dev": "validation"}}, "`split_column`, which is not set"),
+        ({"text": ["a", "a"]}, "lists the same column twice"),
+        ({"text": ["a"]}, "at least 2"),
+    ],
+)
+def test_options_of_columns_are_checked(registry: Registry, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        registry.find("dataset", "csv").options.model_validate({"path": "d.csv", **options})
+
+
+def test_options_that_are_not_used_leave_the_identity_as_it_was(registry: Registry, tmp_path: Path) -> None:
+    path = str(write(tmp_path, "d.csv", "text,label\na,0\nb,1\n"))
+    plain = registry.identity("dataset", "csv", {"path": path})
+    assert set(plain["options"]) == {
+        "text", "label", "labels", "values", "where", "max_characters", "hold_out", "encoding", "delimiter", "quote",
+        "files",
+    }  # fmt: skip
+    assert plain["options"]["text"] == "text"
+    assert plain == registry.identity("dataset", "csv", {"path": path, "header": True, "split_column": None})
+    for other in ({"header": False}, {"split_column": "label"}, {"text": ["text", "label"]}):
+        assert registry.identity("dataset", "csv", {"path": path, **other}) != plain

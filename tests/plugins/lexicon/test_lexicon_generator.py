@@ -346,6 +346,32 @@ def test_own_words_are_used(tmp_path: Path) -> None:
     assert flips(proposals, 1, teacher)[0].input == "the merger failed"
 
 
+def test_own_words_may_stand_in_the_recipe() -> None:
+    said = {"business": ["merger"], "sports": ["goalkeeper"], "opposites": [["zing", "zong"]]}
+    teacher = SumTeacher({"merger": 9.0, "goalkeeper": -3.0}, TOPICS)
+    pool = [*NEWS, *(Example(f"m{n}", "the merger failed", 1) for n in range(3))]
+    proposals = propose("the goalkeeper failed", 0, teacher, labels=TOPICS, pool=pool, words=said)
+    assert flips(proposals, 1, teacher)[0].input == "the merger failed"
+    assert LexiconOptions(words=said).identity() != LexiconOptions(words={"business": ["merger"]}).identity()
+    with pytest.raises(
+        DataError, match="`words` has words for `sport`, which is not a label; the labels are"
+    ) as caught:
+        propose("the goalkeeper failed", 0, teacher, labels=TOPICS, pool=pool, words={"sport": ["goal"]})
+    assert caught.value.setting == ("words",)
+
+
+def test_words_are_learned_from_unlabelled_texts_too() -> None:
+    teacher = SumTeacher(TOPIC_WEIGHTS, TOPICS)
+    labelled, unread = [NEWS[0], NEWS[8]], [replace(row, label=None) for row in NEWS]
+    request = Request("a", "the team won the match today", 0, 1)
+
+    def proposed(unlabelled: list[Example]) -> list[Proposal]:
+        context = BuildContext(labels=TOPICS, pool=labelled, unlabelled=unlabelled)
+        return Lexicon(LexiconOptions(), context).propose([request], teacher)[0]
+
+    assert flips(proposed(unread), 1, teacher) and not flips(proposed([]), 1, teacher)
+
+
 def test_own_opposites_are_used(tmp_path: Path) -> None:
     file = tmp_path / "words.yaml"
     file.write_text("opposites: [[zing, zong]]\n")

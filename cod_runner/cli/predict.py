@@ -1,0 +1,229 @@
+"""`codrun predict`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cod_runner.cli.options import JsonOption, QuietOption
+from cod_runner.errors import CodrunError
+from cod_runner.plain_text import json_line, one_line
+from cod_runner.progress import Progress
+
+if TYPE_CHECKING:
+    from cod_runner.deployment.predicting import Answer, Opinion, Predictor
+
+WIDEST_LABEL = 24
+"""Columns of a terminal."""
+
+StudentOrRun = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDENT_OR_RUN", help="a student's folder, an exported one, or a run's folder", show_default=False
+    ),
+]
+MethodOption = Annotated[str | None, typer.Option("--method", help="of a run: the students of this method")]
+ArmOption = Annotated[str | None, typer.Option("--arm", help="of a run: the students of this arm")]
+OneKOption = Annotated[int | None, typer.Option("--k", help="of a run: the students of this k")]
+
+
+def predict(
+    context: typer.Context,
+    where: StudentOrRun,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="texts; a single - reads one a line from standard input"),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="a .csv, .tsv, .jsonl or .parquet file of texts")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="with --file: all its columns and the answers, by the same suffixes"
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="COLUMN", help="the column of the texts; else the longest ones")
+    ] = None,
+    method: MethodOption = None,
+    arm: ArmOption = None,
+    k: OneKOption = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="of a run: the student of this seed")] = None,
+    seeds: Annotated[
+        Literal["best", "average"] | None,
+        typer.Option("--seeds", help="of a run: the seed that `codrun pick` takes, or the mean of all probabilities"),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu (one thread), cuda, cuda:1, mps or auto; by default cpu")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="texts that are computed at once")] = 32,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify texts with a student: label and probabilities.
+
+    It may be named in three ways:
+
+    - `codrun predict runs/x/students/kd-cod-k16-s0 "a text" "another"`: one student
+    - `codrun predict runs/x --method kd --arm cod --k 16 "a text"`: of a run; of several seeds the one that `codrun pick`
+      takes, `--seed N`, or `--seeds average`
+    - `codrun predict exported/ "a text"`: what `codrun export` wrote; needs no torch
+
+    Many texts: `codrun predict STUDENT --file in.csv --out out.csv` keeps every column and row in its order, and adds
+    `predicted`, `probability` and one `probability_LABEL` each. A file may be larger than memory. `out.csv` appears
+    when all of it is there: after Ctrl-C nothing is changed. `cat texts.txt | codrun predict STUDENT -` answers line by
+    line.
+
+    `--json` prints a line for each text: `{"text": ..., "label": ..., "probabilities": {...}}`.
+    """
+    from cod_runner.deployment.answering import open_panel
+    from cod_runner.deployment.located import Wanted, students_at
+    from cod_runner.deployment.predicting import Predictor
+
+    given = _checked_call(texts or [], file, out, text)
+    progress = Progress(quiet=quiet)
+    located = students_at(where, Wanted(method, arm, k, seed, seeds), context.obj)
+    panel = open_panel(located.folders, context.obj, device, batch_size)
+    for sentence in filter(None, (located.said, panel.sentence())):
+        progress.say(sentence)
+    predictor = Predictor(panel)
+    with _until_nobody_reads():
+        if file is not None:
+            _answer_file(file, out, text, predictor, progress, as_json)
+        else:
+            shown = _Lines(predictor, as_json)
+            for block in _lines_of_standard_input() if given == ["-"] else [given]:
+                shown.show(predictor.answers(block))
+    if predictor.empty:
+        progress.warn(f"{predictor.empty:,} of the texts {'is' if predictor.empty == 1 else 'are'} empty: no label")
+
+
+def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: str | None) -> list[str]:
+    """The texts, if the call makes sense."""
+    if file is not None and texts:
+        raise typer.BadParameter("give texts or --file, not both")
+    if file is None and (out is not None or text is not None):
+        raise typer.BadParameter("--out and --text go with --file FILE")
+    if file is None and not texts:
+        raise typer.BadParameter('give texts ("..."), --file FILE, or - to read them from standard input')
+    if "-" in texts and len(texts) > 1:
+        raise typer.BadParameter("- reads the texts from standard input, so it stands alone")
+    return texts
+
+
+def _answer_file(
+    file: Path, out: Path | None, text: str | None, predictor: Predictor, progress: Progress, as_json: bool
+) -> None:
+    """Classify the rows of a file, into ``out`` or onto the terminal."""
+    from cod_runner.deployment.predicting import blocks, new_columns
+    from cod_runner.deployment.tables import opened_table, text_column
+    from cod_runner.deployment.written import check_out, written
+
+    table = opened_table(file)
+    column, how = text_column(table, text)
+    progress.say(f"{file.name}: {table.form}; {how}")
+    if out is None:
+        shown = _Lines(predictor, as_json)
+        for block in blocks(table.rows()):
+            shown.show(predictor.answers([_text_of(row.get(column)) for row in block]))
+        return
+    check_out(out, table)
+    columns, changed = new_columns(predictor.labels, table.columns, predictor.asks_teacher)
+    for sentence in changed:
+        progress.warn(sentence)
+    done, counts = 0, dict.fromkeys(predictor.labels, 0)
+    with progress.bar(f"classifying {file.name}") as step, written(out, table, columns.names) as write:
+        for block in blocks(table.rows()):
+            answers = predictor.answers([_text_of(row.get(column)) for row in block])
+            write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])
+            for answer in answers:
+                if answer.student is not None:
+                    counts[answer.student.label] += 1
+            done += len(block)
+            step(done, max(done, table.lines))
+    split = ", ".join(f"{label} {count:,}" for label, count in counts.items())
+    progress.say(f"wrote {out}: {done:,} rows ({split}), with the new columns {', '.join(columns.names)}")
+
+
+def _text_of(value: object) -> str:
+    """A cell as a text; what is missing is empty."""
+    return "" if value is None else value if isinstance(value, str) else str(value)
+
+
+class _Lines:
+    """Prints one line for each text."""
+
+    def __init__(self, predictor: Predictor, as_json: bool) -> None:
+        self._predictor, self._as_json = predictor, as_json
+        self._width = min(WIDEST_LABEL, max(len(one_line(label)) for label in predictor.labels))
+        self._columns = os.get_terminal_size().columns if sys.stdout.isatty() else None
+
+    def show(self, answers: Iterable[Answer]) -> None:
+        """Print and flush; a text is one line whatever it contains, cut off where a terminal's line ends."""
+        from cod_runner.deployment.predicting import as_json
+
+        for answer in answers:
+            if self._as_json:
+                line = json_line(as_json(answer, self._predictor.labels, self._predictor.asks_teacher))
+            else:
+                line = "  ".join([*self._said(answer), one_line(answer.text)]).rstrip()
+                if self._columns is not None and len(line) > self._columns:
+                    line = line[: self._columns - 1] + "…"
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def _said(self, answer: Answer) -> list[str]:
+        if answer.student is None:
+            return [f"{'-':<{self._width}} {'':5}"]
+        found = [self._opinion(answer.student)]
+        if len(self._predictor.labels) > 2:
+            ranked = sorted(zip(answer.student.probabilities, self._predictor.labels, strict=True), reverse=True)
+            second = next((p, label) for p, label in ranked if label != answer.student.label)
+            found.append(f"({one_line(second[1])} {second[0]:.3f})")
+        if self._predictor.asks_teacher:
+            found.append(f"teacher: {'-' if answer.teacher is None else self._opinion(answer.teacher)}")
+        return found
+
+    def _opinion(self, said: Opinion) -> str:
+        return f"{one_line(said.label)[:WIDEST_LABEL]:<{self._width}} {said.probability:.3f}"
+
+
+def _lines_of_standard_input() -> Iterator[list[str]]:
+    """Texts, one a line, as soon as they are there; raises :class:`CodrunError` for a line that is not UTF-8."""
+    number, left = 0, b""
+    while True:
+        chunk = sys.stdin.buffer.read1(1 << 16)
+        *whole, left = (left + chunk).split(b"\n")
+        if not chunk and left:
+            whole, left = [left], b""
+        found = []
+        for line in whole:
+            number += 1
+            try:
+                found.append(line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r"))
+            except UnicodeDecodeError as error:
+                raise CodrunError(
+                    f"line {number} of standard input is not UTF-8 (byte 0x{line[error.start]:02x}); convert it, as "
+                    "with `iconv -f cp1252 -t utf-8`"
+                ) from error
+        if found:
+            yield found
+        if not chunk:
+            return
+
+
+@contextmanager
+def _until_nobody_reads() -> Iterator[None]:
+    """End quietly where the reader of a pipe has gone, as after `| head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the end goes nowhere

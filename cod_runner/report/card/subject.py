@@ -1,0 +1,126 @@
+"""What a model card is about: one student, the run that it is of, and what is known of both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cod_runner.recipe.arms import Arm
+from cod_runner.recipe.grammar import Card, Recipe
+from cod_runner.report.card.libraries import Library
+from cod_runner.report.contents import Report
+from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
+from cod_runner.report.table import arm_name
+from cod_runner.report.text import markdown_line
+from cod_runner.runs.origins import OriginRecord
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
+from cod_runner.runs.student_record import StudentRecord
+
+Place: TypeAlias = tuple[str, str, int]
+"""(method, arm, k): a setting, of which there is a student for each seed."""
+_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s,)\]}]+")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One student of a run."""
+
+    report: Report
+    row: CellRow
+    student: StudentRecord
+    folder: Path
+    """Of the student."""
+    library: Library
+    """What opens the folder."""
+    finished: Mapping[Place, Sequence[CellRow]]
+    """Every student of the run by its setting."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.report.recipe
+
+    @property
+    def record(self) -> RunRecord:
+        return self.report.record
+
+    @property
+    def arm(self) -> Arm:
+        return self.recipe.arms[self.row.arm]
+
+    @property
+    def card(self) -> Card:
+        """What the recipe's author says of the students."""
+        return self.recipe.card or Card()
+
+    @property
+    def metrics(self) -> list[MetricRecord]:
+        return [self.record.metric(use.use) for use in self.recipe.evaluate.metrics]
+
+    @property
+    def reads_vectors(self) -> bool:
+        return self.record.data.get("inputs") == "vectors"
+
+    @property
+    def evaluation_rows(self) -> int | None:
+        rows = self.record.data.get("evaluation rows")
+        return rows if isinstance(rows, int) else None
+
+    def origins(self, *roles: str) -> list[OriginRecord]:
+        """What of other people's came in by the components of these kinds."""
+        return [origin for origin in self.record.origins or () if origin.role in roles]
+
+    @property
+    def base(self) -> OriginRecord | None:
+        """The checkpoint that its weights started from."""
+        role = "teacher" if self.record.student_from_teacher else "student"
+        return next((origin for origin in self.origins(role) if origin.what == "checkpoint"), None)
+
+    @property
+    def setting(self) -> str:
+        """``kd +CoD``: its method and arm."""
+        return setting_name(self.row.method, self.row.arm)
+
+    def seeds_of(self, method: str, arm: str) -> Sequence[CellRow]:
+        """The finished students of another setting at this one's k, or of its own."""
+        return self.finished.get((method, arm, self.row.k), ())
+
+    def summary(self, method: str, arm: str, metric: MetricRecord) -> Summary | None:
+        """Over the seeds of a setting at this one's k; None where none was measured."""
+        cells = self.seeds_of(method, arm)
+        return summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
+
+    def beside(self, method: str, arm: str, metric: MetricRecord) -> PairedComparison | None:
+        """Its own setting less another at the same k, seed by seed; None without a seed that both have."""
+        own = {row.seed: row.metrics for row in self.seeds_of(self.row.method, self.row.arm)}
+        other = {row.seed: row.metrics for row in self.seeds_of(method, arm)}
+        common = [seed for seed in own if seed in other and metric.name in own[seed] and metric.name in other[seed]]
+        differences = [own[seed][metric.name] - other[seed][metric.name] for seed in sorted(common)]
+        return compare_pairs(differences, metric.higher_is_better)
+
+    def measured(self, name: str) -> float | int | None:
+        """A number of the student's line in ``cells.jsonl`` that not every run has; None where it is not there."""
+        value: Any = self.row.to_json().get(name)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def setting_name(method: str, arm: str) -> str:
+    """``kd +CoD``."""
+    return f"{method} {arm_name(arm)}"
+
+
+def public(text: str) -> str:
+    """A line of a recipe as a card may show it: escaped, and without addresses, which may be nobody else's business."""
+    return markdown_line(_ADDRESS.sub("(address left out)", text))
+
+
+def number(value: float) -> str:
+    """Three decimals."""
+    return f"{value:.3f}"
+
+
+def count(value: int, one: str, many: str = "") -> str:
+    """``1 seed``, ``2 seeds``, ``1,706 rows``."""
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
