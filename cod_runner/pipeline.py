@@ -12,7 +12,7 @@ from cod_runner.registry import Registry
 from cod_runner.runs.cells import Part, cells_of, parts_of, settings_key
 from cod_runner.runs.records import RunRecord
 from cod_runner.stages.additions import Additions, find_additions
-from cod_runner.stages.held_out import hold_out
+from cod_runner.stages.held_out import with_held_out
 from cod_runner.stages.load import load_experiment
 from cod_runner.stages.originals import Orders
 from cod_runner.stages.results import (
@@ -68,11 +68,11 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     del teacher, orders, found
 
     # beside the algorithm: rows of the pool that calibrate each student and compare it with the others
-    held_out = hold_out(context, experiment.corpus, sets)
-    record_held_out(context, record, held_out)
+    sets = with_held_out(context, experiment.corpus, sets)
+    record_held_out(context, record, sets)
 
     # 7 to 16: hard + alpha KD + beta LWD, one student per cell
-    train_students(context, experiment, source, ready, sets, held_out)
+    train_students(context, experiment, source, ready, sets)
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:

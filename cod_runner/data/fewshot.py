@@ -73,6 +73,8 @@ class TrainingSet:
     """Groups asked for and not found; 0 unless failures are dropped instead of redrawn."""
     teacher_disagrees: int | None = None
     """Originals that the teacher reads as another class than gold; None where it was not asked before training."""
+    held_out: tuple[Example, ...] = ()
+    """Rows of the pool beside the set: they calibrate the student and compare it with others, and train none."""
     cost: Cost = Cost()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from cod_runner.api import Teacher
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import quality_of_lines
 from cod_runner.data.corpus import Corpus
+from cod_runner.data.fewshot import TrainingSet
 from cod_runner.errors import CodrunError, ExpectationMissed
 from cod_runner.report import Report, write_reports
 from cod_runner.runs.cells import Part
@@ -23,11 +24,11 @@ from cod_runner.runs.reading import current_rows, json_lines, read_rows
 from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
 from cod_runner.stages.chance import how_good, warning_of_chance
-from cod_runner.stages.held_out import HeldOutSets, gold_labels
+from cod_runner.stages.held_out import gold_labels
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
 from cod_runner.stages.shortages import Shortage
-from cod_runner.stages.teacher import teacher_facts
+from cod_runner.stages.teacher import SetKey, teacher_facts
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,10 @@ def _data_facts(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def record_held_out(context: RunContext, record: RunRecord, held_out: HeldOutSets) -> None:
+def record_held_out(context: RunContext, record: RunRecord, sets: Mapping[SetKey, TrainingSet]) -> None:
     """Count the gold labels that are read beside k, in ``run.json``; those of the call that read most."""
     earlier = record.held_out_labels or 0
-    record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(held_out), earlier)}
+    record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(sets.values()), earlier)}
     context.folder.write_record(record)
 
 

@@ -40,7 +40,6 @@ from cod_runner.runs.cells import Cell
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
-from cod_runner.stages.held_out import HeldOutSets
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import attach_trackers
@@ -58,8 +57,6 @@ class CellTask:
     evaluation: tuple[Example, ...]
     dev: tuple[Example, ...]
     """Rows that choose the epoch; none unless the recipe asks for it."""
-    held_out: tuple[Example, ...] = ()
-    """Rows that calibrate the trained student and compare it with others; it never trains on them."""
 
 
 def train_students(
@@ -68,16 +65,12 @@ def train_students(
     source: TeacherSource,
     cells: Sequence[Cell],
     sets: Mapping[SetKey, TrainingSet],
-    held_out: HeldOutSets,
 ) -> None:
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
     if not cells:
         return
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
-    tasks = [
-        CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set])
-        for cell in cells
-    ]
+    tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in cells]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
     for task in tasks:
         hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
@@ -170,8 +163,8 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
-    said = _logits(student, task.held_out, device, precision)
-    score = held_out_score(said, _gold(task.held_out))
+    said = _logits(student, task.training.held_out, device, precision)
+    score = held_out_score(said, _gold(task.training.held_out))
     with folder_written_whole(worker.students / cell.name) as folder:
         student.save(folder)
         write_student_record(folder, _record(task, metrics, said, score))
@@ -220,7 +213,9 @@ def _record(task: CellTask, metrics: Mapping[str, float], said: Tensor, score: H
         teacher=task.teacher.fingerprint,
         metrics=dict(metrics),
         temperature=score.temperature,
-        held_out=None if score.loss is None else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
+        held_out=None
+        if score.loss is None
+        else HeldOut(labels=_gold(task.training.held_out).tolist(), logits=said.tolist()),
     )
 
 
