@@ -128,9 +128,7 @@ def _folder_of(where: Path) -> Path:
                 return where.parent
             raise RecipeError(f"{where} is a file, and neither a student nor a run: {_told_of_file(where)}")
     except OSError as error:
-        raise RecipeError(f"{where} cannot be read ({error.strerror}); mend its permissions") from error
-    except ValueError as error:
-        raise RecipeError(f"{str(where)!r} is not a file's name ({error})") from error
+        raise RecipeError(f"{str(where)[:80]} cannot be read ({error.strerror})") from error
     near = _near(where)
     hint = f"; did you mean {near}?" if near else "; name a folder like runs/NAME or runs/NAME/students/CELL"
     raise RecipeError(f"{where}: there is no such folder{hint}")
