@@ -14,13 +14,14 @@ from cod_runner.registry import Registry
 
 REGISTRY = Registry.discover()
 K4 = Wanted(k=4)
+ANY = Wanted()
 
 
 def names(where: Path, wanted: Wanted = K4) -> list[str]:
     return [folder.name for folder in students_at(where, wanted, REGISTRY).folders]
 
 
-def refused(where: Path, wanted: Wanted = Wanted()) -> str:
+def refused(where: Path, wanted: Wanted = ANY) -> str:
     with pytest.raises(RecipeError) as raised:
         students_at(where, wanted, REGISTRY)
     return str(raised.value)
