@@ -281,7 +281,7 @@ def with_ours():
     return registry
 Registry.discover = with_ours
 assert call(["predict", {str(folder)!r}, "--json", "abc"]) == 0
-assert call(["predict", {str(folder)!r}, "--file", {str(tmp_path / "in.csv")!r}, "--out", {str(tmp_path / "out.csv")!r}]) == 0
+assert call(["predict", {str(folder)!r}, "--file", "in.csv", "--out", "out.csv"]) == 0
 heavy = {{"torch", "transformers", "pandas", "sklearn", "onnx", "matplotlib", "huggingface_hub", "pyarrow"}}
 print(sorted(heavy & set(sys.modules)))
 """
