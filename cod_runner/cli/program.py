@@ -16,6 +16,7 @@ from cod_runner.cli.cfes import cfes
 from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
 from cod_runner.cli.new import new
+from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
 from cod_runner.cli.plugins import plugins
 from cod_runner.cli.predict import predict
@@ -63,6 +64,7 @@ app.command()(plan)
 app.command()(cfes)
 app.command()(report)
 app.command()(compare)
+app.command()(pick)
 app.command()(predict)
 app.command()(export)
 app.command()(push)
