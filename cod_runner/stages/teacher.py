@@ -37,7 +37,7 @@ from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
-from cod_runner.store import content_key
+from cod_runner.store import content_key, name_of_signals
 
 SetKey: TypeAlias = tuple[str, int, int]
 """(arm, k, seed)."""
@@ -67,7 +67,9 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
         reads = functools.partial(_read_by_another, context, corpus.labels, weights)
         if is_kept(weights, context.progress, reads=reads):
             context.progress.say("the fine-tuned teacher is in the store")
+            context.note_use(f"teachers/{key}")
         else:
+            context.note_use(f"teachers/{key}", new=True)
             record = _finetune(context, corpus, teacher, settings, mine)
             keep(teacher, weights, {"key": key, "training": record})
         mine.checkpoint.unlink(missing_ok=True)
@@ -125,6 +127,8 @@ def ask_about_evaluation(context: RunContext, experiment: Experiment, teacher: T
 def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
     """Logits of every training example, and the hidden states that some loss reads of it, once."""
     signals = SignalStore(context.store.signals)
+    for each in (teacher, teacher.raw) if isinstance(teacher, CalibratedScorer) else (teacher,):
+        context.note_use(name_of_signals(each.fingerprint, torch.device(context.device).type))
     training = {row.input: row for chosen in sets for row in chosen.rows}
     with context.progress.bar("asking the teacher about the training examples") as step:
         signals.add(teacher, list(training), experiment.teacher_layers, device=context.device, progress=step)

@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, str] = {
     "hugging_face": "errors",
     "hidden_states": "errors",
     "files": "errors",
+    "signal_tables": "files",
     "tensor_headers": "",
     "disk": "",
     "checkpoints": "errors files tensor_headers",
@@ -55,10 +56,10 @@ MAY_IMPORT: dict[str, str] = {
     "hookspecs": "api",
     "registry": "api errors hookspecs",
     "permissions": "errors files",
-    "store": "errors files",
+    "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
-    "engine": "api checked_tensors errors files fixed_batches",
+    "engine": "api checked_tensors errors files fixed_batches signal_tables",
     "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
@@ -78,7 +79,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan "
+        "__init__ api context counterfactuals deployment disk engine errors llm permissions pipeline plain_text plan "
         "progress recipe registry report runs scaffold store terminal"
     ),
 }
