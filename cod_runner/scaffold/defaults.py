@@ -31,7 +31,7 @@ describe: {describe}
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in total, balanced over the classes
+k: {ks:<24}# training examples in total, balanced over the classes
 seeds: {seeds}
 
 teacher:
@@ -77,7 +77,7 @@ describe: {describe}
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in total, balanced over the classes
+k: {ks:<24}# training examples in total, balanced over the classes
 seeds: {seeds}
 
 teacher:                             # a language model, shown a few labelled texts of yours
