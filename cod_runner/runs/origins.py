@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cod_runner.api import Origin
@@ -21,7 +22,9 @@ MAKERS = ("dataset", "teacher", "student", "generator", "selector", "chooser")
 LONGEST_CARD = 1_000_000
 """Bytes of a card that is read."""
 _FRONT_MATTER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
-_LICENCE = re.compile(r"^(license|license_name):[ \t]*([\"']?)([A-Za-z0-9][A-Za-z0-9.+_-]{0,63})\2[ \t\r]*$", re.MULTILINE)
+_LICENCE = re.compile(
+    r"^(license|license_name):[ \t]*([\"']?)([A-Za-z0-9][A-Za-z0-9.+_-]{0,63})\2[ \t\r]*$", re.MULTILINE
+)
 
 
 class OriginRecord(BaseModel):
