@@ -54,6 +54,10 @@ OutOption = Annotated[
     Path | None,
     typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
 ]
+NewFolderOption = Annotated[
+    Path | None,
+    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the folder to write; else beside the student"),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="no network: only packages, local files and stored answers")

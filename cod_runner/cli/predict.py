@@ -45,7 +45,9 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="with --file: all its columns and the answers, by the same suffixes"),
+        typer.Option(
+            "--out", metavar="FILE", help="with --file: all its columns and the answers, by the same suffixes"
+        ),
     ] = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="COLUMN", help="the column of the texts; else the longest ones")

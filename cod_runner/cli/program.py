@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from cod_runner import __version__
 from cod_runner.cli.cfes import cfes
+from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
 from cod_runner.cli.new import new
 from cod_runner.cli.plan import plan
@@ -63,6 +64,7 @@ app.command()(cfes)
 app.command()(report)
 app.command()(compare)
 app.command()(predict)
+app.command()(export)
 app.command()(push)
 app.command()(plugins)
 app.command()(schema)

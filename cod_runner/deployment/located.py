@@ -79,8 +79,11 @@ def students_at(where: Path, wanted: Wanted, registry: Registry) -> Located:
 def saved_rows(run: RunFiles) -> list[CellRow]:
     """The cells of a run whose students are on disk, in the order of the file; raises :class:`RecipeError` where none
     is."""
-    saved = [row for row in run.rows if (folder := folder_of(run, row)).parent == run.folder / "students"
-             and (folder / FILE).is_file()]
+    saved = [
+        row
+        for row in run.rows
+        if (folder := folder_of(run, row)).parent == run.folder / "students" and (folder / FILE).is_file()
+    ]
     if not saved:
         older = run.rows and any((run.folder / "students").glob("*/config.json"))
         why = "its students were saved by an earlier version, without student.json" if older else "no student was saved"
@@ -152,8 +155,10 @@ def _told_of(folder: Path) -> str:
 
 def _told_of_file(path: Path) -> str:
     if path.suffix in (".yaml", ".yml"):
-        return f"run it with `codrun {path}`, and name the run's folder" if path.name != "recipe.yaml" else (
-            f"name {path.parent}"
+        return (
+            f"run it with `codrun {path}`, and name the run's folder"
+            if path.name != "recipe.yaml"
+            else (f"name {path.parent}")
         )
     if (path.parent / "recipe.yaml").is_file():
         return f"name the run's folder, {path.parent}"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
-from cod_runner.scaffold.sample import Sample, guess_text_column, take_sample
+from cod_runner.scaffold.columns import guess_text_column
+from cod_runner.scaffold.sample import Sample, take_sample
 from cod_runner.text_files import streamed_csv_rows
 
 HEAD = 2_000_000
@@ -184,5 +185,3 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                 yield from batch.to_pylist()
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: this is not a readable Parquet file ({error})") from error
-
-

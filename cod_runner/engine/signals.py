@@ -21,7 +21,7 @@ from torch import Tensor
 from cod_runner.api import Input, Mixture, ModelShape, Teacher
 from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.asking import each_answer, shape_of
-from cod_runner.engine.outputs import Row
+from cod_runner.engine.outputs import MEAN, Row
 from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, open_database
 
@@ -260,7 +260,9 @@ class TeacherSignals:
         if new:
             for key, (logits, ids, pooled_at) in self._store._answers(self._number, new).items():
                 numbers = torch.frombuffer(bytearray(ids), dtype=torch.int32).tolist() if ids else []
-                if len(logits) != BYTES_A_NUMBER * self.shape.classes or not 0 <= pooled_at <= max(0, len(numbers) - 1):
+                if len(logits) != BYTES_A_NUMBER * self.shape.classes or not MEAN <= pooled_at <= max(
+                    0, len(numbers) - 1
+                ):
                     raise self._store.damaged("an answer of another size than the teacher's")
                 self._known[key] = (_floats(logits), tuple(numbers), pooled_at)
             lacking = sum(key not in self._known for key in new)

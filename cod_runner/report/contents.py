@@ -24,6 +24,7 @@ from cod_runner.report.table import (
     result_table,
 )
 from cod_runner.report.teacher import teacher_in_words
+from cod_runner.runs.folds import EVALUATION
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 
 
@@ -103,7 +104,7 @@ def build_report(
         record=record,
         rows=tuple(ordered),
         outcomes=tuple(outcomes),
-        protocol=tuple(protocol(recipe)),
+        protocol=tuple(protocol(recipe, record.data.get(EVALUATION))),
         floor=tuple(floor),
         tables=tuple(table(metric) for metric in headlines),
         further_tables=tuple(table(metric) for metric in measured if metric not in headlines),

@@ -174,6 +174,16 @@ class MetricRecord(BaseModel):
         return self.title if self.higher_is_better else f"{self.title} (lower is better)"
 
 
+class FoldRecord(BaseModel):
+    """What is known of one fold of a cross-validation; the run's own fields hold them together."""
+
+    model_config = ConfigDict(extra="allow")
+
+    teacher: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    shared_queries: int = 0
+
+
 class RunRecord(BaseModel):
     """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are preserved."""
 
@@ -215,11 +225,15 @@ class RunRecord(BaseModel):
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
+    settings: str | None = None
+    """Hash of what decides all cells alike; None in older records."""
     quality: list[QualityRow] = Field(default_factory=list)
     origins: list[OriginRecord] | None = None
     """What of other people's the students are made of. None in older records, and until a run has ended."""
     longest_input: int | None = None
     """Positions (tokens) of a text that the students read; None where it is not known."""
+    folds: dict[int, FoldRecord] = Field(default_factory=dict)
+    """By fold, from 0; empty where the data is not divided into folds."""
 
     def metric(self, name: str) -> MetricRecord:
         """What is known of a metric."""

@@ -68,6 +68,8 @@ class Additions:
     """Names of the walks that end short where an original cannot be used, instead of taking the next."""
     examples: Mapping[str, Example] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    fold: int | None = None
+    """Of a cross-validation: the one that none of it comes from."""
     held_out: EvaluationTexts | None = None
 
     @property
@@ -93,13 +95,14 @@ class Additions:
 
     def lines(self, searched: Searched) -> list[dict[str, Any]]:
         """The lines of a search's file."""
-        return searched.lines(self.examples, self.labels)
+        lines = searched.lines(self.examples, self.labels)
+        return lines if self.fold is None else [{**line, "fold": self.fold} for line in lines]
 
 
 def find_additions(context: RunContext, experiment: Experiment, orders: Orders, cells: Sequence[Cell]) -> Additions:
     """Search what the arms of ``cells`` add to their originals, for the largest k of each seed: that of a smaller k is
     part of it."""
-    found = Additions(orders, labels=experiment.corpus.labels)
+    found = Additions(orders, labels=experiment.corpus.labels, fold=experiment.corpus.fold)
     found.examples = {example.id: example for example in experiment.corpus.pool}
     arms = {cell.arm: context.recipe.arms[cell.arm] for cell in cells}
     if any(arm.add or arm.unlabelled for arm in arms.values()):

@@ -19,6 +19,7 @@ from cod_runner.api import (
     Executor,
     Predictions,
     TrainSettings,
+    TrainsItself,
     expected_calibration_error,
     input_as_json,
 )
@@ -28,6 +29,7 @@ from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.held_out import HeldOutScore, held_out_score
 from cod_runner.engine.inference import predict
+from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
@@ -71,9 +73,7 @@ def train_students(
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [
-        CellTask(
-            cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set]
-        )
+        CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set])
         for cell in cells
     ]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
@@ -132,9 +132,10 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     cell, worker, labels = task.cell, task.worker, task.teacher.labels
     recipe, device = worker.recipe, worker.device
     signals = SignalStore(worker.store.signals).reader(task.teacher.fingerprint, device)
-    student = build_student(
-        worker, registry, labels, cell.seed, lambda: network(build_teacher(worker, registry, task.teacher))
+    given = BuildContext(
+        labels=labels, seed=cell.seed, teacher=lambda: network(build_teacher(worker, registry, task.teacher))
     )
+    student = build_student(worker, registry, given)
     terms = [build_term(worker, registry, labels, term, cell.seed) for term in recipe.methods[cell.method]]
     precision = resolve_precision(recipe.train.precision, device)
 
@@ -147,20 +148,23 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
 
     watched = {"best_dev": task.dev, "best_reported": task.evaluation}.get(recipe.evaluate.select)
     trained_from = time.monotonic()
-    result = train_student(
-        student,
-        task.training.rows,
-        terms,
-        signals,
-        steps_for_any_arm(recipe.train, cell.k),
-        seed=cell.seed,
-        device=device,
-        cache_folder=worker.store.folder("losses") / fitted_key(task),
-        on_step=lambda step, losses: registry.hook.codrun_step(
-            cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
-        ),
-        evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
-    )
+    if isinstance(student, TrainsItself):
+        result = let_train(student, task.training.rows, seed=cell.seed, device=device)
+    else:
+        result = train_student(
+            student,
+            task.training.rows,
+            terms,
+            signals,
+            steps_for_any_arm(recipe.train, cell.k),
+            seed=cell.seed,
+            device=device,
+            cache_folder=worker.store.folder("losses") / fitted_key(task),
+            on_step=lambda step, losses: registry.hook.codrun_step(
+                cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
+            ),
+            evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
+        )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
@@ -192,7 +196,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         losses=result.losses,
         **_calibration(predictions, score),
         select=recipe.evaluate.select,
-        precision=precision,
+        precision=result.precision,
         device=torch.device(device).type,
         train_seconds=round(trained - trained_from, 3),
         seconds=round(time.monotonic() - started, 3),
@@ -214,9 +218,7 @@ def _record(task: CellTask, metrics: Mapping[str, float], said: Tensor, score: H
         teacher=task.teacher.fingerprint,
         metrics=dict(metrics),
         temperature=score.temperature,
-        held_out=None
-        if score.loss is None
-        else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
+        held_out=None if score.loss is None else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
     )
 
 

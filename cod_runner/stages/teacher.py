@@ -32,7 +32,7 @@ from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
 from cod_runner.machine import finetuning_threads
 from cod_runner.recipe.grammar import Calibration
-from cod_runner.runs.cells import teacher_identity
+from cod_runner.runs.identity import finetuned_key
 from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
@@ -61,8 +61,7 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
     if settings is None:
         return TeacherSource(corpus.labels, None, teacher.fingerprint)
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, context.device)})
-    identity = teacher_identity(context.recipe, context.registry)
-    key = content_key({**identity, "finetune": settings.model_dump(mode="json"), "device": context.device})
+    key = finetuned_key(context.recipe, context.registry, settings.precision, context.device, corpus.fold)
     weights = context.store.teachers / key
     with turn(weights, f"the run {context.folder.path}", context.progress) as mine:
         reads = functools.partial(_read_by_another, context, corpus.labels, weights)

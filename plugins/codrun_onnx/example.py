@@ -1,4 +1,4 @@
-"""Classify texts with the student of this folder: python example.py "a text" "another" (needs onnxruntime, tokenizers)."""
+"""Classify texts with this folder's student, by onnxruntime and tokenizers: python example.py "a text" "another"."""
 
 import json
 import sys

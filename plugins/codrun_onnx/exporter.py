@@ -56,7 +56,8 @@ class OnnxExporter:
         write_int8(whole, small, full_range=self.options.full_range)
         details |= {
             "largest difference before int8": f"{parity.largest_difference:.1e}",
-            "in int8": f"the weights of {' and '.join(OPERATORS)}, per channel, of {8 if self.options.full_range else 7} bits",
+            "in int8": f"the weights of {' and '.join(OPERATORS)}, per channel",
+            "bits": "8" if self.options.full_range else "7",
         }
         whole.unlink()
         return _report(small, compared(student, session_of(small), longest, encoded, request.temperature), details)
@@ -77,7 +78,7 @@ def _report(path: Path, parity: Parity, details: dict[str, str]) -> ExportReport
 def _refuse_another_model(parity: Parity) -> None:
     if not parity.is_rounding:
         raise CodrunError(
-            f"the ONNX file answers otherwise than the student: logits differ by up to {parity.largest_difference:.2g}, "
+            f"the ONNX file answers otherwise than the student: logits differ by up to {parity.largest_difference:.2g} "
             f"where {parity.compared} inputs of many lengths and paddings were compared, {parity.disagreeing} of which "
             "got another label; nothing was written. Versions of torch, onnxscript and onnxruntime may not fit together"
         )

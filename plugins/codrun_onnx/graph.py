@@ -44,10 +44,10 @@ def write_graph(
     size = sum(each.numel() * each.element_size() for each in student.parameters())
     if size >= LARGEST:
         raise CodrunError(
-            f"one ONNX file holds at most 2 GB, and this student's weights take {size / 1e9:.1f} GB; export a smaller one"
+            f"one ONNX file holds at most 2 GB, and this student's weights take {size / 1e9:.1f} GB; take a smaller one"
         )
     model = TemperedLogits(student, list(batch), temperature).eval()
-    free = {place: torch.export.Dim.DYNAMIC for place in (0, 1)}
+    free = dict.fromkeys((0, 1), torch.export.Dim.DYNAMIC)
     try:
         with _silence():
             program = torch.onnx.export(

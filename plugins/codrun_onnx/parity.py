@@ -77,7 +77,9 @@ def batches(student: Classifier, longest: Encoded, texts: Sequence[Encoded]) -> 
 def lengths(longest: int) -> list[int]:
     """1 to ``longest``, close together where they are small, with the neighbours of each power of two."""
     powers = [2**exponent + step for exponent in range(3, longest.bit_length() + 1) for step in (-1, 0, 1)]
-    return sorted({length for length in (*range(1, 7), 11, 12, *powers, longest - 1, longest) if 1 <= length <= longest})
+    return sorted(
+        {length for length in (*range(1, 7), 11, 12, *powers, longest - 1, longest) if 1 <= length <= longest}
+    )
 
 
 def first(encoded: Encoded, length: int) -> Encoded:

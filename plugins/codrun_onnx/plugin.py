@@ -15,7 +15,7 @@ class OnnxOptions(Options):
     int8: bool = Field(False, description="weights and embeddings in 8 bits, about a quarter of the size, and faster")
     full_range: bool = Field(
         False,
-        description="int8 weights use all 8 bits rather than 7: finer, but sums overflow on x86 processors without VNNI",
+        description="int8 weights of 8 bits rather than 7: finer, but sums overflow on x86 processors without VNNI",
     )
     opset: int = Field(20, ge=18, le=23, description="version of the ONNX operators")
 

@@ -54,10 +54,10 @@ class TextReader:
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
         """Tokenise and truncate; every encoding has at least one token. Raises :class:`CodrunError` for a vector."""
-        found = self._tokenizer.encode_batch([_encodable(_text(value)) for value in inputs])
-        return [self._encoded(each) for each in found]
+        return [self._encoded(_encodable(_text(value))) for value in inputs]
 
-    def _encoded(self, found: Any) -> Encoded:
+    def _encoded(self, text: str) -> Encoded:
+        found = self._tokenizer.encode(text)  # one by one: a batch would be spread over threads
         if all(each == self._filling["input_ids"] for each in found.ids):
             found = self._tokenizer.encode(FOR_A_BLANK)
         return Encoded(tuple(found.ids), {"token_type_ids": tuple(found.type_ids)})
@@ -65,7 +65,9 @@ class TextReader:
     def collate(self, encoded: Sequence[Encoded]) -> dict[str, numpy.ndarray]:
         """The model's inputs, padded to one length: ``[batch, tokens]``, int64."""
         length = max(len(each.ids) for each in encoded)
-        batch = {name: numpy.full((len(encoded), length), self._filling[name], dtype=numpy.int64) for name in self.names}
+        batch = {
+            name: numpy.full((len(encoded), length), self._filling[name], dtype=numpy.int64) for name in self.names
+        }
         for row, each in enumerate(encoded):
             there = slice(length - len(each.ids), None) if self._left else slice(0, len(each.ids))
             columns = {"input_ids": each.ids, "attention_mask": 1, **each.fields}

@@ -17,7 +17,7 @@ SENTENCES = (
     "The battery lasts about four hours, not the ten that the advertisement promises; I sent it back.",
     "Researchers found water under the surface of the moon, far from where anybody had looked for it.",
     "Lovely staff, clean rooms, and a breakfast that is worth getting up for.",
-    "The story begins well enough, but by the second act the characters have run out of things to say, and what is left "
-    "of the film is a chase through a warehouse that we have all seen before, done better, and in half the time.",
+    "The story begins well enough, but by the second act the characters have run out of things to say, and what is "
+    "left of the film is a chase through a warehouse that we have all seen before, done better, and in half the time.",
     "Please cancel my subscription and confirm by e-mail that nothing more will be charged.",
 )

@@ -53,7 +53,7 @@ def write_tokenizer(student: Classifier, folder: Path, texts: Sequence[str]) -> 
     batch = {name: numpy.asarray(value) for name, value in student.collate([short, long]).items()}
     if not set(batch) <= set(INPUTS) or "input_ids" not in batch:
         raise CodrunError(
-            f"this student reads {_listed(batch)}, and an ONNX export has only what a tokenizer gives: {_listed(INPUTS)}"
+            f"this student reads {_listed(batch)}, and an ONNX export has what a tokenizer gives: {_listed(INPUTS)}"
         )
     tokenizer = _saved_tokenizer(student)
     longest = len(_of_many_words(student).ids)

@@ -12,6 +12,7 @@ from cod_runner.api import (
     Answering,
     CheckpointOption,
     Destination,
+    Kept,
     LabelPromptFields,
     ModelShape,
     Options,
@@ -21,6 +22,7 @@ from cod_runner.api import (
     checkpoint_sizes,
     hub_destinations,
 )
+from codrun_prompted.conversion import kept_copy
 from codrun_prompted.source import ENDING, located
 
 
@@ -83,6 +85,11 @@ class PromptedOptions(LabelPromptFields, Options):
         if sizes is None:
             return None
         return ShapeEstimate(ModelShape(sizes.layers, sizes.width, classes=0), self.max_length)
+
+    def keeps(self) -> Sequence[Kept]:
+        """A GGUF file's weights as float32."""
+        copy = kept_copy(located(self.model, self.gguf))
+        return [] if copy is None else [copy]
 
     def answering(self) -> Answering:
         """It costs no money, and has the hidden states of its last position."""

@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, str] = {
     "hugging_face": "errors",
     "hidden_states": "errors",
     "files": "errors",
-    "checkpoints": "errors files",
+    "tensor_headers": "",
+    "disk": "",
+    "checkpoints": "errors files tensor_headers",
     "checked_tensors": "",
     "text_encoder": ("checked_tensors checkpoints errors files fixed_batches hidden_states hugging_face machine"),
     "text_files": "errors",
@@ -61,16 +63,18 @@ MAY_IMPORT: dict[str, str] = {
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
-    "plan": "api context data destinations engine errors llm permissions plain_text recipe registry runs",
+    "sizes": "api disk errors recipe registry runs store",
+    "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
-        "api context counterfactuals data destinations engine errors files machine progress recipe registry report "
-        "runs store"
+        "api context counterfactuals data destinations disk engine errors files machine progress recipe registry "
+        "report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "deployment": (
-        "api engine errors files hugging_face permissions progress recipe registry report runs stages store"
-    ),
     "scaffold": "api data errors files plain_text recipe registry text_files",
+    "deployment": (
+        "api engine errors files hugging_face permissions progress recipe registry report runs scaffold stages store "
+        "text_files"
+    ),
     "testing": "api engine",
     "cli": (
         "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan "

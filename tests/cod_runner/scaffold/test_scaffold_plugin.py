@@ -27,6 +27,7 @@ NAMES: dict[Kind, str] = {
     "cfe_measure": "length_ratio",
     "executor": "one_by_one",
     "tracker": "cell_log",
+    "exporter": "linear_weights",
 }
 PACKAGES: list[tuple[Kind, str]] = [
     (kind, spelt) for kind, name in NAMES.items() for spelt in (name, f"my-{name.replace('_', '-')}")
@@ -95,7 +96,7 @@ def test_the_packages_own_tests_pass(packages: Path) -> None:
         folder=packages,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "102 passed" in done.stdout, done.stdout
+    assert "110 passed" in done.stdout, done.stdout
 
 
 def _python_path(packages: Path) -> list[str]:

@@ -286,8 +286,8 @@ def test_a_checkpoint_of_other_rows_or_another_start_is_not_used(runs: Runs, mon
     shutil.rmtree(runs.kept)
     with monkeypatch.context() as patch:
         interrupted_after(7, patch)
-        real = stage._rows
-        patch.setattr(stage, "_rows", lambda *arguments: real(*arguments)[::-1])
+        real = stage.rows_of_the_teacher
+        patch.setattr(stage, "rows_of_the_teacher", lambda *arguments: real(*arguments)[::-1])
         runs("first", code=130)
     told = runs("first")
     assert "cannot be used (it is that of another training): fine-tuning starts anew" in told
