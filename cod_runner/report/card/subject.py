@@ -61,11 +61,34 @@ class Subject:
 
     @property
     def reads_vectors(self) -> bool:
-        return self.record.data.get("inputs") == "vectors"
+        return self.data.get("inputs") == "vectors"
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that it was measured on; None without folds."""
+        return self.recipe.evaluate.fold_of(self.row.seed)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What is known of the data, of its own fold where there are folds."""
+        own = None if self.fold is None else self.record.folds.get(self.fold)
+        return self.record.data if own is None else {**self.record.data, **own.data}
+
+    @property
+    def teacher(self) -> Mapping[str, Any]:
+        """What is known of its teacher: there is one for each fold."""
+        own = None if self.fold is None else self.record.folds.get(self.fold)
+        return self.record.teacher if own is None else own.teacher
+
+    @property
+    def teacher_accuracy(self) -> float | None:
+        value = self.teacher.get("accuracy")
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @property
     def evaluation_rows(self) -> int | None:
-        rows = self.record.data.get("evaluation rows")
+        """How many rows it was measured on."""
+        rows = self.data.get("evaluation rows")
         return rows if isinstance(rows, int) else None
 
     def origins(self, *roles: str) -> list[OriginRecord]:

@@ -90,6 +90,6 @@ def _headline(subject: Subject) -> str:
     mean = ""
     if summary is not None and summary.n > 1:
         mean = f" ({number_and_deviation(summary, sign=False)} over the {summary.n} seeds of its setting)"
-    teacher = subject.record.teacher_accuracy
+    teacher = subject.teacher_accuracy
     beside = f"; its teacher's is {number(teacher)}" if teacher is not None else ""
     return f" Its accuracy is {number(value)}{mean}{beside}."
