@@ -69,16 +69,17 @@ __all__ = [
     "CallEstimate", "CfeMeasure", "CheckpointOption", "Choice", "Chooser", "Choosing", "Classifier", "CodrunError",
     "Component", "DataError", "Dataset", "Destination", "EmbeddingStep", "Encoded", "Example", "Executor",
     "ExportReport", "ExportRequest", "Exporter", "FinetuneSettings", "FixedBatch", "Generator", "GradientCheckpointing",
-    "HiddenStateScorer", "Input", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields", "LabelScorer",
-    "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Origin", "Outputs", "PathOption",
-    "Predictions", "Proposal", "ProviderError", "Request", "Reservation", "Selection", "Selector", "SettingError",
-    "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder", "TrainSettings", "VocabularyCut",
-    "WordVectors", "checkpoint_folder", "checkpoint_identity", "checkpoint_origin", "checkpoint_sizes", "csv_rows", "default_figure_style",
-    "expected_calibration_error", "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches",
-    "folder_written_whole", "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors",
-    "in_order", "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock",
-    "masked_mean", "one_line", "one_thread", "only_data", "packaged_folder", "pooled", "pretrained",
-    "quiet_transformers", "read_text", "recipe_file", "text_distance",
+    "HiddenStateScorer", "Input", "Kept", "Kind", "LLMAnswer", "LLMRequest", "LabelPrompt", "LabelPromptFields",
+    "LabelScorer", "Ledger", "LoadedData", "Loss", "Metric", "Mixture", "ModelShape", "Needs", "Options", "Origin",
+    "Outputs", "OwnTraining", "PathOption", "Predictions", "Proposal", "ProviderError", "Request", "Reservation",
+    "Selection", "Selector", "SettingError", "ShapeEstimate", "Spending", "Teacher", "TeacherView", "TextEncoder",
+    "TrainSettings", "TrainsItself", "VocabularyCut", "WordVectors", "checkpoint_folder", "checkpoint_identity",
+    "checkpoint_origin", "checkpoint_sizes", "csv_rows", "default_figure_style", "expected_calibration_error",
+    "fetched_checkpoint", "file_bytes", "file_digest", "file_digests", "fixed_batches", "folder_written_whole",
+    "head_pooled", "hookimpl", "hookspec", "hub_destination", "hub_destinations", "hub_errors", "in_order",
+    "input_as_json", "input_from_json", "is_on_the_hub", "json_lines", "layer_mapping", "lock", "masked_mean",
+    "one_line", "one_thread", "only_data", "packaged_folder", "pooled", "pretrained", "quiet_transformers", "read_text",
+    "recipe_file", "text_distance",
 ]  # fmt: skip
 
 hookimpl = pluggy.HookimplMarker("codrun")
@@ -172,6 +173,11 @@ class Options(BaseModel):
         """
         return None
 
+    def keeps(self) -> Sequence[Kept]:
+        """Teachers: what the component keeps in the store in another form, so that it is made once: a converted
+        model."""
+        return ()
+
     def needs(self, teacher: ModelShape, student: ModelShape) -> Needs:
         """Losses: the layers of both whose hidden states the loss reads; by default none.
 
@@ -198,8 +204,17 @@ class Options(BaseModel):
         these. None where it cannot be said."""
         return None
 
+    def advice(self) -> str:
+        """Generators: what the user can do with these options where too few originals get what is asked for, as in
+        "give it more `rounds`"; "" where there is nothing."""
+        return ""
+
     def from_teacher(self) -> bool:
         """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
+        return False
+
+    def trains_itself(self) -> bool:
+        """Students: whether what is built is a :class:`TrainsItself`. Its methods are losses on hard labels alone."""
         return False
 
     def uses_teacher(self) -> bool:
@@ -211,6 +226,11 @@ class Options(BaseModel):
         :data:`CheckpointOption` names."""
         names = (getattr(self, name) for name, option in type(self).model_fields.items() if _is_a_checkpoint(option))
         return [checkpoint_origin(name) for name in names if name is not None]
+
+    def reads_labels_alone(self) -> bool:
+        """Losses: whether the loss is a function of logits and hard labels, so that its method suits a student that
+        trains itself."""
+        return False
 
 
 def _beside_the_recipe(value: str, info: ValidationInfo) -> str:
@@ -329,6 +349,23 @@ class ShapeEstimate:
     """``classes`` is 0 where only the data will tell."""
     longest: int
     """Positions of the longest input it reads."""
+    bytes: int | None = None
+    """What ``save`` writes, about, as float32; None where it cannot be said."""
+    block_bytes: int | None = None
+    """Of these, one block's."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that a component keeps in the store."""
+
+    what: str
+    """In words: ``the converted model of `x` ``."""
+    place: str | None
+    """Its folder below the store's root, as ``codrun store list`` names it: ``models/KEY``; None where that is not
+    known before it is made."""
+    bytes: int | None = None
+    """About; None where it cannot be said before it is made."""
 
 
 @dataclass(frozen=True)
@@ -479,7 +516,7 @@ class Outputs:
     mask: Tensor | None = None
     """``[batch, tokens]``, true at real tokens."""
     pooled_at: Tensor | None = None
-    """``[batch]``, the position that the classification head reads."""
+    """``[batch]``, the position that the classification head reads; None where it reads the mean of the real tokens."""
 
 
 @runtime_checkable
@@ -651,6 +688,29 @@ class EmbeddingStep(Protocol):
         where theirs have come; where none is nearer than its own, a word stays. An input's answer does not depend on
         the others, nor on dropout.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class OwnTraining:
+    """What the training of a :class:`TrainsItself` was."""
+
+    steps: int
+    """Optimiser steps."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Its own, by name."""
+
+
+@runtime_checkable
+class TrainsItself(Protocol):
+    """Optional in a student: it trains itself on the labelled rows, in place of the engine's loop. Its options say so
+    in :meth:`Options.trains_itself`."""
+
+    def fit(
+        self, examples: Sequence[Example], seed: int, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> OwnTraining:
+        """Learn from ``examples``, which all have a label; the same rows and seed give the same bits on one thread of a
+        CPU. ``progress(done, total)`` follows its steps."""
         ...
 
 

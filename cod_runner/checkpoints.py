@@ -10,11 +10,14 @@ import difflib
 import importlib.util
 import json
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.files import file_digest
+from cod_runner.tensor_headers import numbers_by_name
 
 PACKAGE = "package:"
 """Prefix of the name of a checkpoint inside an installed package."""
@@ -89,51 +92,100 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 
 class CheckpointSizes(NamedTuple):
-    """What a ``config.json`` says of a model's size."""
+    """What the files of a model say of its size."""
 
     layers: int
     width: int
     positions: int | None
     """Tokens that it reads at most; None where that is not said."""
+    blocks: tuple[int, ...] | None = None
+    """Numbers in each block, in their order; None where neither the weights' headers nor the configuration say it."""
+    rest: int = 0
+    """Numbers outside of the blocks: embeddings, norms, a pooler and a classification head where it has one."""
+    tokenizer: int = 0
+    """Bytes of the tokenizer's file."""
 
 
+_OTHER_HEADS = frozenset(
+    {"cls", "lm_head", "lm_predictions", "mask_predictions", "discriminator_predictions", "generator_predictions",
+     "generator_lm_head", "vocab_transform", "vocab_layer_norm", "vocab_projector", "qa_outputs"}
+)  # fmt: skip
+"""How the names of weights begin that a checkpoint has for what it was pretrained on, and a classifier has not."""
 _WIDTH = ("hidden_size", "dim", "d_model", "n_embd")
 _LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 _POSITIONS = ("max_position_embeddings", "n_positions")
+_INNER = ("intermediate_size", "hidden_dim", "n_inner")
 """Names that architectures use for the same setting."""
 
 
 def checkpoint_sizes(name: str, revision: str | None = None, option: str = "model") -> CheckpointSizes | None:
     """The size of a checkpoint without loading it; None for a hub model that was never fetched, and where its
     ``config.json`` does not say. Raises what :func:`checkpoint_folder` does."""
-    config = _config(name, revision, option)
+    folder = checkpoint_folder(name, option) or _in_the_cache(name, revision)
+    if folder is None:
+        return None
+    config = _config(folder)
     text = config.get("text_config")  # of a model that reads pictures as well
     config = {**config, **text} if isinstance(text, dict) else config
     width, layers = _number(config, _WIDTH), _number(config, _LAYERS)
-    return None if width is None or layers is None else CheckpointSizes(layers, width, _number(config, _POSITIONS))
+    if width is None or layers is None:
+        return None
+    numbers = numbers_by_name(folder)
+    blocks, rest = _counted(numbers, layers) if numbers is not None else _reckoned(config, layers, width)
+    with suppress(OSError):
+        tokenizer = (folder / "tokenizer.json").stat().st_size
+        return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest, tokenizer)
+    return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest)
 
 
-def _config(name: str, revision: str | None, option: str) -> dict[str, Any]:
-    """The checkpoint's configuration; empty if it is not on this machine or cannot be read."""
-    folder = checkpoint_folder(name, option)
-    path = folder / "config.json" if folder is not None else _in_the_cache(name, revision)
-    if path is None:
-        return {}
+def _counted(numbers: Mapping[str, int], layers: int) -> tuple[tuple[int, ...] | None, int]:
+    """(numbers in each block, numbers outside), by the weights' names: the first number in a name is its block's."""
+    blocks, rest = [0] * layers, 0
+    for name, count in numbers.items():
+        parts = name.split(".")
+        block = next((int(part) for part in parts if part.isdecimal()), None)
+        if parts[0] in _OTHER_HEADS:
+            continue
+        if block is None:
+            rest += count
+        elif block < layers:
+            blocks[block] += count
+        else:
+            return None, 0
+    return (tuple(blocks), rest) if all(blocks) else (None, 0)
+
+
+def _reckoned(config: Mapping[str, Any], layers: int, width: int) -> tuple[tuple[int, ...] | None, int]:
+    """The same of a transformer of the usual make, by its configuration alone."""
+    inner, words = _number(config, _INNER), _number(config, ("vocab_size",))
+    if inner is None or words is None:
+        return None, 0
+    heads = _number(config, ("num_attention_heads", "n_heads", "n_head")) or 1
+    shared = (_number(config, ("num_key_value_heads",)) or heads) / heads  # of keys and values, by groups of heads
+    gated = config.get("hidden_act", config.get("hidden_activation")) in ("silu", "gelu_pytorch_tanh")
+    block = int(2 * width * width * (1 + shared)) + (3 if gated else 2) * width * inner
+    embedded = _number(config, ("embedding_size",)) or width
+    return (block,) * layers, (words + (_number(config, _POSITIONS) or 0) * (not gated)) * embedded
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The checkpoint's configuration; empty if it cannot be read."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
 
 
 def _in_the_cache(name: str, revision: str | None) -> Path | None:
+    """The folder of a hub model that was fetched."""
     from huggingface_hub import try_to_load_from_cache  # takes 0.2 s, needed only for hub names
 
     found = try_to_load_from_cache(name, "config.json", revision=revision)
-    return Path(found) if isinstance(found, str) else None
+    return Path(found).parent if isinstance(found, str) else None
 
 
-def _number(config: dict[str, Any], names: tuple[str, ...]) -> int | None:
+def _number(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     return next((config[name] for name in names if isinstance(config.get(name), int)), None)
 
 

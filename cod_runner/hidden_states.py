@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cod_runner.errors import CodrunError, SettingError
+from cod_runner.errors import SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,21 +45,16 @@ def masked_mean(values: Tensor, mask: Tensor | None, dim: int = 1) -> Tensor:
     return values.masked_fill(~real, 0.0).sum(dim) / real.sum(1).clamp(min=1)
 
 
-def head_pooled(states: Tensor, pooled_at: Tensor) -> Tensor:
-    """The state that the classification head reads: ``[batch, tokens, width]`` at ``pooled_at [batch]`` is
-    ``[batch, width]``."""
+def head_pooled(states: Tensor, pooled_at: Tensor | None, mask: Tensor | None = None) -> Tensor:
+    """What the classification head reads of ``[batch, tokens, width]``: the state at ``pooled_at [batch]``, or where
+    that is None, the mean over the real tokens. ``[batch, width]``."""
     import torch
 
+    if pooled_at is None:
+        return masked_mean(states, mask)
     return states[torch.arange(len(states), device=states.device), pooled_at]
 
 
-def pooled(states: Tensor, mask: Tensor | None, pooled_at: Tensor | None, pool: str, owner: str) -> Tensor:
-    """One vector per text, ``[batch, width]``: for ``mean`` that over real tokens, for ``cls`` what the head reads.
-
-    Raises :class:`CodrunError` that begins with ``owner`` ("lwd's") where the model does not say what its head reads.
-    """
-    if pool == "mean":
-        return masked_mean(states, mask)
-    if pooled_at is None:
-        raise CodrunError(f"{owner} `pool: cls` needs a model that says which token its head reads; take `pool: mean`")
-    return head_pooled(states, pooled_at)
+def pooled(states: Tensor, mask: Tensor | None, pooled_at: Tensor | None, pool: str) -> Tensor:
+    """One vector per text, ``[batch, width]``: for ``mean`` that over real tokens, for ``cls`` what the head reads."""
+    return masked_mean(states, mask) if pool == "mean" else head_pooled(states, pooled_at, mask)

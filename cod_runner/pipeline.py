@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from cod_runner.context import RunContext, RunSettings, opened_run
 from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
-from cod_runner.runs.cells import Cell, cells_of
+from cod_runner.runs.cells import Part, cells_of, parts_of, settings_key
 from cod_runner.runs.records import RunRecord
 from cod_runner.stages.additions import Additions, find_additions
-from cod_runner.stages.held_out import hold_out
+from cod_runner.stages.held_out import with_held_out
 from cod_runner.stages.load import load_experiment
 from cod_runner.stages.originals import Orders
 from cod_runner.stages.results import (
@@ -21,48 +20,59 @@ from cod_runner.stages.results import (
     conclude,
     record_additions,
     record_held_out,
+    record_left_out,
     record_teacher,
     spending_recorded,
     write_outcomes,
 )
 from cod_runner.stages.sets import draw_training_sets
+from cod_runner.stages.shortages import find_shortages
 from cod_runner.stages.students import train_students
-from cod_runner.stages.teacher import ask_the_teacher, prepare_teacher, priced
+from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.trackers import attach_trackers
 
 
-def distil(context: RunContext, record: RunRecord, cells: Sequence[Cell], waiting: Sequence[Cell]) -> None:
+def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     """Algorithm 1 for the cells that wait; the numbers are the poster's lines.
 
     Additions are found for all cells, so that ``counterfactuals.jsonl`` is whole; those of finished cells are stored.
     """
+    if part.fold is not None:
+        seeds = ", ".join(map(str, dict.fromkeys(cell.seed for cell in part.waiting)))
+        context.progress.say(f"fold {part.fold} is evaluated on, and all else is made of the others (seeds: {seeds})")
+
     # Require: the teacher g_t, the student g_s, the data, CFGen, the losses and their weights
-    experiment, teacher = load_experiment(context)
+    experiment, teacher = load_experiment(context, part.fold)
     source, teacher = prepare_teacher(context, experiment, teacher)
+    ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
+    record_teacher(context, record, experiment, teacher)
     context.registry.hook.codrun_teacher_ready(teacher=teacher, pool=experiment.corpus.pool)
 
     # 1: D_k, the few-shot originals, in the order in which each arm draws them
     orders = Orders(context, experiment, teacher)
 
     # 2 to 5: D_cf, their counterfactuals, or whatever else an arm adds
-    found = find_additions(context, experiment, orders, cells)
+    found = find_additions(context, experiment, orders, part.cells)
 
-    # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals
-    sets = draw_training_sets(context, experiment, found, waiting)
     record_additions(context, record, found)
+
+    # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals; what cannot be drawn is left out
+    shortages = find_shortages(context, experiment, found, part.waiting)
+    record_left_out(context, record, part, shortages)
+    ready = [cell for cell in part.waiting if not any(one.is_of(cell) for one in shortages)]
+    sets = draw_training_sets(context, experiment, found, ready)
 
     # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
     ask_the_teacher(context, experiment, teacher, sets.values())
     sets = priced(teacher, sets)
-    record_teacher(context, record, experiment, teacher)
     del teacher, orders, found
 
     # beside the algorithm: rows of the pool that calibrate each student and compare it with the others
-    held_out = hold_out(context, experiment.corpus, sets)
-    record_held_out(context, record, held_out)
+    sets = with_held_out(context, experiment.corpus, sets)
+    record_held_out(context, record, sets)
 
     # 7 to 16: hard + alpha KD + beta LWD, one student per cell
-    train_students(context, experiment, source, waiting, sets, held_out)
+    train_students(context, experiment, source, ready, sets)
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:
@@ -71,7 +81,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
     cells = cells_of(recipe, registry)
     started = time.monotonic()
     with opened_run(loaded, registry, settings, progress) as context:
-        record = context.folder.begin(loaded, registry, [cell.key for cell in cells])
+        record = context.folder.begin(loaded, registry, [cell.key for cell in cells], settings_key(recipe, registry))
         remember_resolved(context.folder.recipe, context.store.root)
         finished = {} if settings.fresh else context.folder.finished_rows()
         waiting = [cell for cell in cells if cell.key not in finished]
@@ -81,18 +91,22 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
             plain_recipe = recipe.model_dump(mode="json")
             registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=context.folder.path)
             with spending_recorded(context, record):
-                distil(context, record, cells, waiting)
+                for part in parts_of(recipe, cells, waiting):
+                    distil(context, record, part)
         return conclude(context, record, time.monotonic() - started, bool(waiting))
 
 
 def find_counterfactuals(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
-) -> Additions:
-    """``codrun cfes``: lines 1 to 5 alone, stored or searched anew; trains no student."""
+) -> list[Additions]:
+    """``codrun cfes``: lines 1 to 5 alone, stored or searched anew, for each fold; trains no student."""
     cells = [cell for cell in cells_of(loaded.recipe, registry) if loaded.recipe.arms[cell.arm].uses_section]
+    all_found = []
     with opened_run(loaded, registry, settings, progress) as context:
-        experiment, teacher = load_experiment(context)
-        _, teacher = prepare_teacher(context, experiment, teacher)
-        found = find_additions(context, experiment, Orders(context, experiment, teacher), cells)
-        write_outcomes(context, found)
-        return found
+        for part in parts_of(loaded.recipe, cells, cells):
+            experiment, teacher = load_experiment(context, part.fold)
+            _, teacher = prepare_teacher(context, experiment, teacher)
+            found = find_additions(context, experiment, Orders(context, experiment, teacher), part.cells)
+            write_outcomes(context, found)
+            all_found.append(found)
+    return all_found

@@ -1,4 +1,5 @@
-"""What ``codrun plan`` shows before anything is spent: cells, what is done, signals, model calls and their price."""
+"""What ``codrun plan`` shows before anything is spent: cells, what is done, what the disk takes, model calls and their
+price."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from cod_runner.api import CallEstimate, ShapeEstimate
+from cod_runner.api import CallEstimate
 from cod_runner.context import run_path
 from cod_runner.data.corpus import DEV_ROWS
 from cod_runner.destinations import Sending, sendings
@@ -21,49 +22,27 @@ from cod_runner.llm.budget import Spending
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
-from cod_runner.recipe.answering import STAND_IN, answering_of
-from cod_runner.recipe.arms import Arm
-from cod_runner.recipe.grammar import Calibration, Recipe, WeightedLoss
+from cod_runner.recipe.answering import answering_of
+from cod_runner.recipe.grammar import Calibration, Recipe
 from cod_runner.recipe.nodes import Place
+from cod_runner.recipe.own_training import trains_itself
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
+from cod_runner.runs.folds import folds_of, warning_of_unequal_folds
+from cod_runner.sizes import (
+    SignalSize,
+    StoredSize,
+    StudentsSize,
+    signal_size,
+    stored_sizes,
+    students_size,
+    training_texts,
+)
+from cod_runner.store import Store
 
 CHARACTERS_A_TEXT = 200.0
 """Assumed where the data has not been read: calls are priced before anything is downloaded."""
-
-
-BYTES_A_NUMBER = 4
-"""Hidden states, logits and token ids are stored as float32 and int32."""
-BYTES_A_TEXT, BYTES_A_LAYER = 1_024, 128
-"""What a text's row and file, and each layer in that file, take besides; enough for up to 200 classes."""
-
-
-@dataclass(frozen=True)
-class SignalSize:
-    """The teacher's word on the training texts, at most: every text as long as the teacher reads, none shared between
-    arms and seeds, nothing of it in the store already."""
-
-    texts: int
-    """Originals of every arm and seed, and what is made of them."""
-    layers: int | None
-    """Layers whose hidden states some loss wants; None where some are wanted and the teacher's depth is unknown."""
-    tokens: int | None
-    """Of the longest text that the teacher reads."""
-    width: int | None
-    bytes: int | None
-    """None where the teacher's sizes are unknown."""
-
-    def __str__(self) -> str:
-        of = f"for at most {self.texts:,} training texts"
-        if self.bytes is None:
-            return f"{'logits alone' if self.layers == 0 else 'size unknown until the teacher is loaded'}, {of}"
-        size = f"{self.bytes / 1e6:,.1f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:,.1f} GB"
-        what = "logits alone"
-        if self.layers:
-            layers = f"{self.layers} layer{'' if self.layers == 1 else 's'}"
-            what = f"{layers} x {self.tokens} tokens x {self.width} x {BYTES_A_NUMBER} bytes per text"
-        return f"at most {size} in the store, {of} ({what})"
 
 
 @dataclass(frozen=True)
@@ -92,6 +71,9 @@ class Plan:
     cells: list[Cell]
     done: int
     signals: SignalSize
+    students: StudentsSize
+    stored: list[StoredSize]
+    """What the store keeps of the recipe besides: the fine-tuned teacher, models in another form."""
     calls: list[CallEstimate]
     """The generators'."""
     queries: list[TeacherQueries]
@@ -120,6 +102,9 @@ class Plan:
         yield table
         yield Text(f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run")
         yield Text(f"signals: {self.signals}")
+        yield Text(one_line(f"students: {self.students}"))
+        for each in self.stored:
+            yield Text(one_line(f"store: {each}"))
         yield from self._calls()
         for sending in self.sends:
             yield Text(one_line(f"sends: {sending}"))
@@ -173,22 +158,30 @@ def plan_of(
         if query.calls is not None:
             spending = Spending(budget.calls, budget.tokens, budget.usd, named=recipe.budget_key)
             spending.require_a_bound(query.calls.model, query.calls.usd_high is not None)
+    students = students_size(recipe, registry, RunFolder(folder), cells, kept=len(cells))
     return Plan(
         name=recipe.name,
         folder=str(folder),
         cells=cells,
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
+        students=students,
+        stored=stored_sizes(recipe, registry, Store()),
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
-        warnings=list(_warnings(recipe, calls, queries)),
+        warnings=[*_warnings(recipe, registry, calls, queries), *students.warnings()],
     )
 
 
-def _warnings(recipe: Recipe, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]) -> Iterator[str]:
-    if (few := warning_of_few_steps(recipe.train, recipe.k)) is not None:
+def _warnings(
+    recipe: Recipe, registry: Registry, generators: Sequence[CallEstimate], queries: Sequence[TeacherQueries]
+) -> Iterator[str]:
+    few = None if trains_itself(recipe, registry) else warning_of_few_steps(recipe.train, recipe.k)
+    if few is not None:
         yield few
+    if (unequal := warning_of_unequal_folds(recipe)) is not None:
+        yield unequal
     asked = [query.calls for query in queries if query.calls is not None]
     for query in queries:
         if asked and query.texts is None:
@@ -217,8 +210,11 @@ def teacher_queries(recipe: Recipe, registry: Registry) -> list[TeacherQueries]:
     calibration = recipe.teacher.calibration or Calibration()
     dev = DEV_ROWS if recipe.evaluate.select == "best_dev" else 0
     split = f"every row of `{recipe.evaluate.split}`, unless `evaluate.rows` says how many"
+    if recipe.evaluate.folds is not None:
+        split = "every labelled row"
+    calibrating = (calibration.unlabelled + calibration.gold) * max(1, len(folds_of(recipe)))  # anew for each fold
     wanted: list[tuple[str, int | None, str]] = [
-        ("training texts and calibration", training_texts(recipe) + calibration.unlabelled + calibration.gold, ""),
+        ("training texts and calibration", training_texts(recipe) + calibrating, ""),
         ("the choice of originals", _selecting(recipe, registry), "a number that its selectors cannot say"),
         ("the search", _searching(recipe, registry), "a number that its generators cannot say"),
         ("the evaluation", None if recipe.evaluate.rows is None else recipe.evaluate.rows + dev, split),
@@ -258,12 +254,6 @@ def _searching(recipe: Recipe, registry: Registry) -> int | None:
     return None if None in counts else sum(each or 0 for each in counts)
 
 
-def training_texts(recipe: Recipe) -> int:
-    """Originals of every arm and seed, and what is made of them, at most."""
-    beside = sum(_unlabelled(arm, max(recipe.k)) for arm in recipe.arms.values())
-    return len(recipe.seeds) * (max(recipe.k) * len(recipe.arms) + beside)
-
-
 def originals_searched(recipe: Recipe, place: Place) -> int:
     """How many originals a generator is asked about at least: those of the largest k, all seeds, and the arm of the
     smallest groups among those that need it."""
@@ -276,44 +266,3 @@ def originals_searched(recipe: Recipe, place: Place) -> int:
         max(recipe.k) // arm.group * (1 if arm.of == "own" else 2) for arm in needing if arm.add or arm.unlabelled
     ]
     return len(recipe.seeds) * max(looked_at, default=0)
-
-
-def _unlabelled(arm: Arm, k: int) -> int:
-    """Texts beside k, at most."""
-    if arm.unlabelled is None:
-        return 0
-    return arm.unlabelled.rows or (arm.unlabelled.per_original or 0) * (k // arm.group)
-
-
-def signal_size(recipe: Recipe, registry: Registry) -> SignalSize:
-    """Reckon with the largest k of every arm and seed.
-
-    Raises :class:`SettingError` where a loss names layers that a model is known not to have.
-    """
-    texts = training_texts(recipe)
-    with standing_at("teacher"):
-        teacher = registry.options("teacher", recipe.teacher.use, recipe.teacher.options).shape(None)
-    with standing_at("student"):
-        student = registry.options("student", recipe.student.use, recipe.student.options).shape(teacher)
-    wanted: set[int] = set()
-    for method, terms in recipe.methods.items():
-        for index, term in enumerate(terms):
-            with standing_at("methods", method, index):
-                wanted |= _layers(term, registry, teacher, student)
-    if teacher is None:
-        return SignalSize(texts, None if wanted else 0, None, None, None)
-    tokens, width = teacher.longest, teacher.shape.width
-    per_text = BYTES_A_TEXT + BYTES_A_NUMBER * tokens
-    per_text += len(wanted) * (BYTES_A_LAYER + BYTES_A_NUMBER * tokens * width)
-    return SignalSize(texts, len(wanted), tokens, width, texts * per_text)
-
-
-def _layers(
-    term: WeightedLoss, registry: Registry, teacher: ShapeEstimate | None, student: ShapeEstimate | None
-) -> set[int]:
-    """The teacher's layers that a loss wants; all, where it wants some and which is unknown."""
-    shapes = [model.shape if model else STAND_IN for model in (teacher, student)]
-    needs = registry.options("loss", term.use, term.options).needs(*shapes)
-    if not needs.teacher or (teacher and student):
-        return set(needs.teacher)
-    return set(range(shapes[0].layers + 1))

@@ -55,7 +55,7 @@ def cfes(
     as_json: JsonOption = False,
 ) -> None:
     """Generate, or show, the counterfactuals: word diff, teacher's probabilities, reject reasons, quality table."""
-    from cod_runner.counterfactuals import measured
+    from cod_runner.counterfactuals import measured, quality_table
     from cod_runner.counterfactuals.measures import build_measures
     from cod_runner.counterfactuals.show import show_pairs
     from cod_runner.engine.device import choose_device
@@ -69,10 +69,12 @@ def cfes(
     measures = build_measures(measure or [], context.obj, given)
     with loaded.pointing():
         found = find_counterfactuals(loaded, context.obj, settings, progress)
-    quality = [*found.quality, *measured(list(found.counterfactuals.values()), measures)]
-    lines = found.counterfactual_lines[:sample]
+    outcomes = [outcome for each in found for outcome in each.counterfactuals.values()]
+    originals = [each.examples[name] for each in found for name in each.counterfactuals]
+    quality = [*(quality_table(outcomes, originals) if outcomes else []), *measured(outcomes, measures)]
+    lines = [line for each in found for line in each.counterfactual_lines][:sample]
     if as_json:
         shown = {"pairs": lines, "quality": [asdict(row) for row in quality]}
         typer.echo(json_text(shown))
     else:
-        show_pairs(Terminal(), lines, found.labels, quality)
+        show_pairs(Terminal(), lines, found[0].labels if found else (), quality)

@@ -7,17 +7,20 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from cod_runner.cli.options import JsonOption, QuietOption
-from cod_runner.errors import CodrunError
+from cod_runner.errors import DataError
 from cod_runner.plain_text import json_line, one_line
 from cod_runner.progress import Progress
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from cod_runner.deployment.predicting import Answer, Opinion, Predictor
+    from cod_runner.deployment.tables import Table
 
 WIDEST_LABEL = 24
 """Columns of a terminal."""
@@ -45,10 +48,14 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="with --file: all its columns and the answers, by the same suffixes"),
+        typer.Option("--out", metavar="FILE", help="with --file: its columns and the answers, by the same suffixes"),
     ] = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="COLUMN", help="the column of the texts; else the longest ones")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="whether a CSV file's first row names the columns; else guessed"),
     ] = None,
     method: MethodOption = None,
     arm: ArmOption = None,
@@ -70,8 +77,8 @@ def predict(
     It may be named in three ways:
 
     - `codrun predict runs/x/students/kd-cod-k16-s0 "a text" "another"`: one student
-    - `codrun predict runs/x --method kd --arm cod --k 16 "a text"`: of a run; of several seeds the one that `codrun pick`
-      takes, `--seed N`, or `--seeds average`
+    - `codrun predict runs/x --method kd --arm cod --k 16 "a text"`: of a run; of several seeds the one that
+      `codrun pick` takes, `--seed N`, or `--seeds average`
     - `codrun predict exported/ "a text"`: what `codrun export` wrote; needs no torch
 
     Many texts: `codrun predict STUDENT --file in.csv --out out.csv` keeps every column and row in its order, and adds
@@ -87,14 +94,15 @@ def predict(
 
     given = _checked_call(texts or [], file, out, text)
     progress = Progress(quiet=quiet)
+    source = None if file is None else _source(file, out, text, header, progress)
     located = students_at(where, Wanted(method, arm, k, seed, seeds), context.obj)
     panel = open_panel(located.folders, context.obj, device, batch_size)
     for sentence in filter(None, (located.said, panel.sentence())):
         progress.say(sentence)
     predictor = Predictor(panel)
     with _until_nobody_reads():
-        if file is not None:
-            _answer_file(file, out, text, predictor, progress, as_json)
+        if source is not None:
+            _answer_file(source, out, predictor, progress, as_json)
         else:
             shown = _Lines(predictor, as_json)
             for block in _lines_of_standard_input() if given == ["-"] else [given]:
@@ -116,28 +124,41 @@ def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: s
     return texts
 
 
+def _source(
+    file: Path, out: Path | None, text: str | None, header: bool | None, progress: Progress
+) -> tuple[Table, str]:
+    """(the file, its column of texts); whatever is wrong with the call is said before a model is opened."""
+    from cod_runner.deployment.tables import opened_table, text_column
+    from cod_runner.deployment.written import check_out
+
+    table = opened_table(file, header)
+    column, how = text_column(table, text)
+    if out is not None:
+        check_out(out, table)
+    progress.say(f"{file.name}: {table.form}; {how}")
+    for doubt in table.sample.doubts:
+        progress.say(doubt)
+    return table, column
+
+
 def _answer_file(
-    file: Path, out: Path | None, text: str | None, predictor: Predictor, progress: Progress, as_json: bool
+    source: tuple[Table, str], out: Path | None, predictor: Predictor, progress: Progress, as_json: bool
 ) -> None:
     """Classify the rows of a file, into ``out`` or onto the terminal."""
     from cod_runner.deployment.predicting import blocks, new_columns
-    from cod_runner.deployment.tables import opened_table, text_column
-    from cod_runner.deployment.written import check_out, written
+    from cod_runner.deployment.written import written
 
-    table = opened_table(file)
-    column, how = text_column(table, text)
-    progress.say(f"{file.name}: {table.form}; {how}")
+    table, column = source
     if out is None:
         shown = _Lines(predictor, as_json)
         for block in blocks(table.rows()):
             shown.show(predictor.answers([_text_of(row.get(column)) for row in block]))
         return
-    check_out(out, table)
     columns, changed = new_columns(predictor.labels, table.columns, predictor.asks_teacher)
-    for sentence in changed:
-        progress.warn(sentence)
+    if changed:
+        progress.warn(changed)
     done, counts = 0, dict.fromkeys(predictor.labels, 0)
-    with progress.bar(f"classifying {file.name}") as step, written(out, table, columns.names) as write:
+    with progress.bar(f"classifying {table.path.name}") as step, written(out, table, columns.names) as write:
         for block in blocks(table.rows()):
             answers = predictor.answers([_text_of(row.get(column)) for row in block])
             write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])
@@ -194,10 +215,10 @@ class _Lines:
 
 
 def _lines_of_standard_input() -> Iterator[list[str]]:
-    """Texts, one a line, as soon as they are there; raises :class:`CodrunError` for a line that is not UTF-8."""
-    number, left = 0, b""
+    """Texts, one a line, as soon as they are there; raises :class:`DataError` for a line that is not UTF-8."""
+    number, left, source = 0, b"", cast("BufferedReader", sys.stdin.buffer)
     while True:
-        chunk = sys.stdin.buffer.read1(1 << 16)
+        chunk = source.read1(1 << 16)
         *whole, left = (left + chunk).split(b"\n")
         if not chunk and left:
             whole, left = [left], b""
@@ -207,7 +228,7 @@ def _lines_of_standard_input() -> Iterator[list[str]]:
             try:
                 found.append(line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r"))
             except UnicodeDecodeError as error:
-                raise CodrunError(
+                raise DataError(
                     f"line {number} of standard input is not UTF-8 (byte 0x{line[error.start]:02x}); convert it, as "
                     "with `iconv -f cp1252 -t utf-8`"
                 ) from error

@@ -16,9 +16,11 @@ from cod_runner.cli.cfes import cfes
 from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
 from cod_runner.cli.new import new
+from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
 from cod_runner.cli.plugins import plugins
 from cod_runner.cli.predict import predict
+from cod_runner.cli.push import push
 from cod_runner.cli.report import compare, report
 from cod_runner.cli.run import run
 from cod_runner.cli.schema import schema
@@ -62,8 +64,10 @@ app.command()(plan)
 app.command()(cfes)
 app.command()(report)
 app.command()(compare)
+app.command()(pick)
 app.command()(predict)
 app.command()(export)
+app.command()(push)
 app.command()(plugins)
 app.command()(schema)
 app.add_typer(new, name="new")

@@ -20,6 +20,7 @@ DEV_ROWS = 500
 """The most rows of the pool that choose an epoch."""
 
 EVALUATION_SPLIT = ("evaluate", "split")
+FOLDS = ("evaluate", "folds")
 LABELS = ("dataset", "labels")
 """Settings of a recipe that a fault of the data points at."""
 
@@ -74,6 +75,8 @@ class Corpus:
     dropped: Dropped
     unlabelled: tuple[Example, ...] = ()
     """Rows without a label, whose inputs are in neither of the two; in the order of the data."""
+    fold: int | None = None
+    """Which of the folds is the evaluation split, from 0; None where the data is not divided into folds."""
 
     @property
     def unread(self) -> tuple[Example, ...]:
@@ -110,15 +113,9 @@ def prepare_corpus(data: LoadedData, split: str, *, seed: int = 0) -> Corpus:
             f"the data has no split `{split}`: {len(evaluation):,} of its {len(rows):,} rows are held out for the "
             "evaluation, the same in every run"
         )
-    offered = [row for row in data.splits[pool_name] if row.label is None]
-    if pool_name != UNLABELLED_SPLIT:
-        offered += [replace(row, label=None) for row in data.splits.get(UNLABELLED_SPLIT, ())]
-    unlabelled, dropped_here = _unlabelled(offered, pool, evaluation)
+    unlabelled, dropped_here = _unlabelled(_offered(data, pool_name), pool, evaluation)
     dropped = dropped + dropped_here
-    if unlabelled:
-        notes.append(f"{len(unlabelled):,} texts without a label, for arms with `unlabelled: {{from: pool, ...}}`")
-    if dropped.sentence():
-        notes.append(dropped.sentence())
+    notes += _said_of(unlabelled, dropped)
     _check_classes(data.labels, pool, f"the training pool (split `{pool_name}`)", least=1, dropped=dropped)
     if not evaluation:
         raise DataError(
@@ -137,6 +134,53 @@ def with_fewer_rows(corpus: Corpus, rows: int | None) -> Corpus:
         return corpus
     chosen, _ = _stratified(corpus.evaluation, len(corpus.labels), 0, rows, "fewer evaluation rows", exactly=True)
     return replace(corpus, evaluation=tuple(chosen))
+
+
+def prepare_folds(data: LoadedData, split: str, folds: int) -> tuple[Corpus, ...]:
+    """Clean the data and divide it for a cross-validation: each row is in the evaluation split of one fold, and in the
+    training pool of all others.
+
+    Folds are stratified and differ in size by one row at most. Which row is in which depends on its class and the texts
+    alone, so it is the same in every run. Raises :class:`DataError` for data that has an evaluation split, or too few
+    rows.
+    """
+    name = _undivided(data, split)
+    rows, dropped = _cleaned(_labelled(data.splits[name]))
+    unlabelled, dropped_here = _unlabelled(_offered(data, name), rows, ())
+    dropped = dropped + dropped_here
+    _check_classes(data.labels, rows, "the data", least=2, dropped=dropped)
+    if len(rows) < folds:
+        raise DataError(f"the data has {len(rows):,} rows, too few for {folds} folds; take fewer folds", *FOLDS)
+    by_class = _by_class(rows, len(data.labels))
+    notes = [*data.notes, *_said_of(unlabelled, dropped)]
+    for label, each in zip(data.labels, by_class, strict=True):
+        if len(each) < folds:
+            notes.append(f"the data has {len(each):,} rows of `{label}`, so some of its {folds} folds measure none")
+    dealt = [row for each in by_class for row in sorted(each, key=lambda row: content_rank("folds", 0, row))]
+    fold_of = {row.id: place % folds for place, row in enumerate(dealt)}
+    corpora = []
+    for fold in range(folds):
+        evaluation = tuple(row for row in rows if fold_of[row.id] == fold)
+        pool = tuple(row for row in rows if fold_of[row.id] != fold)
+        _check_apart(pool, evaluation)
+        corpora.append(Corpus(data.labels, pool, evaluation, tuple(notes), dropped, tuple(unlabelled), fold))
+    return tuple(corpora)
+
+
+def _offered(data: LoadedData, pool_name: str) -> list[Example]:
+    """What the data has without a label: rows of the pool's split, and the split of that name."""
+    offered = [row for row in data.splits[pool_name] if row.label is None]
+    if pool_name != UNLABELLED_SPLIT:
+        offered += [replace(row, label=None) for row in data.splits.get(UNLABELLED_SPLIT, ())]
+    return offered
+
+
+def _said_of(unlabelled: Sequence[Example], dropped: Dropped) -> list[str]:
+    """Notes on the rows without a label, and on those that are not used."""
+    notes = []
+    if unlabelled:
+        notes.append(f"{len(unlabelled):,} texts without a label, for arms with `unlabelled: {{from: pool, ...}}`")
+    return [*notes, *filter(None, [dropped.sentence()])]
 
 
 def content_of(value: Input) -> Input:
@@ -184,6 +228,27 @@ def _only_split(data: LoadedData, wanted: str) -> str:
         raise DataError(
             f"the data has no split `{wanted}`; set `evaluate.split` to one that it has: {_listed(data.splits)}",
             *EVALUATION_SPLIT,
+        )
+    return splits[0]
+
+
+def _undivided(data: LoadedData, evaluation: str) -> str:
+    """The only split of data that is to be divided into folds."""
+    if not data.splits:
+        raise DataError("the data set has no rows", "dataset")
+    splits = [name for name in data.splits if name != UNLABELLED_SPLIT]
+    if len(splits) != 1:
+        has = f"a split `{evaluation}` to evaluate on" if evaluation in data.splits else "splits of its own"
+        raise DataError(
+            f"`folds` divides the rows of data without splits, and this has {has} ({_listed(data.splits)}); remove "
+            "`folds`",
+            *FOLDS,
+        )
+    if evaluation in data.splits:
+        raise DataError(
+            f"the only split of the data is `{evaluation}`, which `evaluate.split` names; with `folds` give "
+            "`evaluate.split` another name, and all its rows are divided",
+            *FOLDS,
         )
     return splits[0]
 

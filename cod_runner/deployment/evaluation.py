@@ -16,7 +16,7 @@ from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.reading import RunFiles
 from cod_runner.runs.student_record import StudentRecord
-from cod_runner.stages.load import corpus_of
+from cod_runner.stages.rows import corpora_of, read_data
 from cod_runner.store import Store
 
 
@@ -66,7 +66,8 @@ def evaluation_of(
     """
     loaded = run_recipe(run.folder, registry, permissions)
     with loaded.pointing():
-        corpus = corpus_of(loaded.recipe, registry, offline=offline, progress=progress)
+        data = read_data(loaded.recipe, registry, offline=offline, progress=progress)
+        corpus = corpora_of(loaded.recipe, data)[loaded.recipe.evaluate.fold_of(record.seed) or 0]
     if corpus.labels != record.labels:
         raise CodrunError(
             f"the data of {run.folder} has the labels {', '.join(corpus.labels)}, and its student answers with "

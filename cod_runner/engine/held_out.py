@@ -30,18 +30,19 @@ class HeldOutScore:
 def held_out_score(logits: Tensor, labels: Tensor) -> HeldOutScore:
     """Score ``logits`` ``[rows, classes]`` against gold ``labels`` ``[rows]``.
 
-    The temperature (Guo et al. 2017, arXiv:1706.04599) is left out where it is a guess: below :data:`FEWEST_ROWS` rows,
-    and where the smallest loss lies at an end of its range. At the lower end every row is right, at the upper end the
-    student knows no more than chance: neither says how sure it may be of the next text.
+    The temperature (Guo et al. 2017, arXiv:1706.04599) is left out where it would be a guess: below
+    :data:`FEWEST_ROWS` rows; where every row is right, since the loss then falls with the temperature without end; and
+    at an end of its range, the upper one of which says that the student knows no more than chance.
     """
     rows = len(labels)
     if rows == 0 or not bool(torch.isfinite(logits).all()):
         return HeldOutScore(rows)
     fitted = fitted_temperature(logits, labels.tolist())
-    inside = float(TEMPERATURES[0]) < fitted < float(TEMPERATURES[-1])
+    accuracy = float((logits.argmax(1) == labels).double().mean())
+    known = float(TEMPERATURES[0]) < fitted < float(TEMPERATURES[-1]) and accuracy < 1
     return HeldOutScore(
         rows=rows,
-        accuracy=float((logits.argmax(1) == labels).double().mean()),
+        accuracy=accuracy,
         loss=float(functional.cross_entropy(logits.double() / fitted, labels)),
-        temperature=fitted if inside and rows >= FEWEST_ROWS else None,
+        temperature=fitted if known and rows >= FEWEST_ROWS else None,
     )

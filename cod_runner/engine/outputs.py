@@ -11,6 +11,8 @@ from torch import Tensor
 from cod_runner.api import Outputs
 from cod_runner.engine.device import sent
 
+MEAN = -1
+
 
 @dataclass(frozen=True)
 class Row:
@@ -22,7 +24,7 @@ class Row:
     """Layer number to ``[tokens, width]``, float32."""
     tokens: int
     pooled_at: int
-    """The token that the classification head reads, counted among the real ones."""
+    """The token that the classification head reads, counted among the real ones; :data:`MEAN` for the mean of all."""
 
 
 def unpadded(outputs: Outputs, tokens: Sequence[int]) -> list[Row]:
@@ -37,12 +39,13 @@ def unpadded(outputs: Outputs, tokens: Sequence[int]) -> list[Row]:
         mask = torch.arange(longest) < torch.tensor(tokens)[:, None]
     else:
         mask = outputs.mask[:count].bool().cpu()
-    places = [0] * count if outputs.pooled_at is None else outputs.pooled_at[:count].tolist()
+    places = None if outputs.pooled_at is None else outputs.pooled_at[:count].tolist()
     taken = []
     for row in range(count):
         real = mask[row]
         states = {layer: values[row, : len(real)][real] for layer, values in hidden.items()}
-        taken.append(Row(logits[row].clone(), states, tokens[row], int(real[: places[row]].sum())))
+        read = MEAN if places is None else int(real[: places[row]].sum())
+        taken.append(Row(logits[row].clone(), states, tokens[row], read))
     return taken
 
 
@@ -52,7 +55,7 @@ def padded(rows: Sequence[Row], layers: Sequence[int]) -> Outputs:
     outputs = Outputs(
         logits=torch.stack([row.logits for row in rows]),
         mask=torch.arange(longest) < torch.tensor([row.tokens for row in rows])[:, None],
-        pooled_at=torch.tensor([row.pooled_at for row in rows]),
+        pooled_at=None if any(row.pooled_at == MEAN for row in rows) else torch.tensor([row.pooled_at for row in rows]),
     )
     for layer in layers:
         states = torch.zeros(len(rows), longest, rows[0].hidden[layer].shape[-1])

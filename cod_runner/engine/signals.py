@@ -21,24 +21,11 @@ from torch import Tensor
 from cod_runner.api import Input, Mixture, ModelShape, Teacher
 from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.asking import each_answer, shape_of
-from cod_runner.engine.outputs import Row
+from cod_runner.engine.outputs import MEAN, Row
 from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, open_database
+from cod_runner.signal_tables import DATABASE, HIDDEN, SCHEMA
 
-SCHEMA = """
-create table if not exists teacher (
-    id integer primary key, fingerprint text not null, device text not null, shape text not null,
-    unique (fingerprint, device)
-);
-create table if not exists answer (
-    teacher integer not null, input blob not null, logits blob not null, ids blob not null, pooled_at integer not null,
-    primary key (teacher, input)
-) without rowid;
-create table if not exists checked (
-    teacher integer not null, input blob not null, crc integer not null, primary key (teacher, input)
-) without rowid;
-"""
-"""``checked`` holds the CRC-32 of each answer; those of earlier versions have none and are believed."""
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest limit on the parameters of one statement, 999."""
 BYTES_A_NUMBER = 4
@@ -65,7 +52,7 @@ class SignalStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._database = folder / "signals.sqlite"
+        self._database = folder / DATABASE
         self._checked: set[Path] = set()
         with self._connected(SCHEMA):
             pass
@@ -180,7 +167,7 @@ class SignalStore:
         return found
 
     def _hidden_path(self, number: int, key: bytes) -> Path:
-        return self.folder / "hidden" / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
+        return self.folder / HIDDEN / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
 
     def _stored_layers(self, number: int, key: bytes) -> set[int]:
         path = self._hidden_path(number, key)
@@ -260,7 +247,9 @@ class TeacherSignals:
         if new:
             for key, (logits, ids, pooled_at) in self._store._answers(self._number, new).items():
                 numbers = torch.frombuffer(bytearray(ids), dtype=torch.int32).tolist() if ids else []
-                if len(logits) != BYTES_A_NUMBER * self.shape.classes or not 0 <= pooled_at <= max(0, len(numbers) - 1):
+                if len(logits) != BYTES_A_NUMBER * self.shape.classes or not MEAN <= pooled_at <= max(
+                    0, len(numbers) - 1
+                ):
                     raise self._store.damaged("an answer of another size than the teacher's")
                 self._known[key] = (_floats(logits), tuple(numbers), pooled_at)
             lacking = sum(key not in self._known for key in new)

@@ -6,8 +6,8 @@ that needs labels, over those that have one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from cod_runner.api import (
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.best_pass import BestPass
 from cod_runner.engine.checkpoints import Resumption, TrainingState
-from cod_runner.engine.device import resolve_precision
+from cod_runner.engine.device import deterministic, resolve_precision
 from cod_runner.engine.losses import (
     TrainingData,
     WeightedTerm,
@@ -108,7 +108,7 @@ def train_student(
     data = TrainingData(student, batches, signals, teacher_layers, precision)
     data.aligned = _positions_match(terms, batches, signals)
 
-    with _deterministic(device):
+    with deterministic(device):
         bind_losses(terms, names, data, seed=seed, cache_folder=cache_folder)
         cut = student.compact(batches.encoded) if cut_is_exact(settings) else None
         # Initialisation, each loss's bind, shuffling and dropout draw from streams of their own, so that none of
@@ -238,21 +238,6 @@ def _refuse_broken_weights(trained: Sequence[nn.Parameter], log: TrainingLog) ->
             f"weights became infinite or NaN after step {len(log.curve)}; try a smaller `train.lr`, `train.clip: 1.0`, "
             "or `train.precision: fp32`"
         )
-
-
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """On a CPU, choose kernels that add in one order; a GPU is left its faster ones."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if torch.device(device).type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
 
 
 # --- alignment ------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def check_sense(tree: Mapping, options: Dict[Place, Dict[str, Any]], domain: Dom
     labels = _labels(tree, options)
     checks = (
         _balance(tree, labels), _groups(tree), _targets(tree, labels), _failures(tree), _metrics(tree),
-        _budgets(tree), _expectations(tree, domain),
+        _folds(tree), _budgets(tree), _expectations(tree, domain),
     )  # fmt: skip
     return [fault for check in checks for fault in check]
 
@@ -211,6 +211,12 @@ def _metrics(tree: Mapping) -> Iterator[Fault]:
                 "plugin must give it another name"
             )
         seen.add(name or "")
+
+
+def _folds(tree: Mapping) -> Iterator[Fault]:
+    rows = at(tree, ("evaluate", "rows"))
+    if at(tree, ("evaluate", "folds")) is not None and rows is not None:
+        yield rows.mark.fault("`rows` leaves rows unmeasured, and `folds` measures every row once; remove one of them")
 
 
 def _budgets(tree: Mapping) -> Iterator[Fault]:

@@ -118,6 +118,10 @@ class Evaluate(Section):
     rows: int | None = Field(
         None, ge=2, description="at most so many of its rows, as many of each class as its share; absent: all"
     )
+    folds: int | None = Field(
+        None, ge=2, description="cross-validation, for few rows without a split of their own: they are divided into so "
+        "many folds; a student of seed s is measured on fold s modulo `folds` and made of the others"
+    )  # fmt: skip
     select: Literal["last", "best_dev", "best_reported"] = Field(
         "last", description="which epoch counts; `best_reported` selects on the reported split and is optimistic"
     )
@@ -125,6 +129,10 @@ class Evaluate(Section):
         default_factory=lambda: [Use(use=name) for name in DEFAULT_METRICS],
         min_length=1,
     )
+
+    def fold_of(self, seed: int) -> int | None:
+        """The fold that a student of this seed is measured on; None without folds."""
+        return None if self.folds is None else seed % self.folds
 
 
 class Card(Section):

@@ -34,6 +34,7 @@ from cod_runner.recipe.nodes import (
     text_of,
 )
 from cod_runner.recipe.overlays import as_component, dotted, merge
+from cod_runner.recipe.own_training import check_own_training
 from cod_runner.recipe.yaml import resolve
 from cod_runner.registry import Registry
 
@@ -96,9 +97,8 @@ class Validator:
             checked.faults += faults_of(wrong, root, (), _known_keys)
         else:
             if not checked.faults:
-                checked.faults += [
-                    mark_at(tree, place).fault(sentence) for place, sentence in check_answering(recipe, self._registry)
-                ]
+                wrong_together = (*check_answering(recipe, self._registry), *check_own_training(recipe, self._registry))
+                checked.faults += [mark_at(tree, place).fault(sentence) for place, sentence in wrong_together]
             checked.recipe = None if checked.faults else recipe
         return checked
 

@@ -20,8 +20,11 @@ class Setting:
     value: str
 
 
-def protocol(recipe: Recipe) -> list[Setting]:
-    """Data, models, counterfactuals, training and selection of a recipe, in the order of the recipe."""
+def protocol(recipe: Recipe, rows: object = None) -> list[Setting]:
+    """Data, models, counterfactuals, training and selection of a recipe, in the order of the recipe.
+
+    ``rows`` is how many rows were measured, as far as it is known.
+    """
     settings = [
         Setting("data set", component_in_words(recipe.dataset)),
         Setting("k", ", ".join(str(k) for k in sorted(recipe.k))),
@@ -53,18 +56,37 @@ def protocol(recipe: Recipe) -> list[Setting]:
     if recipe.same_originals is not False and len(recipe.arms) > 1:
         which = "all arms" if recipe.same_originals else "arms that add something"
         settings.append(Setting("originals", f"{which} pass over the same ones"))
+    split = "reported fold" if recipe.evaluate.folds else "reported split"
     select = {
         "last": "last step",
         "best_dev": "best epoch on a split carved from the pool (20%, at most 500 rows), whose gold labels are read "
         "beside k",
-        "best_reported": "best epoch on the reported split (optimistic)",
+        "best_reported": f"best epoch on the {split} (optimistic)",
     }[recipe.evaluate.select]
-    rows = "" if recipe.evaluate.rows is None else f" (at most {recipe.evaluate.rows:,} of its rows)"
+    fewer = "" if recipe.evaluate.rows is None else f" (at most {recipe.evaluate.rows:,} of its rows)"
+    measured = f"{recipe.evaluate.split} split{fewer}"
+    if recipe.evaluate.folds is not None:
+        measured = folds_in_words(recipe, rows)
     return [
         *settings,
         Setting("training", training_in_words(recipe.train)),
-        Setting("evaluation", f"{recipe.evaluate.split} split{rows}, {select}"),
+        Setting("evaluation", f"{measured}, {select}"),
     ]
+
+
+def folds_in_words(recipe: Recipe, rows: object) -> str:
+    """``5-fold cross-validation over 60 rows: each row is measured by the seeds of its fold (0: 0, 5; 1: 1, 6)``."""
+    evaluate = recipe.evaluate
+    seeds = {
+        fold: [seed for seed in recipe.seeds if evaluate.fold_of(seed) == fold] for fold in range(evaluate.folds or 0)
+    }
+    by_fold = "; ".join(f"{fold}: {', '.join(map(str, each)) or 'none'}" for fold, each in seeds.items())
+    over = f" over {rows:,} rows" if isinstance(rows, int) else ""
+    return (
+        f"{evaluate.folds}-fold cross-validation{over}: each row is measured by the seeds of its fold ({by_fold}), "
+        "whose training rows, teacher and counterfactuals come from the other folds; a deviation over seeds holds the "
+        "differences of the folds too"
+    )
 
 
 def arm_in_words(arm: Arm) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cod_runner.recipe.grammar import Recipe
@@ -34,8 +35,8 @@ class Cell:
         return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"
 
 
-def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
-    """Every cell of a recipe, by k and then by seed, so that a first comparison is complete early."""
+def settings_key(recipe: Recipe, registry: Registry) -> str:
+    """Hash of what decides all cells of a recipe alike: data, teacher, student, training, evaluation."""
     shared = {
         "engine": ENGINE_VERSION,
         "dataset": component_identity(registry, "dataset", recipe.dataset),
@@ -45,11 +46,17 @@ def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
         "evaluate": {
             "split": recipe.evaluate.split,
             **({} if recipe.evaluate.rows is None else {"rows": recipe.evaluate.rows}),
+            **({} if recipe.evaluate.folds is None else {"folds": recipe.evaluate.folds}),
             "select": recipe.evaluate.select,
             "metrics": [component_identity(registry, "metric", metric) for metric in recipe.evaluate.metrics],
         },
     }
-    shared_key = content_key(shared)
+    return content_key(shared)
+
+
+def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
+    """Every cell of a recipe, by k and then by seed, so that a first comparison is complete early."""
+    shared_key = settings_key(recipe, registry)
     losses = {
         method: [[component_identity(registry, "loss", loss), loss.weight] for loss in terms]
         for method, terms in recipe.methods.items()
@@ -66,4 +73,29 @@ def cells_of(recipe: Recipe, registry: Registry) -> list[Cell]:
         for seed in recipe.seeds
         for method in recipe.methods
         for arm in recipe.arms
+    ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Cells that share data and teacher: all of a run, or those of one fold."""
+
+    fold: int | None
+    """None where the data is not divided into folds."""
+    cells: Sequence[Cell]
+    waiting: Sequence[Cell]
+    """Those that are not finished."""
+
+
+def parts_of(recipe: Recipe, cells: Sequence[Cell], waiting: Sequence[Cell]) -> list[Part]:
+    """The parts that have a waiting cell, by fold."""
+    fold_of = recipe.evaluate.fold_of
+    folds = sorted({fold_of(cell.seed) for cell in waiting}, key=lambda fold: -1 if fold is None else fold)
+    return [
+        Part(
+            fold,
+            [cell for cell in cells if fold_of(cell.seed) == fold],
+            [cell for cell in waiting if fold_of(cell.seed) == fold],
+        )
+        for fold in folds
     ]

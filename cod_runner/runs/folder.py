@@ -38,7 +38,11 @@ KEPT_BETWEEN_CALLS = (
     "quality",
     "origins",
     "longest_input",
+    "folds",
 )
+
+OF_THESE_SETTINGS = ("notes", "folds")
+"""Of these, what is not true any more where data, teacher, student, training or evaluation have changed."""
 
 FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"
 FORMER_STUDENTS = r".+-k\d+-s\d+"
@@ -113,10 +117,13 @@ class RunFolder:
             raise CodrunError(f"{path} is damaged; delete it: the budget then counts no call that was made before")
         return found.decode()
 
-    def begin(self, loaded: LoadedRecipe, registry: Registry, cell_keys: list[str]) -> RunRecord:
+    def begin(
+        self, loaded: LoadedRecipe, registry: Registry, cell_keys: list[str], settings: str | None = None
+    ) -> RunRecord:
         """Write the resolved recipe and return the run's record, continuing that of an earlier call if there is one.
 
-        ``cell_keys`` are the keys of all cells of the recipe. The record includes what a report must know of the
+        ``cell_keys`` are the keys of all cells of the recipe, ``settings`` is the hash of what they share. The
+        record includes what a report must know of the
         recipe's metrics and losses; only :meth:`write_record` writes it to disk. Raises :class:`SettingError` for a
         metric that cells.jsonl cannot hold.
         """
@@ -124,6 +131,10 @@ class RunFolder:
         write_whole(self.recipe, loaded.to_yaml())
         earlier = read_record_file(self.record) or {}
         kept = {name: earlier[name] for name in KEPT_BETWEEN_CALLS if name in earlier}
+        if earlier.get("settings", settings) != settings:
+            kept = {name: value for name, value in kept.items() if name not in OF_THESE_SETTINGS}
+        if isinstance(kept.get("notes"), list):  # what could not run then is tried again
+            kept["notes"] = [note for note in kept["notes"] if note not in _left_out_then(earlier)]
         counterfactuals = loaded.recipe.counterfactuals
         return checked_record(
             self.record,
@@ -140,6 +151,7 @@ class RunFolder:
                     "student", loaded.recipe.student.use, loaded.recipe.student.options
                 ).from_teacher(),
                 "cell_keys": cell_keys,
+                "settings": settings,
                 "optimistic": loaded.recipe.evaluate.select == "best_reported",
                 "verified": counterfactuals is None
                 or (counterfactuals.verify and counterfactuals.on_failure != "keep_unverified"),
@@ -198,6 +210,12 @@ class RunFolder:
 def _json(line: dict[str, Any]) -> bytes:
     """A line; half a surrogate pair, which a text may contain and UTF-8 may not, is escaped."""
     return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _left_out_then(earlier: dict[str, Any]) -> list[Any]:
+    """The sentences of an earlier record on cells that could not run; it is unchecked."""
+    left_out = earlier.get("left_out")
+    return [each.get("sentence") for each in left_out if isinstance(each, dict)] if isinstance(left_out, list) else []
 
 
 def now() -> str:

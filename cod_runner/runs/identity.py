@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from cod_runner.api import Kind
@@ -11,6 +12,7 @@ from cod_runner.recipe.arms import Arm, Keep, is_standard
 from cod_runner.recipe.grammar import Calibration, Recipe
 from cod_runner.recipe.sections import Use
 from cod_runner.registry import Registry
+from cod_runner.store import content_key
 
 
 def component_identity(registry: Registry, kind: Kind, use: Use) -> dict[str, Any]:
@@ -18,8 +20,11 @@ def component_identity(registry: Registry, kind: Kind, use: Use) -> dict[str, An
     return registry.identity(kind, use.use, use.options)
 
 
-def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
-    """What decides the teacher. The number of threads changes the order of sums in fine-tuning, so it is included."""
+def teacher_identity(recipe: Recipe, registry: Registry, fold: int | None = None) -> dict[str, Any]:
+    """What decides the teacher. The number of threads changes the order of sums in fine-tuning, so it is included.
+
+    ``fold`` is the one that the teacher trains nothing on, where rows are divided into folds and one teacher is meant.
+    """
     identity: dict[str, Any] = {"component": component_identity(registry, "teacher", recipe.teacher)}
     if recipe.teacher.finetune is not None:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
@@ -36,7 +41,26 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
             "calibration": (recipe.teacher.calibration or Calibration()).identity(),
             "shots": [answering.shots, answering.seed],
         }
+    if fold is not None:
+        identity["less the fold"] = [fold, recipe.evaluate.folds]
     return identity
+
+
+def finetuned_key(recipe: Recipe, registry: Registry, precision: str, device: str, fold: int | None = None) -> str:
+    """The name of the recipe's fine-tuned teacher in the store, as it is on this kind of device in this precision;
+    ``fold`` is the one that it trains nothing on."""
+    settings = recipe.teacher.finetune.model_dump(mode="json") if recipe.teacher.finetune is not None else {}
+    decided = {"finetune": {**settings, "precision": precision}, "device": device}
+    return content_key({**teacher_identity(recipe, registry, fold), **decided})
+
+
+def possible_teacher_keys(recipe: Recipe, registry: Registry, fold: int | None = None) -> Iterator[str]:
+    """Each :func:`finetuned_key` that it may have, whatever the machine computes on: to ask, without torch, whether it
+    is in the store."""
+    wanted = recipe.teacher.finetune.precision if recipe.teacher.finetune is not None else "auto"
+    for precision in ("fp32", "bf16", "fp16") if wanted == "auto" else (wanted,):
+        for device in ("cpu", "cuda", "mps"):
+            yield finetuned_key(recipe, registry, precision, device, fold)
 
 
 def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any] | None:

@@ -6,11 +6,9 @@ It is written into ``run.json``, so that a model card needs neither plugin nor c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cod_runner.api import Origin
@@ -24,7 +22,9 @@ MAKERS = ("dataset", "teacher", "student", "generator", "selector", "chooser")
 LONGEST_CARD = 1_000_000
 """Bytes of a card that is read."""
 _FRONT_MATTER = re.compile(r"\A\s*---\r?\n(.*?)\r?\n---", re.DOTALL)
-_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
+_LICENCE = re.compile(
+    r"^(license|license_name):[ \t]*([\"']?)([A-Za-z0-9][A-Za-z0-9.+_-]{0,63})\2[ \t\r]*$", re.MULTILINE
+)
 
 
 class OriginRecord(BaseModel):
@@ -78,7 +78,7 @@ def longest_input(recipe: Recipe, registry: Registry) -> int | None:
 
 def stated_licence(origin: Origin) -> str | None:
     """The ``license`` of its own card's front matter: of its folder, or of the hub's cache on this machine."""
-    return next((each for card in _cards(origin) if (each := _licence(_front_matter(card)))), None)
+    return next((stated for card in _cards(origin) if (stated := _stated(card))), None)
 
 
 def _cards(origin: Origin) -> Iterator[Path]:
@@ -93,21 +93,17 @@ def _cards(origin: Origin) -> Iterator[Path]:
             yield Path(cached)
 
 
-def _front_matter(path: Path) -> Mapping[str, Any]:
-    """Empty where there is none. A card may be a stranger's: nothing of it but a word is ever used."""
+def _stated(path: Path) -> str | None:
+    """``license`` of a card's YAML block, or the name that stands beside ``other``.
+
+    A card may be a stranger's, so the block is not read as YAML: a licence is a word on a line of its own.
+    """
     try:
         if not path.is_file() or path.stat().st_size > LONGEST_CARD:
-            return {}
-        block = _FRONT_MATTER.search(path.read_text(encoding="utf-8"))
-        content = yaml.safe_load(block[1]) if block else None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, Mapping) else {}
-
-
-def _licence(card: Mapping[str, Any]) -> str | None:
-    """``license``, or the name that stands beside ``other``."""
-    said = card.get("license")
-    if said == "other" and isinstance(card.get("license_name"), str):
-        said = card["license_name"]
-    return said if isinstance(said, str) and _LICENCE.fullmatch(said) else None
+            return None
+        block = _FRONT_MATTER.match(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    words = {key: word for key, _, word in _LICENCE.findall(block[1])} if block else {}
+    licence = words.get("license")
+    return words.get("license_name", licence) if licence == "other" else licence

@@ -174,6 +174,29 @@ class MetricRecord(BaseModel):
         return self.title if self.higher_is_better else f"{self.title} (lower is better)"
 
 
+class LeftOut(BaseModel):
+    """Cells of an arm that could not run, since their training set cannot be drawn."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    arm: str
+    k: int
+    seeds: list[int]
+    cells: int
+    sentence: str
+    """Why, and what can be done."""
+
+
+class FoldRecord(BaseModel):
+    """What is known of one fold of a cross-validation; the run's own fields hold them together."""
+
+    model_config = ConfigDict(extra="allow")
+
+    teacher: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    shared_queries: int = 0
+
+
 class RunRecord(BaseModel):
     """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are preserved."""
 
@@ -215,11 +238,17 @@ class RunRecord(BaseModel):
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
+    left_out: list[LeftOut] = Field(default_factory=list)
+    """Of the last call: the next one tries them again."""
+    settings: str | None = None
+    """Hash of what decides all cells alike; None in older records."""
     quality: list[QualityRow] = Field(default_factory=list)
     origins: list[OriginRecord] | None = None
     """What of other people's the students are made of. None in older records, and until a run has ended."""
     longest_input: int | None = None
     """Positions (tokens) of a text that the students read; None where it is not known."""
+    folds: dict[int, FoldRecord] = Field(default_factory=dict)
+    """By fold, from 0; empty where the data is not divided into folds."""
 
     def metric(self, name: str) -> MetricRecord:
         """What is known of a metric."""
@@ -240,6 +269,21 @@ class RunRecord(BaseModel):
         """:data:`HELD_OUT_LABELS`; None in older records."""
         value = self.data.get(HELD_OUT_LABELS)
         return value if isinstance(value, int) else None
+
+    @property
+    def left_out_in_words(self) -> str:
+        """``4 of 12 cells could not run: `cod` at k = 12 (seeds 0, 1)``; "" where every cell could."""
+        cells = sum(each.cells for each in self.left_out)
+        if not cells:
+            return ""
+        arms = dict.fromkeys((each.arm, each.k) for each in self.left_out)
+        seeds = {place: [s for one in self.left_out if (one.arm, one.k) == place for s in one.seeds] for place in arms}
+        named = ", ".join(
+            f"`{arm}` at k = {k} (seed{'' if len(seeds[arm, k]) == 1 else 's'} {', '.join(map(str, seeds[arm, k]))})"
+            for arm, k in arms
+        )
+        of = f" of {len(self.cell_keys)}" if self.cell_keys else ""
+        return f"{cells}{of} cells could not run, since their training sets cannot be drawn: {named}"
 
     @property
     def teacher_accuracy(self) -> float | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
-from cod_runner.scaffold.cells import few_values, folded, is_empty, is_number, like_labels, name_of
-from cod_runner.scaffold.sample import Sample
+from cod_runner.scaffold.cells import few_values, folded, is_empty, like_labels, name_of
+from cod_runner.scaffold.sample import Sample, guess_text_column
 from cod_runner.scaffold.several_labels import parts_of_cells
 from cod_runner.scaffold.wishes import Wishes
 
@@ -63,16 +63,6 @@ def find_columns(sample: Sample, data: Path, wishes: Wishes) -> Columns:
     text, said_of_text = _text_columns(sample, data, wishes, split)
     label, said_of_label = _label_column(sample, data, wishes, {*text, split})
     return Columns(text, label, split, (*said_of_text, *said_of_label))
-
-
-def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None:
-    """The column with the longest texts, and their mean length in characters."""
-    lengths = {}
-    for name, cells in columns.items():
-        texts = [cell for cell in cells if cell is not None]
-        if texts and all(isinstance(text, str) for text in texts) and not all(is_number(text) for text in texts):
-            lengths[name] = sum(map(len, texts)) / len(texts)
-    return max(lengths.items(), key=lambda item: item[1]) if lengths else None
 
 
 def guess_label_columns(columns: dict[str, list[Any]]) -> list[str]:
@@ -129,14 +119,14 @@ def _text_columns(
         joined = "their texts are joined" if len(wishes.text) > 1 else ""
         return wishes.text, [f"texts: {_columns_in_words(wishes.text)}, {joined}"] if joined else []
     guessed = guess_text_column(free)
-    if guessed is None:
+    if guessed is None or (_nested(sample) and few_values(free[guessed[0]])):
         raise DataError(f"{data}: no column contains texts; there are: {_listed(sample)}{_nested(sample)}")
     text, characters = guessed
     pair = _pair_with(text, free)
     if pair is not None:
         return pair, [
-            f"texts: {_columns_in_words(pair)}, whose names say that they belong together: each two are joined to one "
-            f"text; if one of them is enough, say --text"
+            f"texts: {_columns_in_words(pair)}, whose names say that they belong together, joined to one text; if one "
+            "of them is enough, say --text"
         ]
     said = [f"texts: column `{text}`, the longest ones ({characters:.0f} characters on average)"]
     others = [name for name in free if name != text and _holds_texts(free[name])]

@@ -31,7 +31,7 @@ describe: {describe}
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in total, balanced over the classes
+k: {ks:<24}# training examples in total, balanced over the classes
 seeds: {seeds}
 
 teacher:
@@ -71,12 +71,13 @@ LLM_RECIPE = """\
 # Written by `codrun new recipe {data_name}`; every setting can be changed.
 recipe: 1
 name: {name}
+# What the language model is told: say what the texts are, and what the labels mean.
 describe: {describe}
 
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in total, balanced over the classes
+k: {ks:<24}# training examples in total, balanced over the classes
 seeds: {seeds}
 
 teacher:                             # a language model, shown a few labelled texts of yours
@@ -113,10 +114,12 @@ GENERATOR_ANYWHERE = """\
 GENERATOR_IN_PROCESS = """\
     - use: lexicon
       telling_words: 4               # few candidates: each is a question to the language model
-      substitutes: 2
+      substitutes: {substitutes}
       beam: 2
-      max_edits: 2
+      max_edits: {edits}
 {words}"""
+FEW_SWAPS, MORE_SWAPS = {"substitutes": 2, "edits": 2}, {"substitutes": 4, "edits": 3}
+"""How hard the lexicon searches for words of sentiment, of which it knows many, and for those of a few labels."""
 WORDS_IN_USE = """\
       words:                         # words that say each label, suggested from the labels of {rows} rows: correct them
 {listed}"""

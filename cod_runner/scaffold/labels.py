@@ -31,14 +31,18 @@ class Labels:
     sentences: tuple[str, ...] = ()
 
 
-def read_labels(cells: Sequence[Any], column: str, data: Path) -> Labels:
+def read_labels(cells: Sequence[Any], column: str, data: Path, *, header_again: bool = False) -> Labels:
     """Labels that differ by case or white space only become one, rows with several labels are left out.
 
-    Raises :class:`DataError` where too many rows have several labels.
+    ``header_again``: the header stands among the rows too, as in files that were put together, and is left out. Raises
+    :class:`DataError` where too many rows have several labels.
     """
     counts = Counter(name_of(cell) for cell in cells if not is_empty(cell) and not isinstance(cell, list | dict))
+    headers = counts.pop(column) if header_again else 0
     several = combinations_among(set(counts))
     sentences = []
+    if headers:
+        sentences.append(f"the header stands among the rows too ({rows_in_words(headers)}), and is left out there")
     if several:
         sentences.append(_said_of_several(several, counts, column, data))
     spelled: dict[str, Counter[str]] = {}
@@ -49,19 +53,24 @@ def read_labels(cells: Sequence[Any], column: str, data: Path) -> Labels:
     usual = {same: max(names, key=lambda name: (names[name], name)) for same, names in spelled.items()}
     differing = [(usual[same], names) for same, names in spelled.items() if len(names) > 1]
     for name, names in differing:
-        others = ", ".join(f"`{other}` ({names[other]:,} rows)" for other in names if other != name)
-        sentences.append(f"labels that differ by case or spaces only are one: {others} is read as `{name}`")
+        others = ", ".join(f"`{other}` ({rows_in_words(names[other])})" for other in names if other != name)
+        sentences.append(f"labels that differ by case or spaces only are one: {others} read as `{name}`")
     blank = next((name for name in counts if folded(name) in SAYS_NOTHING), None)
     if blank is not None:
         sentences.append(
-            f"`{blank}` ({counts[blank]:,} rows) is read as a label like the others; if it stands for none, empty "
-            "these cells, and their texts are read without a label"
+            f"`{blank}` ({rows_in_words(counts[blank])}) is read as a label like the others; if it stands for none, "
+            "empty these cells, and their texts are read without a label"
         )
-    if not several and not differing:
+    if not several and not differing and not headers:
         return Labels(sentences=tuple(sentences))
     values: dict[str, str | None] = {name: usual[same] for same, names in spelled.items() for name in names}
-    values |= dict.fromkeys(several)
+    values |= dict.fromkeys([*several, *([column] if headers else [])])
     return Labels(_sorted(usual.values()), values, tuple(sentences))
+
+
+def rows_in_words(count: int) -> str:
+    """``1 row``, ``1,200 rows``."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _said_of_several(several: dict[str, tuple[str, ...]], counts: Counter[str], column: str, data: Path) -> str:
@@ -73,8 +82,8 @@ def _said_of_several(several: dict[str, tuple[str, ...]], counts: Counter[str], 
             "column of yes and no for each label and name one with --label"
         )
     return (
-        f"{rows:,} rows with several labels, such as `{example}`, are left out, since a student here gives each text "
-        "one: `values:` in the recipe can name the one that counts"
+        f"{rows_in_words(rows)} with several labels, such as `{example}`, left out, since a student here gives each "
+        "text one: `values:` in the recipe can name the one that counts"
     )
 
 

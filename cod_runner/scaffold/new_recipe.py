@@ -26,6 +26,7 @@ from cod_runner.scaffold.defaults import (
     FEW_EVALUATED,
     FEW_ROWS,
     FEW_SAID,
+    FEW_SWAPS,
     FOLDS,
     GENERATOR_ANYWHERE,
     GENERATOR_IN_PROCESS,
@@ -38,6 +39,7 @@ from cod_runner.scaffold.defaults import (
     LLM_PACKAGE,
     LLM_RECIPE,
     MODEL_PACKAGE,
+    MORE_SWAPS,
     RECIPE,
     WEIGHTS_FILE,
 )
@@ -118,21 +120,22 @@ def _with_a_language_model(found: _Found, teacher: str | None, folder: Path | No
         named = _path_from(folder or Path(), Path(model))
         named = named if named.startswith(".") else f"./{named}"
     spelled = value_yaml(named)
-    words = words_lines(corpus, in_use=True)
+    own_words = here and not speaks_of_sentiment(corpus.labels)
+    swaps = {"words": words_lines(corpus, in_use=own_words), **(MORE_SWAPS if own_words else FEW_SWAPS)}
     content = LLM_RECIPE.format(
         **found.fields,
         ks=value_yaml(ks),
         shots=shots,
         teacher=(LLM_IN_PROCESS if here else LLM_ANYWHERE).format(model=spelled),
         asked_as=asked_as_lines(found.columns.label, found.columns.text),
-        generator=(GENERATOR_IN_PROCESS.format(words=words) if here else GENERATOR_ANYWHERE.format(model=spelled)),
+        generator=(GENERATOR_IN_PROCESS.format(**swaps) if here else GENERATOR_ANYWHERE.format(model=spelled)),
         budget="" if here else BUDGET,
         arms=arms_lines(corpus, asked=True),
         evaluate=evaluate_lines(found.split, found.folds, asked=True),
     )
     said = [FEW_SAID.format(rows=len(corpus.pool) + len(corpus.evaluation), shots=shots)] if teacher is None else []
     said.append((ASKED_IN_PROCESS if here else ASKED_ANYWHERE).format(model=one_line(named)))
-    if here and not speaks_of_sentiment(corpus.labels):
+    if own_words:
         said.append(
             f"words that say each label, for `lexicon` to swap, are suggested from the labels of {len(corpus.pool):,} "
             "rows: read and correct them under `words:`, since counterfactuals are made of them"
@@ -168,7 +171,9 @@ def _found(data: Path, registry: Registry, folder: Path, wishes: Wishes) -> _Fou
     """Read the file as the recipe will."""
     sample = take_sample(data, wishes.header)
     columns = find_columns(sample, data, wishes)
-    labels = read_labels(sample.columns[columns.label], columns.label, data)
+    again = any(cell == columns.text[0] for cell in sample.columns[columns.text[0]])
+    again = again and any(cell == columns.label for cell in sample.columns[columns.label])
+    labels = read_labels(sample.columns[columns.label], columns.label, data, header_again=again)
     text = columns.text[0] if len(columns.text) == 1 else list(columns.text)
     options: dict[str, Any] = {"path": str(data.absolute()), **sample.options, "text": text, "label": columns.label}
     split, of_splits, said_of_splits = _splits(sample, columns, data)
@@ -222,9 +227,11 @@ def _splits(sample: Sample, columns: Columns, data: Path) -> tuple[str, dict[str
         said.append(f"rows with an empty `{columns.split}` are read as `train`")
     unused = sorted(set(labelled) - {"train", measured})
     if unused:
+        names = [name for name in sorted(raw) if called[name] in unused]
+        cure = ", ".join(f"`{name}: train`" for name in names)
         said.append(
-            f"rows of {', '.join(f'`{name}`' for name in unused)} are not used; to draw from them too, say `train` for "
-            "them under `split_values:` in the recipe"
+            f"rows of {', '.join(f'`{name}`' for name in unused)} are not used; to draw from them too, write {cure} "
+            "under `split_values:` in the recipe"
         )
     return measured, options, said
 

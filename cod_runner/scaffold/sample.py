@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
-from cod_runner.scaffold.cells import few_values, folded, name_of
+from cod_runner.scaffold.cells import few_values, folded, is_number, name_of
 from cod_runner.scaffold.defaults import CSV, DATASETS, JSONL, PARQUET, TSV
 from cod_runner.text_files import csv_rows, file_bytes, json_lines
 
@@ -66,6 +66,16 @@ def take_sample(path: Path, header: bool | None = None) -> Sample:
     if not any(sample.columns.values()):
         raise DataError(f"{path}: there are no rows")
     return sample
+
+
+def guess_text_column(columns: dict[str, list[Any]]) -> tuple[str, float] | None:
+    """The column with the longest texts, and their mean length in characters."""
+    lengths = {}
+    for name, cells in columns.items():
+        texts = [cell for cell in cells if cell is not None]
+        if texts and all(isinstance(text, str) for text in texts) and not all(is_number(text) for text in texts):
+            lengths[name] = sum(map(len, texts)) / len(texts)
+    return max(lengths.items(), key=lambda item: item[1]) if lengths else None
 
 
 def _decoded(path: Path) -> tuple[str, dict[str, Any], str]:

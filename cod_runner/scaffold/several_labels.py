@@ -20,7 +20,9 @@ def parts_of_cells(cells: Sequence[Any]) -> set[str]:
 def combinations_among(names: set[str]) -> dict[str, tuple[str, ...]]:
     """Each name that is made of others, with these: each part stands alone, or in another combination, somewhere."""
     for separator in SEPARATORS:
-        split = {name: tuple(part.strip() for part in name.split(separator)) for name in names if separator in name}
+        split = {
+            name: tuple(part.strip() for part in name.split(separator)) for name in sorted(names) if separator in name
+        }
         seen = [folded(name) for name in names if name not in split]
         seen += [folded(part) for parts in split.values() for part in set(parts)]
         alone = {folded(name) for name in names if name not in split}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cod_runner.api import Example
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import check_pool
+from cod_runner.errors import DataError
 from cod_runner.recipe.arms import DEFAULT_ARMS, STANDARD
 from cod_runner.scaffold.defaults import SHOTS
 
@@ -38,16 +39,19 @@ def without_shots(corpus: Corpus, shots: int) -> list[Example]:
 
 
 def suitable_k(corpus: Corpus) -> list[int]:
-    """One k, and its double if it fits, in whole groups of both arms. Half of the rows stay out of the largest, where
-    that leaves any k: to replace originals that have no counterfactual, to choose among students and to calibrate them.
+    """One k, and its double if it fits, in whole groups of both arms. A third of the rows stays out of the largest,
+    where that leaves any: to replace originals without a counterfactual, to choose among students, to calibrate them.
 
     Raises :class:`DataError` where no k fits.
     """
     classes = len(corpus.labels)
     step = 2 * classes
     fewest = fewest_rows(corpus.pool)
-    largest = fewest // 2 * classes // step * step or min(step, fewest * classes // step * step)
+    largest = fewest * 2 // 3 * classes // step * step or min(step, fewest * classes // step * step)
     if not largest:
-        check_pool(step, corpus.labels, corpus.pool, {name: STANDARD[name] for name in DEFAULT_ARMS})
+        try:
+            check_pool(step, corpus.labels, corpus.pool, {name: STANDARD[name] for name in DEFAULT_ARMS})
+        except DataError as error:
+            raise DataError(f"{error}: label more rows of it, or leave its rows out of the file") from error
     first = min(largest, step * math.ceil(SMALLEST_K / step))
     return [k for k in (first, 2 * first) if k <= largest]

@@ -17,11 +17,15 @@ SMOOTHING = 0.5
 CLEAR = 1.0
 """Log-odds, in standard errors, from which on a word is suggested."""
 SHORTEST = 3
-FUNCTION_WORDS = frozenset(
-    "about after all also and any are because been before but can could did does every few for from had has have her "
-    "here his how into its just less many more most much not now off one only other our out over own she should some "
-    "such than that the their them then there these they this those through too two under until very was were what "
-    "when where which while who will with would you your".split()
+COMMON_WORDS = frozenset(
+    "about after again all also always and any are back because been before both but came can come could day days "
+    "did does done down each end even evening ever every few find first five for found four from gave get give goes "
+    "got had has have her here his hour hours how into its just keep last less let like long made make many may "
+    "mine minutes more morning most much must never new next night not now off old once one only other our out over "
+    "own put said same say see she should since six some still such take ten than that the their them then there "
+    "these they this those though three through time times too took two under until upon use used very want was "
+    "week weeks well went were what when where which while who why will with without would year years yet "
+    "you your".split()
 )
 """English words that go with no subject, however often they stand with one label among few texts."""
 _SENTIMENT = re.compile(
@@ -59,7 +63,7 @@ def _of_label(label: int, having: Sequence[Counter[str]], texts: Sequence[int]) 
     rest = sum(texts) - texts[label]
     clear = {}
     for word, count in having[label].items():
-        if count >= SEEN and word not in FUNCTION_WORDS:
+        if count >= SEEN and word not in COMMON_WORDS:
             here, there = count + SMOOTHING, elsewhere[word] + SMOOTHING
             odds = here / (texts[label] - count + SMOOTHING) / (there / (rest - elsewhere[word] + SMOOTHING))
             clear[word] = math.log(odds) / math.sqrt(1 / here + 1 / there)

@@ -16,11 +16,13 @@ from cod_runner.scaffold.defaults import (
     WORDS_IN_USE,
     WORDS_TO_TRY,
 )
-from cod_runner.scaffold.words import speaks_of_sentiment, suggested_words
+from cod_runner.scaffold.words import suggested_words
 
 SAYS_LITTLE = frozenset("label labels class classes category target text texts content body column value y".split())
 """Names of columns that tell a language model nothing of the task."""
-LONGEST_NAME = 40
+VERBS = frozenset("is has was are does did can will".split())
+"""With which names of columns begin that answer yes or no."""
+MOST_WORDS = 3
 
 
 def dataset_lines(component: str, options: dict[str, Any]) -> str:
@@ -45,10 +47,10 @@ def task_in_words(label: str, text: Sequence[str], labels: Sequence[str], joint:
 
 
 def spoken_name(column: str) -> str | None:
-    """A column's name as words of a sentence; None where it says nothing."""
-    words = re.sub(r"[_\W]+", " ", column).strip().lower()
-    told = len(words) <= LONGEST_NAME and re.fullmatch(r"[^\W\d]+( [^\W\d]+)*", words) is not None
-    return words if told and not set(words.split()) & SAYS_LITTLE else None
+    """A column's name as words of a sentence, such as ``product type``; None where it says nothing, or too much."""
+    words = re.sub(r"[_\s]+", " ", column).strip().lower().removeprefix("the ").split(" ")
+    tells = len(words) <= MOST_WORDS and all(re.fullmatch(r"[^\W\d]+", word) for word in words)
+    return " ".join(words) if tells and not set(words) & SAYS_LITTLE and words[0] not in VERBS else None
 
 
 def asked_as_lines(label: str, text: Sequence[str]) -> str:
@@ -58,9 +60,8 @@ def asked_as_lines(label: str, text: Sequence[str]) -> str:
 
 
 def words_lines(corpus: Corpus, *, in_use: bool) -> str:
-    """The lexicon's words for each label; a comment unless they are ``in_use``, and the labels are not sentiment."""
+    """The lexicon's words for each label; a comment unless they are ``in_use``."""
     suggested = suggested_words(corpus.pool, corpus.labels)
-    in_use = in_use and not speaks_of_sentiment(corpus.labels)
     before = " " * 8 if in_use else f"{' ' * 6}#   "
     listed = "\n".join(f"{before}{value_yaml(label)}: {value_yaml(words)}" for label, words in suggested.items())
     return (WORDS_IN_USE if in_use else WORDS_TO_TRY).format(rows=len(corpus.pool), listed=listed)

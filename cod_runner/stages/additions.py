@@ -13,7 +13,7 @@ from typing import Any
 
 from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
-from cod_runner.counterfactuals import Addition, PairOutcome, Quality, quality_table, walk
+from cod_runner.counterfactuals import Addition, PairOutcome, Quality, Walked, quality_table, walk
 from cod_runner.data.fewshot import Group, originals_looked_at
 from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.recipe.arms import Arm
@@ -64,10 +64,14 @@ class Additions:
     searches: list[Searched] = field(default_factory=list)
     usable: dict[str, set[str]] = field(default_factory=dict)
     """Ids of the originals that can be used, by the name of the walk."""
+    walked: dict[str, list[Walked]] = field(default_factory=dict)
+    """How far each walk came, by its name: a part of the order each."""
     short: set[str] = field(default_factory=set)
     """Names of the walks that end short where an original cannot be used, instead of taking the next."""
     examples: Mapping[str, Example] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    fold: int | None = None
+    """Of a cross-validation: the one that none of it comes from."""
     held_out: EvaluationTexts | None = None
 
     @property
@@ -93,13 +97,14 @@ class Additions:
 
     def lines(self, searched: Searched) -> list[dict[str, Any]]:
         """The lines of a search's file."""
-        return searched.lines(self.examples, self.labels)
+        lines = searched.lines(self.examples, self.labels)
+        return lines if self.fold is None else [{**line, "fold": self.fold} for line in lines]
 
 
 def find_additions(context: RunContext, experiment: Experiment, orders: Orders, cells: Sequence[Cell]) -> Additions:
     """Search what the arms of ``cells`` add to their originals, for the largest k of each seed: that of a smaller k is
     part of it."""
-    found = Additions(orders, labels=experiment.corpus.labels)
+    found = Additions(orders, labels=experiment.corpus.labels, fold=experiment.corpus.fold)
     found.examples = {example.id: example for example in experiment.corpus.pool}
     arms = {cell.arm: context.recipe.arms[cell.arm] for cell in cells}
     if any(arm.add or arm.unlabelled for arm in arms.values()):
@@ -185,7 +190,7 @@ def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) 
     with context.progress.bar(_title(names)) as step:
         step(0, in_all)
         for one in walks:
-            taken = walk(
+            walked = walk(
                 one.order,
                 one.wanted,
                 usable,
@@ -193,7 +198,8 @@ def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) 
                 progress=lambda done, total, before=before: step(before + done, in_all),  # type: ignore[misc]
             )
             before += one.wanted * len(one.order)
-            found.usable.setdefault(one.name, set()).update(original.id for original in taken)
+            found.walked[one.name] = walked
+            found.usable[one.name] = {original.id for part in walked for original in part.found}
             if not redraw:
                 found.short.add(one.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,25 +59,19 @@ def build_teacher(
     return teacher
 
 
-def build_student(
-    worker: WorkerContext,
-    registry: Registry,
-    labels: tuple[str, ...],
-    seed: int,
-    teacher: Callable[[], Classifier],
-) -> Classifier:
+def build_student(worker: WorkerContext, registry: Registry, base: BuildContext) -> Classifier:
     """An untrained student; its initialisation draws from a stream of its own.
 
-    ``teacher`` is called only for a student that is cut from it.
+    ``base`` brings labels, seed and teacher, which is called only for a student that is cut from it, and where to say
+    something.
     """
     recipe = worker.recipe
-    context = BuildContext(
-        labels=labels,
+    context = replace(
+        base,
         describe=recipe.describe,
         device=worker.device,
-        seed=derived_seed(seed, "student"),
+        seed=derived_seed(base.seed, "student"),
         offline=worker.offline,
-        teacher=teacher,
     )
     student: Classifier = registry.build("student", recipe.student.use, recipe.student.options, context)
     student.to(worker.device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from cod_runner.api import Choice, Choosing, Classifier, Example, Input, Teacher
+from cod_runner.api import BuildContext, Choice, Choosing, Classifier, Example, Input, Teacher
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, PairOutcome, RecordingView
 from cod_runner.data.fewshot import Group, TrainingSet
@@ -104,7 +104,8 @@ class WarmStudent:
         store = SignalStore(context.store.signals)
         inputs = [original.input for original in self._originals]
         store.add(self._teacher, inputs, self._experiment.teacher_layers, device=device)
-        student = build_student(context.worker, context.registry, labels, self._seed, lambda: network(self._teacher))
+        given = BuildContext(labels=labels, seed=self._seed, teacher=lambda: network(self._teacher))
+        student = build_student(context.worker, context.registry, given)
         terms = [
             build_term(context.worker, context.registry, labels, term, self._seed)
             for term in next(iter(context.recipe.methods.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from cod_runner.api import (
     BuildContext,
     Chooser,
     Classifier,
-    Dataset,
     Example,
     Generator,
     HiddenStateScorer,
@@ -19,12 +17,12 @@ from cod_runner.api import (
     Needs,
     Selector,
     Teacher,
+    TrainsItself,
 )
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import DEV_ROWS, Corpus, content_rank, prepare_corpus, with_fewer_rows
-from cod_runner.data.fewshot import check_k, check_pool
-from cod_runner.data.shots import drawn_shots
+from cod_runner.data.corpus import Corpus
 from cod_runner.destinations import refuse_strangers, sendings
+from cod_runner.disk import warning_of_a_full_disk
 from cod_runner.engine.asking import network, shape_of
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.steps import warning_of_few_steps
@@ -33,10 +31,10 @@ from cod_runner.errors import CodrunError, PluginError, SettingError, standing_a
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.answering import answering_of
-from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.nodes import Place
-from cod_runner.registry import Registry
+from cod_runner.recipe.own_training import trains_itself
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
+from cod_runner.stages.rows import load_rows
 
 
 @dataclass(frozen=True)
@@ -58,25 +56,38 @@ class Experiment:
     """By the arm that has one."""
 
 
-def load_experiment(context: RunContext) -> tuple[Experiment, Teacher]:
+def load_experiment(context: RunContext, fold: int | None = None) -> tuple[Experiment, Teacher]:
     """The data and every generator, and the teacher as it is before any fine-tuning or calibration.
 
+    ``fold`` is the one to evaluate on, of a recipe with folds: everything else is made of the others.
     One student, every loss and every metric are built too, to be checked. Raises :class:`CodrunError` where something
     cannot be reached or two things do not fit, before any training or spending.
     """
     _show_destinations(context)
     with _offline_hint(context.loaded):
         worker = context.worker  # first of all: a device that is not there is refused before any data is read
-        corpus, dev, shots = _load_data(context)
+        corpus, dev, shots = load_rows(context, fold)
         with standing_at("teacher"):
             run = BuildContext(say=context.progress.warn, tell=context.progress.tell, spending=context.spending)
-            teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)
+            with _kept_models_noted(context):
+                teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)
             _refuse_undeclared(context, corpus, teacher)
             _refuse_untrained(context, teacher)
         layers = _check_methods(context, corpus, teacher)
         _check_metrics(context)
         generators, selectors, choosers = _build_makers(context, corpus)
         return Experiment(corpus, dev, shots, layers, generators, selectors, choosers), teacher
+
+
+@contextmanager
+def _kept_models_noted(context: RunContext) -> Iterator[None]:
+    """Note that the run uses what building the teacher keeps in the store, or finds there."""
+    use = context.recipe.teacher
+    places = [kept.place for kept in context.registry.options("teacher", use.use, use.options).keeps() if kept.place]
+    there = [place for place in places if (context.store.root / place).is_dir()]
+    yield
+    for place in places:
+        context.note_use(place, new=place not in there)
 
 
 def _show_destinations(context: RunContext) -> None:
@@ -87,62 +98,6 @@ def _show_destinations(context: RunContext) -> None:
     refuse_strangers(found)
     for sending in found:
         context.progress.say(f"sends {sending}")
-
-
-def _load_data(context: RunContext) -> tuple[Corpus, tuple[Example, ...], tuple[Example, ...]]:
-    """(corpus, rows that choose the epoch, shots); every k of the recipe can be drawn from the corpus."""
-    corpus = corpus_of(context.recipe, context.registry, offline=context.settings.offline, progress=context.progress)
-    dev: tuple[Example, ...] = ()
-    if context.recipe.evaluate.select == "best_dev":
-        corpus, dev = with_dev(corpus)
-        context.progress.warn(
-            f"best_dev: {len(dev):,} rows of the pool choose the epoch, so {len(dev):,} gold labels are read beside k"
-        )
-    corpus, shots = _less_shots(context, corpus)
-    for index, k in enumerate(context.recipe.k):
-        with standing_at("k", index):
-            check_pool(k, corpus.labels, corpus.pool, context.recipe.arms)
-    return corpus, dev, shots
-
-
-def _less_shots(context: RunContext, corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
-    """(corpus without the rows of the teacher's prompt, these rows)."""
-    answering = answering_of(context.recipe, context.registry)
-    if answering is None or answering.shots == 0:
-        return corpus, ()
-    with standing_at("teacher"):
-        shots = drawn_shots(corpus.pool, corpus.labels, answering.shots, answering.seed)
-    shown = {shot.id for shot in shots}
-    context.progress.say(f"{len(shots)} labelled rows of the pool are in the teacher's prompt, and nowhere else")
-    return replace(corpus, pool=tuple(row for row in corpus.pool if row.id not in shown)), shots
-
-
-def corpus_of(recipe: Recipe, registry: Registry, *, offline: bool, progress: Progress) -> Corpus:
-    """Read the data set of a recipe, clean it, and set the evaluation split apart: the same rows in every process."""
-    given = BuildContext(offline=offline, say=progress.warn)
-    dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, given)
-    with standing_at("dataset"):
-        data = dataset.load()
-    with standing_at():
-        corpus = with_fewer_rows(prepare_corpus(data, recipe.evaluate.split), recipe.evaluate.rows)
-    for note in corpus.notes:
-        progress.say(note)
-    for index, k in enumerate(recipe.k):
-        with standing_at("k", index):
-            check_k(k, len(corpus.labels), recipe.arms)
-    beside = f", {len(corpus.unlabelled):,} texts without a label" if corpus.unlabelled else ""
-    progress.say(
-        f"data: {len(corpus.pool):,} rows to draw from, {len(corpus.evaluation):,} rows to evaluate on{beside}"
-    )
-    return corpus
-
-
-def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
-    """Carve 20% of the pool, at most :data:`DEV_ROWS`, out of it; the same rows for every k and seed."""
-    ranked = sorted(corpus.pool, key=lambda example: content_rank("dev", 0, example))
-    chosen = {example.id for example in ranked[: min(DEV_ROWS, len(ranked) // 5)]}
-    pool = tuple(example for example in corpus.pool if example.id not in chosen)
-    return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)
 
 
 def _refuse_undeclared(context: RunContext, corpus: Corpus, teacher: Teacher) -> None:
@@ -177,11 +132,15 @@ def _refuse_untrained(context: RunContext, teacher: Teacher) -> None:
 def _check_methods(context: RunContext, corpus: Corpus, teacher: Teacher) -> tuple[int, ...]:
     """Match every loss with teacher and student; returns the teacher's layers that some loss reads."""
     recipe, labels, seed = context.recipe, corpus.labels, context.recipe.seeds[0]
-    student = build_student(context.worker, context.registry, labels, seed, lambda: network(teacher))
+    given = BuildContext(labels=labels, seed=seed, teacher=lambda: network(teacher), say=context.progress.warn)
+    student = build_student(context.worker, context.registry, given)
     if not isinstance(teacher, LabelScorer):
         _warn_if_large(student, teacher, context.progress)
     _warn_of_a_full_disk(context, student)
-    few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head else None
+    own = trains_itself(recipe, context.registry)
+    if isinstance(student, TrainsItself) != own:
+        raise PluginError(f"the student `{recipe.student.use}` and its options disagree on whether it trains itself")
+    few = warning_of_few_steps(recipe.train, recipe.k) if student.untrained_head and not own else None
     if few is not None:
         context.progress.warn(few)
     layers: set[int] = set()
@@ -265,13 +224,9 @@ def _warn_of_a_full_disk(context: RunContext, student: Classifier) -> None:
     there = sum(1 for each in folder.students.iterdir()) if folder.students.is_dir() else 0
     cells = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds) - there
     each = sum(parameter.numel() * parameter.element_size() for parameter in student.parameters())
-    free = shutil.disk_usage(folder.path).free
-    if cells * each > free:
-        context.progress.warn(
-            f"{cells:,} students of {each / 1e6:,.0f} MB each will not fit on the disk of {folder.path}, which has "
-            f"{free / 1e9:,.1f} GB free: the run would end when it is full, and go on when there is room; --out names "
-            "a folder on another disk"
-        )
+    warning = warning_of_a_full_disk(cells, each, folder.path)
+    if warning is not None:
+        context.progress.warn(warning)
 
 
 @contextmanager

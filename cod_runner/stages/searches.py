@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cod_runner.api import Example, input_as_json
+from cod_runner.api import Example
 from cod_runner.context import RunContext
-from cod_runner.counterfactuals import Addition, OutcomeStore, PairOutcome, PairSearch
+from cod_runner.counterfactuals import Addition, OutcomeStore, PairSearch, outcome_line
 from cod_runner.counterfactuals.additions import SUFFIX, What
 from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.engine.teacher_view import CachedTeacher
@@ -140,42 +140,3 @@ class Searches:
             name = asking.file if asking.file not in taken else f"{asking.file}-{wanted}"
             self._by_key[key] = Searched(name, search)
         return self._by_key[key].search
-
-
-def outcome_line(original: Example, outcome: PairOutcome, labels: Sequence[str], suffix: str) -> dict[str, Any]:
-    name = labels.__getitem__
-    return {
-        "pair_id": f"{original.id}~{suffix}",
-        "source_id": original.id,
-        "original": input_as_json(outcome.original),
-        "counterfactual": None if outcome.counterfactual is None else input_as_json(outcome.counterfactual),
-        "gold": name(original.hard_label),
-        "from_label": name(outcome.from_label),
-        "target": name(outcome.target),
-        "label": None if outcome.label is None else name(outcome.label),
-        "teacher_before": _rounded(outcome.teacher_before),
-        "teacher_after": _rounded(outcome.teacher_after),
-        "verified": outcome.verified,
-        "edits": outcome.edits,
-        "minimality": None if outcome.minimality is None else round(outcome.minimality, 6),
-        "generator": outcome.generator,
-        "attempts": [
-            {
-                "text": input_as_json(attempt.input),
-                "generator": attempt.generator,
-                "round": attempt.round,
-                "reason": attempt.reason,
-                "teacher": _rounded(attempt.probabilities),
-                "edits": attempt.edits,
-                "tier": attempt.tier,
-                "usd": attempt.usd,
-            }
-            for attempt in outcome.attempts
-        ],
-        "reasons": outcome.reasons,
-        "queries": len(outcome.queries),
-    }
-
-
-def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:
-    return None if probabilities is None else [round(value, 6) for value in probabilities]

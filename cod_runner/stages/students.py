@@ -19,6 +19,7 @@ from cod_runner.api import (
     Executor,
     Predictions,
     TrainSettings,
+    TrainsItself,
     expected_calibration_error,
     input_as_json,
 )
@@ -28,6 +29,7 @@ from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.held_out import HeldOutScore, held_out_score
 from cod_runner.engine.inference import predict
+from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
@@ -38,7 +40,6 @@ from cod_runner.runs.cells import Cell
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
-from cod_runner.stages.held_out import HeldOutSets
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import attach_trackers
@@ -56,8 +57,6 @@ class CellTask:
     evaluation: tuple[Example, ...]
     dev: tuple[Example, ...]
     """Rows that choose the epoch; none unless the recipe asks for it."""
-    held_out: tuple[Example, ...] = ()
-    """Rows that calibrate the trained student and compare it with others; it never trains on them."""
 
 
 def train_students(
@@ -66,16 +65,12 @@ def train_students(
     source: TeacherSource,
     cells: Sequence[Cell],
     sets: Mapping[SetKey, TrainingSet],
-    held_out: HeldOutSets,
 ) -> None:
     """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
+    if not cells:
+        return
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
-    tasks = [
-        CellTask(
-            cell, context.worker, source, sets[cell.training_set], evaluation, dev, held_out[cell.training_set]
-        )
-        for cell in cells
-    ]
+    tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in cells]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
     for task in tasks:
         hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
@@ -132,9 +127,10 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     cell, worker, labels = task.cell, task.worker, task.teacher.labels
     recipe, device = worker.recipe, worker.device
     signals = SignalStore(worker.store.signals).reader(task.teacher.fingerprint, device)
-    student = build_student(
-        worker, registry, labels, cell.seed, lambda: network(build_teacher(worker, registry, task.teacher))
+    given = BuildContext(
+        labels=labels, seed=cell.seed, teacher=lambda: network(build_teacher(worker, registry, task.teacher))
     )
+    student = build_student(worker, registry, given)
     terms = [build_term(worker, registry, labels, term, cell.seed) for term in recipe.methods[cell.method]]
     precision = resolve_precision(recipe.train.precision, device)
 
@@ -147,25 +143,28 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
 
     watched = {"best_dev": task.dev, "best_reported": task.evaluation}.get(recipe.evaluate.select)
     trained_from = time.monotonic()
-    result = train_student(
-        student,
-        task.training.rows,
-        terms,
-        signals,
-        steps_for_any_arm(recipe.train, cell.k),
-        seed=cell.seed,
-        device=device,
-        cache_folder=worker.store.folder("losses") / fitted_key(task),
-        on_step=lambda step, losses: registry.hook.codrun_step(
-            cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
-        ),
-        evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
-    )
+    if isinstance(student, TrainsItself):
+        result = let_train(student, task.training.rows, seed=cell.seed, device=device)
+    else:
+        result = train_student(
+            student,
+            task.training.rows,
+            terms,
+            signals,
+            steps_for_any_arm(recipe.train, cell.k),
+            seed=cell.seed,
+            device=device,
+            cache_folder=worker.store.folder("losses") / fitted_key(task),
+            on_step=lambda step, losses: registry.hook.codrun_step(
+                cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
+            ),
+            evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
+        )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
-    said = _logits(student, task.held_out, device, precision)
-    score = held_out_score(said, _gold(task.held_out))
+    said = _logits(student, task.training.held_out, device, precision)
+    score = held_out_score(said, _gold(task.training.held_out))
     with folder_written_whole(worker.students / cell.name) as folder:
         student.save(folder)
         write_student_record(folder, _record(task, metrics, said, score))
@@ -192,7 +191,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         losses=result.losses,
         **_calibration(predictions, score),
         select=recipe.evaluate.select,
-        precision=precision,
+        precision=result.precision,
         device=torch.device(device).type,
         train_seconds=round(trained - trained_from, 3),
         seconds=round(time.monotonic() - started, 3),
@@ -216,7 +215,7 @@ def _record(task: CellTask, metrics: Mapping[str, float], said: Tensor, score: H
         temperature=score.temperature,
         held_out=None
         if score.loss is None
-        else HeldOut(labels=_gold(task.held_out).tolist(), logits=said.tolist()),
+        else HeldOut(labels=_gold(task.training.held_out).tolist(), logits=said.tolist()),
     )
 
 

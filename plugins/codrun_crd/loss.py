@@ -62,4 +62,4 @@ class CRD(nn.Module):
         return functional.cross_entropy(scores, own, reduction="none")
 
     def _pooled(self, outputs: Outputs, layer: int) -> Tensor:
-        return pooled(outputs.hidden[layer], outputs.mask, outputs.pooled_at, self.options.pool, "crd's")
+        return pooled(outputs.hidden[layer], outputs.mask, outputs.pooled_at, self.options.pool)

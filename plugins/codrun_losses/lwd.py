@@ -51,7 +51,7 @@ class LWD(nn.Module):
         return torch.stack(values).mean(0)
 
     def _pooled(self, outputs: Outputs, layer: int) -> Tensor:
-        return pooled(outputs.hidden[layer], outputs.mask, outputs.pooled_at, self.pool, "lwd's")
+        return pooled(outputs.hidden[layer], outputs.mask, outputs.pooled_at, self.pool)
 
 
 def changed_tokens(batch: Batch, mask: Tensor | None) -> Tensor:

@@ -18,6 +18,9 @@ class HardOptions(Options):
     def uses_teacher(self) -> bool:
         return False
 
+    def reads_labels_alone(self) -> bool:
+        return True
+
 
 class KDOptions(Options):
     """Divergence from the teacher's tempered distribution, times temperature squared."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -42,9 +43,10 @@ class MLPOptions(Options):
         return self
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate:
-        """A vector is one position."""
-        width = self.hidden[-1] if self.hidden else self.inputs
-        return ShapeEstimate(ModelShape(len(self.hidden), width, classes=0), longest=1)
+        """A vector is one position, and there are two classes."""
+        sizes = [self.inputs, *self.hidden, 2]
+        numbers = sum(before * after + after for before, after in pairwise(sizes))
+        return ShapeEstimate(ModelShape(len(self.hidden), sizes[-2], classes=0), longest=1, bytes=4 * numbers)
 
 
 class GradientOptions(Options):

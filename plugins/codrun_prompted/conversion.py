@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, folder_written_whole, lock, only_data
+from cod_runner.api import BuildContext, CodrunError, Kept, SettingError, folder_written_whole, lock, only_data
+from codrun_prompted.gguf_header import numbers_of
 from codrun_prompted.source import Source
 
 VERSION = 1
@@ -16,6 +17,19 @@ VERSION = 1
 LIBRARIES = ("gguf", "accelerate")
 """Without which transformers reads no GGUF file."""
 BLOCK = 1 << 20
+
+
+def kept_copy(source: Source) -> Kept | None:
+    """What the store will keep of a GGUF file, before it is made; None for any other model."""
+    if not source.is_gguf:
+        return None
+    numbers = numbers_of(source.files[0]) if source.files else None
+    place = f"models/{_key(source)}" if source.files else None
+    return Kept(f"the model of `{source.name}` in safetensors", place, None if numbers is None else 4 * numbers)
+
+
+def _key(source: Source) -> str:
+    return hashlib.sha256(f"{VERSION} {source.digest}".encode()).hexdigest()[:32]
 
 
 def converted(source: Source, context: BuildContext) -> Path:
@@ -26,7 +40,7 @@ def converted(source: Source, context: BuildContext) -> Path:
     """
     if context.store is None:
         raise CodrunError(f"`{source.name}` is a GGUF file, and there is no store to keep its conversion in")
-    key = hashlib.sha256(f"{VERSION} {source.digest}".encode()).hexdigest()[:32]
+    key = _key(source)
     folder = context.store / "models" / key
     with lock(folder.with_name(f".{key}.lock"), waiting=lambda: context.tell("another run converts the model")):
         context.tell("")

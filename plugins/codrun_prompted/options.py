@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,13 +12,17 @@ from cod_runner.api import (
     Answering,
     CheckpointOption,
     Destination,
+    Kept,
     LabelPromptFields,
     ModelShape,
     Options,
+    Origin,
     ShapeEstimate,
+    checkpoint_origin,
     checkpoint_sizes,
     hub_destinations,
 )
+from codrun_prompted.conversion import kept_copy
 from codrun_prompted.source import ENDING, located
 
 
@@ -68,6 +73,10 @@ class PromptedOptions(LabelPromptFields, Options):
         """The hub, for a model that is named as there."""
         return hub_destinations(self.model, "model")
 
+    def origins(self) -> Sequence[Origin]:
+        """The language model."""
+        return [replace(checkpoint_origin(self.model), what="language model")]
+
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's ``config.json`` says; None for a GGUF file and for a hub model never fetched."""
         if located(self.model, self.gguf).is_gguf:
@@ -76,6 +85,11 @@ class PromptedOptions(LabelPromptFields, Options):
         if sizes is None:
             return None
         return ShapeEstimate(ModelShape(sizes.layers, sizes.width, classes=0), self.max_length)
+
+    def keeps(self) -> Sequence[Kept]:
+        """A GGUF file's weights as float32."""
+        copy = kept_copy(located(self.model, self.gguf))
+        return [] if copy is None else [copy]
 
     def answering(self) -> Answering:
         """It costs no money, and has the hidden states of its last position."""

@@ -108,10 +108,8 @@ class TED(nn.Module):
 
 
 def _at_head(outputs: Outputs, layers: list[int]) -> Tensor:
-    """``[layers, batch, width]``: each layer's state at the position that the classification head reads."""
-    if outputs.pooled_at is None:
-        raise CodrunError("ted needs to know which position the classification head reads, and this model names none")
-    return torch.stack([head_pooled(outputs.hidden[layer], outputs.pooled_at) for layer in layers])
+    """``[layers, batch, width]``: of each layer what the classification head reads of the last."""
+    return torch.stack([head_pooled(outputs.hidden[layer], outputs.pooled_at, outputs.mask) for layer in layers])
 
 
 _Pool = Callable[[Filters, Outputs, list[int]], tuple[Tensor, Tensor]]

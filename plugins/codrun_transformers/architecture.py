@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from cod_runner.api import CodrunError
+from codrun_transformers.pooling import PooledEncoder
 
 UNLIMITED = 10**9
 """Tokenizers without a maximum length report a number above this."""
@@ -96,7 +97,9 @@ def reorder_classes(model: Any, order: Sequence[int]) -> None:
 
 
 def reads_last_token(model: Any) -> bool:
-    """Whether the head reads the last real token, as decoders' heads do, rather than the first."""
+    """Whether the head reads the last real token, as decoders' heads do."""
+    if isinstance(model, PooledEncoder):
+        return model.pooling == "last"
     return isinstance(getattr(model, "score", None), nn.Linear)
 
 

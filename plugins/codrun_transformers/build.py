@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, CodrunError
+from cod_runner.api import BuildContext, CodrunError, SettingError
 from codrun_transformers.architecture import (
     UNLIMITED,
     copy_of_blocks,
@@ -24,6 +24,8 @@ from codrun_transformers.classifier import TextClassifier
 from codrun_transformers.labels import head_order
 from codrun_transformers.lora import add_adapters, merge_adapters
 from codrun_transformers.options import ModelOptions, StudentOptions, TeacherOptions
+from codrun_transformers.pooling import PooledEncoder, is_causal
+from codrun_transformers.sentence_folder import MODULES, Asked, pooling_of
 
 
 def build_teacher(options: TeacherOptions, context: BuildContext) -> TextClassifier:
@@ -54,10 +56,15 @@ def build_student(options: StudentOptions, context: BuildContext) -> TextClassif
 
 
 def reopen_student(folder: Path, context: BuildContext) -> TextClassifier:
-    """The student that ``save`` wrote into ``folder``, with its own label names and length, in eval mode."""
-    options = StudentOptions(model=str(folder.absolute()), max_length=UNLIMITED)
+    """The student that ``save`` wrote into ``folder``, or any other classifier of transformers, or of
+    sentence-transformers, with its own label names and length, in eval mode. Raises :class:`CodrunError`."""
+    pooling: Asked | None = "auto" if (folder / MODULES).is_file() else None
+    options = StudentOptions(model=str(folder.absolute()), max_length=UNLIMITED, pooling=pooling)
     silent = replace(context, labels=(), say=lambda sentence: None)  # its length is the one that it was saved with
-    return _from_checkpoint(str(folder.absolute()), options, silent).eval()
+    student = _from_checkpoint(str(folder.absolute()), options, silent)
+    if student.untrained_head:
+        raise CodrunError(f"{folder} holds a model without a trained classification head, so it is not a student")
+    return student.eval()
 
 
 def _from_checkpoint(
@@ -69,24 +76,31 @@ def _from_checkpoint(
     device_map: str | dict[str, int | str] | None = None,
     source: dict[str, Any] | None = None,
 ) -> TextClassifier:
+    folder = find_folder(name, options.revision, context, modules=options.pooling is not None)
+    pooling, modules = (None, None) if options.pooling is None else pooling_of(folder, name, options.pooling)
+    if options.pooling == "auto" and modules is not None:
+        others = f", without the {' and '.join(modules.left_out)} behind it" if modules.left_out else ""
+        context.say(f"`{name}` says in {modules.place} how it pools, and is believed: {pooling}{others}")
     found = read_checkpoint(
-        find_folder(name, options.revision, context),
+        folder,
         name,
         len(context.labels),
         seed=context.seed,
         dtype=dtype,
         attention=options.attention,
         device_map=device_map,
+        pooling=pooling,
+        modules=None if options.new_head else modules,
     )
     model, untrained = found.model, found.untrained_head
     labels: Sequence[str] = context.labels or found.own_labels
     if options.layers is not None:
         chosen = list(range(1, options.layers + 1)) if isinstance(options.layers, int) else options.layers
         keep_blocks(model, chosen)
-    if options.new_head:
+    if options.new_head or (pooling is not None and untrained):
         renew_head(model, context.seed)
         untrained = True
-    elif found.head_classes is not None:
+    elif found.head_classes is not None and context.labels:
         order = head_order(found.own_labels, labels, options.label_map, name, context.say)
         if order != list(range(len(labels))):
             reorder_classes(model, order)
@@ -106,6 +120,8 @@ def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: Build
         raise CodrunError("`layers_from_teacher` cannot copy a teacher that `device_map` spreads over devices")
     model = copy_of_blocks(teacher.model, chosen).float().cpu()
     merge_adapters(model)
+    if options.pooling is not None:
+        model = _pooled_as_asked(model, options.pooling, len(context.labels or teacher.labels))
     model.requires_grad_(True)
     renew_head(model, context.seed)
     if options.dropout is not None:
@@ -113,6 +129,21 @@ def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: Build
     tokenizer = copy.deepcopy(teacher.tokenizer)
     length = _prepare(tokenizer, model, "the teacher", options, context)
     return TextClassifier(model, tokenizer, context.labels or teacher.labels, length, untrained_head=True)
+
+
+def _pooled_as_asked(model: Any, asked: Asked, classes: int) -> PooledEncoder:
+    """The backbone of a copied teacher under a pooling; ``auto`` is the teacher's own."""
+    own = model.pooling if isinstance(model, PooledEncoder) else None
+    if asked == "auto" and own is None:
+        raise SettingError(
+            "`pooling: auto` takes the teacher's, which has a head of its class and no pooling; say `pooling: mean`, "
+            "`cls` or `last`",
+            "pooling",
+        )
+    pooling = own if asked == "auto" else asked
+    if pooling == "cls" and is_causal(model.base_model):
+        raise SettingError("the teacher reads from left to right, so its first token knows no other", "pooling")
+    return PooledEncoder(model.base_model, pooling, classes)
 
 
 def _prepare(tokenizer: Any, model: Any, name: str, options: ModelOptions, context: BuildContext) -> int:
@@ -126,7 +157,8 @@ def _prepare(tokenizer: Any, model: Any, name: str, options: ModelOptions, conte
     tokenizer.truncation_side = "right"
     if not reads_last_token(model):
         if options.padding_side == "left":
-            raise CodrunError(f"`{name}` reads its first token, so it must be padded on the right; drop `padding_side`")
+            read = "the mean of its tokens" if getattr(model, "pooling", None) == "mean" else "its first token"
+            raise CodrunError(f"`{name}` reads {read}, so it must be padded on the right; drop `padding_side`")
         tokenizer.padding_side = "right"
     elif options.padding_side is not None:
         tokenizer.padding_side = options.padding_side

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cod_runner.api import (
@@ -28,17 +27,17 @@ from cod_runner.api import (
     quiet_transformers,
     text_distance,
 )
-from codrun_transformers.architecture import blocks_of, longest_input, reads_last_token
+from codrun_transformers.architecture import blocks_of, longest_input, position_before_the_first, reads_last_token
 from codrun_transformers.attribution import word_attributions
 from codrun_transformers.embedding_step import projected_texts
 from codrun_transformers.lora import merge_adapters
 from codrun_transformers.mixtures import SECOND_IDS, SHARE, is_mixed, logits_of_mixtures, mixed, parts_of, real_ids
+from codrun_transformers.pooling import PooledEncoder, load_weights, model_of_transformers
 from codrun_transformers.vocabulary_cut import cut_for
 
 # Cells run in parallel: the tokenizer's own threads would compete with them, and it warns after a fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-WEIGHTS = "model.safetensors"
 ONE_FILE = "10000GB"
 PASSING = ("_name_or_path", "transformers_version", "architectures", "dtype", "id2label", "label2id")
 """Configuration entries that do not affect an output."""
@@ -69,13 +68,14 @@ class TextClassifier(nn.Module):
         self._fingerprint: str | None = None
         self._reads_last = reads_last_token(model)
         self._positions = longest_input(model)
-        accepted = inspect.signature(model.forward).parameters
+        accepted = inspect.signature(model_of_transformers(model).forward).parameters
         self._fields = [
             name
             for name in tokenizer.model_input_names
             if name not in ("input_ids", "attention_mask") and name in accepted
         ]
-        self._passes_positions = self._reads_last and "position_ids" in accepted
+        numbers_positions = position_before_the_first(model) is not None
+        self._passes_positions = self._reads_last and "position_ids" in accepted and not numbers_positions
         self._mixes = "inputs_embeds" in accepted
         self.shape = ModelShape(
             layers=model.config.num_hidden_layers, width=model.config.hidden_size, classes=len(self.labels)
@@ -169,7 +169,7 @@ class TextClassifier(nn.Module):
         captured: dict[int, Tensor] = {}
         hooks = [self._capture(layer, captured) for layer in sorted(set(hidden))]
         mask = batch["attention_mask"]
-        pooled_at = self._pooled_at(real_ids(batch, self.model.config.pad_token_id))
+        pooled_at = self._pooled_at(real_ids(batch, self.model.config.pad_token_id), mask)
         given = dict(batch)
         if self._passes_positions and self.tokenizer.padding_side == "left":
             given["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0)
@@ -205,8 +205,10 @@ class TextClassifier(nn.Module):
 
         return blocks_of(self.model)[layer].register_forward_pre_hook(entering, with_kwargs=True)
 
-    def _pooled_at(self, ids: Tensor) -> Tensor:
-        """The position that the head reads, by the same rule as transformers' own heads."""
+    def _pooled_at(self, ids: Tensor, mask: Tensor) -> Tensor | None:
+        """The position that the head reads, by the same rule as transformers' own heads; None for the mean of all."""
+        if isinstance(self.model, PooledEncoder):
+            return None if self.model.pooling == "mean" else self.model.reads_at(mask)
         if not self._reads_last:
             return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
         positions = torch.arange(ids.shape[1], device=ids.device)
@@ -256,8 +258,9 @@ class TextClassifier(nn.Module):
     def gradient_checkpointing_enable(self) -> None:
         """Recompute activations in the backward pass instead of storing them."""
         # Newer versions of transformers have renamed the method, and warn about the old name.
-        newer = getattr(self.model, "activation_checkpointing_enable", None)
-        (newer or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+        model = model_of_transformers(self.model)
+        newer = getattr(model, "activation_checkpointing_enable", None)
+        (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def train(self, mode: bool = True) -> TextClassifier:
         """As in torch; weights may change from here on, so the cached fingerprint is discarded.
@@ -311,13 +314,15 @@ class TextClassifier(nn.Module):
         config["attention"] = self.model.config._attn_implementation
         self._forget_truncation()
         reading = [self.tokenizer.backend_tokenizer.to_str(), self.max_length, self.tokenizer.padding_side]
+        reading += [self.model.pooling, self.model.normalises] if isinstance(self.model, PooledEncoder) else []
         digest.update(json.dumps([config, reading], sort_keys=True, default=str).encode())
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write weights (one safetensors file), configuration with label names, and tokenizer; adapters are merged
-        permanently into the weights first. ``transformers.pipeline("text-classification")`` loads the folder, and
-        finds no code named in it, whatever the checkpoint named."""
+        permanently into the weights first. ``transformers.pipeline("text-classification")`` loads the folder, or, for
+        a pooled encoder, ``SentenceTransformer``, whose ``encode`` then gives logits; neither finds code named in it,
+        whatever the checkpoint named."""
         embedding = self.model.get_input_embeddings()
         if len(embedding.weight) != embedding.num_embeddings:
             raise RuntimeError(
@@ -330,15 +335,18 @@ class TextClassifier(nn.Module):
         # Only the tokenizer's constructor arguments are saved, without a padding side that was set later.
         self.tokenizer.init_kwargs["padding_side"] = self.tokenizer.padding_side
         with quiet_transformers(), _without_code(vars(self.model.config)), _without_code(self.tokenizer.init_kwargs):
-            self.model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
+            model = model_of_transformers(self.model)
+            model.save_pretrained(folder, max_shard_size=ONE_FILE, save_original_format=False)
             self.tokenizer.save_pretrained(folder)
+        if isinstance(self.model, PooledEncoder):
+            self.model.save_modules(folder, self.max_length)
         self.tokenizer.model_max_length = longest
 
     def load(self, folder: Path) -> None:
         """Load weights that ``save`` wrote; raises :class:`CodrunError` if they belong to another model."""
         merge_adapters(self.model)
         try:
-            self.model.load_state_dict(load_file(folder / WEIGHTS))
+            load_weights(self.model, folder)
         except (OSError, RuntimeError, SafetensorError) as error:
             cause = str(error).strip().splitlines()[0]
             raise CodrunError(f"the weights in {folder} cannot be read into this model: {cause}") from error

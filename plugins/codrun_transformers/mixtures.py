@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cod_runner.api import Encoded
 from codrun_transformers.architecture import position_before_the_first, reads_last_token
+from codrun_transformers.pooling import PooledEncoder
 
 SECOND_IDS, SHARE = "second_ids", "share"
 """Entries of a batch that holds a mixture: the second texts' token ids, beside ``input_ids``, and the first ones'
@@ -58,10 +59,10 @@ def logits_of_mixtures(model: Any, batch: Mapping[str, Tensor], pooled_at: Tenso
     if before is not None:  # such a model numbers positions by the ids, which it is not given
         counted = (real_ids(batch, before) != before).int()
         rest["position_ids"] = (counted.cumsum(dim=1) * counted).long() + before
-    if not reads_last_token(model):
+    if isinstance(model, PooledEncoder) or not reads_last_token(model):
         logits: Tensor = model(inputs_embeds=embeddings, **rest).logits
         return logits
-    # A head that reads the last token finds it by the ids.
+    # A decoder's own head that reads the last token finds it by the ids.
     scores: Tensor = model.score(model.base_model(inputs_embeds=embeddings, **rest)[0])
     return scores[torch.arange(len(scores), device=scores.device), pooled_at.to(scores.device)]
 

@@ -11,13 +11,15 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from cod_runner.api import (
     CheckpointOption,
     Destination,
-    ModelShape,
     Options,
     ShapeEstimate,
+    checkpoint_folder,
     checkpoint_identity,
+    file_digest,
     hub_destinations,
 )
 from codrun_transformers import shape
+from codrun_transformers.sentence_folder import WEIGHTS, Asked, pooling_of
 
 
 def _ascending_blocks(blocks: list[int]) -> list[int]:
@@ -50,6 +52,11 @@ class ModelOptions(Options):
     layers: Annotated[int, Field(ge=1)] | Blocks | None = Field(
         None, description="use only the first n blocks of the checkpoint, or these blocks, counted from 1"
     )
+    pooling: Asked | None = Field(
+        None,
+        description="one linear layer on the mean of the last states, or on the first (cls) or last token's; auto: "
+        "as the checkpoint says, if it is one of sentence-transformers; absent: the head of its class",
+    )
     new_head: bool = Field(False, description="replace the checkpoint's classification head with a new one")
     label_map: dict[str, str] = Field(
         default_factory=dict, description="label of the data set to its name in the checkpoint's own head"
@@ -59,6 +66,22 @@ class ModelOptions(Options):
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
         None, description="attention implementation; absent: the best that transformers finds"
     )
+
+    def _decides(self, model: str | None) -> dict[str, Any]:
+        """Every option, for keys. Raises :class:`SettingError`."""
+        decides = self.model_dump(mode="json")
+        if self.pooling is None:  # as before there was the option
+            del decides["pooling"]
+        if model is None:
+            return decides
+        decides["model"] = checkpoint_identity(model)
+        folder = checkpoint_folder(model)
+        if self.pooling is not None and folder is not None:
+            pooling, found = pooling_of(folder, model, self.pooling)
+            decides["pooling"] = pooling
+            if found is not None and found.head is not None and not self.new_head:
+                decides["head"] = file_digest(found.head / WEIGHTS)
+        return decides
 
 
 class TeacherOptions(ModelOptions):
@@ -75,16 +98,22 @@ class TeacherOptions(ModelOptions):
         None, description="low-rank adapters while the teacher is fine-tuned, merged into the weights on save"
     )
 
+    @model_validator(mode="after")
+    def _one_device(self) -> TeacherOptions:
+        if self.pooling is not None and self.device_map is not None:
+            raise ValueError("`device_map` goes with the head of the model's class, not with `pooling`")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Every option; the checkpoint is identified by its content, or by its name on the hub."""
-        return {**self.model_dump(mode="json"), "model": checkpoint_identity(self.model)}
+        return self._decides(self.model)
 
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
         return hub_destinations(self.model, "model")
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
-        """What the checkpoint's ``config.json`` says; None for a hub model that was never fetched."""
+        """What the checkpoint's files say; None for a hub model that was never fetched."""
         return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
 
 
@@ -130,10 +159,7 @@ class StudentOptions(ModelOptions):
 
     def identity(self) -> dict[str, Any]:
         """Every option; a checkpoint is identified by its content, or by its name on the hub."""
-        decides = self.model_dump(mode="json")
-        if self.model is not None:
-            decides["model"] = checkpoint_identity(self.model)
-        return decides
+        return self._decides(self.model)
 
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
@@ -144,10 +170,9 @@ class StudentOptions(ModelOptions):
         return self.layers_from_teacher is not None
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
-        """What the checkpoint's ``config.json`` or the teacher's shape says; None if that is unknown."""
+        """What the checkpoint's files or the teacher's shape say; None if that is unknown."""
         if self.model is not None:
             return shape.of_checkpoint(self.model, self.revision, self.layers, self.max_length)
         if teacher is None or self.layers_from_teacher is None:
             return None
-        blocks, longest = len(self.layers_from_teacher), min(self.max_length, teacher.longest)
-        return ShapeEstimate(ModelShape(blocks, teacher.shape.width, classes=0), longest)
+        return shape.cut_from(teacher, len(self.layers_from_teacher), self.max_length)

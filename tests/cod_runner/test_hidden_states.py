@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cod_runner.api import head_pooled, masked_mean
+from cod_runner.api import head_pooled, masked_mean, pooled
 
 STATES = torch.arange(24.0).reshape(2, 4, 3)
 
@@ -27,3 +27,12 @@ def test_without_a_mask_every_token_counts_and_without_a_token_the_mean_is_0() -
 
 def test_the_head_reads_one_position_per_row() -> None:
     assert torch.equal(head_pooled(STATES, torch.tensor([0, 3])), torch.stack([STATES[0, 0], STATES[1, 3]]))
+
+
+def test_a_head_without_a_position_reads_the_mean() -> None:
+    mask = torch.tensor([[True, True, False, False], [False, True, True, True]])
+    mean = masked_mean(STATES, mask)
+    assert torch.equal(head_pooled(STATES, None, mask), mean)
+    assert torch.equal(pooled(STATES, mask, None, "cls"), mean)
+    assert torch.equal(pooled(STATES, mask, torch.tensor([0, 3]), "mean"), mean)
+    assert torch.equal(pooled(STATES, mask, torch.tensor([0, 3]), "cls"), head_pooled(STATES, torch.tensor([0, 3])))

@@ -29,6 +29,7 @@ from cod_runner.stages import results, teacher
 from cod_runner.store import Store
 from cod_runner.testing.tiny_models import TINY_MODELS
 from codrun_transformers.classifier import TextClassifier
+from codrun_transformers.sentence_folder import SentenceFolder, read_sentence_folder
 from codrun_transformers.vocabulary_cut import EmbeddingCut
 
 ARCHITECTURES = ("deberta", "qwen2")
@@ -301,6 +302,20 @@ def test_students_cut_from_the_teacher(laboratory: Laboratory, cells: dict[str, 
         assert all(math.isfinite(value) for value in row["losses"].values())
         moved = (embeddings(laboratory.student("own_blocks", cell)) != start).any(1)
         assert 0 < moved.sum() < len(moved) / 2
+
+
+def test_teacher_and_student_under_a_pooling(laboratory: Laboratory, cells: dict[str, dict[str, Any]]) -> None:
+    """Every method, one of whose losses reads what the head reads, and a student cut from such a teacher."""
+    pooling = "last" if laboratory.architecture == "qwen2" else "mean"
+    pooled = laboratory.run("pooled", f"teacher.pooling={pooling}", f"student.pooling={pooling}")
+    cut = "student={use: transformers, layers_from_teacher: [1, 3], pooling: auto}"
+    cut_rows = laboratory.run("pooled_cut", f"teacher.pooling={pooling}", cut, arms=["cod"])
+    assert len(pooled) == 6 and len(cut_rows) == 3
+    for run, rows in (("pooled", pooled), ("pooled_cut", cut_rows)):
+        for cell, row in rows.items():
+            assert all(math.isfinite(value) for value in row["losses"].values())
+            said = SentenceFolder(pooling, "1_Pooling/config.json", laboratory.student(run, cell) / "2_Dense")
+            assert read_sentence_folder(laboratory.student(run, cell), "it") == said
 
 
 def test_a_decoder_learns_the_same_whichever_side_it_pads_on(

@@ -106,7 +106,7 @@ def test_a_resumed_run_keeps_the_counterfactuals_of_what_was_done(recipe: Path, 
 def test_cfes_leaves_them_in_the_run_folder(recipe: Path, tmp_path: Path) -> None:
     registry = Registry.discover()
     settings = RunSettings(out=tmp_path / "cfes", jobs=1)
-    found = pipeline.find_counterfactuals(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
+    (found,) = pipeline.find_counterfactuals(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
     lines = (tmp_path / "cfes" / "counterfactuals.jsonl").read_text().splitlines()
     assert [json.loads(line)["source_id"] for line in lines] == list(found.counterfactuals)
     run(recipe, tmp_path / "run")

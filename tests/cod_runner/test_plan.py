@@ -201,7 +201,9 @@ def test_a_hub_model_in_the_cache_is_known(recipe: Path, registry: Registry, mon
 
 def test_it_is_shown_and_in_the_json(recipe: Path, registry: Registry) -> None:
     plan = planned(recipe, registry)
-    wanted = "at most 0.2 MB in the store, for at most 16 training texts (2 layers x 32 tokens x 32 x 4 bytes per text)"
+    wanted = (
+        "at most 153.6 kB in the store, for at most 16 training texts (2 layers x 32 tokens x 32 x 4 bytes per text)"
+    )
     assert str(plan.signals) == wanted
     assert plan.as_json()["signals"]["bytes"] == plan.signals.bytes
 

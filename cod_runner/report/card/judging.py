@@ -21,10 +21,10 @@ def warnings(subject: Subject) -> Iterator[str]:
     if subject.report.optimistic:
         yield (
             "**Optimistic scores:** the epoch of the training was chosen on the very rows on which the scores below "
-            "are measured. Expect less on new texts."
+            "are measured. Expect less on new inputs."
         )
     if not subject.report.verified and subject.arm.adds_flips:
-        yield "**Unverified:** not every counterfactual that it was trained on changes its teacher's prediction."
+        yield "**Unverified:** its recipe also trains on counterfactuals that do not change the teacher's prediction."
     if _may_be_guessing(subject):
         yield (
             "**It may be guessing:** its accuracy is within chance of what guessing reaches where its "
@@ -39,8 +39,9 @@ def scores(subject: Subject) -> list[str]:
     own = [_own(subject, metric) for metric in metrics]
     body = [[f"**this student** (seed {subject.row.seed})", "1", *own]]
     body += _settings(subject, metrics)
-    if subject.record.teacher_accuracy is not None and any(metric.name == ACCURACY for metric in metrics):
-        ceiling = [number(subject.record.teacher_accuracy) if metric.name == ACCURACY else "" for metric in metrics]
+    teacher = subject.teacher_accuracy
+    if teacher is not None and any(metric.name == ACCURACY for metric in metrics):
+        ceiling = [number(teacher) if metric.name == ACCURACY else "" for metric in metrics]
         body.append(["its teacher", "", *ceiling])
     lines = ["## Scores", "", _measured_on(subject), "", *markdown_grid(head, body), ""]
     return [*lines, *(f"- {sentence}" for sentence in _how_to_read(subject))]
@@ -52,9 +53,15 @@ def _own(subject: Subject, metric: MetricRecord) -> str:
 
 
 def _measured_on(subject: Subject) -> str:
-    split, data_set = markdown_line(subject.recipe.evaluate.split), markdown_line(subject.recipe.dataset.use)
+    data_set = markdown_line(subject.recipe.dataset.use)
     rows = f", {count(subject.evaluation_rows, 'row')}" if subject.evaluation_rows else ""
-    return f"Measured on the split {split} of {data_set}{rows}."
+    if subject.fold is None:
+        return f"Measured on the split {markdown_line(subject.recipe.evaluate.split)} of {data_set}{rows}."
+    return (
+        f"Measured on fold {subject.fold} (counted from 0) of {subject.recipe.evaluate.folds} of {data_set}{rows}: it "
+        "and its teacher were made of the others. Other seeds are measured on other folds, and a mean over seeds is "
+        "over all rows."
+    )
 
 
 def _settings(subject: Subject, metrics: list[MetricRecord]) -> Iterator[list[str]]:
@@ -82,7 +89,7 @@ def _how_to_read(subject: Subject) -> Iterator[str]:
         yield (
             f"Mean ± sample standard deviation over seeds, at k = {row.k}; another seed draws other examples and other "
             "initial weights. Where this student was chosen among them for its scores on these rows, its setting's "
-            "mean is the number to expect on new texts."
+            "mean is the number to expect on new inputs."
         )
     else:
         yield "One seed: a single number has no deviation and settles nothing."
@@ -93,9 +100,10 @@ def _how_to_read(subject: Subject) -> Iterator[str]:
                 yield _compared(subject, setting_name(method, arm), metric, pairs)
     rows, value = subject.evaluation_rows, row.metrics.get(ACCURACY)
     if rows and value is not None and math.isfinite(value):
+        known = number(_half_width(value, rows))
         yield (
-            f"With {count(rows, 'evaluation row')} alone, its accuracy is known to ± {number(_half_width(value, rows))} "
-            "(95%, normal approximation), beside what the seeds say."
+            f"With {count(rows, 'evaluation row')}, its accuracy is known to ± {known} (95%, normal approximation), "
+            "beside what the seeds say."
         )
     if subject.report.floor and subject.record.student_from_teacher:
         yield (
@@ -145,8 +153,8 @@ def calibration(subject: Subject) -> list[str]:
     if temperature is None:
         why = f": {count(int(rows), 'held-out row')} did not settle one" if rows is not None else ""
         lines.append(
-            f"No temperature was fitted{why}, so its probabilities are those of its training, which tend to be too "
-            "sure or not sure enough."
+            f"No temperature was fitted{why}, so its probabilities are as training left them: how sure it says it is "
+            "need not be how often it is right."
         )
     else:
         fitted = f", fitted on {count(int(rows), 'row')} of the pool that it was not trained on" if rows else ""
@@ -179,8 +187,8 @@ def _limits(subject: Subject) -> Iterator[str]:
         "abstain."
     )
     yield (
-        "Inputs that it was trained on: what equals an evaluation row was taken out of the training pool beforehand, so "
-        "the scores are of unseen rows, and say nothing of memorised ones."
+        "Inputs that it was trained on: rows that equal an evaluation row were taken out of the training pool "
+        "beforehand, so the scores are of rows that it had not seen."
     )
     yield "Fairness between groups of people, attacks, and change over time: none of it was measured."
     if subject.row.method not in subject.report.floor:

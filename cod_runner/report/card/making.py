@@ -42,37 +42,40 @@ def making(subject: Subject) -> list[str]:
 
 
 def _teacher(subject: Subject) -> Iterator[str]:
-    record, recipe, facts = subject.record, subject.recipe, subject.record.teacher
+    used, tuned = subject.recipe.teacher.use, subject.recipe.teacher.finetune
     names = [f"{origin.name} ({origin.what})" for origin in subject.origins("teacher")]
-    yield f"- {public(', '.join([f'Component {recipe.teacher.use}', *names]))}."
-    tuned = recipe.teacher.finetune
+    yield f"- {public(', '.join([f'Component {used}', *names]))}."
+    if subject.report.teacher:
+        yield from (f"- {markdown_line(sentence)}" for sentence in subject.report.teacher)
+        return
     if tuned is not None:
         yield f"- Fine-tuned on the gold labels of {count(_tuning_rows(subject), 'row')} of the pool."
-    elif "shots" in facts:
-        yield f"- A language model that only answers, with {count(int(facts['shots']), 'labelled text')} in its prompt."
     else:
         yield "- Used as its checkpoint is, without fine-tuning."
-    measured = []
-    if record.teacher_accuracy is not None:
-        measured.append(f"accuracy {number(record.teacher_accuracy)}")
-    if isinstance(facts.get("calibration_error"), float):
-        measured.append(f"expected calibration error {number(facts['calibration_error'])}")
-    if isinstance(facts.get("parameters"), int):
-        measured.append(f"{facts['parameters']:,} parameters")
+    measured = list(_measured_of_the_teacher(subject))
     if measured:
         yield f"- On the evaluation rows: {', '.join(measured)}."
-    for sentence in subject.report.teacher:
-        yield f"- {markdown_line(sentence)}"
+
+
+def _measured_of_the_teacher(subject: Subject) -> Iterator[str]:
+    facts = subject.teacher
+    if subject.teacher_accuracy is not None:
+        yield f"accuracy {number(subject.teacher_accuracy)}"
+    if isinstance(facts.get("calibration_error"), float):
+        yield f"expected calibration error {number(facts['calibration_error'])}"
+    if isinstance(facts.get("parameters"), int):
+        yield f"{facts['parameters']:,} parameters"
 
 
 def _data(subject: Subject) -> Iterator[str]:
-    data = subject.record.data
+    data = subject.data
     yield f"- Data set: {public(component_in_words(subject.recipe.dataset))}."
     rows = [f"{data[name]:,} {name}" for name in ("pool rows", "evaluation rows") if isinstance(data.get(name), int)]
     if rows:
+        near = "" if subject.reads_vectors else ", and nothing that was added to them is within a tenth of its words"
         yield (
-            f"- {', '.join(rows)}. The training examples are drawn from the pool; nothing that is trained on is an "
-            "evaluation row, nor within a tenth of the words of one where it was added."
+            f"- {', '.join(rows)}. The training examples are drawn from the pool; none of them equals an evaluation "
+            f"row{near}."
         )
     if isinstance(data.get("dropped rows"), str):
         yield f"- Dropped rows: {markdown_line(data['dropped rows'])}."
@@ -91,12 +94,12 @@ def _training_set(subject: Subject) -> Iterator[str]:
     yield f"- Gold labels that were read beside k: {', '.join(beside) if beside else 'none'}."
     if row.teacher_queries is not None:
         paid = "" if row.teacher_usd is None else f" ({price_in_words(row.teacher_usd)})"
-        yield f"- The teacher was asked about {count(row.teacher_queries, 'text')} for it{paid}."
+        yield f"- The teacher was asked about {count(row.teacher_queries, 'input')} for it{paid}."
 
 
 def _gold_labels(subject: Subject) -> Iterator[str]:
     """Counted, as far as the run says; the evaluation split's own labels only measure."""
-    facts, tuned = subject.record.teacher, subject.recipe.teacher.finetune
+    facts, tuned = subject.teacher, subject.recipe.teacher.finetune
     if tuned is not None:
         yield f"{_tuning_rows(subject):,} to fine-tune the teacher"
     if isinstance(facts.get("gold_labels"), int) and facts["gold_labels"]:
@@ -109,7 +112,7 @@ def _gold_labels(subject: Subject) -> Iterator[str]:
 
 
 def _tuning_rows(subject: Subject) -> int:
-    tuned, pool = subject.recipe.teacher.finetune, subject.record.data.get("pool rows")
+    tuned, pool = subject.recipe.teacher.finetune, subject.data.get("pool rows")
     wanted = tuned.rows if tuned is not None else 0
     return min(wanted, pool) if isinstance(pool, int) else wanted
 
@@ -120,7 +123,7 @@ def _additions(subject: Subject) -> Iterator[str]:
     makers = list(_makers(subject))
     if not makers:
         return
-    yield f"- Written by {', then '.join(public(component_in_words(maker)) for maker in makers)}."
+    yield f"- Written by {', then '.join(public(maker.use) for maker in makers)}."
     models = [origin for origin in subject.origins("generator") if origin.use in {maker.use for maker in makers}]
     named = ", ".join(dict.fromkeys(f"{origin.name} ({origin.what})" for origin in models))
     yield f"- Models that wrote them: {public(named) if named else 'none is named by their components'}."
@@ -174,9 +177,10 @@ def _settings(subject: Subject) -> Iterator[Any]:
     narrowed = recipe.model_copy(
         update={"methods": {row.method: recipe.methods[row.method]}, "arms": {row.arm: subject.arm}}
     )
-    yield from (line for line in protocol(narrowed) if line.name not in told and not line.name.startswith("arm "))
+    lines = protocol(narrowed, subject.record.data.get("evaluation rows"))
+    yield from (line for line in lines if line.name not in told and not line.name.startswith("arm "))
     if recipe.counterfactuals is not None and subject.arm.uses_section:
-        yield from (line for line in protocol(narrowed) if line.name == "counterfactuals")
+        yield from (line for line in lines if line.name == "counterfactuals")
 
 
 def _software(subject: Subject) -> Iterator[str]:

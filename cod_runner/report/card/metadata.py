@@ -1,4 +1,4 @@
-"""The YAML block of a card, which the hub reads: licence, base model, data set, scores. What is not known is left out."""
+"""The YAML block of a card, which the hub reads: licence, base model, data set, scores. What is unknown is absent."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def licence_of(subject: Subject) -> Licence:
     base = subject.base
     if base is not None and base.license is not None:
         return Licence(base.license, "as the card of its base checkpoint says")
-    why = "its recipe states none, and "
-    why += "it has no base checkpoint" if base is None else "no card of its base checkpoint was there to state one"
+    there = "it has no base checkpoint" if base is None else "no card of its base checkpoint was there that states one"
+    why = f"its recipe states none, and {there}"
     return Licence(UNKNOWN, why)
 
 
@@ -68,6 +68,7 @@ def _results(subject: Subject) -> list[EvalResult]:
     kind = "tabular-classification" if subject.reads_vectors else "text-classification"
     data_set = next((origin for origin in subject.origins("dataset") if origin.on_the_hub), None)
     used = subject.recipe.dataset.use
+    optimistic = " (optimistic: epoch chosen on these rows)" if subject.report.optimistic else ""
     return [
         EvalResult(
             task_type=kind,
@@ -75,7 +76,7 @@ def _results(subject: Subject) -> list[EvalResult]:
             dataset_name=used,
             dataset_split=one_line(subject.recipe.evaluate.split),
             metric_type=one_line(metric.name),
-            metric_name=one_line(metric.title),
+            metric_name=one_line(metric.title) + optimistic,
             metric_value=round(value, 4),
         )
         for metric in subject.metrics

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.grammar import Card, Recipe
+from cod_runner.report.card.libraries import Library
 from cod_runner.report.contents import Report
 from cod_runner.report.statistics import PairedComparison, Summary, compare_pairs, summarise
 from cod_runner.report.table import arm_name
@@ -19,7 +19,8 @@ from cod_runner.runs.origins import OriginRecord
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 from cod_runner.runs.student_record import StudentRecord
 
-Library = Literal["transformers", "sentence-transformers", "codrun"]
+Place: TypeAlias = tuple[str, str, int]
+"""(method, arm, k): a setting, of which there is a student for each seed."""
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s,)\]}]+")
 
 
@@ -34,6 +35,8 @@ class Subject:
     """Of the student."""
     library: Library
     """What opens the folder."""
+    finished: Mapping[Place, Sequence[CellRow]]
+    """Every student of the run by its setting."""
 
     @property
     def recipe(self) -> Recipe:
@@ -58,11 +61,34 @@ class Subject:
 
     @property
     def reads_vectors(self) -> bool:
-        return self.record.data.get("inputs") == "vectors"
+        return self.data.get("inputs") == "vectors"
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that it was measured on; None without folds."""
+        return self.recipe.evaluate.fold_of(self.row.seed)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What is known of the data, of its own fold where there are folds."""
+        own = None if self.fold is None else self.record.folds.get(self.fold)
+        return self.record.data if own is None else {**self.record.data, **own.data}
+
+    @property
+    def teacher(self) -> Mapping[str, Any]:
+        """What is known of its teacher: there is one for each fold."""
+        own = None if self.fold is None else self.record.folds.get(self.fold)
+        return self.record.teacher if own is None else own.teacher
+
+    @property
+    def teacher_accuracy(self) -> float | None:
+        value = self.teacher.get("accuracy")
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @property
     def evaluation_rows(self) -> int | None:
-        rows = self.record.data.get("evaluation rows")
+        """How many rows it was measured on."""
+        rows = self.data.get("evaluation rows")
         return rows if isinstance(rows, int) else None
 
     def origins(self, *roles: str) -> list[OriginRecord]:
@@ -80,9 +106,9 @@ class Subject:
         """``kd +CoD``: its method and arm."""
         return setting_name(self.row.method, self.row.arm)
 
-    def seeds_of(self, method: str, arm: str) -> list[CellRow]:
+    def seeds_of(self, method: str, arm: str) -> Sequence[CellRow]:
         """The finished students of another setting at this one's k, or of its own."""
-        return [row for row in self.report.rows if (row.method, row.arm, row.k) == (method, arm, self.row.k)]
+        return self.finished.get((method, arm, self.row.k), ())
 
     def summary(self, method: str, arm: str, metric: MetricRecord) -> Summary | None:
         """Over the seeds of a setting at this one's k; None where none was measured."""
@@ -106,19 +132,6 @@ class Subject:
 def setting_name(method: str, arm: str) -> str:
     """``kd +CoD``."""
     return f"{method} {arm_name(arm)}"
-
-
-def library_of(folder: Path) -> Library:
-    """What opens a student's folder beside codrun: told by its files, of which none is imported."""
-    if (folder / "modules.json").is_file():
-        return "sentence-transformers"
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return "codrun"
-    classes = config.get("architectures") if isinstance(config, Mapping) else None
-    named = classes if isinstance(classes, Sequence) else ()
-    return "transformers" if any(str(each).endswith("ForSequenceClassification") for each in named) else "codrun"
 
 
 def public(text: str) -> str:

@@ -22,22 +22,19 @@ ROLES = {
 def terms(subject: Subject) -> list[str]:
     """The student's licence, who says so, and everything of other people's that is in it."""
     licence = licence_of(subject)
-    lines = ["## Licence and terms", "", f"Licence: {markdown_line(licence.name)}, {licence.says}."]
+    lines = ["## Licence and terms", "", f"Licence: {markdown_line(licence.name)} ({licence.says})."]
     if licence.name == UNKNOWN:
-        lines[-1] += (
-            " Until it is known, what may be done with the student is for the terms of those to say that are listed "
-            "here."
-        )
+        lines[-1] += " Ask its author; the terms of what it is made of apply in any case."
     rows = [list(row) for row in _origins(subject)]
-    grid = markdown_grid(["what", "name", "part in it", "licence that its own card states"], rows)
-    return [
-        *lines,
-        "",
-        "Whose terms may apply beside it; a language model's provider may have terms on what its answers are used for, "
-        "training other models among it:",
-        "",
-        *grid,
-    ]
+    lines += ["", "What it is made of, and whose terms may apply to it:", ""]
+    lines += markdown_grid(["what", "name", "part in it", "licence that its own card states"], rows)
+    if any(origin.role in ("teacher", "generator") for origin in subject.record.origins or ()):
+        lines += [
+            "",
+            "The makers of a language model may have terms on what its answers are used for, the training of other "
+            "models among it, whether it taught the student or wrote its counterfactuals.",
+        ]
+    return lines
 
 
 def _origins(subject: Subject) -> Iterator[tuple[str, str, str, str]]:

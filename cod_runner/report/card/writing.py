@@ -7,14 +7,16 @@ from pathlib import Path
 
 from cod_runner.files import write_whole
 from cod_runner.report.card.judging import calibration, limits, scores, warnings
+from cod_runner.report.card.libraries import library_of
 from cod_runner.report.card.making import making
 from cod_runner.report.card.metadata import card_data
-from cod_runner.report.card.subject import Subject, library_of, number
+from cod_runner.report.card.subject import Place, Subject, number
 from cod_runner.report.card.terms import terms
 from cod_runner.report.card.usage import usage
 from cod_runner.report.contents import Report
 from cod_runner.report.table import ACCURACY
 from cod_runner.report.text import markdown_line, number_and_deviation
+from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import read_student_record
 
 FILE = "README.md"
@@ -37,11 +39,14 @@ def write_cards(folder: Path, report: Report) -> int:
 
 def subjects(folder: Path, report: Report) -> Iterator[Subject]:
     """Every student of the run that was saved with a record of its own."""
+    finished: dict[Place, list[CellRow]] = {}
+    for row in report.rows:
+        finished.setdefault((row.method, row.arm, row.k), []).append(row)
     for row in report.rows:
         place = folder / "students" / f"{row.method}-{row.arm}-k{row.k}-s{row.seed}"
         student = read_student_record(place)
         if student is not None and student.key == row.key:
-            yield Subject(report, row, student, place, library_of(place))
+            yield Subject(report, row, student, place, library_of(place), finished)
 
 
 def model_card(subject: Subject) -> str:
@@ -85,6 +90,6 @@ def _headline(subject: Subject) -> str:
     mean = ""
     if summary is not None and summary.n > 1:
         mean = f" ({number_and_deviation(summary, sign=False)} over the {summary.n} seeds of its setting)"
-    teacher = subject.record.teacher_accuracy
+    teacher = subject.teacher_accuracy
     beside = f"; its teacher's is {number(teacher)}" if teacher is not None else ""
     return f" Its accuracy is {number(value)}{mean}{beside}."

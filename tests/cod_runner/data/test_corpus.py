@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from cod_runner.api import DataError, Example, LoadedData
-from cod_runner.data.corpus import EVALUATION_ROWS, content_of, prepare_corpus, with_fewer_rows
+from cod_runner.data.corpus import EVALUATION_ROWS, content_of, prepare_corpus, prepare_folds, with_fewer_rows
 
 LABELS = ("negative", "positive")
 
@@ -231,3 +231,36 @@ def test_a_split_in_which_no_row_has_a_label_cannot_be_measured_on() -> None:
     held = [Example(f"test:{row}", f"held out {row}") for row in range(5)]
     with pytest.raises(DataError, match=r"no row of the split `test` has a label, .* splits with labels: `train`"):
         prepare_corpus(data(train=rows(20), test=held), "test")
+
+
+# --- folds ------------------------------------------------------------------------------------------------------------
+
+
+def test_folds_are_stratified_and_hold_each_row_once() -> None:
+    unbalanced = [Example(f"train:{row}", f"row {row}", int(row < 13)) for row in range(57)]
+    folds = prepare_folds(data(train=unbalanced), "validation", 5)
+    assert [fold.fold for fold in folds] == [0, 1, 2, 3, 4]
+    assert [len(fold.evaluation) for fold in folds] == [12, 12, 11, 11, 11]
+    assert {sum(row.label == 1 for row in fold.evaluation) for fold in folds} == {2, 3}
+    assert sorted(row.id for fold in folds for row in fold.evaluation) == sorted(row.id for row in unbalanced)
+    for fold in folds:
+        assert {row.id for row in (*fold.pool, *fold.evaluation)} == {row.id for row in unbalanced}
+        assert not texts(fold.pool) & texts(fold.evaluation)
+
+
+def test_which_fold_a_row_is_in_depends_on_its_content_alone() -> None:
+    turned = [Example(f"train:{place}", row.input, row.label) for place, row in enumerate(reversed(rows(50)))]
+    first, second = (prepare_folds(data(train=each), "validation", 4) for each in (rows(50), turned))
+    assert [texts(fold.evaluation) for fold in first] == [texts(fold.evaluation) for fold in second]
+
+
+def test_a_row_that_repeats_another_is_in_one_fold_and_a_class_of_two_rows_can_be_trained_on() -> None:
+    twice = [*rows(20), Example("train:20", " text  number 3", 1)]
+    rare = [*twice, Example("train:21", "rare", 2), Example("train:22", "rarer", 2)]
+    folds = prepare_folds(data("abc", train=rare), "validation", 4)
+    assert sum(len(fold.evaluation) for fold in folds) == 22
+    assert folds[0].notes == (
+        "dropped rows: 1 that repeat another",
+        "the data has 2 rows of `c`, so some of its 4 folds measure none",
+    )
+    assert all(sum(row.label == 2 for row in fold.pool) >= 1 for fold in folds)

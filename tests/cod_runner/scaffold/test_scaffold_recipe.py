@@ -21,7 +21,7 @@ from cod_runner.cli import call
 from cod_runner.errors import CodrunError, DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.scaffold import new_recipe, write_recipe
+from cod_runner.scaffold import Wishes, new_recipe, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_columns_labels_and_k_are_guessed_and_reported(registry: Registry, tmp_p
     assert recipe.dataset.use == "csv"
     assert options == {"path": "films.csv", "text": "review", "label": "sentiment", "labels": ["neg", "pos"]}
     assert (recipe.name, recipe.k, recipe.seeds) == ("films", [8, 16], [0, 1, 2])
-    assert recipe.describe == "Which of these is the text: neg, pos?"
+    assert recipe.describe == "What is the sentiment of the text: neg or pos?"
     assert recipe.teacher.finetune is not None
     assert (recipe.teacher.finetune.rows, recipe.teacher.finetune.epochs) == (320, 8)
     assert list(recipe.methods) == ["hard", "kd"]
@@ -129,7 +129,7 @@ def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registr
     assert any("`source` could be labels too" in sentence for sentence in sentences)
 
 
-@pytest.mark.parametrize(("count", "ks"), [(12, [8]), (8, [4]), (20, [8]), (40, [8, 16]), (400, [8, 16])])
+@pytest.mark.parametrize(("count", "ks"), [(12, [4]), (8, [4]), (20, [8]), (40, [8, 16]), (400, [8, 16])])
 def test_k_fits_the_pool(registry: Registry, tmp_path: Path, count: int, ks: list[int]) -> None:
     recipe, _ = parsed(new_recipe(write_csv(tmp_path / "d.csv", reviews(count), "text,label"), registry)[0])
     assert recipe.k == ks
@@ -144,11 +144,15 @@ def test_k_fits_the_pool(registry: Registry, tmp_path: Path, count: int, ks: lis
         ("d.csv", "a,b\n1,2\n3,4\n", "no column contains texts; there are: `a`, `b`"),
         (
             "d.csv",
-            "a,b\nfirst,1\nsecond,1\nthird,1\n",
+            "a,b\nfirst,1\nsecond,2\nthird,3\n",
             "no column looks like labels, .* there are: `a`, `b`",
         ),
         ("d.csv", "text,label\n" + "same,0\nother,1\n" * 4, "needs at least 2 rows of the class `0` and has only 1"),
-        ("d.csv", "text,label\n" + "".join(f"t {row},{row % 2}\n" for row in range(4)), "k=4 needs 2 originals"),
+        (
+            "d.csv",
+            "text,label\n" + "".join(f"t {row},{row % 2}\n" for row in range(4)),
+            "k=4 needs 2 originals .*: label more rows of it, or",
+        ),
         ("d.jsonl", "[1]\n", "must be a JSON object"),
         ("d.parquet", "x", "not a readable Parquet file"),
     ],
@@ -257,7 +261,7 @@ def test_a_hosted_language_model_is_teacher_and_generator_within_a_budget(
     registry: Registry, tmp_path: Path, model: str
 ) -> None:
     data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
-    content, sentences = new_recipe(data, registry, teacher=model)
+    content, sentences = new_recipe(data, registry, wishes=Wishes(teacher=model))
     recipe, _ = parsed(content)
     assert recipe.teacher.use == "litellm" and recipe.teacher.options == {"model": model, "shots": 8}
     assert recipe.counterfactuals is not None
@@ -282,7 +286,7 @@ def test_a_model_of_this_machine_is_asked_in_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
-    recipe, _ = parsed(new_recipe(data, registry, tmp_path, model)[0])
+    recipe, _ = parsed(new_recipe(data, registry, tmp_path, Wishes(teacher=model))[0])
     assert recipe.teacher.use == "prompted" and recipe.teacher.options["model"] == named
     assert recipe.budget is None
 

@@ -50,5 +50,5 @@ def test_all_that_decides_a_fit_is_in_its_name(tmp_path: Path) -> None:
     ]
     assert len({fitted_key(each) for each in [task, *others]}) == 7
     elsewhere = replace(worker, students=tmp_path / "b", store=Store(tmp_path / "c"), offline=False)
-    same = replace(task, worker=elsewhere, evaluation=rows, training=TrainingSet(rows, redrawn=3))
+    same = replace(task, worker=elsewhere, evaluation=rows, training=TrainingSet(rows, redrawn=3, held_out=rows))
     assert fitted_key(same) == fitted_key(task)

@@ -34,7 +34,7 @@ from cod_runner.runs.cells import cells_of
 from cod_runner.stages import teacher as stage
 from cod_runner.stages.kept_teacher import Turn, turn
 from cod_runner.stages.load import load_experiment
-from cod_runner.store import Store
+from cod_runner.store import Maker, Store
 
 REGISTRY = Registry.discover()
 RECIPE = """\
@@ -245,6 +245,18 @@ def test_a_folder_that_cannot_be_written_is_named(runs: Runs) -> None:
     assert re.search(r"first/students/kd-plain-k8-s0 cannot be written \(\w[\w ]+\)", runs("first", code=1))
 
 
+def test_the_store_says_for_which_recipe_it_was_made_and_when_it_was_used(runs: Runs) -> None:
+    name = f"teachers/{runs.kept.name}"
+    made = Store().uses.of(name)
+    assert made is not None and made.made_for == Maker("tiny", "whole")
+    runs("again")
+    used = Store().uses.of(name)
+    assert used is not None and used.made_for == made.made_for and used.used > made.used
+    (signals,) = [path.stem for path in (Store().root / "uses").glob("signals-*")]
+    assert {entry.name for entry in Store().unused(0)} == {name, signals.replace("-", "/")}
+    assert Store().unused(1) == []
+
+
 # --- an interrupted one ------------------------------------------------------------------------------------------
 
 
@@ -286,8 +298,8 @@ def test_a_checkpoint_of_other_rows_or_another_start_is_not_used(runs: Runs, mon
     shutil.rmtree(runs.kept)
     with monkeypatch.context() as patch:
         interrupted_after(7, patch)
-        real = stage._rows
-        patch.setattr(stage, "_rows", lambda *arguments: real(*arguments)[::-1])
+        real = stage.rows_of_the_teacher
+        patch.setattr(stage, "rows_of_the_teacher", lambda *arguments: real(*arguments)[::-1])
         runs("first", code=130)
     told = runs("first")
     assert "cannot be used (it is that of another training): fine-tuning starts anew" in told

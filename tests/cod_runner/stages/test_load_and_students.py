@@ -17,7 +17,8 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.stages import students
-from cod_runner.stages.load import Experiment, load_experiment, with_dev
+from cod_runner.stages.load import Experiment, load_experiment
+from cod_runner.stages.rows import with_dev
 
 RECIPE = """
 recipe: 1

@@ -91,14 +91,6 @@ def test_a_layer_that_is_not_there_is_named() -> None:
         CRDOptions(layers=(3, 4)).needs(teacher, student)
 
 
-def test_a_model_that_names_no_position_is_told_of_the_mean() -> None:
-    loss, options = loss_of()
-    case = loss_case(loss, options)
-    case.student.pooled_at = None
-    with pytest.raises(CodrunError, match="take `pool: mean`"):
-        case.values()
-
-
 def test_a_step_needs_no_value() -> None:
     """On a GPU a question for one would wait for all that was queued."""
     loss, options = loss_of()

@@ -18,6 +18,7 @@ from cod_runner.store import Store
 from cod_runner.testing.tiny_models import tiny_language_model
 from codrun_prompted import build, conversion
 from codrun_prompted.build import build_teacher
+from codrun_prompted.gguf_header import numbers_of
 from codrun_prompted.options import PromptedOptions
 from codrun_prompted.scorer import PromptedTeacher
 
@@ -120,6 +121,30 @@ def test_a_file_answers_as_the_folder_that_it_was_made_from(
     assert "Converting" not in capfd.readouterr().err, "a bar of transformers"
     Store(tmp_path / "store").prune(entry.name)
     assert not kept(tmp_path / "store")
+
+
+def test_its_copy_is_reckoned_from_the_beginning_of_the_file(
+    file: tuple[Path, Path], package: Path, tmp_path: Path
+) -> None:
+    (reckoned,) = PromptedOptions(model=str(file[0])).keeps()
+    built(tmp_path / "store", [], model=str(file[0]))
+    (entry,) = Store(tmp_path / "store").entries()
+    weights = next(path for path in entry.files if path.suffix == ".safetensors").stat().st_size
+    assert reckoned.place == entry.name and reckoned.bytes is not None
+    assert 0 <= weights - reckoned.bytes < 4_000  # the header
+    (in_parts,) = PromptedOptions(model="package:tiny_parts").keeps()
+    assert (in_parts.place, in_parts.bytes) == (reckoned.place, reckoned.bytes)
+    assert PromptedOptions(model=str(file[1])).keeps() == []
+    (on_the_hub,) = PromptedOptions(model="nobody/never-fetched", gguf="x.gguf").keeps()
+    assert (on_the_hub.place, on_the_hub.bytes) == (None, None)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 3, 20, 500])
+def test_a_file_that_is_cut_off_has_no_known_size(file: tuple[Path, Path], tmp_path: Path, kept_bytes: int) -> None:
+    (tmp_path / "x.gguf").write_bytes(file[0].read_bytes()[:kept_bytes])
+    assert numbers_of(tmp_path / "x.gguf") is None
+    (tmp_path / "x.gguf").write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 60)
+    assert numbers_of(tmp_path / "x.gguf") is None
 
 
 def test_a_file_is_converted_once(file: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

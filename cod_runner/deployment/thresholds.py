@@ -1,0 +1,158 @@
+"""From which probability on a label is given, so that what is given is right, or what is there is found, often enough.
+
+A threshold is chosen on the student's held-out rows, at its calibrated probabilities. What it reaches there it need not
+reach on other texts: the interval says how much a set of that size can tell.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cod_runner.errors import CodrunError
+from cod_runner.runs.student_record import HeldOut, StudentRecord
+
+FEW_ROWS = 30
+"""Below, a threshold is given with a warning."""
+Z = 1.959964
+"""Of a two-sided interval of 95%."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Give ``label`` to a text where its calibrated probability is at least ``value``."""
+
+    label: str
+    value: float
+    precision: float
+    """Of the held-out rows that are given the label, the share that have it."""
+    recall: float
+    """Of the held-out rows that have the label, the share that are given it."""
+    rows: int
+    """Held-out rows in all."""
+    given: int
+    """How many of them are given the label."""
+    having: int
+    """How many of them have it."""
+    wanted: str
+    """``precision`` or ``recall``."""
+    interval: tuple[float, float]
+    """Wilson's interval of 95% for what is wanted."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the threshold reaches, on how many rows, and what to think of it."""
+        low, high = self.interval
+        told = [
+            f"`{self.label}` is given where its probability is at least {self.value:.3f}: on {self.rows} held-out rows "
+            f"precision {self.precision:.2f}, recall {self.recall:.2f} ({self.given} are given it, {self.having} have "
+            f"it); 95% interval of the {self.wanted}: {low:.2f} to {high:.2f}"
+        ]
+        counted = self.given if self.wanted == "precision" else self.having
+        if self.rows < FEW_ROWS or counted < FEW_ROWS:
+            told.append(
+                f"the {self.wanted} rests on {counted} of {self.rows} held-out rows, which is little: see the interval, "
+                "and leave more labelled rows beside k to narrow it"
+            )
+        return told
+
+
+def threshold_for(
+    record: StudentRecord, label: str, *, precision: float | None = None, recall: float | None = None
+) -> Threshold:
+    """The threshold for ``label`` that reaches the wanted ``precision`` with the highest recall, or the wanted
+    ``recall`` with the highest precision, on the student's held-out rows; give one of the two, above 0 and at most 1.
+
+    Raises :class:`CodrunError` that says why there is none and what to do.
+    """
+    target = _target(precision, recall)
+    index = _index(record, label)
+    held_out = record.held_out
+    if held_out is None or not held_out.labels:
+        raise CodrunError(
+            f"no row was held out of the training of {record.cell}, so no threshold can be chosen for `{label}`: train "
+            "it with more labelled rows in the pool, or a smaller k, and predict from the run's student, since an "
+            "exported one leaves these rows behind"
+        )
+    having = held_out.labels.count(index)
+    if having == 0:
+        raise CodrunError(
+            f"none of the {len(held_out.labels)} held-out rows has the label `{label}`, so no threshold can be chosen "
+            "for it; leave more labelled rows beside k"
+        )
+    probabilities = _probabilities(held_out, record.temperature or 1.0, index)
+    found = [_at(value, probabilities, held_out.labels, index) for value in sorted(set(probabilities))]
+    if precision is not None:
+        reached = [each for each in found if each[0] >= target]
+        if not reached:
+            best = max(found)
+            raise CodrunError(
+                f"no threshold reaches a precision of {target:g} for `{label}` on the {len(held_out.labels)} held-out "
+                f"rows: the highest is {best[0]:.2f}, with recall {best[1]:.2f}; ask for less, or train a better "
+                "student (a larger k, a better teacher)"
+            )
+        share, found_share, given, value = max(reached, key=lambda each: (each[1], each[0]))
+    else:
+        share, found_share, given, value = max(
+            (each for each in found if each[1] >= target), key=lambda each: (each[0], each[1])
+        )
+    right = round(share * given)
+    return Threshold(
+        label=label,
+        value=value,
+        precision=share,
+        recall=found_share,
+        rows=len(held_out.labels),
+        given=given,
+        having=having,
+        wanted="precision" if precision is not None else "recall",
+        interval=wilson(right, given if precision is not None else having),
+    )
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's interval of 95% for a share (Wilson 1927, JASA 22:209)."""
+    share, z2 = successes / trials, Z**2
+    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _target(precision: float | None, recall: float | None) -> float:
+    given = [value for value in (precision, recall) if value is not None]
+    if len(given) != 1:
+        raise CodrunError("a threshold is for a wanted precision or for a wanted recall: give one of the two")
+    if not 0 < given[0] <= 1:
+        raise CodrunError(f"a precision or recall is a share above 0 and at most 1, not {given[0]:g}")
+    return given[0]
+
+
+def _index(record: StudentRecord, label: str) -> int:
+    if label in record.labels:
+        return record.labels.index(label)
+    near = difflib.get_close_matches(label, record.labels, 1, cutoff=0.0)
+    raise CodrunError(
+        f"{record.cell} has no label `{label}`; did you mean `{near[0]}`? It has "
+        f"{', '.join(f'`{each}`' for each in record.labels)}"
+    )
+
+
+def _probabilities(held_out: HeldOut, temperature: float, index: int) -> list[float]:
+    """Of the label ``index``, calibrated, one for each row."""
+    found = []
+    for row in held_out.logits:
+        largest = max(row)
+        powers = [math.exp((logit - largest) / temperature) for logit in row]
+        found.append(powers[index] / sum(powers))
+    return found
+
+
+def _at(
+    value: float, probabilities: Sequence[float], labels: Sequence[int], index: int
+) -> tuple[float, float, int, float]:
+    """(precision, recall, how many are given the label, ``value``) where it is the threshold."""
+    given = [label for probability, label in zip(probabilities, labels, strict=True) if probability >= value]
+    right = given.count(index)
+    return right / len(given), right / labels.count(index), len(given), value

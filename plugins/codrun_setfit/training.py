@@ -1,0 +1,111 @@
+"""SetFit's own training, by its library: repeatable, silent, with nothing sent and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy
+import setfit
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from setfit import logging
+from sklearn.linear_model import LogisticRegression
+from transformers import TrainerCallback
+from transformers.trainer_callback import DefaultFlowCallback
+
+from cod_runner.api import quiet_transformers
+from codrun_setfit.options import SetFitOptions
+
+
+def trained(
+    folder: Path,
+    texts: Sequence[str],
+    labels: Sequence[int],
+    options: SetFitOptions,
+    seed: int,
+    device: str,
+    progress: Callable[[int, int], None],
+) -> tuple[SentenceTransformer, LogisticRegression, int, float]:
+    """(encoder, regression, steps, mean loss of the pairs) of the encoder in ``folder``, whose linear layer is not
+    used. Files that the library writes go into ``folder``."""
+    with _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device):
+        torch.manual_seed(seed)
+        whole = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        body = SentenceTransformer(modules=list(whole)[:-1], device=device)
+        model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
+        trainer = setfit.Trainer(
+            model=model,
+            args=setfit.TrainingArguments(
+                output_dir=str(folder / "trainer"),
+                batch_size=options.batch_size,
+                num_epochs=options.epochs,
+                num_iterations=options.iterations,
+                body_learning_rate=options.lr,
+                seed=seed % 2**32,
+                report_to="none",
+                logging_strategy="no",
+                save_strategy="no",
+                show_progress_bar=False,
+            ),
+            train_dataset=Dataset.from_dict({"text": list(texts), "label": list(labels)}),
+        )
+        inner = trainer.st_trainer
+        inner.args.dataloader_pin_memory = torch.device(device).type == "cuda"
+        # The others print, draw bars, write model cards or report to services.
+        inner.callback_handler.callbacks = [DefaultFlowCallback(), _Steps(progress)]
+        trainer.train()
+        return body, model.model_head, inner.state.global_step, float(inner.state.log_history[-1]["train_loss"])
+
+
+class _Steps(TrainerCallback):
+    """Shows the bar how far the pairs are."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        self._progress(state.global_step, state.max_steps)
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """The library seeds every generator of random numbers; outside they go on as if it had not."""
+    ours, numpys = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(ours)
+            numpy.random.set_state(numpys)
+
+
+@contextmanager
+def _quiet_setfit() -> Iterator[None]:
+    from datasets.utils import logging as bars
+
+    level, shown = logging.get_verbosity(), bars.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            bars.enable_progress_bar()
+
+
+@contextmanager
+def _on(device: str) -> Iterator[None]:
+    """Trainers take a GPU that is there unless told otherwise, and ask wandb, mlflow and the like."""
+    told = {"WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if torch.device(device).type == "cpu":
+        told["ACCELERATE_USE_CPU"] = "true"
+    with mock.patch.dict(os.environ, told):
+        yield
