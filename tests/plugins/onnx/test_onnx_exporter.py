@@ -25,7 +25,8 @@ from codrun_onnx.exporter import OnnxExporter
 from codrun_onnx.parity import compared, lengths
 from codrun_onnx.plugin import OnnxOptions
 from codrun_onnx.tokenizer_file import STRANGE_TEXTS, longest_encoding
-from codrun_transformers.build import reopen_student
+from codrun_transformers.build import build_student, reopen_student
+from codrun_transformers.options import StudentOptions
 
 LABELS = ("negative", "positive")
 CONTEXT = BuildContext(labels=LABELS)
@@ -309,12 +310,16 @@ def test_a_model_that_is_no_classifier_of_ours_is_refused(copy: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["roberta", "deberta", "electra", "distilbert", "qwen2", "qwen2 left"])
-def test_every_architecture(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, _, side = kind.partition(" ")
+@pytest.mark.parametrize("kind", ["roberta", "deberta", "electra", "distilbert", "qwen2", "qwen2 left", "bert mean"])
+def test_every_architecture(kind: str, tmp_path: Path) -> None:
+    name, _, variant = kind.partition(" ")
     student: Any = student_of(tmp_path / "student", name, num_hidden_layers=2)
-    if side:
-        student.tokenizer.padding_side = side
+    if variant == "left":
+        student.tokenizer.padding_side = "left"
+    if variant == "mean":  # the mean over all tokens, saved as sentence-transformers does
+        options = StudentOptions(model=str(tmp_path / "student"), pooling="mean", new_head=True)
+        student = build_student(options, BuildContext(labels=LABELS, seed=1))
+        torch.nn.init.normal_(student.model.head.weight, generator=torch.manual_seed(0))
     report = exported(student, tmp_path / "onnx")
     assert report.largest_difference < 1e-5
     assert report.disagreeing == 0
