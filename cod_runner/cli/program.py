@@ -12,6 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from cod_runner import __version__
+from cod_runner.cli.auto import auto
 from cod_runner.cli.cfes import cfes
 from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
@@ -67,6 +68,7 @@ app.command()(compare)
 app.command()(pick)
 app.command()(predict)
 app.command()(export)
+app.command()(auto)
 app.command()(push)
 app.command()(plugins)
 app.command()(schema)
