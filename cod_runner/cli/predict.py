@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from cod_runner.cli.options import JsonOption, QuietOption
-from cod_runner.errors import DataError
+from cod_runner.cli.options import AllowFolderOption, JsonOption, OfflineOption, QuietOption
+from cod_runner.errors import DataError, RecipeError
 from cod_runner.plain_text import json_line, one_line
 from cod_runner.progress import Progress
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
+    from cod_runner.deployment.located import Located
     from cod_runner.deployment.predicting import Answer, Opinion, Predictor
     from cod_runner.deployment.tables import Table
+    from cod_runner.deployment.teacher import TeacherBeside
+    from cod_runner.registry import Registry
 
 WIDEST_LABEL = 24
 """Columns of a terminal."""
@@ -65,6 +68,11 @@ def predict(
         Literal["best", "average"] | None,
         typer.Option("--seeds", help="of a run: the seed that `codrun pick` takes, or the mean of all probabilities"),
     ] = None,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", help="the word of the run's teacher beside it; what would cost is not asked")
+    ] = False,
+    allow_folder: AllowFolderOption = None,
+    offline: OfflineOption = False,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu (one thread), cuda, cuda:1, mps or auto; by default cpu")
     ] = None,
@@ -99,7 +107,8 @@ def predict(
     panel = open_panel(located.folders, context.obj, device, batch_size)
     for sentence in filter(None, (located.said, panel.sentence())):
         progress.say(sentence)
-    predictor = Predictor(panel)
+    beside = _teacher(located, context.obj, progress, offline, allow_folder or []) if teacher else None
+    predictor = Predictor(panel, teacher=beside)
     with _until_nobody_reads():
         if source is not None:
             _answer_file(source, out, predictor, progress, as_json)
@@ -107,8 +116,30 @@ def predict(
             shown = _Lines(predictor, as_json)
             for block in _lines_of_standard_input() if given == ["-"] else [given]:
                 shown.show(predictor.answers(block))
+    if predictor.unasked:
+        progress.warn(f"the teacher was not asked about {predictor.unasked:,} of the texts, since that may cost money")
     if predictor.empty:
         progress.warn(f"{predictor.empty:,} of the texts {'is' if predictor.empty == 1 else 'are'} empty: no label")
+
+
+def _teacher(
+    located: Located, registry: Registry, progress: Progress, offline: bool, folders: list[Path]
+) -> TeacherBeside:
+    """The teacher of the students' run; raises :class:`RecipeError` for a student that lies in no run."""
+    from cod_runner.deployment.evaluation import run_recipe
+    from cod_runner.deployment.teacher import TeacherBeside, find_teacher, is_paid
+    from cod_runner.permissions import read_permissions
+    from cod_runner.runs.student_record import read_student_record
+
+    run, record = located.run, read_student_record(located.folders[0])
+    if run is None or record is None:
+        raise RecipeError(f"--teacher needs the run: {located.folders[0]} does not lie in one; name runs/NAME")
+    permissions = read_permissions((), folders)
+    if is_paid(run_recipe(run.folder, registry, permissions), registry):
+        progress.say("teacher: what it said during the run; it is not asked again, since that may cost money")
+        return TeacherBeside(run, record, registry, None)
+    found = find_teacher(run, record, registry, progress=progress, offline=offline, permissions=permissions)
+    return TeacherBeside(run, record, registry, found)
 
 
 def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: str | None) -> list[str]:
