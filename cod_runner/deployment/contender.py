@@ -99,10 +99,9 @@ class Process:
             kind, value = self._pipe.recv()
         except (EOFError, OSError) as error:
             self._process.join(5)
-            raise CodrunError(
-                f"the process of {self.contender.name} ended (exit code {self._process.exitcode}); it may have had too "
-                "little memory"
-            ) from error
+            code = self._process.exitcode
+            why = "killed, as it is where memory is short" if code == -signal.SIGKILL else f"exit code {code}"
+            raise CodrunError(f"its process ended before it answered ({why})") from error
         if kind == "error":
             raise CodrunError(value)
         return value
