@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from cod_runner.cli.options import JsonOption, QuietOption
-from cod_runner.errors import DataError
+from cod_runner.cli.options import AllowFolderOption, JsonOption, OfflineOption, QuietOption
+from cod_runner.errors import CodrunError, DataError, RecipeError
 from cod_runner.plain_text import json_line, one_line
 from cod_runner.progress import Progress
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
+    from cod_runner.deployment.answering import Decision
+    from cod_runner.deployment.located import Located
     from cod_runner.deployment.predicting import Answer, Opinion, Predictor
     from cod_runner.deployment.tables import Table
+    from cod_runner.deployment.teacher import TeacherBeside
+    from cod_runner.registry import Registry
 
 WIDEST_LABEL = 24
 """Columns of a terminal."""
@@ -65,6 +69,20 @@ def predict(
         Literal["best", "average"] | None,
         typer.Option("--seeds", help="of a run: the seed that `codrun pick` takes, or the mean of all probabilities"),
     ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="with --precision or --recall: the label that is given more carefully")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option("--precision", help="give --label only where it is right this often, such as 0.9")
+    ] = None,
+    recall: Annotated[
+        float | None, typer.Option("--recall", help="give --label so readily that this share of it is found")
+    ] = None,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", help="the word of the run's teacher beside it; what would cost is not asked")
+    ] = False,
+    allow_folder: AllowFolderOption = None,
+    offline: OfflineOption = False,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu (one thread), cuda, cuda:1, mps or auto; by default cpu")
     ] = None,
@@ -86,6 +104,12 @@ def predict(
     when all of it is there: after Ctrl-C nothing is changed. `cat texts.txt | codrun predict STUDENT -` answers line by
     line.
 
+    `--label spam --precision 0.9` gives that label only above the threshold that reached this precision on rows that
+    were held out of training, and else the likeliest of the others; `--recall 0.95` likewise.
+
+    `--teacher` shows what the run's teacher says beside it: its stored answers, and for other texts the teacher itself
+    where it runs on this machine; one that may cost money is not asked.
+
     `--json` prints a line for each text: `{"text": ..., "label": ..., "probabilities": {...}}`.
     """
     from cod_runner.deployment.answering import open_panel
@@ -93,13 +117,17 @@ def predict(
     from cod_runner.deployment.predicting import Predictor
 
     given = _checked_call(texts or [], file, out, text)
+    if [precision, recall].count(None) != (2 if label is None else 1):
+        raise typer.BadParameter("--label LABEL goes with one of --precision 0.9 and --recall 0.9")
     progress = Progress(quiet=quiet)
     source = None if file is None else _source(file, out, text, header, progress)
     located = students_at(where, Wanted(method, arm, k, seed, seeds), context.obj)
     panel = open_panel(located.folders, context.obj, device, batch_size)
     for sentence in filter(None, (located.said, panel.sentence())):
         progress.say(sentence)
-    predictor = Predictor(panel)
+    decision = None if label is None else _decision(located, label, precision, recall, progress)
+    beside = _teacher(located, context.obj, progress, offline, allow_folder or []) if teacher else None
+    predictor = Predictor(panel, decision, beside)
     with _until_nobody_reads():
         if source is not None:
             _answer_file(source, out, predictor, progress, as_json)
@@ -107,8 +135,50 @@ def predict(
             shown = _Lines(predictor, as_json)
             for block in _lines_of_standard_input() if given == ["-"] else [given]:
                 shown.show(predictor.answers(block))
+    if predictor.unasked:
+        progress.warn(f"the teacher was not asked about {predictor.unasked:,} of the texts, since that may cost money")
     if predictor.empty:
         progress.warn(f"{predictor.empty:,} of the texts {'is' if predictor.empty == 1 else 'are'} empty: no label")
+
+
+def _decision(
+    located: Located, label: str, precision: float | None, recall: float | None, progress: Progress
+) -> Decision:
+    """The threshold of one label; what it reaches on held-out rows is said."""
+    from cod_runner.deployment.answering import Decision
+    from cod_runner.deployment.thresholds import threshold_for
+    from cod_runner.runs.student_record import read_student_record
+
+    record = read_student_record(located.folders[0])
+    if record is None or len(located.folders) > 1:
+        raise RecipeError("a threshold is that of one student; give --seed N rather than --seeds average")
+    try:
+        found = threshold_for(record, label, precision=precision, recall=recall)
+    except CodrunError as error:
+        raise RecipeError(str(error)) from error
+    for sentence in found.sentences:
+        progress.say(sentence)
+    return Decision(record.labels.index(label), found.value)
+
+
+def _teacher(
+    located: Located, registry: Registry, progress: Progress, offline: bool, folders: list[Path]
+) -> TeacherBeside:
+    """The teacher of the students' run; raises :class:`RecipeError` for a student that lies in no run."""
+    from cod_runner.deployment.evaluation import run_recipe
+    from cod_runner.deployment.teacher import TeacherBeside, find_teacher, is_paid
+    from cod_runner.permissions import read_permissions
+    from cod_runner.runs.student_record import read_student_record
+
+    run, record = located.run, read_student_record(located.folders[0])
+    if run is None or record is None:
+        raise RecipeError(f"--teacher needs the run: {located.folders[0]} does not lie in one; name runs/NAME")
+    permissions = read_permissions((), folders)
+    if is_paid(run_recipe(run.folder, registry, permissions), registry):
+        progress.say("teacher: what it said during the run; it is not asked again, since that may cost money")
+        return TeacherBeside(run, record, registry, None)
+    found = find_teacher(run, record, registry, progress=progress, offline=offline, permissions=permissions)
+    return TeacherBeside(run, record, registry, found)
 
 
 def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: str | None) -> list[str]:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from cod_runner import __version__
 from cod_runner.cli.auto import auto
+from cod_runner.cli.bench import bench
 from cod_runner.cli.cfes import cfes
 from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
@@ -66,6 +67,7 @@ app.command()(cfes)
 app.command()(report)
 app.command()(compare)
 app.command()(pick)
+app.command()(bench)
 app.command()(predict)
 app.command()(export)
 app.command()(auto)

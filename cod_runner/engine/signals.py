@@ -229,6 +229,12 @@ class TeacherSignals:
             return torch.empty(0, self.shape.classes)
         return torch.stack([logits for logits, _, _ in self._read([input_key(value) for value in inputs])])
 
+    def known(self, inputs: Sequence[Input]) -> list[Tensor | None]:
+        """Logits ``[classes]`` of each input; None where the teacher was never asked about it."""
+        keys = [input_key(value) for value in inputs]
+        there = set(self._store._answers(self._number, list(dict.fromkeys(keys))))
+        return [self._read([key])[0][0] if key in there else None for key in keys]
+
     def ids(self, value: Input) -> tuple[int, ...]:
         """The teacher's token ids of an input, one per position."""
         return self._read([input_key(value)])[0][1]

@@ -74,8 +74,8 @@ MAY_IMPORT: dict[str, str] = {
     "pipeline": "context permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (
-        "api engine errors files hugging_face permissions progress recipe registry report runs scaffold stages store "
-        "text_files"
+        "api context engine errors files hugging_face machine permissions progress recipe registry report runs "
+        "scaffold stages store text_files"
     ),
     "testing": "api engine",
     "cli": (
