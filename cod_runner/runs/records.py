@@ -64,7 +64,7 @@ class CellRow:
     held_out_loss: float | None = None
     """Mean cross-entropy on these rows, in nats, at the temperature at which it is smallest."""
     temperature: float | None = None
-    """Fitted on these rows; None where they are too few or do not show how sure the student may be."""
+    """Fitted on these rows; None where they are too few, or all right."""
     calibration_error: float | None = None
     """Expected calibration error on the evaluation split, of the student as it was trained."""
     calibrated_error: float | None = None
