@@ -111,6 +111,7 @@ def build_report(
         protocol=(
             *protocol(recipe, record.data.get(EVALUATION)),
             *([Setting("held out", held_out)] if held_out is not None else []),
+            *([Setting("students kept", kept)] if (kept := students_kept_in_words(record, rows)) else []),
         ),
         floor=tuple(floor),
         tables=tuple(table(metric) for metric in headlines),
@@ -170,6 +171,17 @@ def _notes(
             "no original in particular."
         )
     return [*notes, *(note for note in record.notes if note not in notes)]
+
+
+def students_kept_in_words(record: RunRecord, rows: Sequence[CellRow]) -> str:
+    """Which students are in the run's folder; "" where an older codrun did not note it."""
+    if record.students is None:
+        return ""
+    gone = set(record.not_kept)
+    kept = [row.name for row in rows if row.key not in gone]
+    if len(kept) == len(rows):
+        return "all"
+    return f"{len(kept)} of {len(rows)}" + (f": {', '.join(kept)}" if kept else "")
 
 
 def smallest_p_in_words(gains: Sequence[Gain]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cod_runner.api import Origin

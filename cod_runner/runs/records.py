@@ -125,6 +125,11 @@ class CellRow:
         }
 
     @property
+    def name(self) -> str:
+        """The name of its folder under ``students/``."""
+        return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"
+
+    @property
     def place(self) -> tuple[str, str, int, int]:
         """(method, arm, k, seed)."""
         return self.method, self.arm, self.k, self.seed
@@ -227,6 +232,10 @@ class RunRecord(BaseModel):
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
     settings: str | None = None
     """Hash of what decides all cells alike; None in older records."""
+    students: str | None = None
+    """Which students the recipe keeps, as it was when the last call ended; None in older records."""
+    not_kept: list[str] = Field(default_factory=list)
+    """Keys of cells whose students are not in the folder, since a recipe kept the best of them or none."""
     quality: list[QualityRow] = Field(default_factory=list)
     origins: list[OriginRecord] | None = None
     """What of other people's the students are made of. None in older records, and until a run has ended."""
