@@ -84,6 +84,18 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
 
 
+def remove_whole(path: Path) -> None:
+    """Remove a folder so that it is there whole or not at all; what a kill leaves of it :func:`sweep` finds.
+
+    Of a link, the link. Raises :class:`CodrunError` where the system refuses.
+    """
+    try:
+        with _temporary_folder(path.parent) as folder:
+            path.rename(folder / path.name)
+    except OSError as error:
+        raise CodrunError(f"{path} cannot be removed ({error.strerror}); mend its permissions") from error
+
+
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:

@@ -47,4 +47,5 @@ class Hooks:
 
     @hookspec
     def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
-        """The run is over and its students are on disk; ``summary`` is what ``run.json`` holds."""
+        """The run is over and its students are on disk, but for those whose cells' keys are in ``not_kept`` of
+        ``summary``, which is what ``run.json`` holds."""

@@ -13,6 +13,7 @@ from cod_runner.runs.cells import Part, cells_of, parts_of, settings_key
 from cod_runner.runs.records import RunRecord
 from cod_runner.stages.additions import Additions, find_additions
 from cod_runner.stages.held_out import with_held_out
+from cod_runner.stages.kept_students import expect_gaps, settle_students, students_to_train_again
 from cod_runner.stages.load import load_experiment
 from cod_runner.stages.originals import Orders
 from cod_runner.stages.results import (
@@ -53,14 +54,13 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
 
     # 2 to 5: D_cf, their counterfactuals, or whatever else an arm adds
     found = find_additions(context, experiment, orders, part.cells)
-
     record_additions(context, record, found)
 
     # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals; what cannot be drawn is left out
     shortages = find_shortages(context, experiment, found, part.waiting)
     record_left_out(context, record, part, shortages)
-    ready = [cell for cell in part.waiting if not any(one.is_of(cell) for one in shortages)]
-    sets = draw_training_sets(context, experiment, found, ready)
+    part = part.without(lambda cell: any(one.is_of(cell) for one in shortages))
+    sets = draw_training_sets(context, experiment, found, part.waiting)
 
     # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
     ask_the_teacher(context, experiment, teacher, sets.values())
@@ -72,7 +72,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     record_held_out(context, record, sets)
 
     # 7 to 16: hard + alpha KD + beta LWD, one student per cell
-    train_students(context, experiment, source, ready, sets)
+    train_students(context, experiment, source, part, sets)
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:
@@ -86,14 +86,20 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         finished = {} if settings.fresh else context.folder.finished_rows()
         waiting = [cell for cell in cells if cell.key not in finished]
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
-        if waiting:
-            attach_trackers(recipe, registry)
+        expect_gaps(context, record, cells)
+        gone = students_to_train_again(context, record, cells)
+        if waiting or gone:
+            attach_trackers(recipe, registry, progress.warn)
             plain_recipe = recipe.model_dump(mode="json")
             registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=context.folder.path)
             with spending_recorded(context, record):
                 for part in parts_of(recipe, cells, waiting):
                     distil(context, record, part)
-        return conclude(context, record, time.monotonic() - started, bool(waiting))
+                gone = students_to_train_again(context, record, cells)
+                for part in parts_of(recipe, cells, gone, again=True):
+                    distil(context, record, part)
+        settle_students(context, record, cells)
+        return conclude(context, record, time.monotonic() - started, bool(waiting or gone))
 
 
 def find_counterfactuals(

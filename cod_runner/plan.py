@@ -30,6 +30,7 @@ from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, cells_of
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.folds import folds_of, warning_of_unequal_folds
+from cod_runner.runs.kept_students import students_kept
 from cod_runner.sizes import (
     SignalSize,
     StoredSize,
@@ -158,7 +159,7 @@ def plan_of(
         if query.calls is not None:
             spending = Spending(budget.calls, budget.tokens, budget.usd, named=recipe.budget_key)
             spending.require_a_bound(query.calls.model, query.calls.usd_high is not None)
-    students = students_size(recipe, registry, RunFolder(folder), cells, kept=len(cells))
+    students = students_size(recipe, registry, RunFolder(folder), cells, kept=min(len(cells), students_kept(recipe)))
     return Plan(
         name=recipe.name,
         folder=str(folder),

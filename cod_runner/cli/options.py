@@ -50,6 +50,11 @@ def _run_folder(value: str) -> Path:
     return path
 
 
+StudentsOption = Annotated[
+    str | None,
+    typer.Option("--students", metavar="all|best|none", help="which students stay in the run's folder; as `students:`"),
+]
+
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
@@ -88,6 +93,7 @@ def loaded_recipe(
     methods: str | None = None,
     arms: str | None = None,
     permissions: Permissions = NO_PERMISSIONS,
+    students: str | None = None,
 ) -> LoadedRecipe:
     """The recipe of a command with its flags on top; raises :class:`RecipeError` with every fault found."""
     flags: dict[str, Any] = {
@@ -95,6 +101,7 @@ def loaded_recipe(
         "seeds": _numbers("--seeds", seeds),
         "methods": _words(methods),
         "arms": _words(arms),
+        "students": students,
     }
     given = {name: value for name, value in flags.items() if value is not None}
     if is_resolved(recipe, Store().root):  # the resolved copy of a recipe whose files were allowed when it ran

@@ -16,6 +16,7 @@ from cod_runner.cli.options import (
     RecipeFile,
     SeedsOption,
     SetOption,
+    StudentsOption,
     loaded_recipe,
 )
 from cod_runner.permissions import read_permissions
@@ -32,6 +33,7 @@ def plan(
     seeds: SeedsOption = None,
     methods: MethodsOption = None,
     arms: ArmsOption = None,
+    students: StudentsOption = None,
     out: OutOption = None,
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
@@ -41,7 +43,7 @@ def plan(
     from cod_runner.plan import plan_of
 
     permissions = read_permissions(allow_host or [], allow_folder or [])
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions)
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)
     with loaded.pointing():
         planned = plan_of(loaded, context.obj, out, permissions)
     if as_json:

@@ -22,6 +22,7 @@ from cod_runner.cli.options import (
     RecipeFile,
     SeedsOption,
     SetOption,
+    StudentsOption,
     loaded_recipe,
 )
 from cod_runner.context import RunSettings
@@ -40,6 +41,7 @@ def run(
     seeds: SeedsOption = None,
     methods: MethodsOption = None,
     arms: ArmsOption = None,
+    students: StudentsOption = None,
     out: OutOption = None,
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
@@ -57,7 +59,7 @@ def run(
     from cod_runner.runs.expectations import show_expectations
 
     permissions = read_permissions(allow_host or [], allow_folder or [])
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions)
+    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)
     settings = RunSettings(
         out=out,
         jobs=jobs,

@@ -88,10 +88,10 @@ def saved_rows(run: RunFiles) -> list[CellRow]:
     if not saved:
         older = run.rows and any((run.folder / "students").glob("*/config.json"))
         why = "its students were saved by an earlier version, without student.json" if older else "no student was saved"
-        raise RecipeError(
-            f"{run.folder} has no student that can be opened ({why}); run the recipe again, with `--fresh` where its "
-            "cells are finished"
-        )
+        cure = "run the recipe again, with `--fresh` where its cells are finished"
+        if run.record.not_kept:
+            why, cure = "its recipe kept none", "run it with `--students best`, which trains the chosen one again"
+        raise RecipeError(f"{run.folder} has no student that can be opened ({why}); {cure}")
     return saved
 
 

@@ -53,8 +53,8 @@ class Threshold:
         counted = self.given if self.wanted == "precision" else self.having
         if self.rows < FEW_ROWS or counted < FEW_ROWS:
             told.append(
-                f"the {self.wanted} rests on {counted} of {self.rows} held-out rows, which is little: see the interval, "
-                "and leave more labelled rows beside k to narrow it"
+                f"the {self.wanted} rests on {counted} of {self.rows} held-out rows, which is little: see the "
+                "interval, and leave more labelled rows beside k to narrow it"
             )
         return told
 

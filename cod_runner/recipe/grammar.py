@@ -234,6 +234,11 @@ class Recipe(Section):
     )
     control: Use | None = Field(None, description="needed for the arm `control`: the generator of its copies")
     executor: Use = Field(Use(use=DEFAULT_EXECUTOR), description="where cells run")
+    students: Literal["all", "best", "none"] = Field(
+        "all",
+        description="which students stay in the run's folder: `best` is the one that `codrun pick` takes; decides no "
+        "result",
+    )
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
     card: Card | None = Field(None, description="for the model card of every student; decides no result")
 

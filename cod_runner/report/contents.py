@@ -8,6 +8,7 @@ from typing import Any
 
 from cod_runner.recipe.arms import COD, CONTROL, PLAIN, STANDARD
 from cod_runner.recipe.grammar import Recipe
+from cod_runner.report.calibration import Calibrated, calibrations, held_out_in_words
 from cod_runner.report.costs import ArmCost, arm_costs
 from cod_runner.report.protocol import Setting, protocol
 from cod_runner.report.statistics import DRAWS
@@ -48,6 +49,8 @@ class Report:
     """The same against every other arm; empty where the recipe has only these two."""
     costs: tuple[ArmCost, ...]
     """What each arm's training sets are made of and what they needed, by arm and k."""
+    calibrations: tuple[Calibrated, ...]
+    """How sure the students are before and after their temperature, by method, arm and k."""
     teacher: tuple[str, ...]
     """What must be known of a teacher that only answers, in sentences."""
     notes: tuple[str, ...]
@@ -98,13 +101,18 @@ def build_report(
         return tuple(sorted(paired_gains(ordered, metric, arm), key=lambda gain: gain.method in floor))
 
     others = [arm for arm in in_order(recipe.arms) if arm not in (PLAIN, COD)]
+    held_out = held_out_in_words(record, rows)
 
     return Report(
         recipe=recipe,
         record=record,
         rows=tuple(ordered),
         outcomes=tuple(outcomes),
-        protocol=tuple(protocol(recipe, record.data.get(EVALUATION))),
+        protocol=(
+            *protocol(recipe, record.data.get(EVALUATION)),
+            *([Setting("held out", held_out)] if held_out is not None else []),
+            *([Setting("students kept", kept)] if (kept := students_kept_in_words(record, rows)) else []),
+        ),
         floor=tuple(floor),
         tables=tuple(table(metric) for metric in headlines),
         further_tables=tuple(table(metric) for metric in measured if metric not in headlines),
@@ -113,6 +121,7 @@ def build_report(
             tuple(gain for arm in others for gain in gains_over(arm, metric)) for metric in headlines
         ),
         costs=tuple(arm_costs(recipe, rows)),
+        calibrations=tuple(calibrations(recipe, rows)),
         teacher=tuple(teacher_in_words(record)),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
     )
@@ -157,12 +166,25 @@ def _notes(
             "The floor learns from gold labels alone in its plain arm; in +CoD the counterfactuals, and their labels, "
             "still come from the teacher."
         )
+    if (held_out := held_out_in_words(record, rows)) is not None:
+        notes.append(f"Held out: {held_out}.")
     if record.shared_queries:
         notes.append(
             f"Beside the queries of each arm, generators asked the teacher about {record.shared_queries:,} texts for "
             "no original in particular."
         )
     return [*notes, *(note for note in record.notes if note not in notes)]
+
+
+def students_kept_in_words(record: RunRecord, rows: Sequence[CellRow]) -> str:
+    """Which students are in the run's folder; "" where an older codrun did not note it."""
+    if record.students is None:
+        return ""
+    gone = set(record.not_kept)
+    kept = [row.name for row in rows if row.key not in gone]
+    if len(kept) == len(rows):
+        return "all"
+    return f"{len(kept)} of {len(rows)}" + (f": {', '.join(kept)}" if kept else "")
 
 
 def smallest_p_in_words(gains: Sequence[Gain]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from cod_runner.report.calibration import CALIBRATION_COLUMNS, CALIBRATION_TITLE, calibration_notes
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.looks import looks
@@ -47,6 +48,9 @@ def page(report: Report, figures: Mapping[str, bytes]) -> str:
         pairs=[_shown_pair(line) for line in report.outcomes[:PAIRS_SHOWN]],
         pairs_verified=verified,
         training_sets=_training_sets(report),
+        calibration_title=CALIBRATION_TITLE,
+        calibration_columns=CALIBRATION_COLUMNS,
+        calibration_notes=calibration_notes(report.calibrations),
         costs_title=COSTS_TITLE,
         cost_columns=cost_grid(report.costs)[0],
         cost_rows=cost_grid(report.costs)[1],

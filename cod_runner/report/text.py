@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from cod_runner.plain_text import one_line, visible
+from cod_runner.report.calibration import CALIBRATION_COLUMNS, CALIBRATION_TITLE, calibration_notes
 from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.statistics import Summary
@@ -41,6 +42,10 @@ def markdown(report: Report) -> str:
                 lines += [f"- {markdown_line(' '.join(sentences))}"]
     if summary := gain_summary(report):
         lines += ["", markdown_line(summary)]
+    if report.calibrations:
+        body = [[markdown_line(word) for word in each.words] for each in report.calibrations]
+        lines += ["", f"## {CALIBRATION_TITLE}", "", *markdown_grid(CALIBRATION_COLUMNS, body), ""]
+        lines += [f"- {markdown_line(note)}" for note in calibration_notes(report.calibrations)]
     if report.costs:
         lines += ["", f"## {COSTS_TITLE}", "", *markdown_grid(*cost_grid(report.costs)), ""]
         lines += [f"- {markdown_line(note)}" for note in cost_notes(report.costs)]

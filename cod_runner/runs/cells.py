@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -85,9 +85,15 @@ class Part:
     cells: Sequence[Cell]
     waiting: Sequence[Cell]
     """Those that are not finished."""
+    again: bool = False
+    """Whether those that wait are finished, and only their students are gone."""
+
+    def without(self, left_out: Callable[[Cell], bool]) -> Part:
+        """The part with fewer cells that wait."""
+        return replace(self, waiting=[cell for cell in self.waiting if not left_out(cell)])
 
 
-def parts_of(recipe: Recipe, cells: Sequence[Cell], waiting: Sequence[Cell]) -> list[Part]:
+def parts_of(recipe: Recipe, cells: Sequence[Cell], waiting: Sequence[Cell], *, again: bool = False) -> list[Part]:
     """The parts that have a waiting cell, by fold."""
     fold_of = recipe.evaluate.fold_of
     folds = sorted({fold_of(cell.seed) for cell in waiting}, key=lambda fold: -1 if fold is None else fold)
@@ -96,6 +102,7 @@ def parts_of(recipe: Recipe, cells: Sequence[Cell], waiting: Sequence[Cell]) -> 
             fold,
             [cell for cell in cells if fold_of(cell.seed) == fold],
             [cell for cell in waiting if fold_of(cell.seed) == fold],
+            again,
         )
         for fold in folds
     ]

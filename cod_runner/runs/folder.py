@@ -39,9 +39,10 @@ KEPT_BETWEEN_CALLS = (
     "origins",
     "longest_input",
     "folds",
+    "not_kept",
 )
 
-OF_THESE_SETTINGS = ("notes", "folds")
+OF_THESE_SETTINGS = ("notes", "folds", "not_kept")
 """Of these, what is not true any more where data, teacher, student, training or evaluation have changed."""
 
 FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"

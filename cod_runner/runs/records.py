@@ -64,7 +64,7 @@ class CellRow:
     held_out_loss: float | None = None
     """Mean cross-entropy on these rows, in nats, at the temperature at which it is smallest."""
     temperature: float | None = None
-    """Fitted on these rows; None where they are too few or do not show how sure the student may be."""
+    """Fitted on these rows; None where they are too few, or all right."""
     calibration_error: float | None = None
     """Expected calibration error on the evaluation split, of the student as it was trained."""
     calibrated_error: float | None = None
@@ -123,6 +123,11 @@ class CellRow:
             **{key: value for key, value in values.items() if value is not None},
             **self.extra,
         }
+
+    @property
+    def name(self) -> str:
+        """The name of its folder under ``students/``."""
+        return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"
 
     @property
     def place(self) -> tuple[str, str, int, int]:
@@ -242,6 +247,10 @@ class RunRecord(BaseModel):
     """Of the last call: the next one tries them again."""
     settings: str | None = None
     """Hash of what decides all cells alike; None in older records."""
+    students: str | None = None
+    """Which students the recipe keeps, as it was when the last call ended; None in older records."""
+    not_kept: list[str] = Field(default_factory=list)
+    """Keys of cells whose students are not in the folder, since a recipe kept the best of them or none."""
     quality: list[QualityRow] = Field(default_factory=list)
     origins: list[OriginRecord] | None = None
     """What of other people's the students are made of. None in older records, and until a run has ended."""

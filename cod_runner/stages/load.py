@@ -33,6 +33,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.answering import answering_of
 from cod_runner.recipe.nodes import Place
 from cod_runner.recipe.own_training import trains_itself
+from cod_runner.runs.kept_students import students_kept
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 from cod_runner.stages.rows import load_rows
 
@@ -222,9 +223,9 @@ def _warn_of_a_full_disk(context: RunContext, student: Classifier) -> None:
     """Say before anything is trained that the students will not fit; what is finished by then would not be lost."""
     recipe, folder = context.recipe, context.folder
     there = sum(1 for each in folder.students.iterdir()) if folder.students.is_dir() else 0
-    cells = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds) - there
+    cells = students_kept(recipe) - there
     each = sum(parameter.numel() * parameter.element_size() for parameter in student.parameters())
-    warning = warning_of_a_full_disk(cells, each, folder.path)
+    warning = warning_of_a_full_disk(max(0, cells), each, folder.path)
     if warning is not None:
         context.progress.warn(warning)
 

@@ -35,11 +35,13 @@ from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
+from cod_runner.progress import Progress
 from cod_runner.registry import Registry
-from cod_runner.runs.cells import Cell
+from cod_runner.runs.cells import Cell, Part
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
+from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import attach_trackers
@@ -63,27 +65,43 @@ def train_students(
     context: RunContext,
     experiment: Experiment,
     source: TeacherSource,
-    cells: Sequence[Cell],
+    part: Part,
     sets: Mapping[SetKey, TrainingSet],
 ) -> None:
-    """Train the cells; each is on disk before the next is counted, so a kill loses at most what was in flight."""
-    if not cells:
+    """Train the cells that wait; each is on disk before the next is counted, so a kill loses at most what was in
+    flight. Where only their students were gone, their lines stay as they are."""
+    if not part.waiting:
         return
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
-    tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in cells]
+    tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in part.waiting]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
-    for task in tasks:
+    lines = context.folder.finished_rows() if part.again else {}
+    for task in () if part.again else tasks:
         hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
     executor: Executor = context.registry.build(
         "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
     )
     jobs = context.settings.jobs or default_jobs(context.device)
+    training = {cell.key for cell in part.waiting}
     with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
         step(0, len(tasks))
         for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
-            context.folder.append_row(row)
-            hook.codrun_cell_finished(row=row.to_json())
+            training.discard(row.key)
+            if part.again:
+                _compare(row, lines[row.key], progress)
+            else:
+                context.folder.append_row(row)
+                hook.codrun_cell_finished(row=row.to_json())
+                remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
+
+
+def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
+    """Say where a student that was trained again does not measure what its line says, on another machine, say."""
+    other = [name for name, value in row.metrics.items() if line.get(name) != value]
+    if other:
+        told = ", ".join(f"{name} {row.metrics[name]:.4f} instead of {line.get(name)}" for name in other)
+        progress.warn(f"the student {row.name} was trained again and differs from its line in cells.jsonl: {told}")
 
 
 def default_jobs(device: str) -> int:
@@ -165,9 +183,10 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
     said = _logits(student, task.training.held_out, device, precision)
     score = held_out_score(said, _gold(task.training.held_out))
-    with folder_written_whole(worker.students / cell.name) as folder:
-        student.save(folder)
-        write_student_record(folder, _record(task, metrics, said, score))
+    if recipe.students != "none":
+        with folder_written_whole(worker.students / cell.name) as folder:
+            student.save(folder)
+            write_student_record(folder, _record(task, metrics, said, score))
     return CellRow(
         key=cell.key,
         method=cell.method,

@@ -27,6 +27,7 @@ class Theorem1:
     def __init__(self, options: Theorem1Options, context: BuildContext) -> None:
         self.options = options
         self._truth = torch.empty(0)
+        self._say = context.say
 
     @hookimpl
     def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
@@ -41,7 +42,8 @@ class Theorem1:
     @hookimpl
     def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
         students = []
-        for row in _rows(folder / "cells.jsonl", set(summary["cell_keys"])):
+        gone = set(summary.get("not_kept", ())) & set(summary["cell_keys"])
+        for row in _rows(folder / "cells.jsonl", set(summary["cell_keys"]) - gone):
             name = f"{row['method']}-{row['arm']}-k{row['k']}-s{row['seed']}"
             estimate = student_weights(folder / "students" / name)
             errors = errors_of(estimate[None], self._truth)
@@ -52,6 +54,13 @@ class Theorem1:
         with one_thread():
             points = simulate(grid.norms, grid.dimensions, grid.overshoots, grid.k, grid.repeats, grid.seed)
         text = summary_text(students, self._truth.norm().item(), len(self._truth), points, grid.k, grid.repeats)
+        if gone:
+            sentence = (
+                f"the tracker `theorem1` measures {len(students)} of {len(students) + len(gone)} students: the others "
+                "are not kept; `students: all` keeps them"
+            )
+            self._say(sentence)
+            text += f"\n{sentence}\n"
         (folder / "theory.md").write_text(text, encoding="utf-8")
         told = {"students": [asdict(one) for one in students], "grid": [asdict(point) for point in points]}
         (folder / "theory.json").write_text(json.dumps(_finite(told), indent=2) + "\n", encoding="utf-8")

@@ -32,6 +32,7 @@ class Boundaries:
         self._teacher: MLP | None = None
         self._pool: Sequence[Example] = ()
         self._noted = Path()
+        self._say = context.say
 
     @hookimpl
     def codrun_run_started(self, folder: Path) -> None:
@@ -61,6 +62,7 @@ class Boundaries:
         training = _lines_by_key(folder / "theory" / "training.jsonl")
         rows = _lines_by_key(folder / "cells.jsonl")
         measured = []
+        gone: list[str] = []
         panels: dict[tuple[str, int], list[Panel]] = defaultdict(list)
         for key in summary["cell_keys"]:
             if key not in rows or key not in training:
@@ -68,6 +70,9 @@ class Boundaries:
             row = rows[key]
             examples = [Example(name, tuple(at), *rest) for name, at, *rest in training[key]["training"]]
             name = f"{row['method']}-{row['arm']}-k{row['k']}-s{row['seed']}"
+            if key in summary.get("not_kept", ()):
+                gone.append(name)
+                continue
             student = margin_of(saved(folder / "students" / name))
             measures = measure(row, examples, teacher, student, teacher_boundary, window, self.options.grid)
             measured.append(measures)
@@ -75,7 +80,15 @@ class Boundaries:
         spacing = max((high - low) / (self.options.grid - 1) for low, high in window)
         told = {"window": window, "grid_spacing": spacing, "cells": [one.as_json() for one in measured]}
         (folder / "theory.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        (folder / "theory.md").write_text(summary_text(measured, window, spacing), encoding="utf-8")
+        text = summary_text(measured, window, spacing)
+        if gone:
+            sentence = (
+                f"the tracker `boundaries` measures and draws {len(measured)} of {len(measured) + len(gone)} students: "
+                "the others are not kept; `students: all` keeps them"
+            )
+            self._say(sentence)
+            text += f"\n{sentence}\n"
+        (folder / "theory.md").write_text(text, encoding="utf-8")
         for (method, k), of_pair in panels.items():
             figure = folder / "figures" / f"boundaries-{method}-k{k}.png"
             draw(figure, of_pair, teacher, self._pool, window, self._teacher.labels)

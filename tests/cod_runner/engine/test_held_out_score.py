@@ -32,7 +32,6 @@ def test_the_loss_does_not_depend_on_the_size_of_the_logits() -> None:
     ("odds", "right", "wrong", "why"),
     [
         (4.0, 20, 0, "all are right"),
-        (4.0, 4, 16, "it knows less than chance"),
         (4.0, 7, 2, "too few rows"),
     ],
 )
@@ -41,6 +40,10 @@ def test_a_temperature_that_would_be_a_guess_is_left_out(odds: float, right: int
     assert score.temperature is None, why
     assert score.accuracy == right / (right + wrong)
     assert score.loss is not None
+
+
+def test_a_student_that_knows_less_than_chance_is_made_as_unsure_as_can_be() -> None:
+    assert held_out_score(*saying(4.0, 4, 16)).temperature == 10.0
 
 
 def test_it_is_fitted_on_the_fewest_rows_that_are_enough() -> None:

@@ -1,0 +1,72 @@
+"""Stage 4, as the recipe's ``students`` says: no more students on the disk than it needs, and none that it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from cod_runner.context import RunContext
+from cod_runner.runs.cells import Cell, cells_of
+from cod_runner.runs.choice import choose
+from cod_runner.runs.declared import methods_without_teacher
+from cod_runner.runs.kept_students import is_saved, out_of_the_running, remove_student
+from cod_runner.runs.reading import current_rows, read_rows
+from cod_runner.runs.records import CellRow, RunRecord
+
+
+def expect_gaps(context: RunContext, record: RunRecord, cells: Sequence[Cell]) -> None:
+    """Note, before any is removed or left unwritten, whose students may not be there after this run."""
+    if context.recipe.students != "all":
+        record.not_kept = list(dict.fromkeys([*record.not_kept, *(cell.key for cell in cells)]))
+        context.folder.write_record(record)
+
+
+def remove_what_cannot_be_chosen(context: RunContext, training: Collection[str]) -> None:
+    """With ``best``: remove the students that the choice among the recipe's cells cannot fall on any more. Those whose
+    keys are in ``training`` are still to come, also where they have a line of an earlier call."""
+    if context.recipe.students != "best":
+        return
+    cells = cells_of(context.recipe, context.registry)
+    rows = [row for row in _rows(context, cells) if row.key not in training]
+    finished = {row.key for row in rows}
+    unfinished = [cell for cell in cells if cell.key not in finished]
+    for row in out_of_the_running(rows, unfinished, methods_without_teacher(context.recipe, context.registry)):
+        remove_student(context.folder, row)
+
+
+def students_to_train_again(context: RunContext, record: RunRecord, cells: Sequence[Cell]) -> list[Cell]:
+    """Finished cells whose students an earlier call removed or did not write, and this one wants."""
+    rows = {row.key: row for row in _rows(context, cells)}
+    wanted: set[str] = set()
+    if context.recipe.students == "all":
+        wanted = set(rows)
+    elif context.recipe.students == "best" and rows:
+        wanted = {_chosen(context, list(rows.values())).key}
+    gone = wanted & set(record.not_kept)
+    return [cell for cell in cells if cell.key in gone and not is_saved(context.folder, cell)]
+
+
+def settle_students(context: RunContext, record: RunRecord, cells: Sequence[Cell]) -> None:
+    """At the end of a run: with ``best`` the chosen student alone is left; says which, and notes whose are gone."""
+    recipe, folder, progress = context.recipe, context.folder, context.progress
+    rows = _rows(context, cells)
+    if recipe.students == "best" and rows:
+        chosen = _chosen(context, rows)
+        for row in rows:
+            if row.key != chosen.key:
+                remove_student(folder, row)
+        progress.say(f"students: of {len(rows)} the best is kept, {chosen.name}")
+    saved = {cell.key for cell in cells if is_saved(folder, cell)}
+    if recipe.students == "none":
+        there = f"; {len(saved)} that an earlier call wrote are left as they are" if saved else ""
+        progress.say(f"students: no weights are kept, as the recipe says{there}")
+    record.students = recipe.students
+    record.not_kept = [key for key in record.not_kept if key not in saved]
+
+
+def _chosen(context: RunContext, rows: Sequence[CellRow]) -> CellRow:
+    return choose(rows, without_teacher=methods_without_teacher(context.recipe, context.registry)).row
+
+
+def _rows(context: RunContext, cells: Sequence[Cell]) -> list[CellRow]:
+    metrics = [use.use for use in context.recipe.evaluate.metrics]
+    return current_rows(read_rows(context.folder.cells, metrics), [cell.key for cell in cells])[0]
