@@ -16,6 +16,10 @@ NORMAL_95 = 1.96
 """Standard errors on each side of a mean within which it lies in 95% of the cases."""
 
 
+TO_BE_DIVIDED, DIVIDED = "Its logits are to be divided", "Its logits are divided already"
+"""Of a student, and of its export, inside which it happens."""
+
+
 def warnings(subject: Subject) -> Iterator[str]:
     """What nobody may overlook, before anything else."""
     if subject.report.optimistic:
@@ -159,7 +163,7 @@ def calibration(subject: Subject) -> list[str]:
     else:
         fitted = f", fitted on {count(int(rows), 'row')} of the pool that it was not trained on" if rows else ""
         lines.append(
-            f"Its logits are to be divided by a temperature of {temperature:.3f}{fitted}; labels do not change by it, "
+            f"{TO_BE_DIVIDED} by a temperature of {temperature:.3f}{fitted}; labels do not change by it, "
             "probabilities do. `codrun predict` does it by itself."
         )
     if before is not None:

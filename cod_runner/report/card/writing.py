@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cod_runner.files import write_whole
+from cod_runner.report.card.forms import forms
 from cod_runner.report.card.judging import calibration, limits, scores, warnings
 from cod_runner.report.card.libraries import library_of
 from cod_runner.report.card.making import making
@@ -54,10 +55,10 @@ def model_card(subject: Subject) -> str:
     from huggingface_hub import ModelCard
 
     sections = (
-        _summary(subject), usage(subject), scores(subject), calibration(subject), limits(subject), making(subject),
-        terms(subject),
+        _summary(subject), usage(subject), scores(subject), calibration(subject), forms(subject), limits(subject),
+        making(subject), terms(subject),
     )  # fmt: skip
-    body = "\n\n".join("\n".join(lines) for lines in sections)
+    body = "\n\n".join("\n".join(lines) for lines in sections if lines)
     return str(ModelCard(f"---\n{card_data(subject).to_yaml()}\n---\n\n{body}\n"))
 
 

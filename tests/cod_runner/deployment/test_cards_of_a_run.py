@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from text_runs import TextRun
 
 from cod_runner.api import ExportReport
-from cod_runner.deployment.export_card import write_export_card
+from cod_runner.deployment.export_card import exported_card, write_export_card
 from cod_runner.deployment.parcel import parcel_of
 from cod_runner.report.card.libraries import CALIBRATED, PLACE
 from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record
@@ -61,6 +61,14 @@ def test_an_export_s_card_is_its_student_s_with_how_far_it_is_from_it(text_run: 
     before = ModelCard.load(student / "README.md")
     assert card.text.partition("\n## Scores")[2] == before.text.partition("\n## Scores")[2]
     assert card.data.to_dict()["model-index"] == before.data.to_dict()["model-index"]
+
+
+def test_the_temperature_of_an_export_is_inside(tmp_path: Path) -> None:
+    text = "---\nlicense: mit\n---\n# x\n\n## Calibration\n\nIts logits are to be divided by a temperature of 2.000.\n"
+    record = StudentRecord(student=SavedComponent(use="mlp"), labels=("a", "b"), temperature=2.0)
+    card = exported_card(text, tmp_path, record, ExportReport("m", 1, 1, 0.0, 0))
+    assert "Its logits are divided already by a temperature of 2.000." in card
+    assert "## How to use it" in card
 
 
 def test_a_student_without_a_card_leaves_its_export_without_one(tmp_path: Path) -> None:

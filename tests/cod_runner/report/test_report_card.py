@@ -206,6 +206,29 @@ def test_a_temperature_is_told_and_is_in_the_code(cards: Cards) -> None:
     assert "60 to fit this student's temperature and compare it with others" in card.text
 
 
+def test_what_was_measured_and_exported_of_it_is_shown(cards: Cards) -> None:
+    row = cards.row()
+    folder = cards.student(row)
+    assert "Speed and other forms" not in cards.of(folder).text
+    measured = {"name": "student | int8", "p50": 1.504, "p95": 2.0, "bytes": 23_000_000, "accuracy": 0.69}
+    bench = {"student": folder.name, "evaluation_rows": 400, "threads": 1, "machine": {"processor": "a_b", "cores": 2}}
+    (cards.folder / "bench.json").write_text(json.dumps({**bench, "results": [measured]}))
+    exported = StudentRecord(
+        student=SavedComponent(use="t"), labels=("a", "b"), key=row.key,
+        exported=SavedComponent(use="onnx", options={"int8": True, "opset": 20}),
+    )  # fmt: skip
+    (folder.with_name(f"{folder.name}-onnx")).mkdir()
+    write_student_record(folder.with_name(f"{folder.name}-onnx"), exported)
+    said = section(cards.of(folder), "Speed and other forms")
+    assert "Measured on a_b, 2 cores, in one thread" in said
+    assert "| student \\| int8 | 1.50 | 2.00 | – | 23.0 | 0.690 | – |" in said
+    assert "- kd-cod-k16-s0-onnx: onnx (int8 yes, opset 20)" in said
+    (cards.folder / "bench.json").write_text(json.dumps({**bench, "student": "another", "results": [measured]}))
+    assert "Measured on a_b" not in cards.of(folder).text
+    (cards.folder / "bench.json").write_text("[")
+    assert "Measured on a_b" not in cards.of(folder).text
+
+
 def test_it_is_opened_by_what_its_files_are(cards: Cards) -> None:
     plain, pooled, other = (
         cards.student(cards.row(seed=seed), config) for seed, config in ((0, BERT), (1, BERT), (2, None))
