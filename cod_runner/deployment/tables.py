@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
-from cod_runner.scaffold.columns import guess_text_column
-from cod_runner.scaffold.sample import Sample, take_sample
+from cod_runner.scaffold.sample import Sample, guess_text_column, take_sample
 from cod_runner.text_files import streamed_csv_rows
 
 HEAD = 2_000_000

@@ -88,6 +88,7 @@ student:                             # three of the six blocks of a small encode
   use: transformers
   model: package:{model_package}/model     # or a name on the hub, or a folder
   layers: [1, 3, 5]
+  pooling: mean                      # as this checkpoint was trained
   freeze_embeddings: true
 
 counterfactuals:
@@ -121,7 +122,7 @@ GENERATOR_IN_PROCESS = """\
 FEW_SWAPS, MORE_SWAPS = {"substitutes": 2, "edits": 2}, {"substitutes": 4, "edits": 3}
 """How hard the lexicon searches for words of sentiment, of which it knows many, and for those of a few labels."""
 WORDS_IN_USE = """\
-      words:                         # words that say each label, suggested from the labels of {rows} rows: correct them
+      words:                         # words that say each label, suggested from the labels of {rows} rows: {advice}
 {listed}"""
 WORDS_TO_TRY = """\
       # words:                       # if few counterfactuals are found; suggested from the labels of {rows} rows
@@ -134,8 +135,8 @@ arms:
 """
 UNLABELLED_ROWS, UNLABELLED_ROWS_ASKED = 1_000, 200
 """At most so many texts without a label; so many, where each is a question to a language model."""
-FOLDS: int | None = None
-"""Parts of a cross-validation over few rows; None while the grammar has no ``evaluate.folds``."""
+FOLDS = 5
+"""Parts of a cross-validation over few rows, and as many seeds."""
 FEW_EVALUATED = 50
 """Below this many rows to evaluate on, all labelled rows are, in turn."""
 EVALUATED_ROWS = 200
