@@ -31,6 +31,7 @@ def walk(
     wanted: int,
     usable: Callable[[Sequence[Example]], Sequence[bool]],
     *,
+    tried: Callable[[Example], bool] = lambda original: True,
     redraw: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Walked]:
@@ -38,14 +39,15 @@ def walk(
 
     ``orders`` are walked side by side, so that many originals are searched together. Where one cannot be used, the walk
     takes the next, or without ``redraw`` ends one short. An exhausted order gives what it has, and so does one in which
-    too few can be used (:func:`is_hopeless`).
+    too few can be used (:func:`is_hopeless`) of those for which something was ``tried``: a generator that only knows a
+    few of the originals costs nothing for the others.
     """
     can: dict[str, bool] = {}
     places = [0] * len(orders)
     total = wanted * len(orders)
 
     def so_far() -> list[Walked]:
-        return [_walked(order[:place], can, redraw) for order, place in zip(orders, places, strict=True)]
+        return [_walked(order[:place], can, tried, redraw) for order, place in zip(orders, places, strict=True)]
 
     def following() -> list[Example]:
         """The originals to look at next; moves ``places`` past them."""
@@ -77,11 +79,14 @@ def is_hopeless(looked_at: int, found: int) -> bool:
     return found < LOWEST_YIELD * looked_at and at_most(found, looked_at, LOWEST_YIELD) < DOUBT
 
 
-def _walked(seen: Sequence[Example], can: Mapping[str, bool], redraw: bool) -> Walked:
+def _walked(seen: Sequence[Example], can: Mapping[str, bool], tried: Callable[[Example], bool], redraw: bool) -> Walked:
     found: list[Example] = []
+    failed = 0
     for looked_at, one in enumerate(seen, start=1):
         if can[one.id]:
             found.append(one)
-        elif redraw and is_hopeless(looked_at, len(found)):
+        elif tried(one):
+            failed += 1
+        if redraw and is_hopeless(len(found) + failed, len(found)):
             return Walked(tuple(found), looked_at, gave_up=True)
     return Walked(tuple(found), len(seen))

@@ -185,6 +185,10 @@ def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) 
             arm.look_at(originals)
         return [all(arm.groups[original.id] is not None for arm in adding) for original in originals]
 
+    def tried(original: Example) -> bool:
+        outcomes = [outcome for arm in adding for outcome in arm.outcomes(original)]
+        return any(outcome.attempts or outcome.asked or outcome.gradients for outcome in outcomes)
+
     in_all = sum(one.wanted * len(one.order) for one in walks)
     before = 0
     with context.progress.bar(_title(names)) as step:
@@ -194,6 +198,7 @@ def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) 
                 one.order,
                 one.wanted,
                 usable,
+                tried=tried,
                 redraw=redraw,
                 progress=lambda done, total, before=before: step(before + done, in_all),  # type: ignore[misc]
             )

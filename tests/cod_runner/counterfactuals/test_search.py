@@ -363,3 +363,11 @@ def test_where_a_walk_ends_depends_on_the_order_alone() -> None:
         assert (len(other.found), other.gave_up) == (wanted, False)
         assert walk([order], wanted, usable) == [text]
     assert not walk([order], 70, usable, redraw=False)[0].gave_up, "gaps are what the recipe asks for"
+
+
+def test_originals_for_which_nothing_was_tried_do_not_end_a_walk() -> None:
+    """As with a file of counterfactuals of a few texts of many."""
+    order = [example(f"text {number}") for number in range(400)]
+    rare = {"text 150", "text 399"}
+    walked = walk([order], 2, lambda some: [one.id in rare for one in some], tried=lambda one: False)
+    assert [one.id for one in walked[0].found] == ["text 150", "text 399"] and not walked[0].gave_up

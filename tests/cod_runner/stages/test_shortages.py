@@ -81,7 +81,7 @@ class SomeOptions(Options):
 
 
 class Some:
-    """Flips some."""
+    """Flips some; of the others it offers what does not flip."""
 
     rounds = 1
 
@@ -89,10 +89,7 @@ class Some:
         self.can = {sentence(2 * number + 1) for number in range(options.flips)}
 
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
-        return [
-            [Proposal(opinions.edits(str(one.input))[1])] if one.label == 0 or one.input in self.can else []
-            for one in requests
-        ]
+        return [[Proposal(opinions.edits(str(one.input))[one.label == 0 or one.input in self.can])] for one in requests]
 
 
 class Plugin:
