@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from cod_runner.api import Kind
@@ -42,19 +41,25 @@ def teacher_identity(recipe: Recipe, registry: Registry) -> dict[str, Any]:
 
 
 def finetuned_key(recipe: Recipe, registry: Registry, precision: str, device: str) -> str:
-    """The name of the recipe's fine-tuned teacher in the store, as it is on this kind of device in this precision."""
-    settings = recipe.teacher.finetune.model_dump(mode="json") if recipe.teacher.finetune is not None else {}
-    decided = {"finetune": {**settings, "precision": precision}, "device": device}
-    return content_key({**teacher_identity(recipe, registry), **decided})
+    """The name of the recipe's fine-tuned teacher in the store, as it is on this device in this precision."""
+    return _finetuned_key(recipe, teacher_identity(recipe, registry), precision, device)
 
 
-def possible_teacher_keys(recipe: Recipe, registry: Registry) -> Iterator[str]:
+def possible_teacher_keys(recipe: Recipe, registry: Registry) -> list[str]:
     """Each :func:`finetuned_key` that it may have, whatever the machine computes on: to ask, without torch, whether it
     is in the store."""
     wanted = recipe.teacher.finetune.precision if recipe.teacher.finetune is not None else "auto"
-    for precision in ("fp32", "bf16", "fp16") if wanted == "auto" else (wanted,):
-        for device in ("cpu", "cuda", "mps"):
-            yield finetuned_key(recipe, registry, precision, device)
+    identity = teacher_identity(recipe, registry)
+    return [
+        _finetuned_key(recipe, identity, precision, device)
+        for precision in (("fp32", "bf16", "fp16") if wanted == "auto" else (wanted,))
+        for device in ("cpu", "cuda", "mps")
+    ]
+
+
+def _finetuned_key(recipe: Recipe, identity: dict[str, Any], precision: str, device: str) -> str:
+    settings = recipe.teacher.finetune.model_dump(mode="json") if recipe.teacher.finetune is not None else {}
+    return content_key({**identity, "finetune": {**settings, "precision": precision}, "device": device})
 
 
 def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any] | None:
