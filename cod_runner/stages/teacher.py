@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -55,7 +56,8 @@ def prepare_teacher(context: RunContext, experiment: Experiment, teacher: Teache
 def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> TeacherSource:
     """Fine-tune ``teacher`` in place on gold labels, or read its weights from the store if that was done before.
 
-    Two runs that need the same teacher wait for each other; a killed one leaves nothing half-written.
+    Two runs that need the same teacher wait for each other. One that is interrupted or killed leaves nothing
+    half-written, but a checkpoint, at which the next one continues.
     """
     settings = context.recipe.teacher.finetune
     if settings is None:
@@ -72,7 +74,8 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
             context.note_use(f"teachers/{key}", new=True)
             record = _finetune(context, corpus, teacher, settings, mine)
             keep(teacher, weights, {"key": key, "training": record})
-        mine.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):
+            mine.checkpoint.unlink(missing_ok=True)
     # Always the one read back, so that a first run and a later one use the same teacher.
     read_kept(teacher, weights)
     teacher.to(context.device)

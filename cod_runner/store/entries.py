@@ -16,6 +16,8 @@ from cod_runner.signal_tables import DATABASE, HIDDEN, Answers, answers_by_teach
 
 KEY = "[0-9a-f]{32}"
 """A :func:`content_key`, the name of a kept teacher and of what a cell's losses fitted."""
+CHECKPOINT = ".checkpoint.safetensors"
+"""How the name of a checkpoint ends that lies beside a teacher's folder while the teacher is made."""
 DATABASES = {"llm.sqlite": "llm.sqlite", "answers/llm.sqlite": "answers/llm.sqlite", "pairs": "pairs/pairs.sqlite"}
 """Entry to file; the second is where earlier versions put the paid answers."""
 BESIDE_A_DATABASE = ("-wal", "-shm", "-journal", ".move.lock")
@@ -118,7 +120,7 @@ def _teachers(folder: Path) -> Iterator[StoreEntry]:
         if path.is_symlink():
             continue
         name = f"teachers/{path.name}"
-        unfinished = path.is_file() and re.fullmatch(rf"{KEY}\.checkpoint\.safetensors", path.name)
+        unfinished = path.is_file() and re.fullmatch(f"{KEY}{re.escape(CHECKPOINT)}", path.name)
         set_aside = path.is_dir() and re.fullmatch(rf"{KEY}\.damaged-\d+", path.name)
         if unfinished or set_aside:
             yield StoreEntry(name, (path,))
