@@ -49,8 +49,9 @@ class Form:
 
     file: str
     bytes: int
-    milliseconds: float
-    """The median over answers about one text at a time, on one thread, reading included."""
+    milliseconds: float | None
+    """The median over answers about one input at a time, on one thread, reading included; None for a student of vectors
+    without evaluation rows, of which there is none to time."""
     accuracy: float | None = None
     agreement: float | None = None
     """With the teacher."""
@@ -151,7 +152,7 @@ def export_student(
         if exported is None:
             raise CodrunError(f"the exporter `{destination.exporter}` cannot open what it wrote; nothing was written")
         forms = ClassifierAnswers(classifier), exported
-        before, after = _forms(forms, inputs or [PLAIN_TEXT], student, report)
+        before, after = _forms(forms, inputs or _one_text(forms[0]), student, report)
         found = Export(destination.folder, report, before, after)
         if evaluation and inputs:
             found = _measured(found, forms, evaluation, progress)
@@ -162,10 +163,11 @@ def export_student(
 def _told(export: Export) -> Iterator[str]:
     """What the card says of both forms."""
     before, after = export.before, export.after
-    yield (
-        f"one text on one thread of the machine that exported it: {before.milliseconds:.2f} ms before, "
-        f"{after.milliseconds:.2f} ms after (median)."
-    )
+    if before.milliseconds is not None and after.milliseconds is not None:
+        yield (
+            f"one text on one thread of the machine that exported it: {before.milliseconds:.2f} ms before, "
+            f"{after.milliseconds:.2f} ms after (median)."
+        )
     pairs = (
         ("accuracy", before.accuracy, after.accuracy),
         ("agreement with the teacher", before.agreement, after.agreement),
@@ -177,10 +179,29 @@ def _told(export: Export) -> Iterator[str]:
         yield f"the same label as the student on {export.same_label:.2%} of these rows."
 
 
+def _one_text(student: Answerer) -> list[Input]:
+    """A text to time the student with, if it reads texts."""
+    try:
+        student.encode([PLAIN_TEXT])
+    except CodrunError:
+        return []
+    return [PLAIN_TEXT]
+
+
 def _forms(
     forms: tuple[Answerer, Answerer], inputs: Sequence[Input], student: Path, report: ExportReport
 ) -> tuple[Form, Form]:
-    """Files and times. The two are asked in turn, so that whatever else the machine does slows both."""
+    """Files and times."""
+    before, after = _medians(forms, inputs) if inputs else (None, None)
+    weights = max((path for path in student.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    return (
+        Form(str(weights.relative_to(student)), weights.stat().st_size, before),
+        Form(report.file, report.bytes, after),
+    )
+
+
+def _medians(forms: tuple[Answerer, Answerer], inputs: Sequence[Input]) -> tuple[float, float]:
+    """Milliseconds. The two are asked in turn, so that whatever else the machine does slows both."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-len(forms), TIMED):  # the first answers are slower, and not counted
         for form, taken in zip(forms, seconds, strict=True):
@@ -188,12 +209,7 @@ def _forms(
             form.logits(form.encode([inputs[turn % len(inputs)]]))
             if turn >= 0:
                 taken.append(time.perf_counter() - started)
-    before, after = (median(taken) * 1000 for taken in seconds)
-    weights = max((path for path in student.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    return (
-        Form(str(weights.relative_to(student)), weights.stat().st_size, before),
-        Form(report.file, report.bytes, after),
-    )
+    return median(seconds[0]) * 1000, median(seconds[1]) * 1000
 
 
 def _measured(export: Export, forms: tuple[Answerer, Answerer], evaluation: Evaluation, progress: Progress) -> Export:

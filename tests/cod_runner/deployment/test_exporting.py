@@ -14,6 +14,7 @@ import stub_exporters
 import yaml
 from text_runs import TextRun
 
+from cod_runner.api import BuildContext
 from cod_runner.cli.program import call
 from cod_runner.deployment.evaluation import Evaluation, evaluation_of
 from cod_runner.deployment.exporting import Destination, Export, export_student, exporter_options, fewer_rows
@@ -22,7 +23,7 @@ from cod_runner.errors import CodrunError, PluginError, RecipeError
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.reading import read_run
-from cod_runner.runs.student_record import read_student_record, write_student_record
+from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record, write_student_record
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_card_and_record_go_along(student: Path, registry: Registry) -> None:
     assert opened.answerer.logits(opened.answerer.encode(["a film"])).tolist() == [[0.0, 1.0]]
     assert (found.before.file, found.after.file, found.after.bytes) == ("model.safetensors", "constant.txt", 1)
     assert (found.rows, found.same_label, found.after.accuracy) == (0, None, None)
-    assert found.before.milliseconds > 0 < found.after.milliseconds
+    assert found.before.milliseconds and found.after.milliseconds
 
 
 def test_both_forms_are_measured_on_the_runs_rows(student: Path, text_run: TextRun, registry: Registry) -> None:
@@ -151,6 +152,17 @@ def test_options_are_read_and_checked(registry: Registry) -> None:
         exporter_options(registry, "bare", [], int8=True)
     with pytest.raises(PluginError, match=r"no exporter is named `onstant`; did you mean `constant`\?"):
         exporter_options(registry, "onstant", [], int8=False)
+
+
+def test_a_student_of_vectors_without_rows_is_not_timed(registry: Registry, tmp_path: Path) -> None:
+    labels = ("upper", "lower")
+    mlp = SavedComponent(use="mlp", options={"hidden": [4]})
+    (tmp_path / "student").mkdir()
+    registry.build("student", "mlp", mlp.options, BuildContext(labels=labels)).save(tmp_path / "student")
+    write_student_record(tmp_path / "student", StudentRecord(student=mlp, labels=labels))
+    found = exported(tmp_path / "student", registry)
+    assert (found.before.milliseconds, found.after.milliseconds) == (None, None)
+    assert found.before.file == "model.safetensors"
 
 
 # --- the command --------------------------------------------------------------------------------------------------
