@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy
 
@@ -93,71 +95,78 @@ def measured(
     The teacher's accuracy is that of its stored answers, where the store has them.
     """
     inputs = spread(evaluation.inputs, texts)
-    results, notes = [], []
     with ExitStack() as held:
-        processes: list[tuple[Entry, Process]] = []
+        asked = [_Asked(entry, held.enter_context(running(entry.contender))) for entry in entries]
         with progress.bar("loading") as step:
-            for place, entry in enumerate(entries):
-                step(place, len(entries))
-                process = held.enter_context(running(entry.contender))
-                try:
-                    loaded = process.load()
-                    process.singles(inputs[:1], 0.0)
-                    process.batches(inputs[:32], SECONDS)
-                except CodrunError as error:
-                    notes.append(f"{entry.contender.name} is not measured: {error}")
-                    process.end()
-                    continue
-                entry.result = replace(entry.result, parameters=loaded.parameters, load_seconds=loaded.seconds)
-                processes.append((entry, process))
-        times = _timed(processes, inputs, progress)
-        for place, (entry, process) in enumerate(processes):
-            memory, gpu = process.memory()
-            singles, p50, p95, rate = times[place]
-            entry.result = replace(
-                entry.result,
-                memory=memory,
-                gpu_memory=gpu,
-                singles=singles,
-                p50=p50,
-                p95=p95,
-                texts_per_second=rate,
-            )
+            for place, each in enumerate(asked):
+                step(place, len(asked))
+                each.does(functools.partial(_Asked.load, inputs=inputs))
+        rounds = min(ROUNDS, len(inputs))
+        with progress.bar("timing") as step:
+            for turn in range(rounds):
+                for place, each in enumerate(asked):
+                    step(turn * len(asked) + place, rounds * len(asked))
+                    each.does(functools.partial(_Asked.time, part=inputs[turn::rounds], inputs=inputs))
         with progress.bar(f"measuring {len(evaluation.examples):,} evaluation rows") as step:
-            for place, (entry, process) in enumerate(processes):
-                step(place, len(processes))
-                stored = evaluation.teacher_logits if entry.is_teacher else None
-                logits = process.logits(evaluation.inputs) if stored is None else stored
-                entry.result = replace(
-                    entry.result, accuracy=evaluation.accuracy(logits), agreement=evaluation.agreement(logits)
-                )
-                results.append(entry.result)
-    return results, notes
+            for place, each in enumerate(asked):
+                step(place, len(asked))
+                each.does(functools.partial(_Asked.judge, evaluation=evaluation))
+    whole = [each.entry.result for each in asked if not each.failed]
+    return whole, [f"{each.entry.contender.name} is not measured: {each.failed}" for each in asked if each.failed]
 
 
-def _timed(
-    processes: Sequence[tuple[Entry, Process]], inputs: Sequence[Input], progress: Progress
-) -> list[tuple[int, float, float, float]]:
-    """What the rounds say of each: (answers timed, p50 and p95 in ms, texts per second in the median round)."""
-    singles: list[list[float]] = [[] for _ in processes]
-    rates: list[list[float]] = [[] for _ in processes]
-    with progress.bar("timing") as step:
-        for turn in range(ROUNDS):
-            part = inputs[turn::ROUNDS]
-            for place, (_, process) in enumerate(processes):
-                step(turn * len(processes) + place, ROUNDS * len(processes))
-                singles[place] += process.singles(part, SECONDS)
-                done, seconds = process.batches(inputs, SECONDS)
-                rates[place].append(done / seconds)
-    return [
-        (
-            len(taken),
-            float(numpy.percentile(taken, 50)) * 1000,
-            float(numpy.percentile(taken, 95)) * 1000,
-            float(numpy.median(rate)),
+class _Asked:
+    """A contender that is running, and what it has said so far."""
+
+    def __init__(self, entry: Entry, process: Process) -> None:
+        self.entry, self._process = entry, process
+        self.failed = ""
+        """Why it is not asked any more."""
+        self._singles: list[float] = []
+        self._rates: list[float] = []
+
+    def does(self, step: Callable[[_Asked], None]) -> None:
+        """One step, unless an earlier one failed; the others go on where this one fails."""
+        if self.failed:
+            return
+        try:
+            step(self)
+        except CodrunError as error:
+            self.failed = str(error)
+            self._process.end()
+
+    def load(self, inputs: Sequence[Input]) -> None:
+        """Load it, and let it answer a little before anything is timed."""
+        loaded = self._process.load()
+        self._process.singles(inputs[:1], 0.0)
+        self._process.batches(inputs[:32], SECONDS)
+        self._result(parameters=loaded.parameters, load_seconds=loaded.seconds)
+
+    def time(self, part: Sequence[Input], inputs: Sequence[Input]) -> None:
+        """One round: ``part`` text by text, all ``inputs`` in batches."""
+        self._singles += self._process.singles(part, SECONDS)
+        done, seconds = self._process.batches(inputs, SECONDS)
+        self._rates.append(done / seconds)
+
+    def judge(self, evaluation: Evaluation) -> None:
+        """Put together what it said, and measure what it is worth; memory first, as of a server that answers texts."""
+        memory, gpu = self._process.memory()
+        stored = evaluation.teacher_logits if self.entry.is_teacher else None
+        logits = self._process.logits(evaluation.inputs) if stored is None else stored
+        p50, p95 = numpy.percentile(self._singles, [50, 95]) * 1000
+        self._result(
+            singles=len(self._singles),
+            p50=float(p50),
+            p95=float(p95),
+            texts_per_second=float(numpy.median(self._rates)),
+            memory=memory,
+            gpu_memory=gpu,
+            accuracy=evaluation.accuracy(logits),
+            agreement=evaluation.agreement(logits),
         )
-        for taken, rate in zip(singles, rates, strict=True)
-    ]
+
+    def _result(self, **known: Any) -> None:
+        self.entry.result = replace(self.entry.result, **known)
 
 
 def spread(inputs: Sequence[Input], most: int) -> list[Input]:
