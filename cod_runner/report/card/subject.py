@@ -37,6 +37,8 @@ class Subject:
     """What opens the folder."""
     finished: Mapping[Place, Sequence[CellRow]]
     """Every student of the run by its setting."""
+    means: dict[tuple[str, str, int, str], Summary | None]
+    """What :meth:`summary` has computed for this and other students of the run."""
 
     @property
     def recipe(self) -> Recipe:
@@ -112,8 +114,11 @@ class Subject:
 
     def summary(self, method: str, arm: str, metric: MetricRecord) -> Summary | None:
         """Over the seeds of a setting at this one's k; None where none was measured."""
-        cells = self.seeds_of(method, arm)
-        return summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
+        place = (method, arm, self.row.k, metric.name)
+        if place not in self.means:
+            cells = self.seeds_of(method, arm)
+            self.means[place] = summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
+        return self.means[place]
 
     def beside(self, method: str, arm: str, metric: MetricRecord) -> PairedComparison | None:
         """Its own setting less another at the same k, seed by seed; None without a seed that both have."""

@@ -16,7 +16,7 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.card import write_cards
 from cod_runner.report.contents import build_report
 from cod_runner.runs.origins import OriginRecord
-from cod_runner.runs.records import CellRow, RunRecord
+from cod_runner.runs.records import CellRow, FoldRecord, RunRecord
 from cod_runner.runs.student_record import SavedComponent, StudentRecord, write_student_record
 
 BERT = {"architectures": ["BertForSequenceClassification"]}
@@ -104,6 +104,17 @@ def test_a_setting_that_loses_is_shown_losing(cards: Cards) -> None:
     ) in text
     assert "- kd +CoD against hard plain, seed by seed: +0.150 ± 0.010 accuracy, better in 3 of 3 seeds" in text
     assert "its accuracy is known to ± 0.045" in text  # 1.96 x (.69 x .31 / 400) ** .5
+
+
+def test_of_folds_a_card_speaks_of_its_student_s_own(cards: Cards, recipe_with: Callable[..., Recipe]) -> None:
+    cards.recipe = recipe_with(evaluate={"folds": 3, "metrics": ["accuracy"]})
+    own = FoldRecord(teacher={"accuracy": 0.9}, data={"evaluation rows": 120, "pool rows": 240})
+    cards.record.folds = {0: FoldRecord(teacher={"accuracy": 0.7}, data={}), 1: own}
+    card = cards.of(cards.student(cards.row(seed=1)))
+    scores = section(card, "Scores")
+    assert "Measured on fold 1 (counted from 0) of 3 of csv, 120 rows: it and its teacher were made of the" in scores
+    assert "| its teacher |  | 0.900 |" in scores
+    assert "- 240 pool rows, 120 evaluation rows." in card.text
 
 
 def test_one_seed_settles_nothing(cards: Cards) -> None:
