@@ -21,7 +21,7 @@ LONGEST_FAULT = 500
 """Characters of what a broken plugin says."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
-    "asks_for_attribution", "asks_for_gradients", "questions",
+    "asks_for_attribution", "asks_for_gradients", "questions", "keeps",
 })  # fmt: skip
 """What every component's options answer, so that no option may be called so."""
 
