@@ -84,7 +84,8 @@ def load_experiment(context: RunContext, fold: int | None = None) -> tuple[Exper
 def _kept_models_noted(context: RunContext) -> Iterator[None]:
     """Note that the run uses what building the teacher keeps in the store, or finds there."""
     use = context.recipe.teacher
-    places = [kept.place for kept in context.registry.options("teacher", use.use, use.options).keeps() if kept.place]
+    with context.registry.asked("teacher", use.use, use.options) as options:
+        places = [kept.place for kept in options.keeps() if kept.place is not None]
     there = [place for place in places if (context.store.root / place).is_dir()]
     yield
     for place in places:
