@@ -54,6 +54,7 @@ methods:
   kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
 {arms}
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+students: best                       # stays on the disk, of all that are trained; `all` keeps each, at some 70 MB
 {evaluate}"""
 """Teacher, student, generator and losses of a new recipe; the fields are filled by ``written``."""
 
@@ -100,6 +101,7 @@ methods:
   kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
 {arms}
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+students: best                       # stays on the disk, of all that are trained; `all` keeps each, at some 70 MB
 {evaluate}"""
 """The same with a language model as the teacher."""
 LLM_ANYWHERE = """\

