@@ -227,7 +227,7 @@ def test_keys_without_folds_are_as_before_and_those_with_folds_are_others(regist
     [
         ([0, 1, 2], None),
         ([3, 7, 11, 0, 1, 2], None),
-        ([0, 1], "these seeds measure the rows of fold 2 never: take `seeds: [0, 1, 2]`"),
+        ([0, 1], "these seeds measure the rows of fold 2 never: take seeds 0 to 2"),
         ([0], "these seeds measure the rows of folds 1, 2 never: "),
         ([0, 1, 2, 3], "these seeds measure some rows more often than others"),
     ],
@@ -250,6 +250,7 @@ def test_seeds_that_measure_rows_unequally_are_warned_about(
         ("evaluate.split=test", None),
         ("dataset.split=validation", "give `evaluate.split` another name"),
         ("evaluate.folds=48", "the data has 47 rows, too few for 48 folds"),
+        ("evaluate.folds=1000000000", "`evaluate.folds` must be at most 100, not"),
         ("evaluate.rows=10", "`rows` leaves rows unmeasured, and `folds` measures every row once"),
         ("k=[36]", "k=36 needs 18 originals of each class, and the training pool has 13 of the class `"),
     ],
@@ -319,7 +320,7 @@ def test_a_teacher_near_chance_is_warned_of_over_all_folds_at_once(registry: Reg
     result = run(registry, untaught, "arms=[plain]")
     warned = [note for note in result.record.notes if "near chance" in note]
     assert len(warned) == 1 and " of 47 evaluation rows correctly, and always answering `negative` 0.511" in warned[0]
-    assert "raise `epochs`, `rows` or `lr` of `teacher.finetune`" in warned[0]
+    assert "raise `epochs` or `lr` of `teacher.finetune`" in warned[0]
     log = Path("out/run.log").read_text()
     assert log.count("the teacher labels") == 3
     assert log.index("of 16 evaluation rows correctly") < log.index("training 1 students")
