@@ -18,7 +18,7 @@ from opinions import sentence
 from cod_runner import pipeline
 from cod_runner.api import BuildContext, Component, Example, LoadedData, Options, hookimpl
 from cod_runner.context import RunSettings, opened_run
-from cod_runner.errors import RecipeError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
@@ -45,6 +45,8 @@ TAUGHT = "teacher={use: taught, finetune: {rows: 1000, steps: 40, batch_size: 8,
 
 class UndividedOptions(Options):
     shuffled: int = 0
+    relabelled: int = 0
+    """So many rows of the second class are of the first."""
     split: str = "train"
 
 
@@ -55,7 +57,8 @@ class Undivided:
         self.options = options
 
     def load(self) -> LoadedData:
-        texts = [(sentence(number), number % 2) for number in range(ROWS)]
+        last = ROWS - 2 * self.options.relabelled
+        texts = [(sentence(number), number % 2 if number < last else 0) for number in range(ROWS)]
         random.Random(self.options.shuffled).shuffle(texts)
         rows = [Example(f"train:{place}", text, label) for place, (text, label) in enumerate(texts)]
         return LoadedData(("negative", "positive"), {self.options.split: rows})
@@ -333,3 +336,13 @@ def test_a_teacher_near_chance_is_warned_of_before_anything_is_searched(registry
     run(registry, untaught, "dataset=films", "evaluate.folds=null", "seeds=[0]", "k=[4]")
     log = Path("out/run.log").read_text()
     assert log.index("the teacher is near chance: it labels") < log.index("finding counterfactuals")
+
+
+def test_a_later_fold_that_is_too_small_is_refused_before_the_first_is_trained(registry: Registry) -> None:
+    """25 and 22 rows: of the second class fold 1 leaves 14 to draw from, the others 15."""
+    changes = ("dataset.relabelled=1", "teacher=opinions", "arms=[plain]")
+    run(registry, *changes, "k=[28]", out="fits")
+    with pytest.raises(CodrunError, match=r"k=30 needs 15 originals of each class, .* 14 of the class `positive`"):
+        run(registry, *changes, "k=[30]")
+    assert not Path("out/cells.jsonl").exists()
+    run(registry, *changes, "k=[30]", "evaluate.folds=null", out="whole")
