@@ -47,5 +47,5 @@ def _cure(facts: Mapping[str, Any]) -> str:
     if "shots" in facts:
         return "give it more `shots`, say in `describe` what the labels mean, or take a larger model"
     if facts.get("finetuned"):
-        return "raise `epochs`, `rows` or `lr` of `teacher.finetune`, or take a larger model"
+        return "raise `epochs` or `lr` of `teacher.finetune`, give it more rows, or take a larger model"
     return "see that its labels are those of the data, in their order, or train it with `teacher.finetune`"

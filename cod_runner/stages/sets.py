@@ -32,7 +32,7 @@ def draw_training_sets(
         for done, (arm, k, seed) in enumerate(wanted):
             step(done, len(wanted))
             sets[arm, k, seed] = _training_set(context, experiment, found, choices, (arm, k, seed))
-    _warn_of_unequal_arms(context, sets)
+    _warn_of_unequal_arms(context, sets, experiment.corpus.fold)
     _warn_of_sets_that_do_not_nest(context, experiment)
     return sets
 
@@ -137,19 +137,22 @@ def _cost(chosen: TrainingSet, additions: ArmAdditions, read: set[Input], embedd
     )
 
 
-def _warn_of_unequal_arms(context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet]) -> None:
+def _warn_of_unequal_arms(
+    context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet], fold: int | None
+) -> None:
     """One sentence for each arm and for each way in which it is less alike than it looks."""
+    of_fold = "" if fold is None else f" (fold {fold})"
     for arm, definition in context.recipe.arms.items():
         made = [chosen for (name, _, _), chosen in sets.items() if name == arm] if definition.add else []
         outside = [chosen.outside for chosen in made if chosen.outside]
         if outside:
             originals = "1 original lies" if max(outside) == 1 else f"up to {max(outside)} originals lie"
-            context.progress.warn(f"`{arm}`: in {_of(outside, made)} {originals} outside what `plain` has")
+            context.progress.warn(f"`{arm}`{of_fold}: in {_of(outside, made)} {originals} outside what `plain` has")
         yields = [chosen.group_yield for chosen in made if chosen.group_yield < ENOUGH]
         if yields:
             others = " and what arms with the same originals add" if shares_originals(context, arm) else ""
             context.progress.warn(
-                f"`{arm}`: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave "
+                f"`{arm}`{of_fold}: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave "
                 f"{added_in_words(arm)}{others} ({min(yields):.0%} at the least)"
             )
 

@@ -123,10 +123,9 @@ def _cures(context: RunContext, experiment: Experiment, found: Additions, one: S
     if not dropping and any(recipe.arms[name].uses_section for name in making):
         left = [_left_by_drop(context, found, one, seed) for seed in one.seeds]
         if min(left) > 0:
-            wanted = arm.originals(one.k, 1) if arm.of == "own" else 2 * arm.originals(one.k, 1)
             yield (
-                f"`counterfactuals.on_failure: drop`, which trains on the {_range(left)} of {wanted} originals that "
-                f"{_have(max(left))} theirs"
+                f"`counterfactuals.on_failure: drop`, which leaves {_range(left)} of {arm.originals(one.k, 1)} "
+                "originals to train on"
             )
     if dropping:
         yield "`counterfactuals.on_failure: redraw`, which searches further originals"

@@ -38,7 +38,10 @@ def test_near_chance_is_what_the_most_frequent_class_may_reach(
 @pytest.mark.parametrize(
     ("more", "cure"),
     [
-        ({"finetuned": True}, "raise `epochs`, `rows` or `lr` of `teacher.finetune`, or take a larger model"),
+        (
+            {"finetuned": True},
+            "raise `epochs` or `lr` of `teacher.finetune`, give it more rows, or take a larger model",
+        ),
         ({"shots": 0}, "give it more `shots`, say in `describe` what the labels mean, or take a larger model"),
         ({}, "see that its labels are those of the data, in their order, or train it with `teacher.finetune`"),
     ],

@@ -18,7 +18,7 @@ from opinions import sentence
 from cod_runner import pipeline
 from cod_runner.api import BuildContext, Component, Example, LoadedData, Options, hookimpl
 from cod_runner.context import RunSettings, opened_run
-from cod_runner.errors import RecipeError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
@@ -46,6 +46,8 @@ TAUGHT = "teacher={use: taught, finetune: {rows: 1000, steps: 40, batch_size: 8,
 
 class UndividedOptions(Options):
     shuffled: int = 0
+    relabelled: int = 0
+    """So many rows of the second class are of the first."""
     split: str = "train"
 
 
@@ -56,7 +58,8 @@ class Undivided:
         self.options = options
 
     def load(self) -> LoadedData:
-        texts = [(sentence(number), number % 2) for number in range(ROWS)]
+        last = ROWS - 2 * self.options.relabelled
+        texts = [(sentence(number), number % 2 if number < last else 0) for number in range(ROWS)]
         random.Random(self.options.shuffled).shuffle(texts)
         rows = [Example(f"train:{place}", text, label) for place, (text, label) in enumerate(texts)]
         return LoadedData(("negative", "positive"), {self.options.split: rows})
@@ -229,7 +232,7 @@ def test_keys_without_folds_are_as_before_and_those_with_folds_are_others(regist
     [
         ([0, 1, 2], None),
         ([3, 7, 11, 0, 1, 2], None),
-        ([0, 1], "these seeds measure the rows of fold 2 never: take `seeds: [0, 1, 2]`"),
+        ([0, 1], "these seeds measure the rows of fold 2 never: take seeds 0 to 2"),
         ([0], "these seeds measure the rows of folds 1, 2 never: "),
         ([0, 1, 2, 3], "these seeds measure some rows more often than others"),
     ],
@@ -252,6 +255,7 @@ def test_seeds_that_measure_rows_unequally_are_warned_about(
         ("evaluate.split=test", None),
         ("dataset.split=validation", "give `evaluate.split` another name"),
         ("evaluate.folds=48", "the data has 47 rows, too few for 48 folds"),
+        ("evaluate.folds=1000000000", "`evaluate.folds` must be at most 100, not"),
         ("evaluate.rows=10", "`rows` leaves rows unmeasured, and `folds` measures every row once"),
         ("k=[36]", "k=36 needs 18 originals of each class, and the training pool has 13 of the class `"),
     ],
@@ -321,7 +325,7 @@ def test_a_teacher_near_chance_is_warned_of_over_all_folds_at_once(registry: Reg
     result = run(registry, untaught, "arms=[plain]")
     warned = [note for note in result.record.notes if "near chance" in note]
     assert len(warned) == 1 and " of 47 evaluation rows correctly, and always answering `negative` 0.511" in warned[0]
-    assert "raise `epochs`, `rows` or `lr` of `teacher.finetune`" in warned[0]
+    assert "raise `epochs` or `lr` of `teacher.finetune`" in warned[0]
     log = Path("out/run.log").read_text()
     assert log.count("the teacher labels") == 3
     assert log.index("of 16 evaluation rows correctly") < log.index("training 1 students")
@@ -334,3 +338,13 @@ def test_a_teacher_near_chance_is_warned_of_before_anything_is_searched(registry
     run(registry, untaught, "dataset=films", "evaluate.folds=null", "seeds=[0]", "k=[4]")
     log = Path("out/run.log").read_text()
     assert log.index("the teacher is near chance: it labels") < log.index("finding counterfactuals")
+
+
+def test_a_later_fold_that_is_too_small_is_refused_before_the_first_is_trained(registry: Registry) -> None:
+    """25 and 22 rows: of the second class fold 1 leaves 14 to draw from, the others 15."""
+    changes = ("dataset.relabelled=1", "teacher=opinions", "arms=[plain]")
+    run(registry, *changes, "k=[28]", out="fits")
+    with pytest.raises(CodrunError, match=r"k=30 needs 15 originals of each class, .* 14 of the class `positive`"):
+        run(registry, *changes, "k=[30]")
+    assert not Path("out/cells.jsonl").exists()
+    run(registry, *changes, "k=[30]", "evaluate.folds=null", out="whole")

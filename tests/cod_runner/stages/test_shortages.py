@@ -162,7 +162,7 @@ def test_each_cure_that_is_named_works(registry: Registry) -> None:
     assert not said(run(registry, "k=[8]", out="smaller"))
     assert not said(run(registry, "counterfactuals.generators=[{use: some, flips: 20}]", out="generator"))
     dropped = run(registry, "counterfactuals.on_failure=drop", "k=[12]", out="dropped")
-    named = re.search(r"on_failure: drop`, which trains on the (\d)( to \d)? of 6 originals that have theirs", text)
+    named = re.search(r"on_failure: drop`, which leaves (\d)( to \d)? of 6 originals to train on", text)
     assert named and not said(dropped)
     lines = [json.loads(line) for line in Path("dropped/cells.jsonl").read_text().splitlines()]
     left = [line["labelled"] for line in lines if line["arm"] == "cod"]
