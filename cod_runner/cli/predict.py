@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 WIDEST_LABEL = 24
 """Columns of a terminal."""
 
+
+class Interrupted(CodrunError):
+    """Ctrl-C before all rows of a file were there."""
+
+    exit_code = 130
+
+
 StudentOrRun = Annotated[
     Path,
     typer.Argument(
@@ -228,15 +235,20 @@ def _answer_file(
     if changed:
         progress.warn(changed)
     done, counts = 0, dict.fromkeys(predictor.labels, 0)
-    with progress.bar(f"classifying {table.path.name}") as step, written(out, table, columns.names) as write:
-        for block in blocks(table.rows()):
-            answers = predictor.answers([_text_of(row.get(column)) for row in block])
-            write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])
-            for answer in answers:
-                if answer.student is not None:
-                    counts[answer.student.label] += 1
-            done += len(block)
-            step(done, max(done, table.lines))
+    try:
+        with progress.bar(f"classifying {table.path.name}") as step, written(out, table, columns.names) as write:
+            for block in blocks(table.rows()):
+                answers = predictor.answers([_text_of(row.get(column)) for row in block])
+                write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])
+                for answer in answers:
+                    if answer.student is not None:
+                        counts[answer.student.label] += 1
+                done += len(block)
+                step(done, max(done, table.lines))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted after {done:,} rows; {out} is not written, since it appears when all of them are there"
+        ) from None
     split = ", ".join(f"{label} {count:,}" for label, count in counts.items())
     progress.say(f"wrote {out}: {done:,} rows ({split}), with the new columns {', '.join(columns.names)}")
 

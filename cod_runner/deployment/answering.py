@@ -15,7 +15,7 @@ from cod_runner.registry import Registry
 from cod_runner.runs.student_record import read_student_record
 
 BATCH = 32
-BLOCK = 4096
+BLOCK = 1024
 """Texts that are sorted by length together, and held in memory."""
 
 

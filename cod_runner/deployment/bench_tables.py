@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +68,7 @@ def sentences(bench: Bench) -> list[str]:
 
 def machine_in_words() -> str:
     """The processor, its cores, and the versions that decide how fast a model runs."""
-    names = ("torch", "transformers", "onnxruntime", "codrun")
-    versions = ", ".join(f"{name} {version}" for name in names if (version := _version(name)))
+    versions = ", ".join(f"{name} {version}" for name, version in provenance()["versions"].items())
     return f"{_processor()}, {cores()} cores; {platform.system()}, Python {platform.python_version()}, {versions}"
 
 
@@ -91,7 +89,7 @@ def as_json(bench: Bench) -> Mapping[str, Any]:
         "texts": bench.texts,
         "threads": bench.threads,
         "machine": {**provenance()["machine"], "processor": _processor()},
-        "versions": {**provenance()["versions"], "onnxruntime": _version("onnxruntime")},
+        "versions": provenance()["versions"],
         "results": [{**asdict(each), "times_as_fast": bench.faster(each)} for each in bench.results],
         "notes": list(bench.notes),
     }
@@ -113,13 +111,6 @@ def _size(value: int | None) -> str:
 
 def _threads(count: int) -> str:
     return "one thread" if count == 1 else f"{count} threads"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

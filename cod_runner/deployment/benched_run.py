@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from cod_runner.deployment.exporting import Destination, export_student
 from cod_runner.deployment.picking import size_of
 from cod_runner.deployment.teacher import find_teacher, is_paid
 from cod_runner.errors import CodrunError, RecipeError
+from cod_runner.machine import cores
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
@@ -41,6 +43,7 @@ def bench_run(
     record = _record(student)
     evaluation = evaluation_of(run, record, registry, offline=offline, progress=progress, permissions=permissions)
     notes = [evaluation.without_teacher] if evaluation.without_teacher else []
+    notes += _busy()
     teacher: list[Entry | Result] = []
     try:
         if is_paid(run_recipe(run.folder, registry, permissions), registry):
@@ -111,6 +114,19 @@ def _exporter_of(folder: Path, student: StudentRecord) -> str:
             f"{', '.join(student.labels)}"
         )
     return record.exported.use
+
+
+def _busy() -> list[str]:
+    """A note where other programs keep this machine busy."""
+    if not hasattr(os, "getloadavg"):
+        return []
+    load = os.getloadavg()[0]
+    if load < 0.75 * cores():
+        return []
+    return [
+        f"other programs kept the machine busy when this began (a load of {load:.1f} on {cores()} cores): times are "
+        "longer than on an idle one, and compare with each other alone"
+    ]
 
 
 def _devices() -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ class Picked:
     choice: Choice
     folder: Path
     unsaved: int
-    """Finished cells whose students are not on disk, so that they were no candidates."""
+    """Finished cells that were no candidates, since their students, the best among them, are not on disk."""
 
     @property
     def row(self) -> CellRow:
@@ -62,8 +62,8 @@ class Picked:
             yield f"on {rows} held-out rows an accuracy is known to ±{half_width(rows):.2f} (95%)"
         if self.unsaved:
             yield (
-                f"{self.unsaved} finished cells were no candidates, since their students are not on disk "
-                "(`students:` in the recipe says which are kept)"
+                f"{self.unsaved} finished cell{' was no candidate' if self.unsaved == 1 else 's were no candidates'}, "
+                "though the best is among them: their students are not on disk"
             )
 
     def _measured(self) -> Iterator[str]:
@@ -159,11 +159,14 @@ def pick_student(folder: Path, wanted: Wanted, registry: Registry) -> Picked:
     """
     run = read_run(folder, registry)
     saved = saved_rows(run)
-    left = [row for row in saved if wanted.takes(row)]
-    if not left:
+    left = [row for row in run.rows if wanted.takes(row)]
+    on_disk = [row for row in saved if wanted.takes(row)]
+    if not on_disk:
         raise RecipeError(f"{folder} has no such student; there {listed(saved)}")
-    choice = choose(left, without_teacher=run.record.without_teacher or ())
-    unsaved = sum(wanted.takes(row) for row in run.rows) - len(left)
+    without_teacher = run.record.without_teacher or ()
+    choice, unsaved = choose(left, without_teacher=without_teacher), 0
+    if choice.row not in on_disk:
+        choice, unsaved = choose(on_disk, without_teacher=without_teacher), len(left) - len(on_disk)
     return Picked(run, choice, folder_of(run, choice.row), unsaved)
 
 

@@ -173,11 +173,20 @@ def test_an_export_that_fails_is_said_and_the_rest_measured(
     def fails(*_: Any) -> None:
         raise CodrunError("its package is not installed")
 
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setattr(benched_run, "_forms", lambda registry: iter([("x", {}), ("x", {"int8": True})]))
     monkeypatch.setattr(benched_run, "export_student", fails)
     found = benched(text_run)
     assert [each.name for each in found.results] == ["teacher", "student"]
     assert found.notes == tuple(f"{name} is not measured: its package is not installed" for name in ("x", "x int8"))
+
+
+def test_a_busy_machine_is_said(
+    text_run: TextRun, fake: None, no_exporter: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (64.0, 0.0, 0.0))
+    monkeypatch.setattr(benched_run, "cores", lambda: 2)
+    assert "a load of 64.0 on 2 cores" in benched(text_run).notes[0]
 
 
 def test_an_export_of_another_run_is_refused(text_run: TextRun, tmp_path: Path, no_exporter: None) -> None:

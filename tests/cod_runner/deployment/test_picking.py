@@ -83,7 +83,17 @@ def test_flags_narrow_and_students_that_are_gone_are_no_candidates(text_run: Tex
     shutil.rmtree(run / "students" / "kd-plain-k8-s0")
     picked = pick_student(run, Wanted(k=8), REGISTRY)
     assert picked.folder.name == "kd-plain-k8-s1"
-    assert any("1 finished cells were no candidates" in sentence for sentence in picked.reasons())
+    assert any("1 finished cell was no candidate, though the best is" in sentence for sentence in picked.reasons())
+
+
+def test_a_run_that_keeps_its_best_student_alone_is_chosen_from_all_cells(text_run: TextRun, tmp_path: Path) -> None:
+    run = copied(text_run, tmp_path)
+    for name in ("kd-plain-k4-s0", "kd-plain-k4-s1", "kd-plain-k8-s1"):
+        shutil.rmtree(run / "students" / name)
+    picked = pick_student(run, Wanted(), REGISTRY)
+    assert picked.folder.name == "kd-plain-k8-s0"
+    assert picked.unsaved == 0
+    assert len(candidates(picked.choice)[1]) == 2
 
 
 def test_of_several_seeds_predict_takes_the_one_that_pick_does(text_run: TextRun, tmp_path: Path) -> None:

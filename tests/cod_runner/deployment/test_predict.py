@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from text_runs import TextRun
 
 from cod_runner.api import BuildContext, Encoded, Input
 from cod_runner.cli import call
+from cod_runner.deployment import predicting
 from cod_runner.deployment.answering import (
     Decision,
     Panel,
@@ -26,10 +28,16 @@ from cod_runner.deployment.answering import (
     softmax,
 )
 from cod_runner.deployment.opened import OpenedStudent
-from cod_runner.deployment.predicting import Predictor, blocks, new_columns
+from cod_runner.deployment.predicting import Answer, Predictor, blocks, new_columns
 from cod_runner.errors import CodrunError
 from cod_runner.registry import Registry
-from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record, write_student_record
+from cod_runner.runs.student_record import (
+    HeldOut,
+    SavedComponent,
+    StudentRecord,
+    read_student_record,
+    write_student_record,
+)
 
 REGISTRY = Registry.discover()
 
@@ -169,6 +177,42 @@ def test_a_file_keeps_its_columns_and_order(
     assert float(rows[0]["probability_good"]) == pytest.approx(alone["probabilities"]["good"], abs=1e-6)
     assert "texts: column `review`, the longest ones" in " ".join(error.split())
     assert "1 of the texts is empty" in error
+
+
+def test_an_interrupted_file_is_not_written(
+    text_run: TextRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[..., tuple[str, str]]
+) -> None:
+    answers = Predictor.answers
+
+    def interrupted(self: Predictor, texts: list[str]) -> list[Answer]:
+        if texts[0] == "bad":
+            raise KeyboardInterrupt
+        return answers(self, texts)
+
+    monkeypatch.setattr(Predictor, "answers", interrupted)
+    monkeypatch.setattr(predicting.blocks, "__defaults__", (2,))
+    (tmp_path / "in.csv").write_text("id,text\n1,good\n2,fine\n3,bad\n")
+    _, error = said(text_run.student(), "--file", tmp_path / "in.csv", "--out", tmp_path / "out.csv", code=130)
+    assert "interrupted after 2 rows" in " ".join(error.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_a_threshold_is_said_and_decides(
+    text_run: TextRun, tmp_path: Path, said: Callable[..., tuple[str, str]]
+) -> None:
+    record = read_student_record(text_run.student())
+    assert record is not None
+    shutil.copytree(text_run.student(), tmp_path / "student")
+    held_out = HeldOut(labels=[0, 1, 1, 1], logits=[[0.0, -9.0], [0.0, -9.0], [0.0, -8.0], [0.0, 9.0]])
+    write_student_record(tmp_path / "student", record.model_copy(update={"held_out": held_out, "temperature": None}))
+    flags = (tmp_path / "student", "--json", "a film", "--label", "good")
+    out, error = said(*flags, "--precision", 1)
+    assert "`good` is given where its probability is at least 0.000" in error
+    assert "recall 0.67" in " ".join(error.split())
+    assert json.loads(out)["label"] == "good"  # above exp(-8), though `bad` may be likelier
+    for wrong in (("--precision", 1, "--recall", 1), ()):
+        assert "--label LABEL goes with one of" in said(*flags, *wrong, code=2)[1]
+    assert "did you mean `good`" in " ".join(said(*flags[:-1], "goood", "--recall", 1, code=2)[1].split())
 
 
 def test_what_a_text_holds_never_reaches_the_terminal(text_run: TextRun, said: Callable[..., tuple[str, str]]) -> None:

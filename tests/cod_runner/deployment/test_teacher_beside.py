@@ -8,19 +8,25 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
+from scorers import Answers, Scorers
 from text_runs import TextRun
 from torch import Tensor
 
+from cod_runner import pipeline
 from cod_runner.api import Input
 from cod_runner.cli import call
+from cod_runner.context import RunSettings
 from cod_runner.deployment import teacher as teachers
+from cod_runner.deployment.answering import logits_of, softmax
 from cod_runner.deployment.evaluation import evaluation_of
-from cod_runner.deployment.teacher import ScorerAnswers, TeacherBeside, find_teacher
+from cod_runner.deployment.teacher import ScorerAnswers, TeacherBeside, find_teacher, open_teacher
 from cod_runner.engine.calibration import Calibration
 from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
+from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.reading import RunFiles, read_run
 from cod_runner.runs.student_record import StudentRecord, read_student_record
@@ -86,6 +92,41 @@ def test_a_student_outside_a_run_has_no_teacher(
     shutil.copytree(text_run.student(), tmp_path / "moved")
     assert call(["predict", str(tmp_path / "moved"), "--teacher", "a good film"]) == 2
     assert "--teacher needs the run" in capsys.readouterr().err
+
+
+def test_a_teacher_that_only_answers_has_its_shots_and_its_calibration_again(
+    text_run: TextRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    registry = Registry.discover()
+    assert registry.register("scorers", "scorers", lambda: Scorers).fault is None
+    recipe = tmp_path / "answers.yaml"
+    shutil.copy(text_run.data, tmp_path)
+    recipe.write_text(f"""
+recipe: 1
+name: answers
+dataset: {{use: csv, path: films.csv, labels: [bad, good]}}
+k: [4]
+seeds: [0]
+teacher: {{use: answers, shots: 4, calibration: {{texts: 8, gold: 6}}}}
+student: {{use: transformers, model: {text_run.folder.parent / "teacher"}, layers: [1], new_head: true}}
+methods: {{kd: [hard, kd]}}
+arms: [plain]
+train: {{steps: 1}}
+evaluate: {{metrics: [accuracy]}}
+""")
+    run_folder = tmp_path / "run"
+    pipeline.run(load_recipe(recipe, registry), registry, RunSettings(out=run_folder, jobs=1), QUIET)
+    shown = list(Answers.SHOWN)
+    run, record = read_run(run_folder, registry), read_student_record(run_folder / "students" / "kd-plain-k4-s0")
+    assert record is not None
+    found = find_teacher(run, record, registry, progress=QUIET)
+    assert found.calibration is not None
+    assert [shot.input for shot in found.source.shots] == shown
+    evaluation = evaluation_of(run, record, registry, offline=True, progress=QUIET)
+    said = logits_of(open_teacher(found, registry), evaluation.inputs)
+    assert evaluation.teacher_logits is not None
+    numpy.testing.assert_allclose(softmax(said), softmax(evaluation.teacher_logits), atol=1e-6)
 
 
 class Lengths:
