@@ -126,7 +126,10 @@ def test_each_select_looks_at_its_own_rows_after_every_epoch(
     }
     assert bool(rows["dev"]) is (select == "best_dev")
     in_between = [rows[every_epoch]] * 3 if every_epoch else []
-    assert looked_at == [*in_between, rows["evaluation"]]
+    assert looked_at[:-1] == [*in_between, rows["evaluation"]]
+    held_out = looked_at[-1]  # after all of it, and once
+    assert held_out <= {row.input for row in experiment.corpus.pool} - trained_on
+    assert len(held_out) > 100
     assert len(trained_on) == 8
     assert not trained_on & (rows["dev"] | rows["evaluation"])
     assert result.record.optimistic is (select == "best_reported")

@@ -23,7 +23,7 @@ from cod_runner.runs.choice import choose
 from cod_runner.runs.kept_students import out_of_the_running, students_kept
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow
-from cod_runner.stages import kept_students, students
+from cod_runner.stages import kept_students
 
 RECIPE = """
 recipe: 1
@@ -40,9 +40,15 @@ train: {steps: 20, lr: 0.02, batch_size: 4, precision: fp32}
 ALL = {f"kd-{arm}-k{k}-s{seed}" for arm in ("plain", "cod") for k in (4, 8) for seed in (0, 1)}
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, so that the teacher is trained once."""
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+def recipe(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODRUN_HOME", str(store))
     path = tmp_path / "tiny.yaml"
     path.write_text(RECIPE)
     return path
@@ -89,12 +95,15 @@ def cells(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def whole(recipe: Path, tmp_path: Path) -> Path:
-    out = tmp_path / "whole"
-    result, _ = run(recipe, out)
-    assert folders(out) == ALL
-    assert (result.record.students, result.record.not_kept) == ("all", [])
-    return out
+def whole(recipe: Path, store: Path, tmp_path: Path) -> Path:
+    """A run that keeps all of its students, a copy of its own for each test."""
+    made = store / "whole"
+    if not made.exists():
+        result, _ = run(recipe, made)
+        assert folders(made) == ALL
+        assert (result.record.students, result.record.not_kept) == ("all", [])
+    shutil.copytree(made, tmp_path / "whole")
+    return tmp_path / "whole"
 
 
 def test_best_keeps_the_chosen_one_and_never_many(recipe: Path, tmp_path: Path, whole: Path) -> None:
@@ -231,14 +240,6 @@ def test_the_key_changes_no_cell_and_is_checked(recipe: Path) -> None:
     assert yaml.safe_load(kept.to_yaml())["students"] == "best"
     with pytest.raises(RecipeError, match="students"):
         load_recipe(recipe, registry, flags={"students": "some"})
-
-
-def test_workers_write_none_either(recipe: Path, tmp_path: Path) -> None:
-    registry = Registry.discover()
-    loaded = load_recipe(recipe, registry, overrides=["k=[4]", "arms=[plain]"], flags={"students": "none"})
-    pipeline.run(loaded, registry, RunSettings(out=tmp_path / "run", jobs=2), Progress(quiet=True))
-    assert folders(tmp_path / "run") == set()
-    assert students.default_jobs("cuda") == 1
 
 
 @pytest.mark.parametrize("kept", ["best", "none"])
