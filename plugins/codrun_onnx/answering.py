@@ -23,10 +23,12 @@ class OnnxAnswerer:
         """Raises :class:`CodrunError` if the folder's files are missing, damaged or not such a student's."""
         require(TO_ANSWER)
         self.labels = context.labels
-        self.session = session_of(model_file(folder))
+        file = model_file(folder)
+        self.session = session_of(file)
+        self._one_by_one = file.name == INT8_MODEL
         names = [each.name for each in self.session.get_inputs()]
         if not set(names) <= set(INPUTS) or [each.name for each in self.session.get_outputs()] != [LOGITS]:
-            raise CodrunError(f"{model_file(folder)} is not a classifier that `codrun export` wrote")
+            raise CodrunError(f"{file} is not a classifier that `codrun export` wrote")
         self.reader = TextReader.of_folder(folder, names)
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
@@ -35,7 +37,9 @@ class OnnxAnswerer:
 
     def logits(self, encoded: Sequence[Encoded]) -> numpy.ndarray:
         """``[batch, classes]``, float32, divided by the student's temperature."""
-        return run(self.session, self.reader.collate(encoded))
+        # In int8 a batch shares the scales of its activations, so a text's answer would depend on its company.
+        parts = [[each] for each in encoded] if self._one_by_one else [encoded]
+        return numpy.concatenate([run(self.session, self.reader.collate(part)) for part in parts])
 
 
 def model_file(folder: Path) -> Path:

@@ -157,6 +157,8 @@ def test_int8_is_smaller_and_replaces_the_whole_model(student: Classifier, tmp_p
     assert [name for name in kinds if "word_embeddings" in name]
     own, given = own_logits(student, SENTENCES), answers(folder, SENTENCES)
     numpy.testing.assert_allclose(given, own, atol=0.2)
+    alone = [answers(folder, (text,))[0] for text in SENTENCES]
+    assert given.tolist() == numpy.stack(alone).tolist(), "an answer does not depend on its company"
 
 
 # --- the comparison finds what is wrong ---------------------------------------------------------------------------
