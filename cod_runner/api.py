@@ -204,6 +204,11 @@ class Options(BaseModel):
         these. None where it cannot be said."""
         return None
 
+    def advice(self) -> str:
+        """Generators: what the user can do with these options where too few originals get what is asked for, as in
+        "give it more `rounds`"; "" where there is nothing."""
+        return ""
+
     def from_teacher(self) -> bool:
         """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
         return False

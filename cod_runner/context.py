@@ -15,7 +15,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.folder import RunFolder
-from cod_runner.store import Store
+from cod_runner.store import Maker, Store
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class RunContext:
         from cod_runner.engine.device import choose_device  # imports torch
 
         return choose_device(self.settings.device)
+
+    def note_use(self, name: str, *, new: bool = False) -> None:
+        """Note in the store that this run needs the entry ``name``, and makes it if it is ``new``."""
+        self.store.uses.note(name, Maker(self.recipe.name, self.folder.path.name), new=new)
 
     @cached_property
     def worker(self) -> WorkerContext:

@@ -48,6 +48,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.fsync(file.fileno())
 
 
+def touch(path: Path) -> None:
+    """Note in a file's time that it was used now; on a disk that cannot be written, leave it."""
+    with suppress(OSError):
+        os.utime(path)
+
+
 @contextmanager
 def file_written_whole(path: Path, *, within: Path | None = None) -> Iterator[Path]:
     """Make the file that is yielded; it replaces ``path`` in one step if the block ends well, else it is removed.

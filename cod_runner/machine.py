@@ -27,7 +27,7 @@ def finetuning_threads() -> int:
 def provenance() -> dict[str, Any]:
     """Where a run ran: versions, git commit of the working folder, machine. Nothing secret, no absolute paths."""
     versions = {}
-    for name in ("codrun", "torch", "transformers", "datasets", "litellm", "pydantic", "tokenizers"):
+    for name in ("codrun", "torch", "transformers", "datasets", "litellm", "pydantic", "tokenizers", "onnxruntime"):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

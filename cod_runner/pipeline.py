@@ -21,13 +21,15 @@ from cod_runner.stages.results import (
     conclude,
     record_additions,
     record_held_out,
+    record_left_out,
     record_teacher,
     spending_recorded,
     write_outcomes,
 )
 from cod_runner.stages.sets import draw_training_sets
+from cod_runner.stages.shortages import find_shortages
 from cod_runner.stages.students import train_students
-from cod_runner.stages.teacher import ask_the_teacher, prepare_teacher, priced
+from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.trackers import attach_trackers
 
 
@@ -43,6 +45,8 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     # Require: the teacher g_t, the student g_s, the data, CFGen, the losses and their weights
     experiment, teacher = load_experiment(context, part.fold)
     source, teacher = prepare_teacher(context, experiment, teacher)
+    ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
+    record_teacher(context, record, experiment, teacher)
     context.registry.hook.codrun_teacher_ready(teacher=teacher, pool=experiment.corpus.pool)
 
     # 1: D_k, the few-shot originals, in the order in which each arm draws them
@@ -50,15 +54,17 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
 
     # 2 to 5: D_cf, their counterfactuals, or whatever else an arm adds
     found = find_additions(context, experiment, orders, part.cells)
-
-    # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals
-    sets = draw_training_sets(context, experiment, found, part.waiting)
     record_additions(context, record, found)
+
+    # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals; what cannot be drawn is left out
+    shortages = find_shortages(context, experiment, found, part.waiting)
+    record_left_out(context, record, part, shortages)
+    part = part.without(lambda cell: any(one.is_of(cell) for one in shortages))
+    sets = draw_training_sets(context, experiment, found, part.waiting)
 
     # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
     ask_the_teacher(context, experiment, teacher, sets.values())
     sets = priced(teacher, sets)
-    record_teacher(context, record, experiment, teacher)
     del teacher, orders, found
 
     # beside the algorithm: rows of the pool that calibrate each student and compare it with the others

@@ -160,6 +160,9 @@ def plan_of(
             spending = Spending(budget.calls, budget.tokens, budget.usd, named=recipe.budget_key)
             spending.require_a_bound(query.calls.model, query.calls.usd_high is not None)
     students = students_size(recipe, registry, RunFolder(folder), cells, kept=min(len(cells), students_kept(recipe)))
+    store = Store()
+    stored = stored_sizes(recipe, registry, store)
+    full = [*students.warnings(), *(warning for each in stored for warning in each.warnings(store.root))]
     return Plan(
         name=recipe.name,
         folder=str(folder),
@@ -167,11 +170,11 @@ def plan_of(
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
         students=students,
-        stored=stored_sizes(recipe, registry, Store()),
+        stored=stored,
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
-        warnings=[*_warnings(recipe, registry, calls, queries), *students.warnings()],
+        warnings=[*_warnings(recipe, registry, calls, queries), *full],
     )
 
 

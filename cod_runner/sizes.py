@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cod_runner.api import Kept, ShapeEstimate
-from cod_runner.disk import told_size, warning_of_a_full_disk
+from cod_runner.disk import free_bytes, told_size, warning_of_a_full_disk
 from cod_runner.errors import standing_at
 from cod_runner.recipe.answering import STAND_IN
 from cod_runner.recipe.arms import Arm
@@ -17,7 +17,7 @@ from cod_runner.runs.cells import Cell
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.folds import folds_of
 from cod_runner.runs.identity import possible_teacher_keys
-from cod_runner.store import Store
+from cod_runner.store import CHECKPOINT, Store
 
 BYTES_A_NUMBER = 4
 """Hidden states, logits and token ids are stored as float32 and int32."""
@@ -97,6 +97,17 @@ class StoredSize:
     """About; None where it is unknown."""
     besides: int | None = None
     """What lies beside it while it is made, at most."""
+    begun: bool = False
+    """Whether a checkpoint of its making is there."""
+
+    def warnings(self, root: Path) -> Iterator[str]:
+        """That it will not fit on the disk of the store."""
+        needed, free = (self.bytes or 0) + (self.besides or 0), free_bytes(root)
+        if not self.there and free is not None and needed > free:
+            yield (
+                f"{self.what} takes about {told_size(needed)} in the store {root} while it is made, whose disk has "
+                f"{told_size(free)} free; set CODRUN_HOME to a folder on another one"
+            )
 
     def __str__(self) -> str:
         if self.there:
@@ -104,7 +115,8 @@ class StoredSize:
         if self.bytes is None:
             return f"{self.what}, size unknown until it is made"
         beside = f", and at most {told_size(self.besides)} of checkpoints while it is made" if self.besides else ""
-        return f"{self.what}, about {told_size(self.bytes)}{beside}"
+        begun = " (begun: a checkpoint is there)" if self.begun else ""
+        return f"{self.what}, about {told_size(self.bytes)}{beside}{begun}"
 
 
 def students_size(
@@ -128,10 +140,11 @@ def stored_sizes(recipe: Recipe, registry: Registry, store: Store) -> list[Store
         folds: list[int | None] = [*folds_of(recipe)] or [None]
         for fold in folds:
             with standing_at("teacher"):
-                keys = list(possible_teacher_keys(recipe, registry, fold))
+                keys = possible_teacher_keys(recipe, registry, fold)
             there = any((store.root / "teachers" / key).is_dir() for key in keys)
+            begun = any((store.root / "teachers" / f"{key}{CHECKPOINT}").is_file() for key in keys)
             what = "the fine-tuned teacher" if fold is None else f"the fine-tuned teacher of fold {fold}"
-            found.append(StoredSize(what, there, size, besides))
+            found.append(StoredSize(what, there, size, besides, begun))
     with registry.asked("teacher", recipe.teacher.use, recipe.teacher.options) as options:
         kept = options.keeps()
     return [*found, *(_stored(store, each) for each in kept)]

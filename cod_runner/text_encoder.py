@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cod_runner.checkpoints import checkpoint_folder, file_digests
 from cod_runner.errors import CodrunError
-from cod_runner.files import file_written_whole
+from cod_runner.files import file_written_whole, touch
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, one_thread
 from cod_runner.hidden_states import masked_mean
 from cod_runner.hugging_face import fetched_checkpoint, pretrained
@@ -85,6 +85,7 @@ class TextEncoder:
             names, vectors = tensors.get("names", torch.empty(0)), tensors.get("vectors", torch.empty(0))
             if (names.dtype, vectors.dtype, names.dim(), vectors.dim()) != (torch.uint8, torch.float32, 2, 2):
                 raise ValueError("it holds something else")
+            touch(self._path)
             return dict(zip(map(bytes, names.numpy()), vectors, strict=True))
         except FileNotFoundError:
             return {}

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from cod_runner.cli.options import JsonOption, NewFolderOption, OfflineOption, QuietOption
+from cod_runner.cli.predict import ArmOption, MethodOption, OneKOption, StudentOrRun
 from cod_runner.errors import CodrunError
 from cod_runner.plain_text import json_text, one_line
 from cod_runner.progress import Progress
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
 def export(
     context: typer.Context,
-    where: Annotated[
-        Path, typer.Argument(metavar="STUDENT_OR_RUN", help="a student's folder, or a run's", show_default=False)
-    ],
+    where: StudentOrRun,
     to: Annotated[str, typer.Option("--to", help="an exporter: `codrun plugins` lists them", show_default=False)],
     int8: Annotated[bool, typer.Option("--int8", help="weights in 8 bits: smaller and faster, less exact")] = False,
     settings: Annotated[
@@ -34,10 +33,10 @@ def export(
         typer.Option("--set", metavar="KEY=VALUE", help="an option of the exporter; may be repeated"),
     ] = None,
     out: NewFolderOption = None,
-    method: Annotated[str | None, typer.Option("--method", help="of a run's students: the method")] = None,
-    arm: Annotated[str | None, typer.Option("--arm", help="the arm")] = None,
-    k: Annotated[int | None, typer.Option("--k", help="the number of training examples")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="the seed")] = None,
+    method: MethodOption = None,
+    arm: ArmOption = None,
+    k: OneKOption = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="of a run: the student of this seed")] = None,
     rows: Annotated[
         int, typer.Option("--rows", min=1, help="evaluation rows, at most, on which both forms are measured")
     ] = 2000,
@@ -59,7 +58,7 @@ def export(
     if located.said:
         progress.say(located.said)
     exporting.record_to_export(student)
-    folder = out or student.with_name(f"{student.name}-{to}{'-int8' if int8 else ''}")
+    folder = out or student.with_name(f"{student.name}-{to}{'-int8' if options.get('int8') else ''}")
     exporting.refuse_what_is_there(folder, student, replaceable=force)
     destination = exporting.Destination(to, options, folder, force)
     evaluation = _evaluation(located, student, registry, rows, offline, progress)
@@ -94,13 +93,15 @@ def _show(terminal: Terminal, export: Export) -> None:
     from cod_runner.report.terminal import rich_grid
 
     before, after = export.before, export.after
-    times = before.milliseconds / after.milliseconds
-    speed = f"{times:.1f} times as fast" if times >= 1 else f"{1 / times:.1f} times as slow"
     body = [
         ["file", before.file, after.file],
         ["MB", f"{before.bytes / 1e6:.1f}", f"{after.bytes / 1e6:.1f} ({after.bytes / before.bytes:.0%})"],
-        ["one text, one thread, p50", f"{before.milliseconds:.2f} ms", f"{after.milliseconds:.2f} ms ({speed})"],
     ]
+    if before.milliseconds is not None and after.milliseconds is not None:
+        times = before.milliseconds / after.milliseconds
+        speed = f"{times:.1f} times as fast" if times >= 1 else f"{1 / times:.1f} times as slow"
+        shown = f"{before.milliseconds:.2f} ms", f"{after.milliseconds:.2f} ms ({speed})"
+        body.append(["one text, one thread, p50", *shown])
     if export.rows:
         body.append([f"accuracy, {export.rows:,} rows", _share(before.accuracy), _share(after.accuracy)])
         body.append(["agreement with the teacher", _share(before.agreement), _share(after.agreement)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,51 +12,78 @@ from cod_runner.api import Kind
 from cod_runner.permissions import Permissions
 from cod_runner.plain_text import one_line
 
+if TYPE_CHECKING:
+    from cod_runner.scaffold import Wishes
+
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
+
+
+DataFile = Annotated[
+    Path, typer.Argument(metavar="DATA", help="a CSV, TSV, JSONL or Parquet file of labelled texts", show_default=False)
+]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        help="a language model as the teacher: as litellm names it (openai/gpt-4o-mini, ollama/llama3.1:8b), or "
+        "to run here hub:OWNER/NAME, package:NAME, a folder or a .gguf file; else one that is fine-tuned, or for "
+        "few rows the packaged one",
+    ),
+]
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="COLUMN", help="the column of the texts; given twice, two columns are joined"),
+]
+LabelOption = Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="the column of the labels")]
+SplitOption = Annotated[
+    str | None, typer.Option("--split", metavar="COLUMN", help="the column that says train, test or validation")
+]
+HeaderOption = Annotated[
+    bool | None, typer.Option("--header/--no-header", help="whether the first row names the columns")
+]
+LabelsOption = Annotated[
+    str | None, typer.Option("--labels", metavar="A,B,...", help="names of the labels, in the order of their ids")
+]
 
 
 @new.command("recipe")
 def new_recipe(
     context: typer.Context,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="a CSV, TSV, JSONL or Parquet file of labelled texts")],
+    data: DataFile,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="else the data's name, .yaml")] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            "--teacher",
-            metavar="MODEL",
-            help="a language model as the teacher: as litellm names it (openai/gpt-4o-mini, ollama/llama3.1:8b), or "
-            "to run here hub:OWNER/NAME, package:NAME, a folder or a .gguf file; else one that is fine-tuned, or for "
-            "few rows the packaged one",
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option("--text", metavar="COLUMN", help="the column of the texts; given twice, two columns are joined"),
-    ] = None,
-    label: Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="the column of the labels")] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", metavar="COLUMN", help="the column that says train, test or validation")
-    ] = None,
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="whether the first row names the columns")
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option("--labels", metavar="A,B,...", help="names of the labels, in the order of their ids")
-    ] = None,
+    teacher: TeacherOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    split: SplitOption = None,
+    header: HeaderOption = None,
+    labels: LabelsOption = None,
 ) -> None:
     """Write a recipe that runs on a data file of your own: what is not said is guessed, and everything is checked."""
-    from cod_runner.scaffold import Wishes, write_recipe
+    from cod_runner.scaffold import write_recipe
 
-    names = tuple(name.strip() for name in labels.split(",")) if labels else ()
-    wishes = Wishes(tuple(text or ()), label, split, header, names, teacher)
-    path, sentences = write_recipe(data, context.obj, out, wishes)
+    path, sentences = write_recipe(data, context.obj, out, wishes_of(teacher, text, label, split, header, labels))
     for sentence in sentences:
         typer.echo(one_line(sentence))
     # a recipe reads files of its own folder; others the user allows
     outside = not Permissions().allow_file(data, path.parent)
     command = ["codrun", str(path), *(["--allow-folder", str(data.parent)] if outside else [])]
     typer.echo(one_line(f"wrote {shlex.quote(str(path))}; run it with: {shlex.join(command)}"))
+
+
+def wishes_of(
+    teacher: str | None,
+    text: list[str] | None,
+    label: str | None,
+    split: str | None,
+    header: bool | None,
+    labels: str | None,
+) -> Wishes:
+    """What the flags say of a new recipe."""
+    from cod_runner.scaffold import Wishes
+
+    names = tuple(name.strip() for name in labels.split(",")) if labels else ()
+    return Wishes(tuple(text or ()), label, split, header, names, teacher)
 
 
 @new.command("plugin")

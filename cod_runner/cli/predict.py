@@ -7,20 +7,34 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from cod_runner.cli.options import JsonOption, QuietOption
-from cod_runner.errors import CodrunError
+from cod_runner.cli.options import AllowFolderOption, JsonOption, OfflineOption, QuietOption
+from cod_runner.errors import CodrunError, DataError, RecipeError
 from cod_runner.plain_text import json_line, one_line
 from cod_runner.progress import Progress
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from cod_runner.deployment.answering import Decision
+    from cod_runner.deployment.located import Located
     from cod_runner.deployment.predicting import Answer, Opinion, Predictor
+    from cod_runner.deployment.tables import Table
+    from cod_runner.deployment.teacher import TeacherBeside
+    from cod_runner.registry import Registry
 
 WIDEST_LABEL = 24
 """Columns of a terminal."""
+
+
+class Interrupted(CodrunError):
+    """Ctrl-C before all rows of a file were there."""
+
+    exit_code = 130
+
 
 StudentOrRun = Annotated[
     Path,
@@ -45,12 +59,14 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="with --file: all its columns and the answers, by the same suffixes"
-        ),
+        typer.Option("--out", metavar="FILE", help="with --file: its columns and the answers, by the same suffixes"),
     ] = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="COLUMN", help="the column of the texts; else the longest ones")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="whether a CSV file's first row names the columns; else guessed"),
     ] = None,
     method: MethodOption = None,
     arm: ArmOption = None,
@@ -60,6 +76,20 @@ def predict(
         Literal["best", "average"] | None,
         typer.Option("--seeds", help="of a run: the seed that `codrun pick` takes, or the mean of all probabilities"),
     ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="with --precision or --recall: the label that is given more carefully")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option("--precision", help="give --label only where it is right this often, such as 0.9")
+    ] = None,
+    recall: Annotated[
+        float | None, typer.Option("--recall", help="give --label so readily that this share of it is found")
+    ] = None,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", help="the word of the run's teacher beside it; what would cost is not asked")
+    ] = False,
+    allow_folder: AllowFolderOption = None,
+    offline: OfflineOption = False,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu (one thread), cuda, cuda:1, mps or auto; by default cpu")
     ] = None,
@@ -72,14 +102,20 @@ def predict(
     It may be named in three ways:
 
     - `codrun predict runs/x/students/kd-cod-k16-s0 "a text" "another"`: one student
-    - `codrun predict runs/x --method kd --arm cod --k 16 "a text"`: of a run; of several seeds the one that `codrun pick`
-      takes, `--seed N`, or `--seeds average`
+    - `codrun predict runs/x --method kd --arm cod --k 16 "a text"`: of a run; of several seeds the one that
+      `codrun pick` takes, `--seed N`, or `--seeds average`
     - `codrun predict exported/ "a text"`: what `codrun export` wrote; needs no torch
 
     Many texts: `codrun predict STUDENT --file in.csv --out out.csv` keeps every column and row in its order, and adds
     `predicted`, `probability` and one `probability_LABEL` each. A file may be larger than memory. `out.csv` appears
     when all of it is there: after Ctrl-C nothing is changed. `cat texts.txt | codrun predict STUDENT -` answers line by
     line.
+
+    `--label spam --precision 0.9` gives that label only above the threshold that reached this precision on rows that
+    were held out of training, and else the likeliest of the others; `--recall 0.95` likewise.
+
+    `--teacher` shows what the run's teacher says beside it: its stored answers, and for other texts the teacher itself
+    where it runs on this machine; one that may cost money is not asked.
 
     `--json` prints a line for each text: `{"text": ..., "label": ..., "probabilities": {...}}`.
     """
@@ -88,21 +124,68 @@ def predict(
     from cod_runner.deployment.predicting import Predictor
 
     given = _checked_call(texts or [], file, out, text)
+    if [precision, recall].count(None) != (2 if label is None else 1):
+        raise typer.BadParameter("--label LABEL goes with one of --precision 0.9 and --recall 0.9")
     progress = Progress(quiet=quiet)
+    source = None if file is None else _source(file, out, text, header, progress)
     located = students_at(where, Wanted(method, arm, k, seed, seeds), context.obj)
     panel = open_panel(located.folders, context.obj, device, batch_size)
     for sentence in filter(None, (located.said, panel.sentence())):
         progress.say(sentence)
-    predictor = Predictor(panel)
+    decision = None if label is None else _decision(located, label, precision, recall, progress)
+    beside = _teacher(located, context.obj, progress, offline, allow_folder or []) if teacher else None
+    predictor = Predictor(panel, decision, beside)
     with _until_nobody_reads():
-        if file is not None:
-            _answer_file(file, out, text, predictor, progress, as_json)
+        if source is not None:
+            _answer_file(source, out, predictor, progress, as_json)
         else:
             shown = _Lines(predictor, as_json)
             for block in _lines_of_standard_input() if given == ["-"] else [given]:
                 shown.show(predictor.answers(block))
+    if predictor.unasked:
+        progress.warn(f"the teacher was not asked about {predictor.unasked:,} of the texts, since that may cost money")
     if predictor.empty:
         progress.warn(f"{predictor.empty:,} of the texts {'is' if predictor.empty == 1 else 'are'} empty: no label")
+
+
+def _decision(
+    located: Located, label: str, precision: float | None, recall: float | None, progress: Progress
+) -> Decision:
+    """The threshold of one label; what it reaches on held-out rows is said."""
+    from cod_runner.deployment.answering import Decision
+    from cod_runner.deployment.thresholds import threshold_for
+    from cod_runner.runs.student_record import read_student_record
+
+    record = read_student_record(located.folders[0])
+    if record is None or len(located.folders) > 1:
+        raise RecipeError("a threshold is that of one student; give --seed N rather than --seeds average")
+    try:
+        found = threshold_for(record, label, precision=precision, recall=recall)
+    except CodrunError as error:
+        raise RecipeError(str(error)) from error
+    for sentence in found.sentences:
+        progress.say(sentence)
+    return Decision(record.labels.index(label), found.value)
+
+
+def _teacher(
+    located: Located, registry: Registry, progress: Progress, offline: bool, folders: list[Path]
+) -> TeacherBeside:
+    """The teacher of the students' run; raises :class:`RecipeError` for a student that lies in no run."""
+    from cod_runner.deployment.evaluation import run_recipe
+    from cod_runner.deployment.teacher import TeacherBeside, find_teacher, is_paid
+    from cod_runner.permissions import read_permissions
+    from cod_runner.runs.student_record import read_student_record
+
+    run, record = located.run, read_student_record(located.folders[0])
+    if run is None or record is None:
+        raise RecipeError(f"--teacher needs the run: {located.folders[0]} does not lie in one; name runs/NAME")
+    permissions = read_permissions((), folders)
+    if is_paid(run_recipe(run.folder, registry, permissions), registry):
+        progress.say("teacher: what it said during the run; it is not asked again, since that may cost money")
+        return TeacherBeside(run, record, registry, None)
+    found = find_teacher(run, record, registry, progress=progress, offline=offline, permissions=permissions)
+    return TeacherBeside(run, record, registry, found)
 
 
 def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: str | None) -> list[str]:
@@ -118,36 +201,54 @@ def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: s
     return texts
 
 
+def _source(
+    file: Path, out: Path | None, text: str | None, header: bool | None, progress: Progress
+) -> tuple[Table, str]:
+    """(the file, its column of texts); whatever is wrong with the call is said before a model is opened."""
+    from cod_runner.deployment.tables import opened_table, text_column
+    from cod_runner.deployment.written import check_out
+
+    table = opened_table(file, header)
+    column, how = text_column(table, text)
+    if out is not None:
+        check_out(out, table)
+    progress.say(f"{file.name}: {table.form}; {how}")
+    for doubt in table.sample.doubts:
+        progress.say(doubt)
+    return table, column
+
+
 def _answer_file(
-    file: Path, out: Path | None, text: str | None, predictor: Predictor, progress: Progress, as_json: bool
+    source: tuple[Table, str], out: Path | None, predictor: Predictor, progress: Progress, as_json: bool
 ) -> None:
     """Classify the rows of a file, into ``out`` or onto the terminal."""
     from cod_runner.deployment.predicting import blocks, new_columns
-    from cod_runner.deployment.tables import opened_table, text_column
-    from cod_runner.deployment.written import check_out, written
+    from cod_runner.deployment.written import written
 
-    table = opened_table(file)
-    column, how = text_column(table, text)
-    progress.say(f"{file.name}: {table.form}; {how}")
+    table, column = source
     if out is None:
         shown = _Lines(predictor, as_json)
         for block in blocks(table.rows()):
             shown.show(predictor.answers([_text_of(row.get(column)) for row in block]))
         return
-    check_out(out, table)
     columns, changed = new_columns(predictor.labels, table.columns, predictor.asks_teacher)
-    for sentence in changed:
-        progress.warn(sentence)
+    if changed:
+        progress.warn(changed)
     done, counts = 0, dict.fromkeys(predictor.labels, 0)
-    with progress.bar(f"classifying {file.name}") as step, written(out, table, columns.names) as write:
-        for block in blocks(table.rows()):
-            answers = predictor.answers([_text_of(row.get(column)) for row in block])
-            write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])
-            for answer in answers:
-                if answer.student is not None:
-                    counts[answer.student.label] += 1
-            done += len(block)
-            step(done, max(done, table.lines))
+    try:
+        with progress.bar(f"classifying {table.path.name}") as step, written(out, table, columns.names) as write:
+            for block in blocks(table.rows()):
+                answers = predictor.answers([_text_of(row.get(column)) for row in block])
+                write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])
+                for answer in answers:
+                    if answer.student is not None:
+                        counts[answer.student.label] += 1
+                done += len(block)
+                step(done, max(done, table.lines))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted after {done:,} rows; {out} is not written, since it appears when all of them are there"
+        ) from None
     split = ", ".join(f"{label} {count:,}" for label, count in counts.items())
     progress.say(f"wrote {out}: {done:,} rows ({split}), with the new columns {', '.join(columns.names)}")
 
@@ -196,10 +297,10 @@ class _Lines:
 
 
 def _lines_of_standard_input() -> Iterator[list[str]]:
-    """Texts, one a line, as soon as they are there; raises :class:`CodrunError` for a line that is not UTF-8."""
-    number, left = 0, b""
+    """Texts, one a line, as soon as they are there; raises :class:`DataError` for a line that is not UTF-8."""
+    number, left, source = 0, b"", cast("BufferedReader", sys.stdin.buffer)
     while True:
-        chunk = sys.stdin.buffer.read1(1 << 16)
+        chunk = source.read1(1 << 16)
         *whole, left = (left + chunk).split(b"\n")
         if not chunk and left:
             whole, left = [left], b""
@@ -209,7 +310,7 @@ def _lines_of_standard_input() -> Iterator[list[str]]:
             try:
                 found.append(line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r"))
             except UnicodeDecodeError as error:
-                raise CodrunError(
+                raise DataError(
                     f"line {number} of standard input is not UTF-8 (byte 0x{line[error.start]:02x}); convert it, as "
                     "with `iconv -f cp1252 -t utf-8`"
                 ) from error

@@ -12,10 +12,13 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from cod_runner import __version__
+from cod_runner.cli.auto import auto
+from cod_runner.cli.bench import bench
 from cod_runner.cli.cfes import cfes
 from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
 from cod_runner.cli.new import new
+from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
 from cod_runner.cli.plugins import plugins
 from cod_runner.cli.predict import predict
@@ -63,8 +66,11 @@ app.command()(plan)
 app.command()(cfes)
 app.command()(report)
 app.command()(compare)
+app.command()(pick)
+app.command()(bench)
 app.command()(predict)
 app.command()(export)
+app.command()(auto)
 app.command()(push)
 app.command()(plugins)
 app.command()(schema)

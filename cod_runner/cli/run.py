@@ -77,4 +77,5 @@ def run(
         show_report(Terminal(), result.report)
         show_expectations(Terminal(), result.expectations)
         Terminal().print(Text(one_line(f"report: {result.folder.path / 'report.html'}")))
+    result.raise_if_incomplete()
     result.raise_if_missed()

@@ -160,6 +160,14 @@ def originals_looked_at(arm: Arm, k: int, classes: int) -> int:
     return arm.originals(k, classes) * (1 if arm.of == "own" else 2)
 
 
+class TooFewOriginals(Exception):
+    """A training set cannot be drawn: a part of the pool has too few originals that can be used."""
+
+    def __init__(self, label: int | None, wanted: int, found: int) -> None:
+        super().__init__(f"{wanted} originals of the class {label} are wanted, and {found} can be used")
+        self.label, self.wanted, self.found = label, wanted, found
+
+
 def walked(order: Sequence[Example], count: int, usable: Callable[[Example], bool], *, redraw: bool = True) -> Walk:
     """Walk one part's order and take the first ``count`` usable originals.
 
@@ -184,14 +192,14 @@ def drawn(
 ) -> TrainingSet:
     """The originals of an arm at ``k``, as a set without additions yet: ``rows`` are the originals, interleaved.
 
-    Raises :class:`DataError` where a part runs out of usable originals and ``redraw`` is on.
+    Raises :class:`TooFewOriginals` where a part runs out of usable originals and ``redraw`` is on.
     """
     each = k // (len(order) * arm.group)
     wanted = each if arm.of == "own" else 2 * each
     walks = [walked(rows, wanted, usable, redraw=redraw) for rows in order]
-    for part, (walk, rows) in enumerate(zip(walks, order, strict=True)):
+    for part, walk in enumerate(walks):
         if walk.missing and redraw:
-            raise DataError(_too_few(arm, k, wanted, len(walk.taken), len(rows), part if arm.balanced else None), "k")
+            raise TooFewOriginals(part if arm.balanced else None, wanted, len(walk.taken))
     plain = {example.id for rows in order for example in rows[: k // len(order)]}
     # Where some are missing, every original still needs another that lends it what is added.
     halves = [each if arm.of == "own" else min(each, len(walk.taken) // 2) for walk in walks]
@@ -231,13 +239,3 @@ def _interleaved(parts: Sequence[Sequence[Example]]) -> tuple[Example, ...]:
     """The first of each part, then the second of each: parts may be of unequal length."""
     longest = max((len(part) for part in parts), default=0)
     return tuple(part[place] for place in range(longest) for part in parts if place < len(part))
-
-
-def _too_few(arm: Arm, k: int, wanted: int, found: int, rows: int, label: int | None) -> str:
-    of = f"of class {label}" if label is not None else "of the pool"
-    if not arm.add:
-        return f"k={k} needs {wanted:,} originals {of}, which has {rows:,} rows, {found:,} that every arm can use"
-    return (
-        f"k={k} needs {wanted:,} originals {of} with a counterfactual or a copy; {found:,} of its {rows:,} rows have "
-        "one. Take a smaller k, another generator, or `on_failure: drop`"
-    )

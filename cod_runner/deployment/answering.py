@@ -15,7 +15,7 @@ from cod_runner.registry import Registry
 from cod_runner.runs.student_record import read_student_record
 
 BATCH = 32
-BLOCK = 4096
+BLOCK = 1024
 """Texts that are sorted by length together, and held in memory."""
 
 
@@ -76,20 +76,10 @@ def open_panel(folders: Sequence[Path], registry: Registry, device: str | None, 
 def logits_of(answerer: Answerer, inputs: Sequence[Input], batch: int = BATCH) -> numpy.ndarray:
     """``[inputs, labels]``, float32, in the order of ``inputs``, asked in batches of like length."""
     logits = numpy.empty((len(inputs), len(answerer.labels)), dtype=numpy.float32)
-    encoded = encoded_texts(answerer, inputs)
+    encoded = answerer.encode(inputs)
     for chosen in batches_by_length(encoded, batch):
         logits[chosen] = answerer.logits([encoded[place] for place in chosen])
     return logits
-
-
-def encoded_texts(answerer: Answerer, inputs: Sequence[Input]) -> Sequence[Encoded]:
-    """The inputs as the student reads them; raises :class:`CodrunError` for texts to a student that reads numbers."""
-    try:
-        return answerer.encode(inputs)
-    except (TypeError, ValueError) as error:
-        if inputs and isinstance(inputs[0], str):
-            raise CodrunError(f"this student cannot read texts ({str(error)[:120]})") from error
-        raise
 
 
 def batches_by_length(encoded: Sequence[Encoded], batch: int) -> Iterator[list[int]]:

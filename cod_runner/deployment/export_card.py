@@ -9,6 +9,7 @@ from pathlib import Path
 from cod_runner.api import ExportReport
 from cod_runner.deployment.parcel import CARD, EXAMPLE
 from cod_runner.files import write_whole
+from cod_runner.report.card.judging import DIVIDED, TO_BE_DIVIDED
 from cod_runner.report.card.libraries import PLACE
 from cod_runner.report.card.usage import HEADING
 from cod_runner.report.text import markdown_line
@@ -45,8 +46,9 @@ def exported_card(
     card.data["library_name"] = form
     card.data["tags"] = list(dict.fromkeys([*(card.data.get("tags") or []), form]))
     section = "\n".join([*_usage(export, record), "", *_difference(report, kept)]) + "\n\n"
-    body, replaced = _USAGE.subn(lambda found: section, card.text, count=1)
-    card.text = body if replaced else f"{card.text.rstrip()}\n\n{section}"
+    own = card.text.replace(TO_BE_DIVIDED, DIVIDED)
+    text, replaced = _USAGE.subn(lambda found: section, own, count=1)
+    card.text = text if replaced else f"{own.rstrip()}\n\n{section}"
     return str(card)
 
 
@@ -58,7 +60,7 @@ def _usage(export: Path, record: StudentRecord) -> list[str]:
             "```sh", f'python {EXAMPLE} "a text to classify"', "```", "", "Or with codrun:", "",
         ]  # fmt: skip
     lines += ["```sh", f'codrun predict {PLACE} "a text to classify"', "```", ""]
-    lines += ["Its labels, in the order of its logits, which are divided by its temperature already, if it has one:"]
+    lines += ["Its labels, in the order of its logits:"]
     return [*lines, "", *(f"{place}. {markdown_line(label)}" for place, label in enumerate(record.labels))]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from cod_runner.api import Answerer, BuildContext, Exporter, ExportReport, ExportRequest, Input, one_thread
 from cod_runner.deployment.answering import logits_of
 from cod_runner.deployment.evaluation import Evaluation
+from cod_runner.deployment.export_card import write_export_card
 from cod_runner.deployment.opened import ClassifierAnswers, classifier_of
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import folder_written_whole
@@ -24,7 +24,6 @@ from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record, write_student_record
 
-CARD = "README.md"
 ASKED_AT_ONCE = 256
 """Rows between two steps of the progress bar."""
 TIMED = 60
@@ -50,8 +49,9 @@ class Form:
 
     file: str
     bytes: int
-    milliseconds: float
-    """The median over answers about one text at a time, on one thread, reading included."""
+    milliseconds: float | None
+    """The median over answers about one input at a time, on one thread, reading included; None for a student of vectors
+    without evaluation rows, of which there is none to time."""
     accuracy: float | None = None
     agreement: float | None = None
     """With the teacher."""
@@ -146,22 +146,62 @@ def export_student(
         request = ExportRequest(folder, record.temperature or 1.0, inputs, progress.say)
         report = exporter.export(classifier, request)
         chosen = SavedComponent(use=destination.exporter, options=dict(destination.options))
-        write_student_record(folder, record.model_copy(update={"exported": chosen, "held_out": None}))
-        if (student / CARD).is_file():
-            shutil.copyfile(student / CARD, folder / CARD)
+        exported_record = record.model_copy(update={"exported": chosen, "held_out": None})
+        write_student_record(folder, exported_record)
         exported: Answerer | None = registry.reopen("exporter", destination.exporter, folder, context)
         if exported is None:
             raise CodrunError(f"the exporter `{destination.exporter}` cannot open what it wrote; nothing was written")
         forms = ClassifierAnswers(classifier), exported
-        before, after = _forms(forms, inputs or [PLAIN_TEXT], student, report)
+        before, after = _forms(forms, inputs or _one_text(forms[0]), student, report)
         found = Export(destination.folder, report, before, after)
-        return _measured(found, forms, evaluation, progress) if evaluation and inputs else found
+        if evaluation and inputs:
+            found = _measured(found, forms, evaluation, progress)
+        write_export_card(student, folder, exported_record, report, list(_told(found)))
+        return found
+
+
+def _told(export: Export) -> Iterator[str]:
+    """What the card says of both forms."""
+    before, after = export.before, export.after
+    if before.milliseconds is not None and after.milliseconds is not None:
+        yield (
+            f"one text on one thread of the machine that exported it: {before.milliseconds:.2f} ms before, "
+            f"{after.milliseconds:.2f} ms after (median)."
+        )
+    pairs = (
+        ("accuracy", before.accuracy, after.accuracy),
+        ("agreement with the teacher", before.agreement, after.agreement),
+    )
+    for name, earlier, later in pairs:
+        if earlier is not None and later is not None:
+            yield f"{name} on {export.rows:,} evaluation rows: {earlier:.4f} before, {later:.4f} after."
+    if export.same_label is not None:
+        yield f"the same label as the student on {export.same_label:.2%} of these rows."
+
+
+def _one_text(student: Answerer) -> list[Input]:
+    """A text to time the student with, if it reads texts."""
+    try:
+        student.encode([PLAIN_TEXT])
+    except CodrunError:
+        return []
+    return [PLAIN_TEXT]
 
 
 def _forms(
     forms: tuple[Answerer, Answerer], inputs: Sequence[Input], student: Path, report: ExportReport
 ) -> tuple[Form, Form]:
-    """Files and times. The two are asked in turn, so that whatever else the machine does slows both."""
+    """Files and times."""
+    before, after = _medians(forms, inputs) if inputs else (None, None)
+    weights = max((path for path in student.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    return (
+        Form(str(weights.relative_to(student)), weights.stat().st_size, before),
+        Form(report.file, report.bytes, after),
+    )
+
+
+def _medians(forms: tuple[Answerer, Answerer], inputs: Sequence[Input]) -> tuple[float, float]:
+    """Milliseconds. The two are asked in turn, so that whatever else the machine does slows both."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-len(forms), TIMED):  # the first answers are slower, and not counted
         for form, taken in zip(forms, seconds, strict=True):
@@ -169,12 +209,7 @@ def _forms(
             form.logits(form.encode([inputs[turn % len(inputs)]]))
             if turn >= 0:
                 taken.append(time.perf_counter() - started)
-    before, after = (median(taken) * 1000 for taken in seconds)
-    weights = max((path for path in student.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    return (
-        Form(str(weights.relative_to(student)), weights.stat().st_size, before),
-        Form(report.file, report.bytes, after),
-    )
+    return median(seconds[0]) * 1000, median(seconds[1]) * 1000
 
 
 def _measured(export: Export, forms: tuple[Answerer, Answerer], evaluation: Evaluation, progress: Progress) -> Export:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from cod_runner.errors import RecipeError
 from cod_runner.registry import Registry
+from cod_runner.runs.choice import choose
 from cod_runner.runs.reading import RunFiles, read_run
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import FILE
@@ -67,11 +68,11 @@ def students_at(where: Path, wanted: Wanted, registry: Registry) -> Located:
     saved = saved_rows(run)
     left = [row for row in saved if wanted.takes(row)]
     if not left:
-        raise RecipeError(f"{folder} has no student {_asked(wanted)}; there {_listed(saved)}")
+        raise RecipeError(f"{folder} has no student {_asked(wanted)}; there {listed(saved)}")
     if len({(row.method, row.arm, row.k) for row in left}) > 1:
         raise RecipeError(
             f"{folder} has students of several settings: choose one with --method, --arm and --k; there "
-            f"{_listed(left)}; `codrun pick {folder}` says which to take"
+            f"{listed(left)}; `codrun pick {folder}` says which to take"
         )
     return _of_seeds(run, left, wanted)
 
@@ -110,10 +111,10 @@ def _of_seeds(run: RunFiles, rows: Sequence[CellRow], wanted: Wanted) -> Located
         seeds = ", ".join(str(row.seed) for row in rows)
         said = f"students: {setting}, probabilities averaged over the seeds {seeds}"
         return Located(tuple(folder_of(run, row) for row in rows), said, run)
-    raise RecipeError(
-        f"{run.folder} has {len(rows)} students of {setting}: give --seed N (there are "
-        f"{', '.join(str(row.seed) for row in rows)}), or --seeds average"
-    )
+    choice = choose(rows, without_teacher=run.record.without_teacher or ())
+    by = f"the smallest loss on {choice.held_out_rows} held-out rows" if choice.held_out_rows else "the smallest number"
+    said = f"student: {setting} seed {choice.row.seed}, of {len(rows)} seeds the one with {by}"
+    return Located((folder_of(run, choice.row),), said, run)
 
 
 def _folder_of(where: Path) -> Path:
@@ -128,9 +129,7 @@ def _folder_of(where: Path) -> Path:
                 return where.parent
             raise RecipeError(f"{where} is a file, and neither a student nor a run: {_told_of_file(where)}")
     except OSError as error:
-        raise RecipeError(f"{where} cannot be read ({error.strerror}); mend its permissions") from error
-    except ValueError as error:
-        raise RecipeError(f"{str(where)!r} is not a file's name ({error})") from error
+        raise RecipeError(f"{str(where)[:80]} cannot be read ({error.strerror})") from error
     near = _near(where)
     hint = f"; did you mean {near}?" if near else "; name a folder like runs/NAME or runs/NAME/students/CELL"
     raise RecipeError(f"{where}: there is no such folder{hint}")
@@ -188,7 +187,7 @@ def _asked(wanted: Wanted) -> str:
     return "with " + " ".join(f"--{name} {value}" for name, value in flags.items())
 
 
-def _listed(rows: Sequence[CellRow]) -> str:
+def listed(rows: Sequence[CellRow]) -> str:
     """For example "are the methods hard, kd; the arms plain, cod; k 8, 16; the seeds 0, 1, 2"."""
 
     def several(one: str, many: str, values: Sequence[object]) -> str:

@@ -107,8 +107,8 @@ class NewColumns:
         return values
 
 
-def new_columns(labels: Sequence[str], taken: Iterable[str], teacher: bool) -> tuple[NewColumns, list[str]]:
-    """(names that none of the columns ``taken`` has, sentences on those that had to be changed)."""
+def new_columns(labels: Sequence[str], taken: Iterable[str], teacher: bool) -> tuple[NewColumns, str]:
+    """(names that none of the columns ``taken`` has, a sentence on those that had to be changed, or "")."""
     used, changed = set(taken), []
 
     def free(name: str) -> str:
@@ -116,7 +116,7 @@ def new_columns(labels: Sequence[str], taken: Iterable[str], teacher: bool) -> t
         while chosen in used:
             chosen, number = f"{name}_{number}", number + 1
         if chosen != name:
-            changed.append(f"there is a column `{name}` already, so the new one is called `{chosen}`")
+            changed.append((name, chosen))
         used.add(chosen)
         return chosen
 
@@ -126,7 +126,8 @@ def new_columns(labels: Sequence[str], taken: Iterable[str], teacher: bool) -> t
         tuple(free(f"probability_{label}") for label in labels),
         (free("teacher"), free("teacher_probability")) if teacher else None,
     )
-    return columns, changed
+    there, instead = (", ".join(f"`{pair[side]}`" for pair in changed) for side in (0, 1))
+    return columns, f"the file has {there} already, so the new columns are called {instead}" if changed else ""
 
 
 def as_json(answer: Answer, labels: Sequence[str], teacher: bool) -> dict[str, Any]:

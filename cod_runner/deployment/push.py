@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cod_runner.deployment.parcel import Parcel
+from cod_runner.deployment.parcel import CARD, Parcel
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.hugging_face import hub_errors
 
@@ -103,3 +103,6 @@ def _told(token: str, repository: str) -> Iterator[None]:
             f"{repository} was not pushed: the hub {'could not be reached' if status is None else 'failed'} ({why}); "
             "repeat the command"
         ) from None
+    except ValueError as error:  # it found fault with the card's YAML block
+        why = " ".join(str(error).split()).replace(token, "(the token)")
+        raise CodrunError(f"{repository} was not pushed: the hub does not take {CARD} as it is: {why}") from None

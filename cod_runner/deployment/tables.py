@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.errors import DataError
-from cod_runner.scaffold.columns import guess_text_column
-from cod_runner.scaffold.sample import Sample, take_sample
+from cod_runner.scaffold.sample import Sample, guess_text_column, take_sample
 from cod_runner.text_files import streamed_csv_rows
 
 HEAD = 2_000_000
@@ -67,7 +66,8 @@ class Table:
                 if len(fields) != len(self.columns):
                     raise DataError(
                         f"{self.path}:{line}: this row has {len(fields)} fields, and there are {len(self.columns)} "
-                        f"columns ({', '.join(self.columns)}); quote a text that contains the delimiter"
+                        f"columns ({', '.join(self.columns)}); put a text that contains the delimiter in quotes, or "
+                        f"if each line is a text: `codrun predict STUDENT - < {self.path}`"
                     )
                 yield dict(zip(self.columns, fields, strict=True))
 
@@ -85,10 +85,13 @@ class Table:
                 yield row
 
 
-def opened_table(path: Path) -> Table:
-    """Inspect a CSV, TSV, JSONL or Parquet file; raises :class:`DataError` for one that cannot be read."""
+def opened_table(path: Path, header: bool | None = None) -> Table:
+    """Inspect a CSV, TSV, JSONL or Parquet file; raises :class:`DataError` for one that cannot be read.
+
+    ``header`` says whether the first row of a CSV or TSV file names its columns; None: guessed.
+    """
     large = path.is_file() and path.stat().st_size > HEAD and path.suffix.lower() not in (".parquet", ".pq")
-    sample = _sample_of_head(path) if large else take_sample(path)
+    sample = _sample_of_head(path, header) if large else take_sample(path, header)
     if path.suffix.lower() in (".parquet", ".pq"):
         import pyarrow.parquet
 
@@ -114,21 +117,25 @@ def text_column(table: Table, wanted: str | None) -> tuple[str, str]:
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise DataError(f"{table.path}: there is no column `{wanted}` among {there}{hint}")
         return wanted, f"texts: column `{wanted}`"
-    guessed = guess_text_column(table.sample.columns)
+    filled = {name: [cell for cell in cells if cell != ""] for name, cells in table.sample.columns.items()}
+    guessed = guess_text_column(filled)
     if guessed is None:
         raise DataError(f"{table.path}: no column contains texts; there are {there}: name one with --text")
     others = "" if len(table.columns) == 1 else "; --text names another"
     return guessed[0], f"texts: column `{guessed[0]}`, the longest ones{others}"
 
 
-def _sample_of_head(path: Path) -> Sample:
+def _sample_of_head(path: Path, header: bool | None) -> Sample:
     """The sample of the first whole rows of a large file."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     with tempfile.TemporaryDirectory(prefix="codrun-") as folder:
         part = Path(folder) / f"head{path.suffix}"
         part.write_bytes(_whole_rows(head))
-        return take_sample(part)
+        try:
+            return take_sample(part, header)
+        except DataError as error:
+            raise DataError(str(error).replace(str(part), str(path))) from error
 
 
 def _whole_rows(head: bytes) -> bytes:

@@ -71,7 +71,7 @@ class TrainingState:
     def tensors(self) -> dict[str, Tensor]:
         """By name, as they are now; those of the optimiser are there from the first step on."""
         found: dict[str, Tensor] = {f"weight.{index}": each for index, each in enumerate(self.trained)}
-        found |= {f"buffer.{name}": each for name, each in self.student.named_buffers()}
+        found |= {f"buffer.{name}": each.clone() for name, each in self.student.named_buffers()}
         for index, state in self.optimiser.state_dict()["state"].items():
             found |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         found["log"] = self.log.pending()
@@ -191,8 +191,8 @@ class Resumption:
         try:
             with file_written_whole(self.file) as temporary:
                 save_checked(tensors, temporary)
-        except CodrunError as error:
-            self.warn(f"no checkpoint, and fine-tuning goes on: {error}")
+        except (CodrunError, SafetensorError, ValueError, RuntimeError) as error:  # a model may share memory in itself
+            self.warn(f"no checkpoint, and fine-tuning goes on: {_first_line(error)}")
             return False
         return True
 

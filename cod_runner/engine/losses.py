@@ -22,7 +22,7 @@ from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.signals import TeacherSignals
 from cod_runner.errors import CodrunError
-from cod_runner.files import file_written_whole
+from cod_runner.files import file_written_whole, touch
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,7 @@ def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict
     path = folder / f"{name}.safetensors"
     try:
         kept = load_checked(path)
+        touch(path)
     except (OSError, SafetensorError, ValueError):
         made = {key: value.detach().cpu().clone().contiguous() for key, value in make().items()}
         with file_written_whole(path) as temporary:

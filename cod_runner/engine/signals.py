@@ -24,21 +24,8 @@ from cod_runner.engine.asking import each_answer, shape_of
 from cod_runner.engine.outputs import MEAN, Row
 from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, open_database
+from cod_runner.signal_tables import DATABASE, HIDDEN, SCHEMA
 
-SCHEMA = """
-create table if not exists teacher (
-    id integer primary key, fingerprint text not null, device text not null, shape text not null,
-    unique (fingerprint, device)
-);
-create table if not exists answer (
-    teacher integer not null, input blob not null, logits blob not null, ids blob not null, pooled_at integer not null,
-    primary key (teacher, input)
-) without rowid;
-create table if not exists checked (
-    teacher integer not null, input blob not null, crc integer not null, primary key (teacher, input)
-) without rowid;
-"""
-"""``checked`` holds the CRC-32 of each answer; those of earlier versions have none and are believed."""
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest limit on the parameters of one statement, 999."""
 BYTES_A_NUMBER = 4
@@ -65,7 +52,7 @@ class SignalStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._database = folder / "signals.sqlite"
+        self._database = folder / DATABASE
         self._checked: set[Path] = set()
         with self._connected(SCHEMA):
             pass
@@ -180,7 +167,7 @@ class SignalStore:
         return found
 
     def _hidden_path(self, number: int, key: bytes) -> Path:
-        return self.folder / "hidden" / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
+        return self.folder / HIDDEN / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
 
     def _stored_layers(self, number: int, key: bytes) -> set[int]:
         path = self._hidden_path(number, key)
@@ -241,6 +228,12 @@ class TeacherSignals:
         if not inputs:
             return torch.empty(0, self.shape.classes)
         return torch.stack([logits for logits, _, _ in self._read([input_key(value) for value in inputs])])
+
+    def known(self, inputs: Sequence[Input]) -> list[Tensor | None]:
+        """Logits ``[classes]`` of each input; None where the teacher was never asked about it."""
+        keys = [input_key(value) for value in inputs]
+        there = set(self._store._answers(self._number, list(dict.fromkeys(keys))))
+        return [self._read([key])[0][0] if key in there else None for key in keys]
 
     def ids(self, value: Input) -> tuple[int, ...]:
         """The teacher's token ids of an input, one per position."""

@@ -1,5 +1,6 @@
-"""The components of a recipe that names none: the only place where the core names any."""
+"""The components of a recipe or a command that names none: the only place where the core names any."""
 
 DEFAULT_EXECUTOR = "processes"
 DEFAULT_METRICS = ("accuracy", "agreement", "kl", "ece", "f1")
 DEFAULT_SELECTOR = "random"
+DEFAULT_EXPORTER = "onnx"

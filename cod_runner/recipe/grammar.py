@@ -119,9 +119,12 @@ class Evaluate(Section):
         None, ge=2, description="at most so many of its rows, as many of each class as its share; absent: all"
     )
     folds: int | None = Field(
-        None, ge=2, description="cross-validation, for few rows without a split of their own: they are divided into so "
-        "many folds; a student of seed s is measured on fold s modulo `folds` and made of the others"
-    )  # fmt: skip
+        None,
+        ge=2,
+        le=100,
+        description="cross-validation, for few rows without a split of their own: they are divided into so many folds; "
+        "a student of seed s is measured on fold s modulo `folds` and made of the others",
+    )
     select: Literal["last", "best_dev", "best_reported"] = Field(
         "last", description="which epoch counts; `best_reported` selects on the reported split and is optimistic"
     )

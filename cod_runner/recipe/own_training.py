@@ -25,7 +25,7 @@ def check_own_training(recipe: Recipe, registry: Registry) -> Iterator[tuple[Pla
                 yield (
                     ("methods", method, index),
                     f"the student `{name}` trains itself on labels alone, so the loss `{term.use}` would not be used; "
-                    "take `hard`",
+                    "remove it, or take one that reads labels alone",
                 )
     for arm, settings in recipe.arms.items():
         if settings.unlabelled is not None:

@@ -145,8 +145,11 @@ def _notes(
     if not verified:
         notes.append(f"{UNVERIFIED} Unverified: not every counterfactual that was trained on flips the teacher.")
     asked = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds)
-    if len(rows) < asked:
-        notes.append(f"{asked - len(rows)} of {asked} cells are not finished; the same command continues with them.")
+    if record.left_out:
+        notes.append(f"{record.left_out_in_words}; the same command tries them again.")
+    unfinished = asked - len(rows) - sum(each.cells for each in record.left_out)
+    if unfinished > 0:
+        notes.append(f"{unfinished} of {asked} cells are not finished; the same command continues with them.")
     if other_lines:
         are = "line of cells.jsonl is" if other_lines == 1 else "lines of cells.jsonl are"
         notes.append(f"{other_lines} {are} from settings other than the recipe's (by key) and omitted from the tables.")

@@ -64,18 +64,18 @@ def protocol(recipe: Recipe, rows: object = None) -> list[Setting]:
         "best_reported": f"best epoch on the {split} (optimistic)",
     }[recipe.evaluate.select]
     fewer = "" if recipe.evaluate.rows is None else f" (at most {recipe.evaluate.rows:,} of its rows)"
-    measured = f"{recipe.evaluate.split} split{fewer}"
+    measured = f"{recipe.evaluate.split} split{fewer}, {select}"
     if recipe.evaluate.folds is not None:
-        measured = folds_in_words(recipe, rows)
+        measured = folds_in_words(recipe, rows, select)
     return [
         *settings,
         Setting("training", training_in_words(recipe.train)),
-        Setting("evaluation", f"{measured}, {select}"),
+        Setting("evaluation", measured),
     ]
 
 
-def folds_in_words(recipe: Recipe, rows: object) -> str:
-    """``5-fold cross-validation over 60 rows: each row is measured by the seeds of its fold (0: 0, 5; 1: 1, 6)``."""
+def folds_in_words(recipe: Recipe, rows: object, select: str) -> str:
+    """``5-fold cross-validation over 60 rows, last step: each row is measured by the seeds of its fold (...)``."""
     evaluate = recipe.evaluate
     seeds = {
         fold: [seed for seed in recipe.seeds if evaluate.fold_of(seed) == fold] for fold in range(evaluate.folds or 0)
@@ -83,9 +83,9 @@ def folds_in_words(recipe: Recipe, rows: object) -> str:
     by_fold = "; ".join(f"{fold}: {', '.join(map(str, each)) or 'none'}" for fold, each in seeds.items())
     over = f" over {rows:,} rows" if isinstance(rows, int) else ""
     return (
-        f"{evaluate.folds}-fold cross-validation{over}: each row is measured by the seeds of its fold ({by_fold}), "
-        "whose training rows, teacher and counterfactuals come from the other folds; a deviation over seeds holds the "
-        "differences of the folds too"
+        f"{evaluate.folds}-fold cross-validation{over}, {select}: each row is measured by the seeds of its fold "
+        f"({by_fold}), whose training rows, teacher and counterfactuals come from the other folds; a deviation over "
+        "seeds holds the differences of the folds too"
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -87,6 +87,10 @@ class Part:
     """Those that are not finished."""
     again: bool = False
     """Whether those that wait are finished, and only their students are gone."""
+
+    def without(self, left_out: Callable[[Cell], bool]) -> Part:
+        """The part with fewer cells that wait."""
+        return replace(self, waiting=[cell for cell in self.waiting if not left_out(cell)])
 
 
 def parts_of(recipe: Recipe, cells: Sequence[Cell], waiting: Sequence[Cell], *, again: bool = False) -> list[Part]:

@@ -134,6 +134,8 @@ class RunFolder:
         kept = {name: earlier[name] for name in KEPT_BETWEEN_CALLS if name in earlier}
         if earlier.get("settings", settings) != settings:
             kept = {name: value for name, value in kept.items() if name not in OF_THESE_SETTINGS}
+        if isinstance(kept.get("notes"), list):  # what could not run then is tried again
+            kept["notes"] = [note for note in kept["notes"] if note not in _left_out_then(earlier)]
         counterfactuals = loaded.recipe.counterfactuals
         return checked_record(
             self.record,
@@ -209,6 +211,12 @@ class RunFolder:
 def _json(line: dict[str, Any]) -> bytes:
     """A line; half a surrogate pair, which a text may contain and UTF-8 may not, is escaped."""
     return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _left_out_then(earlier: dict[str, Any]) -> list[Any]:
+    """The sentences of an earlier record on cells that could not run; it is unchecked."""
+    left_out = earlier.get("left_out")
+    return [each.get("sentence") for each in left_out if isinstance(each, dict)] if isinstance(left_out, list) else []
 
 
 def now() -> str:

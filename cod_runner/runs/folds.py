@@ -8,8 +8,10 @@ from typing import Any
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.runs.records import RunRecord
 
-SUMS = frozenset({"queries", "evaluation_usd"})
+SUMS = frozenset({"queries", "evaluation_usd", "rows_by_class"})
 """Facts of a teacher that are counted; other numbers are means, each fold weighing as its rows."""
+MOST_NAMED = 5
+"""Folds in a sentence."""
 POOL, EVALUATION = "pool rows", "evaluation rows"
 
 
@@ -28,10 +30,12 @@ def warning_of_unequal_folds(recipe: Recipe) -> str | None:
         return None
     never = [str(fold) for fold, seeds in enumerate(seeds_of) if not seeds]
     unmeasured = f"the rows of fold{'' if len(never) == 1 else 's'} {', '.join(never)} never"
+    if len(never) > MOST_NAMED:
+        unmeasured = f"the rows of {len(never)} folds never"
     return (
         f"a seed measures the fold of its remainder by {evaluate.folds}, so these seeds measure "
         f"{unmeasured if never else 'some rows more often than others'}: take "
-        f"`seeds: {list(range(evaluate.folds))}`, or as many for each fold"
+        f"seeds 0 to {evaluate.folds - 1}, or as many for each fold"
     )
 
 

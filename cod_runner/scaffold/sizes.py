@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
-from cod_runner.api import Example
-from cod_runner.data.corpus import Corpus
+from cod_runner.api import Example, LoadedData
+from cod_runner.data.corpus import Corpus, prepare_folds
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import DataError
 from cod_runner.recipe.arms import DEFAULT_ARMS, STANDARD
@@ -16,15 +15,21 @@ from cod_runner.scaffold.defaults import SHOTS
 SMALLEST_K = 8
 
 
-def fewest_rows(pool: Sequence[Example]) -> int:
-    """Rows of the class with the fewest."""
-    return min(Counter(example.label for example in pool).values())
+def fewest_rows(corpus: Corpus) -> int:
+    """Rows of the pool of the class with the fewest."""
+    counts = Counter(example.label for example in corpus.pool)
+    return min(counts[label] for label in range(len(corpus.labels)))
+
+
+def smallest_fold(data: LoadedData, split: str, folds: int) -> Corpus:
+    """The fold that has the fewest rows of some class to draw from: what fits it fits them all."""
+    return min(prepare_folds(data, split, folds), key=fewest_rows)
 
 
 def suitable_shots(corpus: Corpus) -> int:
     """Labelled texts for the prompt of a language model, which leave at least a pair of each class to train on."""
     classes = len(corpus.labels)
-    return max(0, min(SHOTS // classes, fewest_rows(corpus.pool) // 4)) * classes
+    return max(0, min(SHOTS // classes, fewest_rows(corpus) // 4)) * classes
 
 
 def without_shots(corpus: Corpus, shots: int) -> list[Example]:
@@ -46,7 +51,7 @@ def suitable_k(corpus: Corpus) -> list[int]:
     """
     classes = len(corpus.labels)
     step = 2 * classes
-    fewest = fewest_rows(corpus.pool)
+    fewest = fewest_rows(corpus)
     largest = fewest * 2 // 3 * classes // step * step or min(step, fewest * classes // step * step)
     if not largest:
         try:

@@ -24,7 +24,7 @@ COMMON_WORDS = frozenset(
     "mine minutes more morning most much must never new next night not now off old once one only other our out over "
     "own put said same say see she should since six some still such take ten than that the their them then there "
     "these they this those though three through time times too took two under until upon use used very want was "
-    "week weeks well went were what when where which while who why will with without would year years yet "
+    "week weeks well went were what thanks when where which while who why will with without would year years yet "
     "you your".split()
 )
 """English words that go with no subject, however often they stand with one label among few texts."""

@@ -64,7 +64,12 @@ def words_lines(corpus: Corpus, *, in_use: bool) -> str:
     suggested = suggested_words(corpus.pool, corpus.labels)
     before = " " * 8 if in_use else f"{' ' * 6}#   "
     listed = "\n".join(f"{before}{value_yaml(label)}: {value_yaml(words)}" for label, words in suggested.items())
-    return (WORDS_IN_USE if in_use else WORDS_TO_TRY).format(rows=len(corpus.pool), listed=listed)
+    if not in_use:
+        return WORDS_TO_TRY.format(rows=len(corpus.pool), listed=listed)
+    advice = (
+        "correct them" if corpus.fold is None else f"write your own\n{' ' * 37}# (each of these rows is measured too)"
+    )
+    return WORDS_IN_USE.format(rows=len(corpus.pool), listed=listed, advice=advice)
 
 
 def arms_lines(corpus: Corpus, *, asked: bool) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
-from cod_runner.counterfactuals import Addition, PairOutcome, Quality, quality_table, walk
+from cod_runner.counterfactuals import Addition, PairOutcome, Quality, Walked, quality_table, walk
 from cod_runner.data.fewshot import Group, originals_looked_at
 from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.recipe.arms import Arm
@@ -64,6 +64,8 @@ class Additions:
     searches: list[Searched] = field(default_factory=list)
     usable: dict[str, set[str]] = field(default_factory=dict)
     """Ids of the originals that can be used, by the name of the walk."""
+    walked: dict[str, list[Walked]] = field(default_factory=dict)
+    """How far each walk came, by its name: a part of the order each."""
     short: set[str] = field(default_factory=set)
     """Names of the walks that end short where an original cannot be used, instead of taking the next."""
     examples: Mapping[str, Example] = field(default_factory=dict)
@@ -183,20 +185,26 @@ def _walk(context: RunContext, walks: Sequence[ArmsTogether], found: Additions) 
             arm.look_at(originals)
         return [all(arm.groups[original.id] is not None for arm in adding) for original in originals]
 
+    def tried(original: Example) -> bool:
+        outcomes = [outcome for arm in adding for outcome in arm.outcomes(original)]
+        return any(outcome.attempts or outcome.asked or outcome.gradients for outcome in outcomes)
+
     in_all = sum(one.wanted * len(one.order) for one in walks)
     before = 0
     with context.progress.bar(_title(names)) as step:
         step(0, in_all)
         for one in walks:
-            taken = walk(
+            walked = walk(
                 one.order,
                 one.wanted,
                 usable,
+                tried=tried,
                 redraw=redraw,
                 progress=lambda done, total, before=before: step(before + done, in_all),  # type: ignore[misc]
             )
             before += one.wanted * len(one.order)
-            found.usable.setdefault(one.name, set()).update(original.id for original in taken)
+            found.walked[one.name] = walked
+            found.usable[one.name] = {original.id for part in walked for original in part.found}
             if not redraw:
                 found.short.add(one.name)
 

@@ -18,10 +18,9 @@ from cod_runner.api import Classifier
 from cod_runner.errors import CodrunError
 from cod_runner.files import file_written_whole, folder_written_whole, lock, write_whole
 from cod_runner.progress import Progress, Step
+from cod_runner.store import CHECKPOINT
 
-RECORD, CHECKPOINT = "teacher.json", ".checkpoint.safetensors"
-"""What is said of a teacher, in its folder; and, beside this folder, how the name of a checkpoint of its making ends.
-"""
+RECORD = "teacher.json"
 SECONDS_BETWEEN_NOTES = 1.0
 
 

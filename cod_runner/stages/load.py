@@ -70,13 +70,26 @@ def load_experiment(context: RunContext, fold: int | None = None) -> tuple[Exper
         corpus, dev, shots = load_rows(context, fold)
         with standing_at("teacher"):
             run = BuildContext(say=context.progress.warn, tell=context.progress.tell, spending=context.spending)
-            teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)
+            with _kept_models_noted(context):
+                teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)
             _refuse_undeclared(context, corpus, teacher)
             _refuse_untrained(context, teacher)
         layers = _check_methods(context, corpus, teacher)
         _check_metrics(context)
         generators, selectors, choosers = _build_makers(context, corpus)
         return Experiment(corpus, dev, shots, layers, generators, selectors, choosers), teacher
+
+
+@contextmanager
+def _kept_models_noted(context: RunContext) -> Iterator[None]:
+    """Note that the run uses what building the teacher keeps in the store, or finds there."""
+    use = context.recipe.teacher
+    with context.registry.asked("teacher", use.use, use.options) as options:
+        places = [kept.place for kept in options.keeps() if kept.place is not None]
+    there = [place for place in places if (context.store.root / place).is_dir()]
+    yield
+    for place in places:
+        context.note_use(place, new=place not in there)
 
 
 def _show_destinations(context: RunContext) -> None:

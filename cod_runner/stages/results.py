@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,21 @@ from cod_runner.context import RunContext
 from cod_runner.counterfactuals import quality_of_lines
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
-from cod_runner.errors import ExpectationMissed
+from cod_runner.errors import CodrunError, ExpectationMissed
 from cod_runner.report import Report, write_reports
+from cod_runner.runs.cells import Part
 from cod_runner.runs.declared import with_origins
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.folds import EVALUATION, POOL, folds_of, put_together
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
-from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, QualityRow, RunRecord
+from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
+from cod_runner.stages.chance import how_good, warning_of_chance
 from cod_runner.stages.held_out import gold_labels
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
+from cod_runner.stages.shortages import Shortage
 from cod_runner.stages.teacher import SetKey, teacher_facts
 
 
@@ -36,6 +39,11 @@ class RunResult:
     record: RunRecord
     report: Report
     expectations: list[ExpectationResult]
+
+    def raise_if_incomplete(self) -> None:
+        """Raise :class:`CodrunError` that says which cells could not run, if any."""
+        if self.record.left_out:
+            raise CodrunError(f"{self.record.left_out_in_words}; the notes say what can be done, and all others ran")
 
     def raise_if_missed(self) -> None:
         """Raise :class:`ExpectationMissed` that names each missed entry."""
@@ -96,6 +104,22 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
         fold.teacher, fold.data = facts, data
         put_together(record, context.recipe)
     context.folder.write_record(record)
+    context.progress.say(how_good(facts))
+    if corpus.fold is None:  # of a few rows of a fold nothing can be said
+        _warn_of_chance(context, record)
+
+
+def _warn_of_chance(context: RunContext, record: RunRecord) -> None:
+    if (near := warning_of_chance(record.teacher)) is not None:
+        context.progress.warn(near)
+
+
+def record_left_out(context: RunContext, record: RunRecord, part: Part, left_out: Sequence[Shortage]) -> None:
+    """Note which cells cannot run, and say why."""
+    for one in left_out:
+        context.progress.warn(one.sentence)
+        cells = sum(one.is_of(cell) for cell in part.waiting)
+        record.left_out.append(LeftOut(arm=one.arm, k=one.k, seeds=list(one.seeds), cells=cells, sentence=one.sentence))
 
 
 def _data_facts(corpus: Corpus) -> dict[str, Any]:
@@ -123,6 +147,8 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     """
     loaded, folder = context.loaded, context.folder
     put_together(record, loaded.recipe)
+    if ran and loaded.recipe.evaluate.folds is not None:
+        _warn_of_chance(context, record)
     record.notes = list(dict.fromkeys([*record.notes, *context.progress.notes]))
     record = with_origins(record, loaded.recipe, context.registry)
     record.finished_now(seconds, ran)

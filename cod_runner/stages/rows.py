@@ -58,8 +58,8 @@ def load_rows(context: RunContext, fold: int | None) -> tuple[Corpus, tuple[Exam
 def _all_divided(
     context: RunContext, corpora: tuple[Corpus, ...]
 ) -> list[tuple[Corpus, tuple[Example, ...], tuple[Example, ...]]]:
-    """:func:`_divided` of each, checked to be large enough for every k."""
-    divided = [_divided(context, corpus) for corpus in corpora]
+    """:func:`divided_corpus` of each, checked to be large enough for every k."""
+    divided = [divided_corpus(context.recipe, context.registry, corpus) for corpus in corpora]
     for index, k in enumerate(context.recipe.k):
         with standing_at("k", index):
             for corpus, _, _ in divided:
@@ -67,12 +67,14 @@ def _all_divided(
     return divided
 
 
-def _divided(context: RunContext, corpus: Corpus) -> tuple[Corpus, tuple[Example, ...], tuple[Example, ...]]:
+def divided_corpus(
+    recipe: Recipe, registry: Registry, corpus: Corpus
+) -> tuple[Corpus, tuple[Example, ...], tuple[Example, ...]]:
     """(corpus without the others, rows that choose the epoch, rows in the teacher's prompt)."""
     dev: tuple[Example, ...] = ()
-    if context.recipe.evaluate.select == "best_dev":
+    if recipe.evaluate.select == "best_dev":
         corpus, dev = with_dev(corpus)
-    answering = answering_of(context.recipe, context.registry)
+    answering = answering_of(recipe, registry)
     if answering is None or answering.shots == 0:
         return corpus, dev, ()
     with standing_at("teacher"):

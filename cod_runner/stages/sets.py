@@ -32,7 +32,7 @@ def draw_training_sets(
         for done, (arm, k, seed) in enumerate(wanted):
             step(done, len(wanted))
             sets[arm, k, seed] = _training_set(context, experiment, found, choices, (arm, k, seed))
-    _warn_of_unequal_arms(context, sets)
+    _warn_of_unequal_arms(context, sets, experiment.corpus.fold)
     _warn_of_sets_that_do_not_nest(context, experiment)
     return sets
 
@@ -43,8 +43,7 @@ def _training_set(
     arm, k, seed = place
     definition, additions = context.recipe.arms[arm], found.by_arm[arm]
     order = found.orders.of(arm, k, seed)
-    walk = walk_name(context, found.orders, arm, k, seed)
-    chosen = drawn(definition, k, order.parts, found.usable_in(walk), redraw=walk not in found.short)
+    chosen = originals_drawn(context, found, place)
     read = set(order.read)
     if definition.add:
         groups, asked = choices.groups(arm, seed, chosen, additions)
@@ -53,6 +52,19 @@ def _training_set(
     rows = (*chosen.rows, *_unlabelled(experiment, found, additions, seed, chosen))
     chosen = replace(chosen, rows=rows, teacher_disagrees=_disagreements(chosen, additions))
     return replace(chosen, cost=_cost(chosen, additions, read, order.embedded))
+
+
+def originals_drawn(context: RunContext, found: Additions, place: tuple[str, int, int]) -> TrainingSet:
+    """The originals of (arm, k, seed), without what is added to them; raises :class:`TooFewOriginals`."""
+    arm, k, seed = place
+    walk = walk_name(context, found.orders, arm, k, seed)
+    parts = found.orders.of(arm, k, seed).parts
+    return drawn(context.recipe.arms[arm], k, parts, found.usable_in(walk), redraw=walk not in found.short)
+
+
+def added_in_words(arm: str) -> str:
+    """What the originals of an arm must have."""
+    return {COD: "a counterfactual", CONTROL: "a copy"}.get(arm, f"what `{arm}` adds")
 
 
 def _unlabelled(
@@ -125,21 +137,23 @@ def _cost(chosen: TrainingSet, additions: ArmAdditions, read: set[Input], embedd
     )
 
 
-def _warn_of_unequal_arms(context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet]) -> None:
+def _warn_of_unequal_arms(
+    context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet], fold: int | None
+) -> None:
     """One sentence for each arm and for each way in which it is less alike than it looks."""
+    of_fold = "" if fold is None else f" (fold {fold})"
     for arm, definition in context.recipe.arms.items():
         made = [chosen for (name, _, _), chosen in sets.items() if name == arm] if definition.add else []
         outside = [chosen.outside for chosen in made if chosen.outside]
         if outside:
             originals = "1 original lies" if max(outside) == 1 else f"up to {max(outside)} originals lie"
-            context.progress.warn(f"`{arm}`: in {_of(outside, made)} {originals} outside what `plain` has")
+            context.progress.warn(f"`{arm}`{of_fold}: in {_of(outside, made)} {originals} outside what `plain` has")
         yields = [chosen.group_yield for chosen in made if chosen.group_yield < ENOUGH]
         if yields:
-            added = {COD: "a counterfactual", CONTROL: "a copy"}.get(arm, f"what `{arm}` adds")
             others = " and what arms with the same originals add" if shares_originals(context, arm) else ""
             context.progress.warn(
-                f"`{arm}`: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave {added}{others} "
-                f"({min(yields):.0%} at the least)"
+                f"`{arm}`{of_fold}: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave "
+                f"{added_in_words(arm)}{others} ({min(yields):.0%} at the least)"
             )
 
 

@@ -70,6 +70,8 @@ def train_students(
 ) -> None:
     """Train the cells that wait; each is on disk before the next is counted, so a kill loses at most what was in
     flight. Where only their students were gone, their lines stay as they are."""
+    if not part.waiting:
+        return
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in part.waiting]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor

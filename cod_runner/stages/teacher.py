@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,7 +38,7 @@ from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
-from cod_runner.store import content_key
+from cod_runner.store import content_key, name_of_signals
 
 SetKey: TypeAlias = tuple[str, int, int]
 """(arm, k, seed)."""
@@ -55,7 +56,8 @@ def prepare_teacher(context: RunContext, experiment: Experiment, teacher: Teache
 def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> TeacherSource:
     """Fine-tune ``teacher`` in place on gold labels, or read its weights from the store if that was done before.
 
-    Two runs that need the same teacher wait for each other; a killed one leaves nothing half-written.
+    Two runs that need the same teacher wait for each other. One that is interrupted or killed leaves nothing
+    half-written, but a checkpoint, at which the next one continues.
     """
     settings = context.recipe.teacher.finetune
     if settings is None:
@@ -67,10 +69,13 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
         reads = functools.partial(_read_by_another, context, corpus.labels, weights)
         if is_kept(weights, context.progress, reads=reads):
             context.progress.say("the fine-tuned teacher is in the store")
+            context.note_use(f"teachers/{key}")
         else:
+            context.note_use(f"teachers/{key}", new=True)
             record = _finetune(context, corpus, teacher, settings, mine)
             keep(teacher, weights, {"key": key, "training": record})
-        mine.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):
+            mine.checkpoint.unlink(missing_ok=True)
     # Always the one read back, so that a first run and a later one use the same teacher.
     read_kept(teacher, weights)
     teacher.to(context.device)
@@ -114,15 +119,22 @@ def rows_of_the_teacher(pool: Sequence[Example], settings: FinetuneSettings) -> 
     return random.Random(derived_seed(settings.seed, "teacher rows")).sample(list(pool), settings.rows)
 
 
-def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
-    """Logits of every example, and the hidden states that some loss reads of the training examples, once."""
+def ask_about_evaluation(context: RunContext, experiment: Experiment, teacher: Teacher) -> None:
+    """Logits of every row that students are measured on, or that chooses their epoch, once."""
     signals = SignalStore(context.store.signals)
-    training = {row.input: row for chosen in sets for row in chosen.rows}
-    with context.progress.bar("asking the teacher about the training examples") as step:
-        signals.add(teacher, list(training), experiment.teacher_layers, device=context.device, progress=step)
     measured = [*experiment.corpus.evaluation, *experiment.dev]
     with context.progress.bar("asking the teacher about the evaluation split") as step:
         signals.add(teacher, [row.input for row in measured], device=context.device, progress=step)
+
+
+def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
+    """Logits of every training example, and the hidden states that some loss reads of it, once."""
+    signals = SignalStore(context.store.signals)
+    for each in (teacher, teacher.raw) if isinstance(teacher, CalibratedScorer) else (teacher,):
+        context.note_use(name_of_signals(each.fingerprint, torch.device(context.device).type))
+    training = {row.input: row for chosen in sets for row in chosen.rows}
+    with context.progress.bar("asking the teacher about the training examples") as step:
+        signals.add(teacher, list(training), experiment.teacher_layers, device=context.device, progress=step)
 
 
 def priced(teacher: Teacher, sets: Mapping[SetKey, TrainingSet]) -> dict[SetKey, TrainingSet]:
@@ -156,6 +168,9 @@ def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher)
 
     facts: dict[str, Any] = {
         **measured(teacher.fingerprint),
+        "rows_by_class": {
+            label: sum(row.label == number for row in rows) for number, label in enumerate(experiment.corpus.labels)
+        },
         "finetuned": context.recipe.teacher.finetune is not None,
         "fingerprint": teacher.fingerprint[:16],
     }

@@ -52,6 +52,12 @@ class LexiconOptions(Options):
         description="pool texts that the teacher reads, once, to learn words where labels are not sentiment",
     )
 
+    def advice(self) -> str:
+        """Words of one's own are what other labels than sentiment need most."""
+        if self.words is None:
+            return "name a file of words that tell each label, as `words:` (YAML: a list of words for each label)"
+        return "put more words that tell each label into the file that `words:` names"
+
     def asks_for_attribution(self) -> bool:
         """Swaps and deletions begin with the words that weigh most."""
         return self.telling_words > 0

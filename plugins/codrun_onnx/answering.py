@@ -50,8 +50,8 @@ def model_file(folder: Path) -> Path:
 def session_of(path: Path) -> Any:
     """An ``InferenceSession`` on one thread of the CPU; raises :class:`CodrunError` for a file that is not a model.
 
-    A model may hold no code: operators of a library would have to be registered here. Nor may it name files
-    (``external data``), which a stranger's model could use to read another file of this machine.
+    A model holds no code: operators of a library would have to be registered here. Files that it names as its weights
+    (``external data``) are refused by ONNX Runtime if they lie outside its folder, also behind a link.
     """
     import onnxruntime
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Sequence
+from importlib import metadata
 
 from cod_runner.api import CodrunError
 
 TO_EXPORT = ("onnx", "onnxscript", "onnxruntime")
 TO_ANSWER = ("onnxruntime", "tokenizers")
+OLDEST_RUNTIME = (1, 24)
+"""Earlier ones read any file of the machine as weights, if a model names it."""
 
 
 def require(names: Sequence[str]) -> None:
@@ -21,3 +25,13 @@ def require(names: Sequence[str]) -> None:
                 f"ONNX files need the package `{name}`, which cannot be imported ({error}); "
                 "install it with `pip install 'codrun[onnx]'`"
             ) from error
+    if "onnxruntime" in names:
+        _refuse_an_old_runtime(metadata.version("onnxruntime"))
+
+
+def _refuse_an_old_runtime(version: str) -> None:
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_RUNTIME:
+        raise CodrunError(
+            f"onnxruntime {version} lets a model read any file of this machine; install a later one with "
+            "`pip install 'codrun[onnx]'`"
+        )

@@ -18,7 +18,7 @@ MODULES, CONFIG, WEIGHTS = "modules.json", "config.json", "model.safetensors"
 FILES = (MODULES, "*/config.json", "*_Dense/model.safetensors")
 """What such a model has on the hub beside a checkpoint of transformers."""
 Pooling = Literal["mean", "cls", "last"]
-Asked = Pooling | Literal["auto"]
+Asked = Literal["mean", "cls", "last", "auto"]
 MODES: dict[Pooling, str] = {
     "mean": "pooling_mode_mean_tokens",
     "cls": "pooling_mode_cls_token",

@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, str] = {
     "hugging_face": "errors",
     "hidden_states": "errors",
     "files": "errors",
+    "signal_tables": "files",
     "tensor_headers": "",
     "disk": "",
     "checkpoints": "errors files tensor_headers",
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, str] = {
     "text_files": "errors",
     "recipe_files": "",
     "reliability": "",
+    "binomial": "",
     "word_edits": "",
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
@@ -54,11 +56,11 @@ MAY_IMPORT: dict[str, str] = {
     "hookspecs": "api",
     "registry": "api errors hookspecs",
     "permissions": "errors files",
-    "store": "errors files",
+    "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
-    "engine": "api checked_tensors errors files fixed_batches",
-    "counterfactuals": "api data errors files plain_text recipe registry store word_diff",
+    "engine": "api checked_tensors errors files fixed_batches signal_tables",
+    "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
     "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
@@ -66,18 +68,18 @@ MAY_IMPORT: dict[str, str] = {
     "sizes": "api disk errors recipe registry runs store",
     "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
-        "api context counterfactuals data destinations disk engine errors files machine progress recipe registry "
-        "report runs store"
+        "api binomial context counterfactuals data destinations disk engine errors files machine progress recipe "
+        "registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (
-        "api engine errors files hugging_face permissions progress recipe registry report runs scaffold stages store "
-        "text_files"
+        "api context engine errors files hugging_face machine permissions progress recipe registry report runs "
+        "scaffold stages store text_files"
     ),
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals deployment engine errors llm permissions pipeline plain_text plan "
+        "__init__ api context counterfactuals deployment disk engine errors llm permissions pipeline plain_text plan "
         "progress recipe registry report runs scaffold store terminal"
     ),
 }

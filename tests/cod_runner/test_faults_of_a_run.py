@@ -87,7 +87,6 @@ def test_a_missing_data_file_points_at_its_path(fault: Callable[..., str], comma
         ("", "", b"text,label\ncaf\xe9,yes\n", "r.yaml:4:3: {data}:2: byte 14 (0xe9) is not utf-8; if it comes"),
         ("csv", "csv\n  encoding: ascii", "text,label\nné,yes\n", "r.yaml:5:13: {data}:2: byte 12"),
         ("", "", 'text,label\n"a,yes\n', "r.yaml:4:3: {data}:2: the quotes do not match"),
-        ("", "", rows(20, 20), "r.yaml:7:4: k=4 needs 1 originals of class 0 with a counterfactual"),
         ("k: [4, 8]", "k: [4, 512]", rows(20, 20), "r.yaml:7:8: k=512 needs 256 originals of each class"),
         ("k: [4, 8]", "k: [512, 4]", rows(20, 20), "r.yaml:7:5: k=512 needs 256 originals of each class"),
         ("  labels: [no, yes]\n", "", THREE_CLASSES, "r.yaml:6:5: k=4 cannot be balanced"),
@@ -133,3 +132,20 @@ def test_a_value_from_a_parent_points_at_the_parents_line(
     Path("heir.yaml").write_text("extends: r.yaml\nname: heir\n")
     assert call(["run", "heir.yaml"]) == 2
     assert capsys.readouterr().err.startswith("r.yaml:5:9: ")
+
+
+def test_what_cannot_be_filled_is_left_out_and_the_run_ends_with_1_after_its_table(
+    fault: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here the generator knows no text of the data, so that only the plain cells run."""
+    with pytest.raises(AssertionError):  # it expects exit code 2
+        fault("k: [4, 8]", "k: [4]")
+    capsys.readouterr()
+    assert call(["run", "r.yaml"]) == 1
+    shown = capsys.readouterr()
+    last = shown.err.splitlines()[-1]
+    assert last.startswith(
+        "error: 1 of 2 cells could not run, since their training sets cannot be drawn: `cod` at k = 4"
+    )
+    assert "report: " in shown.out and "could not run (seed 0): 0 of the 1" in " ".join(shown.out.split())
+    assert len(Path("runs/small/cells.jsonl").read_text().splitlines()) == 1

@@ -19,6 +19,7 @@ from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of
 from cod_runner.runs.folder import RunFolder
+from cod_runner.runs.identity import finetuned_key
 from cod_runner.sizes import students_size
 from cod_runner.store import Store
 from cod_runner.testing.tiny_models import (
@@ -138,10 +139,30 @@ def test_a_disk_that_is_too_small_is_warned_of(recipe: Path, monkeypatch: pytest
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     each = planned(recipe).students.each
     assert each is not None
-    assert planned(recipe).warnings[1:] == [
+    assert planned(recipe).warnings[1:2] == [
         f"2 students of {told_size(each)} each will not fit on the disk of {recipe.parent / 'run'}, which has 100.0 kB "
         "free: the run would end when it is full, and go on when there is room; --out names a folder on another disk"
     ]
+
+
+def test_a_teacher_that_will_not_fit_in_the_store_is_warned_of_and_one_that_is_begun_is_said(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_bert(recipe.parent / "tiny", TEXTS, **WIDE)
+    (teacher,) = planned(recipe).stored
+    assert teacher.bytes is not None and teacher.besides == 6 * teacher.bytes
+    usage = shutil.disk_usage(".")._replace(free=5 * teacher.bytes)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    assert planned(recipe).warnings[-1] == (
+        f"the fine-tuned teacher takes about {told_size(7 * teacher.bytes)} in the store {Store().root} while it is "
+        f"made, whose disk has {told_size(5 * teacher.bytes)} free; set CODRUN_HOME to a folder on another one"
+    )
+    loaded = load_recipe(recipe, REGISTRY).recipe
+    key = finetuned_key(loaded, REGISTRY, "bf16", "cpu")
+    (Store().teachers / f"{key}.checkpoint.safetensors").write_text("")
+    assert str(planned(recipe).stored[0]).endswith("of checkpoints while it is made (begun: a checkpoint is there)")
+    (Store().teachers / key).mkdir()
+    assert planned(recipe).stored[0].there and "fine-tuned" not in planned(recipe).warnings[-1]
 
 
 def test_a_folder_that_is_not_there_yet_lies_on_the_disk_of_the_one_around_it(tmp_path: Path) -> None:

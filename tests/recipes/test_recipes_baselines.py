@@ -330,3 +330,39 @@ def test_disagreement_chooses_among_the_flips(run: Any) -> None:
     seen = ran.sets["disagreement"]
     for row in seen.added:
         assert row.is_counterfactual and row.label == seen.read_as[row.input] != seen.original_of(row).label
+
+
+@pytest.mark.parametrize("name", ["sentence_encoder", "setfit"])
+def test_a_sentence_encoder_is_distilled_or_trains_itself_on_the_same_sets(
+    laboratory: Laboratory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    if name == "setfit":
+        pytest.importorskip("setfit", reason='needs `pip install "codrun[setfit]"`')
+    monkeypatch.setenv("CODRUN_HOME", str(laboratory.folder / "store"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = [str(BASELINES / f"{name}.yaml"), "--seeds", "100", "--k", "16", "--out", str(tmp_path / "run")]
+    command += [word for each in (*laboratory.overrides(), "student.pooling=mean") for word in ("--set", each)]
+    assert call([*command, "--jobs", "1", "--quiet"]) == 0, capsys.readouterr().err
+    lines = [json.loads(line) for line in (tmp_path / "run" / "cells.jsonl").read_text().splitlines()]
+    found = [(line["method"], line["arm"], line["training_rows"], line["labelled"], line["added"]) for line in lines]
+    methods = ["kd", "hard"] if name == "sentence_encoder" else ["hard"]
+    rows = {"plain": (16, 16, 0), "cod": (16, 8, 8)}
+    assert found == [(method, arm, *rows[arm]) for method in methods for arm in rows]
+    steps = 2 if name == "sentence_encoder" else 2 * 20 * 16 // 16
+    assert {line["steps"] for line in lines} == {steps}
+    saved = tmp_path / "run" / "students" / "hard-cod-k16-s100"
+    assert (saved / "1_Pooling" / "config.json").is_file()
+
+
+def test_the_two_sentence_encoders_are_compared_on_one_footing(registry: Registry) -> None:
+    ours, setfit = (load_recipe(BASELINES / f"{name}.yaml", registry).recipe for name in ("sentence_encoder", "setfit"))
+    assert list(ours.methods) == ["kd", "hard"] and list(setfit.methods) == ["hard"]
+    assert ours.student.options["model"] == setfit.student.options["model"]
+    assert ours.student.options["pooling"] == setfit.student.options["pooling"] == "auto"
+    assert ours.student.options["layers"] is None and setfit.student.options["layers"] is None
+    for name in ("k", "seeds", "dataset", "teacher", "counterfactuals", "arms", "evaluate"):
+        assert getattr(ours, name) == getattr(setfit, name)

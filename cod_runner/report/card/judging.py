@@ -16,6 +16,10 @@ NORMAL_95 = 1.96
 """Standard errors on each side of a mean within which it lies in 95% of the cases."""
 
 
+TO_BE_DIVIDED, DIVIDED = "Its logits are to be divided", "Its logits are divided already"
+"""Of a student, and of its export, inside which it happens."""
+
+
 def warnings(subject: Subject) -> Iterator[str]:
     """What nobody may overlook, before anything else."""
     if subject.report.optimistic:
@@ -39,8 +43,9 @@ def scores(subject: Subject) -> list[str]:
     own = [_own(subject, metric) for metric in metrics]
     body = [[f"**this student** (seed {subject.row.seed})", "1", *own]]
     body += _settings(subject, metrics)
-    if subject.record.teacher_accuracy is not None and any(metric.name == ACCURACY for metric in metrics):
-        ceiling = [number(subject.record.teacher_accuracy) if metric.name == ACCURACY else "" for metric in metrics]
+    teacher = subject.teacher_accuracy
+    if teacher is not None and any(metric.name == ACCURACY for metric in metrics):
+        ceiling = [number(teacher) if metric.name == ACCURACY else "" for metric in metrics]
         body.append(["its teacher", "", *ceiling])
     lines = ["## Scores", "", _measured_on(subject), "", *markdown_grid(head, body), ""]
     return [*lines, *(f"- {sentence}" for sentence in _how_to_read(subject))]
@@ -52,9 +57,15 @@ def _own(subject: Subject, metric: MetricRecord) -> str:
 
 
 def _measured_on(subject: Subject) -> str:
-    split, data_set = markdown_line(subject.recipe.evaluate.split), markdown_line(subject.recipe.dataset.use)
+    data_set = markdown_line(subject.recipe.dataset.use)
     rows = f", {count(subject.evaluation_rows, 'row')}" if subject.evaluation_rows else ""
-    return f"Measured on the split {split} of {data_set}{rows}."
+    if subject.fold is None:
+        return f"Measured on the split {markdown_line(subject.recipe.evaluate.split)} of {data_set}{rows}."
+    return (
+        f"Measured on fold {subject.fold} (counted from 0) of {subject.recipe.evaluate.folds} of {data_set}{rows}: it "
+        "and its teacher were made of the others. Other seeds are measured on other folds, and a mean over seeds is "
+        "over all rows."
+    )
 
 
 def _settings(subject: Subject, metrics: list[MetricRecord]) -> Iterator[list[str]]:
@@ -152,7 +163,7 @@ def calibration(subject: Subject) -> list[str]:
     else:
         fitted = f", fitted on {count(int(rows), 'row')} of the pool that it was not trained on" if rows else ""
         lines.append(
-            f"Its logits are to be divided by a temperature of {temperature:.3f}{fitted}; labels do not change by it, "
+            f"{TO_BE_DIVIDED} by a temperature of {temperature:.3f}{fitted}; labels do not change by it, "
             "probabilities do. `codrun predict` does it by itself."
         )
     if before is not None:

@@ -13,7 +13,6 @@ from cod_runner.report.costs import price_in_words
 from cod_runner.report.protocol import arm_in_words, component_in_words, protocol
 from cod_runner.report.table import MISSING
 from cod_runner.report.text import markdown_grid, markdown_line
-from cod_runner.runs.records import RunRecord
 
 STANDARD_ARMS = {
     PLAIN: "labelled originals alone, as many of each class",
@@ -53,15 +52,15 @@ def _teacher(subject: Subject) -> Iterator[str]:
         yield f"- Fine-tuned on the gold labels of {count(_tuning_rows(subject), 'row')} of the pool."
     else:
         yield "- Used as its checkpoint is, without fine-tuning."
-    measured = list(_measured_of_the_teacher(subject.record))
+    measured = list(_measured_of_the_teacher(subject))
     if measured:
         yield f"- On the evaluation rows: {', '.join(measured)}."
 
 
-def _measured_of_the_teacher(record: RunRecord) -> Iterator[str]:
-    facts = record.teacher
-    if record.teacher_accuracy is not None:
-        yield f"accuracy {number(record.teacher_accuracy)}"
+def _measured_of_the_teacher(subject: Subject) -> Iterator[str]:
+    facts = subject.teacher
+    if subject.teacher_accuracy is not None:
+        yield f"accuracy {number(subject.teacher_accuracy)}"
     if isinstance(facts.get("calibration_error"), float):
         yield f"expected calibration error {number(facts['calibration_error'])}"
     if isinstance(facts.get("parameters"), int):
@@ -69,7 +68,7 @@ def _measured_of_the_teacher(record: RunRecord) -> Iterator[str]:
 
 
 def _data(subject: Subject) -> Iterator[str]:
-    data = subject.record.data
+    data = subject.data
     yield f"- Data set: {public(component_in_words(subject.recipe.dataset))}."
     rows = [f"{data[name]:,} {name}" for name in ("pool rows", "evaluation rows") if isinstance(data.get(name), int)]
     if rows:
@@ -100,7 +99,7 @@ def _training_set(subject: Subject) -> Iterator[str]:
 
 def _gold_labels(subject: Subject) -> Iterator[str]:
     """Counted, as far as the run says; the evaluation split's own labels only measure."""
-    facts, tuned = subject.record.teacher, subject.recipe.teacher.finetune
+    facts, tuned = subject.teacher, subject.recipe.teacher.finetune
     if tuned is not None:
         yield f"{_tuning_rows(subject):,} to fine-tune the teacher"
     if isinstance(facts.get("gold_labels"), int) and facts["gold_labels"]:
@@ -113,7 +112,7 @@ def _gold_labels(subject: Subject) -> Iterator[str]:
 
 
 def _tuning_rows(subject: Subject) -> int:
-    tuned, pool = subject.recipe.teacher.finetune, subject.record.data.get("pool rows")
+    tuned, pool = subject.recipe.teacher.finetune, subject.data.get("pool rows")
     wanted = tuned.rows if tuned is not None else 0
     return min(wanted, pool) if isinstance(pool, int) else wanted
 
@@ -178,9 +177,10 @@ def _settings(subject: Subject) -> Iterator[Any]:
     narrowed = recipe.model_copy(
         update={"methods": {row.method: recipe.methods[row.method]}, "arms": {row.arm: subject.arm}}
     )
-    yield from (line for line in protocol(narrowed) if line.name not in told and not line.name.startswith("arm "))
+    lines = protocol(narrowed, subject.record.data.get("evaluation rows"))
+    yield from (line for line in lines if line.name not in told and not line.name.startswith("arm "))
     if recipe.counterfactuals is not None and subject.arm.uses_section:
-        yield from (line for line in protocol(narrowed) if line.name == "counterfactuals")
+        yield from (line for line in lines if line.name == "counterfactuals")
 
 
 def _software(subject: Subject) -> Iterator[str]:

@@ -37,6 +37,8 @@ class Subject:
     """What opens the folder."""
     finished: Mapping[Place, Sequence[CellRow]]
     """Every student of the run by its setting."""
+    means: dict[tuple[str, str, int, str], Summary | None]
+    """What :meth:`summary` has computed for this and other students of the run."""
 
     @property
     def recipe(self) -> Recipe:
@@ -61,11 +63,34 @@ class Subject:
 
     @property
     def reads_vectors(self) -> bool:
-        return self.record.data.get("inputs") == "vectors"
+        return self.data.get("inputs") == "vectors"
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that it was measured on; None without folds."""
+        return self.recipe.evaluate.fold_of(self.row.seed)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What is known of the data, of its own fold where there are folds."""
+        own = None if self.fold is None else self.record.folds.get(self.fold)
+        return self.record.data if own is None else {**self.record.data, **own.data}
+
+    @property
+    def teacher(self) -> Mapping[str, Any]:
+        """What is known of its teacher: there is one for each fold."""
+        own = None if self.fold is None else self.record.folds.get(self.fold)
+        return self.record.teacher if own is None else own.teacher
+
+    @property
+    def teacher_accuracy(self) -> float | None:
+        value = self.teacher.get("accuracy")
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @property
     def evaluation_rows(self) -> int | None:
-        rows = self.record.data.get("evaluation rows")
+        """How many rows it was measured on."""
+        rows = self.data.get("evaluation rows")
         return rows if isinstance(rows, int) else None
 
     def origins(self, *roles: str) -> list[OriginRecord]:
@@ -89,8 +114,11 @@ class Subject:
 
     def summary(self, method: str, arm: str, metric: MetricRecord) -> Summary | None:
         """Over the seeds of a setting at this one's k; None where none was measured."""
-        cells = self.seeds_of(method, arm)
-        return summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
+        place = (method, arm, self.row.k, metric.name)
+        if place not in self.means:
+            cells = self.seeds_of(method, arm)
+            self.means[place] = summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
+        return self.means[place]
 
     def beside(self, method: str, arm: str, metric: MetricRecord) -> PairedComparison | None:
         """Its own setting less another at the same k, seed by seed; None without a seed that both have."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cod_runner.files import write_whole
+from cod_runner.report.card.forms import forms
 from cod_runner.report.card.judging import calibration, limits, scores, warnings
 from cod_runner.report.card.libraries import library_of
 from cod_runner.report.card.making import making
@@ -14,6 +15,7 @@ from cod_runner.report.card.subject import Place, Subject, number
 from cod_runner.report.card.terms import terms
 from cod_runner.report.card.usage import usage
 from cod_runner.report.contents import Report
+from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY
 from cod_runner.report.text import markdown_line, number_and_deviation
 from cod_runner.runs.records import CellRow
@@ -42,23 +44,22 @@ def subjects(folder: Path, report: Report) -> Iterator[Subject]:
     finished: dict[Place, list[CellRow]] = {}
     for row in report.rows:
         finished.setdefault((row.method, row.arm, row.k), []).append(row)
+    means: dict[tuple[str, str, int, str], Summary | None] = {}
     for row in report.rows:
         place = folder / "students" / f"{row.method}-{row.arm}-k{row.k}-s{row.seed}"
         student = read_student_record(place)
         if student is not None and student.key == row.key:
-            yield Subject(report, row, student, place, library_of(place), finished)
+            yield Subject(report, row, student, place, library_of(place), finished, means)
 
 
 def model_card(subject: Subject) -> str:
-    """The card's text: YAML block and Markdown."""
-    from huggingface_hub import ModelCard
-
+    """The card's text, YAML block and Markdown: what :class:`huggingface_hub.ModelCard` reads."""
     sections = (
-        _summary(subject), usage(subject), scores(subject), calibration(subject), limits(subject), making(subject),
-        terms(subject),
+        _summary(subject), usage(subject), scores(subject), calibration(subject), forms(subject), limits(subject),
+        making(subject), terms(subject),
     )  # fmt: skip
-    body = "\n\n".join("\n".join(lines) for lines in sections)
-    return str(ModelCard(f"---\n{card_data(subject).to_yaml()}\n---\n\n{body}\n"))
+    body = "\n\n".join("\n".join(lines) for lines in sections if lines)
+    return f"---\n{card_data(subject).to_yaml()}\n---\n\n{body}\n"
 
 
 def _summary(subject: Subject) -> list[str]:
@@ -90,6 +91,6 @@ def _headline(subject: Subject) -> str:
     mean = ""
     if summary is not None and summary.n > 1:
         mean = f" ({number_and_deviation(summary, sign=False)} over the {summary.n} seeds of its setting)"
-    teacher = subject.record.teacher_accuracy
+    teacher = subject.teacher_accuracy
     beside = f"; its teacher's is {number(teacher)}" if teacher is not None else ""
     return f" Its accuracy is {number(value)}{mean}{beside}."

@@ -13,6 +13,7 @@ from word_count_teacher import Scripted, WordCountTeacher
 from cod_runner.api import CodrunError, Example, Generator, Proposal, ProviderError, Request, TeacherView
 from cod_runner.counterfactuals import Addition, OutcomeStore, PairSearch, walk
 from cod_runner.counterfactuals.additions import What
+from cod_runner.counterfactuals.walk import is_hopeless
 from cod_runner.recipe.grammar import Counterfactuals
 
 
@@ -46,7 +47,8 @@ def walked(
         return [original.id in made for original in originals]
 
     redraw = finder.settings.on_failure == "redraw"
-    return {one.id: made[one.id] for one in walk(orders, wanted, usable, redraw=redraw, progress=progress)}
+    parts = walk(orders, wanted, usable, redraw=redraw, progress=progress)
+    return {one.id: made[one.id] for part in parts for one in part.found}
 
 
 def example(text: str, label: int = 1, name: str | None = None) -> Example:
@@ -338,3 +340,34 @@ def test_turned_round_it_finds_copies_that_keep_their_reading_and_their_gold_lab
     outcome = finder.outcomes["row 7"]
     assert [(one.input, one.reason) for one in outcome.attempts] == [("a bad film", "flipped"), ("good film", None)]
     assert (outcome.from_label, outcome.target, outcome.label, outcome.verified) == (1, 1, 1, True)
+
+
+@pytest.mark.parametrize(("found", "looked_at"), [(0, 59), (1, 93), (2, 124), (10, 336)])
+def test_a_walk_is_hopeless_from_the_exact_binomial_bound_on(found: int, looked_at: int) -> None:
+    assert is_hopeless(looked_at, found) and not is_hopeless(looked_at - 1, found)
+
+
+def test_where_a_walk_ends_depends_on_the_order_alone() -> None:
+    """Not on how many are wanted, what else is walked, or in what pieces: so sets nest."""
+    order = [example(f"text {number}") for number in range(400)]
+    others = [example(f"other {number}") for number in range(400)]
+    can = {f"text {number}" for number in (3, 40, 130, 150)} | {one.id for one in others}
+
+    def usable(originals: Sequence[Example]) -> list[bool]:
+        return [one.id in can for one in originals]
+
+    for wanted in range(1, 40):
+        text, other = walk([order, others], wanted, usable)
+        assert [one.id for one in text.found] == ["text 3", "text 40"][:wanted]
+        assert (text.gave_up, text.looked_at) == ((True, 124) if wanted > 2 else (False, [4, 41][wanted - 1]))
+        assert (len(other.found), other.gave_up) == (wanted, False)
+        assert walk([order], wanted, usable) == [text]
+    assert not walk([order], 70, usable, redraw=False)[0].gave_up, "gaps are what the recipe asks for"
+
+
+def test_originals_for_which_nothing_was_tried_do_not_end_a_walk() -> None:
+    """As with a file of counterfactuals of a few texts of many."""
+    order = [example(f"text {number}") for number in range(400)]
+    rare = {"text 150", "text 399"}
+    walked = walk([order], 2, lambda some: [one.id in rare for one in some], tried=lambda one: False)
+    assert [one.id for one in walked[0].found] == ["text 150", "text 399"] and not walked[0].gave_up

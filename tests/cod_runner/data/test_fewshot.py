@@ -11,6 +11,7 @@ import pytest
 from cod_runner.api import DataError, Example
 from cod_runner.data.fewshot import (
     Group,
+    TooFewOriginals,
     TrainingSet,
     check_k,
     check_pool,
@@ -150,10 +151,9 @@ def test_running_out_of_originals_says_the_numbers() -> None:
     examples = pool(30)
     order = originals_in_order(examples, 3, 0)
     found = pairs([row for row in examples if row.label != 2]) | pairs(order[2][:3])
-    with pytest.raises(
-        DataError, match="needs 4 originals of class 2 with a counterfactual or a copy; 3 of its 10 rows"
-    ):
+    with pytest.raises(TooFewOriginals) as caught:
         grouped(order, 24, found)
+    assert (caught.value.label, caught.value.wanted, caught.value.found) == (2, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_k_larger_than_the_pool() -> None:
         DataError, match=r"k=44 needs 22 originals of each class, .* has 20 of the class `yes`; .* is 40"
     ):
         check_pool(44, ("no", "yes"), few, ARMS)
-    with pytest.raises(DataError, match="needs 3 originals of class 1, which has 2 rows, 2 that every arm can use"):
+    with pytest.raises(TooFewOriginals, match="3 originals of the class 1 are wanted, and 2 can be used"):
         plain_set([pool(3, 1), pool(2, 1)], 6)
 
 
@@ -310,9 +310,7 @@ def test_classes_that_give_less_do_not_move_the_others() -> None:
 def test_running_out_says_so_for_an_arm_that_adds_nothing_too() -> None:
     order = originals_in_order(pool(30), 3, 0)
     usable = {one.id for part in order for one in part} - set(ids(order[2][4:]))
-    with pytest.raises(
-        DataError, match="k=18 needs 6 originals of class 2, which has 10 rows, 4 that every arm can use"
-    ):
+    with pytest.raises(TooFewOriginals, match="6 originals of the class 2 are wanted, and 4 can be used"):
         drawn(PLAIN, 18, order, lambda original: original.id in usable)
 
 

@@ -243,21 +243,30 @@ def test_after_a_kill_it_continues_at_the_last_one_that_is_whole(trained: Traine
     assert same(continued, whole) and again == record
 
 
-def test_a_full_disk_is_said_and_the_fine_tuning_goes_on(trained: Trained, monkeypatch: Any) -> None:
+CURE = "free its disk or mend its permissions and repeat the command: nothing that is finished is lost"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), f"{{file}} cannot be written (No space left on device); {CURE}"),
+        (RuntimeError("Some tensors share memory\n..."), "Some tensors share memory"),
+    ],
+)
+def test_a_full_disk_is_said_and_the_fine_tuning_goes_on(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
     whole, record = undisturbed(a_teacher, {})
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     def full(tensors: dict[str, torch.Tensor], path: Path) -> None:
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(checkpoints, "save_checked", full)
     continued, again = trained(a_teacher, {})
     assert same(continued, whole) and again == record
-    assert set(trained.warned) == {
-        f"no checkpoint, and fine-tuning goes on: {trained.file} cannot be written (No space left on device); free "
-        "its disk or mend its permissions and repeat the command: nothing that is finished is lost"
-    }
+    assert set(trained.warned) == {f"no checkpoint, and fine-tuning goes on: {said.format(file=trained.file)}"}
     assert not list(trained.file.parent.iterdir())
 
 

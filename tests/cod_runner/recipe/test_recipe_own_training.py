@@ -76,7 +76,7 @@ def test_every_other_loss_is_refused_at_its_line(found: Callable[..., list[str]]
     (fault,) = found("[hard]", f"[hard, {loss}]")
     assert fault == (
         "r.yaml:10:15: the student `autodidact` trains itself on labels alone, so the loss "
-        f"`{loss}` would not be used; take `hard`"
+        f"`{loss}` would not be used; remove it, or take one that reads labels alone"
     )
 
 

@@ -23,7 +23,7 @@ from cod_runner.report.table import in_order, result_table
 from cod_runner.report.terminal import show_report
 from cod_runner.report.text import csv_text, markdown
 from cod_runner.report.write import write_reports
-from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
+from cod_runner.runs.records import CellRow, LeftOut, MetricRecord, RunRecord
 
 ARMS: dict[str, Any] = {
     "near_miss": {"add": "misses"},
@@ -238,3 +238,33 @@ def test_the_teachers_price_has_a_column_where_some_arm_has_one() -> None:
     assert "teacher's price" not in cost_grid([unpaid])[0] and len(cost_grid([unpaid])[1][0]) == 9
     columns, rows = cost_grid([unpaid, paid])
     assert columns[-1] == "teacher's price" and [row[-1] for row in rows] == ["–", "$2.50"]
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "rows", "words"),
+    [
+        ({"folds": 2}, 60, "2-fold cross-validation over 60 rows, last step: each row is measured by the seeds of its "
+         "fold (0: 0, 2; 1: 1), whose training rows, teacher and counterfactuals come from the other folds; a "
+         "deviation over seeds holds the differences of the folds too"),
+        ({"folds": 4, "select": "best_reported"}, None, "4-fold cross-validation, best epoch on the reported fold "
+         "(optimistic): each row is measured by the seeds of its fold (0: 0; 1: 1; 2: 2; 3: none), whose"),
+        ({"rows": 9}, 9, "validation split (at most 9 of its rows), last step"),
+    ],
+)  # fmt: skip
+def test_folds_are_told_with_the_seeds_that_measure_them(
+    recipe_with: Callable[..., Recipe], evaluate: dict[str, object], rows: int | None, words: str
+) -> None:
+    told = {setting.name: setting.value for setting in protocol(recipe_with(evaluate=evaluate), rows)}
+    assert told["evaluation"].startswith(words)
+
+
+def test_cells_that_could_not_run_are_told_apart_from_those_that_are_not_finished(
+    recipe: Recipe, record: RunRecord, rows: list[CellRow]
+) -> None:
+    out = LeftOut(arm="cod", k=16, seeds=[0, 1], cells=2, sentence="why")
+    told = build_report(recipe, record.model_copy(update={"left_out": [out], "cell_keys": ["x"] * 24}), rows).notes
+    assert told[:2] == (
+        "2 of 24 cells could not run, since their training sets cannot be drawn: `cod` at k = 16 (seeds 0, 1); the "
+        "same command tries them again.",
+        "1 of 24 cells are not finished; the same command continues with them.",
+    )

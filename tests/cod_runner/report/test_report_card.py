@@ -16,7 +16,7 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.card import write_cards
 from cod_runner.report.contents import build_report
 from cod_runner.runs.origins import OriginRecord
-from cod_runner.runs.records import CellRow, RunRecord
+from cod_runner.runs.records import CellRow, FoldRecord, RunRecord
 from cod_runner.runs.student_record import SavedComponent, StudentRecord, write_student_record
 
 BERT = {"architectures": ["BertForSequenceClassification"]}
@@ -104,6 +104,17 @@ def test_a_setting_that_loses_is_shown_losing(cards: Cards) -> None:
     ) in text
     assert "- kd +CoD against hard plain, seed by seed: +0.150 ± 0.010 accuracy, better in 3 of 3 seeds" in text
     assert "its accuracy is known to ± 0.045" in text  # 1.96 x (.69 x .31 / 400) ** .5
+
+
+def test_of_folds_a_card_speaks_of_its_student_s_own(cards: Cards, recipe_with: Callable[..., Recipe]) -> None:
+    cards.recipe = recipe_with(evaluate={"folds": 3, "metrics": ["accuracy"]})
+    own = FoldRecord(teacher={"accuracy": 0.9}, data={"evaluation rows": 120, "pool rows": 240})
+    cards.record.folds = {0: FoldRecord(teacher={"accuracy": 0.7}, data={}), 1: own}
+    card = cards.of(cards.student(cards.row(seed=1)))
+    scores = section(card, "Scores")
+    assert "Measured on fold 1 (counted from 0) of 3 of csv, 120 rows: it and its teacher were made of the" in scores
+    assert "| its teacher |  | 0.900 |" in scores
+    assert "- 240 pool rows, 120 evaluation rows." in card.text
 
 
 def test_one_seed_settles_nothing(cards: Cards) -> None:
@@ -204,6 +215,29 @@ def test_a_temperature_is_told_and_is_in_the_code(cards: Cards) -> None:
     assert "divided by a temperature of 1.250, fitted on 60 rows of the pool that it was not trained on" in said
     assert "Expected calibration error on the evaluation rows: 0.104 before, 0.050 after." in said
     assert "60 to fit this student's temperature and compare it with others" in card.text
+
+
+def test_what_was_measured_and_exported_of_it_is_shown(cards: Cards) -> None:
+    row = cards.row()
+    folder = cards.student(row)
+    assert "Speed and other forms" not in cards.of(folder).text
+    measured = {"name": "student | int8", "p50": 1.504, "p95": 2.0, "bytes": 23_000_000, "accuracy": 0.69}
+    bench = {"student": folder.name, "evaluation_rows": 400, "threads": 1, "machine": {"processor": "a_b", "cores": 2}}
+    (cards.folder / "bench.json").write_text(json.dumps({**bench, "results": [measured]}))
+    exported = StudentRecord(
+        student=SavedComponent(use="t"), labels=("a", "b"), key=row.key,
+        exported=SavedComponent(use="onnx", options={"int8": True, "opset": 20}),
+    )  # fmt: skip
+    (folder.with_name(f"{folder.name}-onnx")).mkdir()
+    write_student_record(folder.with_name(f"{folder.name}-onnx"), exported)
+    said = section(cards.of(folder), "Speed and other forms")
+    assert "Measured on a_b, 2 cores, in one thread" in said
+    assert "| student \\| int8 | 1.50 | 2.00 | – | 23.0 | 0.690 | – |" in said
+    assert "- kd-cod-k16-s0-onnx: onnx (int8 yes, opset 20)" in said
+    (cards.folder / "bench.json").write_text(json.dumps({**bench, "student": "another", "results": [measured]}))
+    assert "Measured on a_b" not in cards.of(folder).text
+    (cards.folder / "bench.json").write_text("[")
+    assert "Measured on a_b" not in cards.of(folder).text
 
 
 def test_it_is_opened_by_what_its_files_are(cards: Cards) -> None:

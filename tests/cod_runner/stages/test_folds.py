@@ -18,11 +18,12 @@ from opinions import sentence
 from cod_runner import pipeline
 from cod_runner.api import BuildContext, Component, Example, LoadedData, Options, hookimpl
 from cod_runner.context import RunSettings, opened_run
-from cod_runner.errors import RecipeError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of
+from cod_runner.runs.identity import teacher_identity
 from cod_runner.stages import calibrate, results, students, teacher
 from cod_runner.stages.load import load_experiment
 
@@ -45,6 +46,8 @@ TAUGHT = "teacher={use: taught, finetune: {rows: 1000, steps: 40, batch_size: 8,
 
 class UndividedOptions(Options):
     shuffled: int = 0
+    relabelled: int = 0
+    """So many rows of the second class are of the first."""
     split: str = "train"
 
 
@@ -55,7 +58,8 @@ class Undivided:
         self.options = options
 
     def load(self) -> LoadedData:
-        texts = [(sentence(number), number % 2) for number in range(ROWS)]
+        last = ROWS - 2 * self.options.relabelled
+        texts = [(sentence(number), number % 2 if number < last else 0) for number in range(ROWS)]
         random.Random(self.options.shuffled).shuffle(texts)
         rows = [Example(f"train:{place}", text, label) for place, (text, label) in enumerate(texts)]
         return LoadedData(("negative", "positive"), {self.options.split: rows})
@@ -172,7 +176,8 @@ def test_a_cell_does_not_depend_on_which_other_folds_ran(registry: Registry) -> 
     assert cells("parts") == cells("whole") and len(cells("whole")) == 6
     assert record("parts")["teacher"] == record("whole")["teacher"]
     assert record("parts")["folds"] == record("whole")["folds"]
-    assert record("parts")["data"] == {"folds": 3, "pool rows": "27 to 28", "evaluation rows": 47}
+    counted = {"folds": 3, "pool rows": "27 to 28", "evaluation rows": 47}
+    assert counted.items() <= record("parts")["data"].items()
     run(registry, "dataset.shuffled=5", out="shuffled")
     for place, line in cells("shuffled").items():
         assert line["accuracy"] == cells("whole")[place]["accuracy"]
@@ -219,7 +224,7 @@ def test_keys_without_folds_are_as_before_and_those_with_folds_are_others(regist
     three, five, null, absent = ([cell.key for cell in cells_of(recipe, registry)] for recipe in found)
     assert null == absent
     assert not set(three) & set(absent) and not set(three) & set(five)
-    assert all("folds" not in json.dumps(teacher.teacher_identity(recipe, registry)) for recipe in found)
+    assert all("folds" not in json.dumps(teacher_identity(recipe, registry)) for recipe in found)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ def test_keys_without_folds_are_as_before_and_those_with_folds_are_others(regist
     [
         ([0, 1, 2], None),
         ([3, 7, 11, 0, 1, 2], None),
-        ([0, 1], "these seeds measure the rows of fold 2 never: take `seeds: [0, 1, 2]`"),
+        ([0, 1], "these seeds measure the rows of fold 2 never: take seeds 0 to 2"),
         ([0], "these seeds measure the rows of folds 1, 2 never: "),
         ([0, 1, 2, 3], "these seeds measure some rows more often than others"),
     ],
@@ -250,6 +255,7 @@ def test_seeds_that_measure_rows_unequally_are_warned_about(
         ("evaluate.split=test", None),
         ("dataset.split=validation", "give `evaluate.split` another name"),
         ("evaluate.folds=48", "the data has 47 rows, too few for 48 folds"),
+        ("evaluate.folds=1000000000", "`evaluate.folds` must be at most 100, not"),
         ("evaluate.rows=10", "`rows` leaves rows unmeasured, and `folds` measures every row once"),
         ("k=[36]", "k=36 needs 18 originals of each class, and the training pool has 13 of the class `"),
     ],
@@ -311,3 +317,34 @@ def test_few_rows_to_evaluate_on_are_warned_about_with_a_cure_that_works(
     if said is not None and "folds: 5" in said:
         run(registry, "evaluate.folds=5", "seeds=[0,1,2,3,4]")
         assert sum(fold["data"]["evaluation rows"] for fold in record("out")["folds"].values()) == 47
+
+
+def test_a_teacher_near_chance_is_warned_of_over_all_folds_at_once(registry: Registry) -> None:
+    """Of the few rows of one fold nothing could be said."""
+    untaught = TAUGHT.replace("steps: 40", "steps: 1").replace("0.05", "0.0000001")
+    result = run(registry, untaught, "arms=[plain]")
+    warned = [note for note in result.record.notes if "near chance" in note]
+    assert len(warned) == 1 and " of 47 evaluation rows correctly, and always answering `negative` 0.511" in warned[0]
+    assert "raise `epochs` or `lr` of `teacher.finetune`" in warned[0]
+    log = Path("out/run.log").read_text()
+    assert log.count("the teacher labels") == 3
+    assert log.index("of 16 evaluation rows correctly") < log.index("training 1 students")
+    knowing = run(registry, "teacher=opinions", "arms=[plain]")
+    assert not [note for note in knowing.record.notes if "near chance" in note], "of another teacher"
+
+
+def test_a_teacher_near_chance_is_warned_of_before_anything_is_searched(registry: Registry) -> None:
+    untaught = TAUGHT.replace("steps: 40", "steps: 1").replace("0.05", "0.0000001")
+    run(registry, untaught, "dataset=films", "evaluate.folds=null", "seeds=[0]", "k=[4]")
+    log = Path("out/run.log").read_text()
+    assert log.index("the teacher is near chance: it labels") < log.index("finding counterfactuals")
+
+
+def test_a_later_fold_that_is_too_small_is_refused_before_the_first_is_trained(registry: Registry) -> None:
+    """25 and 22 rows: of the second class fold 1 leaves 14 to draw from, the others 15."""
+    changes = ("dataset.relabelled=1", "teacher=opinions", "arms=[plain]")
+    run(registry, *changes, "k=[28]", out="fits")
+    with pytest.raises(CodrunError, match=r"k=30 needs 15 originals of each class, .* 14 of the class `positive`"):
+        run(registry, *changes, "k=[30]")
+    assert not Path("out/cells.jsonl").exists()
+    run(registry, *changes, "k=[30]", "evaluate.folds=null", out="whole")

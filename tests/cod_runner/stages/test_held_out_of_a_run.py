@@ -19,7 +19,7 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.student_record import read_student_record
-from cod_runner.stages.load import load_corpus
+from cod_runner.stages.rows import corpora_of, read_data
 
 RECIPE = """
 recipe: 1
@@ -85,7 +85,8 @@ def test_the_error_after_is_that_of_the_divided_logits(recipe: Path, tmp_path: P
     registry = Registry.discover()
     loaded = load_recipe(recipe, registry)
     with opened_run(loaded, registry, RunSettings(out=tmp_path / "other"), Progress(quiet=True)) as context:
-        rows = load_corpus(context).evaluation
+        data = read_data(context.recipe, context.registry, offline=True, progress=context.progress)
+        rows = corpora_of(context.recipe, data)[0].evaluation
     logits = torch.tensor(student.answerer.logits(student.answerer.encode([row.input for row in rows])))
     gold = torch.tensor([row.hard_label for row in rows])
     assert expected_calibration_error(logits, gold) == pytest.approx(line["calibration_error"], abs=1e-6)

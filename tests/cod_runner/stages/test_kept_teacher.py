@@ -23,8 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import codrun_moons.classifier
+import codrun_moons.plugin
 from cod_runner import files
-from cod_runner.api import CodrunError
+from cod_runner.api import CodrunError, Kept
 from cod_runner.cli import call
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.progress import Progress, Step
@@ -34,7 +35,7 @@ from cod_runner.runs.cells import cells_of
 from cod_runner.stages import teacher as stage
 from cod_runner.stages.kept_teacher import Turn, turn
 from cod_runner.stages.load import load_experiment
-from cod_runner.store import Store
+from cod_runner.store import Maker, Store
 
 REGISTRY = Registry.discover()
 RECIPE = """\
@@ -243,6 +244,31 @@ def test_a_folder_that_cannot_be_written_is_named(runs: Runs) -> None:
     (runs.folder / "first").mkdir()
     (runs.folder / "first" / "students").write_text("a file where a folder must be")
     assert re.search(r"first/students/kd-plain-k8-s0 cannot be written \(\w[\w ]+\)", runs("first", code=1))
+
+
+def test_the_store_says_for_which_recipe_it_was_made_and_when_it_was_used(runs: Runs) -> None:
+    name = f"teachers/{runs.kept.name}"
+    made = Store().uses.of(name)
+    assert made is not None and made.made_for == Maker("tiny", "whole")
+    runs("again")
+    used = Store().uses.of(name)
+    assert used is not None and used.made_for == made.made_for and used.used > made.used
+    (signals,) = [path.stem for path in (Store().root / "uses").glob("signals-*")]
+    assert {entry.name for entry in Store().unused(0)} == {name, signals.replace("-", "/")}
+    assert Store().unused(1) == []
+
+
+def test_what_a_teachers_component_keeps_is_noted_as_used(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    new, there = f"models/{'a' * 32}", f"models/{'b' * 32}"
+    (Store().root / there).mkdir(parents=True)
+    kept = [Kept("a copy", new), Kept("an older one", there), Kept("one whose place is unknown", None)]
+    monkeypatch.setattr(codrun_moons.plugin.MLPOptions, "keeps", lambda options: kept)
+    runs.teach()
+    uses = Store().uses
+    first, second = uses.of(new), uses.of(there)
+    assert first is not None and first.made_for == Maker("tiny", "taught")
+    assert second is not None and second.made_for is None
+    assert len(list((Store().root / "uses").glob("models-*"))) == 2
 
 
 # --- an interrupted one ------------------------------------------------------------------------------------------

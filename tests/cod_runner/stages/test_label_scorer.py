@@ -243,6 +243,24 @@ def test_another_calibration_asks_about_no_text_again(registry: Registry) -> Non
     assert len({record(out)["fingerprint"] for out in ("out", "none", "contextual", "gold")}) == 4
 
 
+def test_texts_without_a_label_calibrate_too(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = opinions.Films.load
+    unread = [Example(f"train:{number}", f"unread {sentence(number)}") for number in range(300, 340)]
+
+    def with_unlabelled(self: opinions.Films) -> LoadedData:
+        data = load(self)
+        return LoadedData(data.labels, {**data.splits, "train": [*data.splits["train"], *unread]})
+
+    run(registry, *SMALL, "teacher.calibration={texts: 999}", out="before")
+    pool = record("before")["queries"]["calibration"]
+    monkeypatch.setattr(opinions.Films, "load", with_unlabelled)
+    run(registry, *SMALL, "teacher.calibration={texts: 999}", "name=with_unlabelled")
+    assert record()["queries"]["calibration"] == pool + 40
+    assert {row.input for row in unread} <= set(Answers.ASKED) and not {row.input for row in unread} & set(
+        Answers.SHOWN
+    )
+
+
 def test_what_each_calibration_takes_out(registry: Registry) -> None:
     run(registry, *SMALL, "teacher.calibration=none", out="none")
     assert record("none")["calibration"]["bias"] == {"negative": 0.0, "positive": 0.0}

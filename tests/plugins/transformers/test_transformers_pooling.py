@@ -19,6 +19,7 @@ from cod_runner.engine.training import train_student
 from cod_runner.testing.tiny_models import SENTENCES, TINY_MODELS, tiny_deberta
 from codrun_losses.labels import Hard
 from codrun_losses.plugin import HardOptions
+from codrun_transformers import checkpoint
 from codrun_transformers.build import build_student, build_teacher, reopen_student
 from codrun_transformers.classifier import TextClassifier
 from codrun_transformers.options import StudentOptions, TeacherOptions
@@ -395,3 +396,33 @@ def test_adapters_train_beside_the_head_and_are_merged(bare: Made, tmp_path: Pat
     assert all("lora_" in name for name in trained - {"model.head.weight", "model.head.bias"})
     teacher.save(tmp_path)
     assert torch.allclose(logits_of(reopen_student(tmp_path, BuildContext())), logits_of(teacher), atol=1e-6)
+
+
+def test_of_a_model_on_the_hub_the_modules_are_fetched_too(
+    bare: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = as_sentence_encoder(bare("bert"), tmp_path / "model", pooling_mode_cls_token=True)
+    fetched: list[tuple[str, ...]] = []
+
+    def fetch(name: str, revision: str | None, *, files: tuple[str, ...] = (), **more: Any) -> Path:
+        fetched.append((name, *files))
+        return folder
+
+    monkeypatch.setattr(checkpoint, "fetched_checkpoint", fetch)
+    context = BuildContext(labels=LABELS)
+    student = build_student(StudentOptions(model="owner/name", pooling="auto"), context)
+    assert student.model.pooling == "cls"
+    assert fetched == [("owner/name",), ("owner/name", "modules.json", "*/config.json", "*_Dense/model.safetensors")]
+    fetched.clear()
+    build_student(StudentOptions(model="owner/name"), context)
+    assert fetched == [("owner/name",)]
+    assert StudentOptions(model="owner/name", pooling="auto").identity()["pooling"] == "auto"
+
+
+def test_a_module_that_codrun_has_not_is_no_part_of_a_classifier(bare: Made, tmp_path: Path) -> None:
+    student_of(bare("bert"), "mean").save(tmp_path)
+    modules = json.loads((tmp_path / "modules.json").read_text())
+    modules.insert(2, {"idx": 9, "name": "9", "path": "9_LayerNorm", "type": "sentence_transformers.models.LayerNorm"})
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CodrunError, match="has a LayerNorm beside its pooling and its linear layer, which codrun has"):
+        reopen_student(tmp_path, BuildContext())

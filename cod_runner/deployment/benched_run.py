@@ -1,0 +1,168 @@
+"""What `codrun bench` measures of a run: its teacher, a student, that student exported, and exports made before."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cod_runner.deployment.benching import Bench, Entry, Result, measured
+from cod_runner.deployment.contender import Contender
+from cod_runner.deployment.evaluation import Evaluation, evaluation_of, run_recipe
+from cod_runner.deployment.exporting import Destination, export_student
+from cod_runner.deployment.picking import size_of
+from cod_runner.deployment.teacher import find_teacher, is_paid
+from cod_runner.errors import CodrunError, RecipeError
+from cod_runner.machine import cores
+from cod_runner.permissions import NO_PERMISSIONS, Permissions
+from cod_runner.progress import Progress
+from cod_runner.registry import Registry
+from cod_runner.runs.reading import RunFiles
+from cod_runner.runs.student_record import StudentRecord, read_student_record
+
+INT8 = "int8"
+"""The option of an exporter that has a second, smaller form."""
+
+
+def bench_run(
+    run: RunFiles,
+    student: Path,
+    exported: Sequence[Path],
+    registry: Registry,
+    *,
+    texts: int,
+    threads: int,
+    progress: Progress,
+    offline: bool = False,
+    permissions: Permissions = NO_PERMISSIONS,
+) -> Bench:
+    """Measure the student of a run beside its teacher; raises :class:`CodrunError` where neither can be measured."""
+    record = _record(student)
+    evaluation = evaluation_of(run, record, registry, offline=offline, progress=progress, permissions=permissions)
+    notes = [evaluation.without_teacher] if evaluation.without_teacher else []
+    notes += _busy()
+    teacher: list[Entry | Result] = []
+    try:
+        if is_paid(run_recipe(run.folder, registry, permissions), registry):
+            teacher.append(_paid_teacher(run, evaluation))
+            notes.append("the teacher is paid, so it was not asked: its accuracy is that of its stored answers")
+        else:
+            found = find_teacher(run, record, registry, progress=progress, offline=offline, permissions=permissions)
+            weights = found.source.weights
+            teacher += [
+                Entry(
+                    Contender(f"teacher{on}", teacher=replace(found, worker=replace(found.worker, device=device)),
+                              device=device, threads=threads),
+                    "torch", None if weights is None else size_of(weights), is_teacher=True,
+                )
+                for device, on in _devices()
+            ]  # fmt: skip
+    except CodrunError as error:
+        notes.append(f"the teacher is not measured: {error}")
+    entries = [each for each in teacher if isinstance(each, Entry)]
+    entries += [
+        Entry(Contender(f"student{on}", student, device=device, threads=threads), "torch", size_of(student))
+        for device, on in _devices()
+    ]
+    with tempfile.TemporaryDirectory(prefix="codrun-bench-") as folder:
+        for name, options in _forms(registry):
+            said = f"{name} {INT8}" if options else name
+            progress.say(f"exporting the student: {said}")
+            place = Path(folder) / said.replace(" ", "-")
+            try:
+                export_student(student, Destination(name, options, place), registry, None, Progress(quiet=True))
+            except CodrunError as error:
+                notes.append(f"{said} is not measured: {error}")
+                continue
+            entries.append(Entry(Contender(f"student {said}", place), name, size_of(place)))
+        for place in exported:
+            entries.append(Entry(Contender(place.name, place), _exporter_of(place, record), size_of(place)))
+        if threads > 1 and any(entry.form != "torch" for entry in entries):
+            notes.append(f"--threads {threads} is of torch; an exported student runs on one thread")
+        results, missing = measured(entries, evaluation, texts, progress)
+    if not results:
+        raise CodrunError("; ".join([*notes, *missing]))
+    stored = [each for each in teacher if isinstance(each, Result)]
+    return Bench(
+        results=(*stored, *_with_parameters(results)),
+        student=record.cell,
+        rows=len(evaluation.examples),
+        texts=min(texts, len(evaluation.examples)),
+        threads=threads,
+        notes=(*notes, *missing),
+    )
+
+
+def _record(student: Path) -> StudentRecord:
+    record = read_student_record(student)
+    if record is None or record.exported is not None:
+        raise RecipeError(f"{student} is not a student as its run saved it; name the run, and exports after it")
+    return record
+
+
+def _exporter_of(folder: Path, student: StudentRecord) -> str:
+    """What wrote an export; raises :class:`RecipeError` for another thing, or for one of other labels."""
+    record = read_student_record(folder)
+    if record is None or record.exported is None:
+        raise RecipeError(f"{folder} is not an exported student: `codrun export` writes one")
+    if record.labels != student.labels:
+        raise RecipeError(
+            f"{folder} answers with the labels {', '.join(record.labels)}, and this run is about "
+            f"{', '.join(student.labels)}"
+        )
+    return record.exported.use
+
+
+def _busy() -> list[str]:
+    """A note where other programs keep this machine busy."""
+    if not hasattr(os, "getloadavg"):
+        return []
+    load = os.getloadavg()[0]
+    if load < 0.75 * cores():
+        return []
+    return [
+        f"other programs kept the machine busy when this began (a load of {load:.1f} on {cores()} cores): times are "
+        "longer than on an idle one, and compare with each other alone"
+    ]
+
+
+def _devices() -> list[tuple[str, str]]:
+    """(device, what the names of its contenders end with): the CPU, and the GPU where there is one."""
+    import torch
+
+    return [("cpu", ""), ("cuda", " on the GPU")] if torch.cuda.is_available() else [("cpu", "")]
+
+
+def _forms(registry: Registry) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(exporter, options) of every form that a student can be exported in here."""
+    for name in registry.names("exporter"):
+        yield name, {}
+        if INT8 in registry.find("exporter", name).options.model_fields:
+            yield name, {INT8: True}
+
+
+def _paid_teacher(run: RunFiles, evaluation: Evaluation) -> Result:
+    """What is known of a teacher without asking it."""
+    facts, rows = run.record.teacher, len(evaluation.examples)
+    paid, logits = facts.get("evaluation_usd"), evaluation.teacher_logits
+    accuracy = run.record.teacher_accuracy if logits is None else evaluation.accuracy(logits)
+    return Result(
+        "teacher, stored answers",
+        run.recipe.teacher.use,
+        "elsewhere",
+        accuracy=accuracy,
+        agreement=None if logits is None else 1.0,
+        usd_per_thousand=paid / rows * 1000 if isinstance(paid, int | float) and rows else None,
+    )
+
+
+def _with_parameters(results: Sequence[Result]) -> list[Result]:
+    """An exported student has as many as the one it was made from."""
+    known = next((each.parameters for each in results if each.name == "student"), None)
+    return [
+        replace(each, parameters=known) if each.parameters is None and each.name.startswith("student") else each
+        for each in results
+    ]
