@@ -25,6 +25,7 @@ from cod_runner.recipe.overlays import as_component
 RESULT_KEYS = frozenset({
     "key", "method", "arm", "k", "seed", "steps", "training_rows", "labelled", "added", "unlabelled", "teacher_queries",
     "embedded", "generator_calls", "usd", "teacher_usd", "redrawn", "yield", "teacher_disagrees_with_gold", "losses",
+    "held_out_rows", "held_out_accuracy", "held_out_loss", "temperature", "calibration_error", "calibrated_error",
     "select", "precision", "device", "train_seconds", "seconds",
 })  # fmt: skip
 """What codrun itself writes into a line of cells.jsonl, beside the metrics: :data:`cod_runner.runs.records.FIELDS`."""
