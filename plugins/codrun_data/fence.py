@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.api import DataError
-from codrun_data.options import is_inside, is_local
+from codrun_data.hub_options import is_local
+from codrun_data.options import is_inside
 
 READERS = ("pandas", "generator", "spark", "sql", "cache")
 """Names that some versions of ``datasets`` take for a reader, beside those that they list."""

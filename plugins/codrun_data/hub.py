@@ -13,7 +13,7 @@ import yaml
 
 from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_errors
 from codrun_data.fence import check_name, fenced
-from codrun_data.options import HubOptions, is_local
+from codrun_data.hub_options import HubOptions, is_local
 from codrun_data.readers import Row, Table, batch_rows, column_positions, one_line
 from codrun_data.tables import load_tables
 

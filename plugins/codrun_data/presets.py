@@ -14,7 +14,8 @@ from pydantic import create_model
 from pydantic.fields import FieldInfo
 
 from cod_runner.api import Options
-from codrun_data.options import HoldOut, HubOptions, PackageOptions
+from codrun_data.hub_options import HubOptions
+from codrun_data.options import HoldOut, PackageOptions
 
 SENTIMENT = ("negative", "positive")
 TEST_IS_HELD_OUT = {"train": "train", "validation": "test"}

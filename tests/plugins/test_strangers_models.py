@@ -19,7 +19,7 @@ from transformers import BertForMaskedLM, BertTokenizer
 from cod_runner.api import BuildContext, CodrunError, DataError
 from cod_runner.testing.tiny_models import tiny_bert, tiny_qwen2
 from codrun_data.hub import Hub
-from codrun_data.options import HubOptions
+from codrun_data.hub_options import HubOptions
 from codrun_masked_lm.infiller import Infiller
 from codrun_masked_lm.plugin import MaskedLmOptions
 from codrun_transformers.build import build_student, build_teacher

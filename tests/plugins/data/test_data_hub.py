@@ -20,7 +20,7 @@ from cod_runner.api import BuildContext, CodrunError, DataError, LoadedData, Pro
 from cod_runner.data.corpus import prepare_corpus
 from cod_runner.registry import Registry
 from codrun_data.hub import Hub
-from codrun_data.options import HubOptions
+from codrun_data.hub_options import HubOptions
 
 
 @pytest.fixture(scope="module")
