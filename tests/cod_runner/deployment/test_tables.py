@@ -44,6 +44,16 @@ def test_every_form_gives_the_same_rows(
     assert text_column(table, None)[0] == "text"
 
 
+def test_a_head_that_ends_inside_a_quoted_text_does_not_change_the_quotes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": str(row), "text": "a long text,\nof two lines"} for row in range(9)]
+    content = "id,text\n" + "".join(f'{row["id"]},"{row["text"]}"\n' for row in rows)
+    (tmp_path / "a.csv").write_text(content)
+    monkeypatch.setattr(tables, "HEAD", content.index("\nof", 60) + 5)
+    assert list(opened_table(tmp_path / "a.csv").rows()) == rows
+
+
 def test_what_is_no_utf_8_behind_the_head_is_found_before_anything_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
