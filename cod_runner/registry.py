@@ -22,7 +22,7 @@ LONGEST_FAULT = 500
 """Characters of what a broken plugin says."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
-    "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "trains_itself",
+    "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "trains_itself",
     "reads_labels_alone",
 })  # fmt: skip
 """What every component's options answer, so that no option may be called so."""

@@ -50,7 +50,7 @@ class SetFitStudent(TextClassifier):
 
         Raises :class:`CodrunError` for inputs other than texts, and where a class has no example.
         """
-        from codrun_setfit.training import trained  # imports the library
+        from codrun_setfit.training import encoder_of, trained  # imports the library
 
         texts = [each.input for each in examples if isinstance(each.input, str)]
         labels = [each.hard_label for each in examples]
@@ -60,9 +60,10 @@ class SetFitStudent(TextClassifier):
         if absent:
             raise CodrunError(f"setfit needs an example of every class, and there is none of `{absent[0]}`")
         device = str(next(self.parameters()).device)
-        with TemporaryDirectory(prefix="codrun-setfit-") as place:
+        with TemporaryDirectory(prefix="codrun-setfit-", ignore_cleanup_errors=True) as place:
             self.save(Path(place))
-            body, regression, steps, loss = trained(Path(place), texts, labels, self.options, seed, device, progress)
+            body = encoder_of(Path(place), device)  # read at once, so that a kill in training leaves no weights
+        regression, steps, loss = trained(body, texts, labels, self.options, seed, progress)
         self.model.encoder.load_state_dict(body[0].auto_model.state_dict())
         self._become(regression)
         self.to(device).eval()

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -24,26 +25,30 @@ from cod_runner.api import quiet_transformers
 from codrun_setfit.options import SetFitOptions
 
 
+def encoder_of(folder: Path, device: str) -> SentenceTransformer:
+    """All of the classifier in ``folder`` but its linear layer."""
+    with _as_it_was(), quiet_transformers():
+        whole = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        return SentenceTransformer(modules=list(whole)[:-1], device=device)
+
+
 def trained(
-    folder: Path,
+    body: SentenceTransformer,
     texts: Sequence[str],
     labels: Sequence[int],
     options: SetFitOptions,
     seed: int,
-    device: str,
     progress: Callable[[int, int], None],
-) -> tuple[SentenceTransformer, LogisticRegression, int, float]:
-    """(encoder, regression, steps, mean loss of the pairs) of the encoder in ``folder``, whose linear layer is not
-    used. Files that the library writes go into ``folder``."""
-    with _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device):
+) -> tuple[LogisticRegression, int, float]:
+    """(regression on its vectors, steps, mean loss of the pairs); ``body`` is trained in place."""
+    device = str(body.device)
+    with _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device), TemporaryDirectory() as folder:
         torch.manual_seed(seed)
-        whole = SentenceTransformer(str(folder), device=device, local_files_only=True)
-        body = SentenceTransformer(modules=list(whole)[:-1], device=device)
         model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
         trainer = setfit.Trainer(
             model=model,
             args=setfit.TrainingArguments(
-                output_dir=str(folder / "trainer"),
+                output_dir=folder,
                 batch_size=options.batch_size,
                 num_epochs=options.epochs,
                 num_iterations=options.iterations,
@@ -61,7 +66,7 @@ def trained(
         # The others print, draw bars, write model cards or report to services.
         inner.callback_handler.callbacks = [DefaultFlowCallback(), _Steps(progress)]
         trainer.train()
-        return body, model.model_head, inner.state.global_step, float(inner.state.log_history[-1]["train_loss"])
+        return model.model_head, inner.state.global_step, float(inner.state.log_history[-1]["train_loss"])
 
 
 class _Steps(TrainerCallback):
