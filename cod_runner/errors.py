@@ -94,6 +94,10 @@ class ExpectationMissed(CodrunError):
     exit_code = 3
 
 
+class CellsLeftOut(CodrunError):
+    """The run finished, but for cells whose training sets could not be drawn."""
+
+
 class ProviderError(CodrunError):
     """A model provider failed or a budget is spent: the run ends here and can be resumed.
 

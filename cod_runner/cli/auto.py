@@ -24,7 +24,7 @@ from cod_runner.cli.options import AllowHostOption, OfflineOption, SetOption
 from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
 from cod_runner.cli.run import run
-from cod_runner.errors import RecipeError
+from cod_runner.errors import CellsLeftOut, RecipeError
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.defaults import DEFAULT_EXPORTER
 from cod_runner.registry import Registry
@@ -73,14 +73,11 @@ def auto(
     if not yes:
         typer.confirm("run it?", abort=True)
     _say("")
-    run(
-        context,
-        recipe,
-        overrides=overrides,
-        allow_host=allow_host,
-        allow_folder=folders,
-        offline=offline,
-    )
+    incomplete: CellsLeftOut | None = None
+    try:
+        run(context, recipe, overrides=overrides, allow_host=allow_host, allow_folder=folders, offline=offline)
+    except CellsLeftOut as error:  # there is a student to ship all the same
+        incomplete = error
     folder = _run_folder(context, recipe, overrides, folders)
     _say("")
     pick(context, folder)
@@ -91,6 +88,8 @@ def auto(
         export(context, chosen, to, int8, out=exported, offline=offline)
     _say(f"its card: {exported / 'README.md'}")
     _say(f"ask it: {shlex.join(['codrun', 'predict', str(exported), 'a text'])}")
+    if incomplete is not None:
+        raise incomplete
 
 
 def _refuse_without_packages(registry: Registry, to: str, int8: bool) -> None:

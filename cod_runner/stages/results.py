@@ -13,7 +13,7 @@ from cod_runner.context import RunContext
 from cod_runner.counterfactuals import quality_of_lines
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
-from cod_runner.errors import CodrunError, ExpectationMissed
+from cod_runner.errors import CellsLeftOut, ExpectationMissed
 from cod_runner.report import Report, write_reports
 from cod_runner.runs.cells import Part
 from cod_runner.runs.declared import with_origins
@@ -43,7 +43,7 @@ class RunResult:
     def raise_if_incomplete(self) -> None:
         """Raise :class:`CodrunError` that says which cells could not run, if any."""
         if self.record.left_out:
-            raise CodrunError(f"{self.record.left_out_in_words}; the notes say what can be done, and all others ran")
+            raise CellsLeftOut(f"{self.record.left_out_in_words}; the notes say what can be done, and all others ran")
 
     def raise_if_missed(self) -> None:
         """Raise :class:`ExpectationMissed` that names each missed entry."""
