@@ -47,17 +47,15 @@ def leaning(log_probabilities: Tensor) -> tuple[float, ...]:
     return _centred(torch.softmax(log_probabilities.double(), dim=1).mean(dim=0).log())
 
 
-def fitted_temperature(log_probabilities: Tensor, labels: Sequence[int]) -> float:
-    """The temperature of :data:`TEMPERATURES` with the smallest cross-entropy on gold labels (Guo et al. 2017,
+def fitted_temperature(log_probabilities: Tensor, labels: Sequence[int], among: Tensor = TEMPERATURES) -> float:
+    """The temperature ``among`` these with the smallest cross-entropy on gold labels (Guo et al. 2017,
     arXiv:1706.04599, section 4.2); of equal ones the nearest to 1."""
     gold = torch.tensor(labels)
-    losses = [
-        float(functional.cross_entropy(log_probabilities.double() / temperature, gold)) for temperature in TEMPERATURES
-    ]
+    losses = [float(functional.cross_entropy(log_probabilities.double() / temperature, gold)) for temperature in among]
     smallest = min(losses)
     nearest = min(
         (abs(math.log(value)), value)
-        for value, loss in zip(TEMPERATURES.tolist(), losses, strict=True)
+        for value, loss in zip(among.tolist(), losses, strict=True)
         if loss <= smallest + 1e-12
     )
     return round(nearest[1], 6)

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cod_runner.engine.calibration import TEMPERATURES, fitted_temperature
+from cod_runner.engine.calibration import fitted_temperature
 
 FEWEST_ROWS = 10
 """A temperature is not fitted on fewer."""
+TEMPERATURES = torch.logspace(-2, 1, 301, dtype=torch.float64)
+"""From which it is chosen: a student of a teacher that is hardly sure of anything has logits close together, and is
+calibrated by a temperature far below 1."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def held_out_score(logits: Tensor, labels: Tensor) -> HeldOutScore:
     rows = len(labels)
     if rows == 0 or not bool(torch.isfinite(logits).all()):
         return HeldOutScore(rows)
-    fitted = fitted_temperature(logits, labels.tolist())
+    fitted = fitted_temperature(logits, labels.tolist(), TEMPERATURES)
     accuracy = float((logits.argmax(1) == labels).double().mean())
     known = float(TEMPERATURES[0]) < fitted and accuracy < 1
     return HeldOutScore(

@@ -28,6 +28,11 @@ def test_the_loss_does_not_depend_on_the_size_of_the_logits() -> None:
     assert held_out_score(logits * 2, labels).loss == pytest.approx(held_out_score(logits, labels).loss, abs=1e-4)
 
 
+def test_a_student_that_is_hardly_sure_of_anything_is_made_surer() -> None:
+    score = held_out_score(*saying(0.05, 16, 4))
+    assert score.temperature == pytest.approx(0.05 / math.log(4), rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("odds", "right", "wrong", "why"),
     [
