@@ -44,11 +44,11 @@ class Panel:
 
     def sentence(self) -> str:
         """Whether the probabilities are calibrated, for the user."""
-        if all(student.record.exported for student in self.students):
-            return "probabilities: as the exported file gives them, its student's temperature inside"
         fitted = [one.record.temperature for one in self.students]
         if all(each is None for each in fitted):
             return "probabilities: not calibrated, no temperature was fitted for this student"
+        if all(student.record.exported for student in self.students):
+            return "probabilities: calibrated, the student's temperature is inside the exported file"
         words = ", ".join("none" if each is None else f"{each:.2f}" for each in fitted)
         return f"probabilities: calibrated, logits divided by the temperature {words}"
 

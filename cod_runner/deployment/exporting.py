@@ -146,7 +146,7 @@ def export_student(
         request = ExportRequest(folder, record.temperature or 1.0, inputs, progress.say)
         report = exporter.export(classifier, request)
         chosen = SavedComponent(use=destination.exporter, options=dict(destination.options))
-        exported_record = record.model_copy(update={"exported": chosen, "held_out": None})
+        exported_record = record.model_copy(update={"exported": chosen})
         write_student_record(folder, exported_record)
         exported: Answerer | None = registry.reopen("exporter", destination.exporter, folder, context)
         if exported is None:

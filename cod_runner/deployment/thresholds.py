@@ -73,8 +73,8 @@ def threshold_for(
     if held_out is None or not held_out.labels:
         raise CodrunError(
             f"no row was held out of the training of {record.cell}, so no threshold can be chosen for `{label}`: train "
-            "it with more labelled rows in the pool, or a smaller k, and predict from the run's student, since an "
-            "exported one leaves these rows behind"
+            "it with more labelled rows in the pool, or a smaller k (a student that `codrun push` sent leaves what it "
+            "said of these rows behind)"
         )
     having = held_out.labels.count(index)
     if having == 0:

@@ -23,7 +23,13 @@ from cod_runner.errors import CodrunError, PluginError, RecipeError
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.reading import read_run
-from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record, write_student_record
+from cod_runner.runs.student_record import (
+    HeldOut,
+    SavedComponent,
+    StudentRecord,
+    read_student_record,
+    write_student_record,
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +98,15 @@ def test_both_forms_are_measured_on_the_runs_rows(student: Path, text_run: TextR
     assert rows.teacher_logits is not None
     assert found.after.agreement == float(rows.teacher_logits.argmax(1).mean())
     assert found.same_label is not None and 0 <= found.same_label <= 1
+
+
+def test_an_export_keeps_what_a_threshold_is_chosen_by(student: Path, registry: Registry) -> None:
+    record = read_student_record(student)
+    assert record is not None
+    held_out = HeldOut(labels=[0, 1], logits=[[1.0, 0.0], [0.0, 1.0]])
+    write_student_record(student, record.model_copy(update={"held_out": held_out}))
+    written = read_student_record(exported(student, registry).folder)
+    assert written is not None and (written.held_out, written.temperature) == (held_out, 1.5)
 
 
 def test_a_student_that_cannot_be_exported_leaves_nothing(student: Path, registry: Registry) -> None:
