@@ -24,9 +24,10 @@ def pick(
 ) -> None:
     """Say which student of a run to ship, why, and what it cost.
 
-    The rule uses no label of the evaluation split, so the numbers that the run reports stay honest: the student with
-    the smallest cross-entropy on rows of the pool that were held out of training, steadied by the mean over its
-    setting's seeds. Where no cell has held-out rows: the largest k, then a method with a teacher.
+    The rule uses no label of the evaluation split, so the numbers that the run reports stay honest: the smallest
+    cross-entropy on labelled rows of the pool that were held out of training, a student's own counting with the mean of
+    its setting (method, arm, k) as 20 further rows. Where no cell has held-out rows, the largest k, then a method with a
+    teacher.
 
     - `codrun pick runs/x`: the candidates, the choice, the reason
     - `codrun pick runs/x --arm plain`: the best without counterfactuals

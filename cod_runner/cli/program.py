@@ -56,9 +56,10 @@ app = typer.Typer(
     help="Few-shot knowledge distillation with counterfactual explanations.\n\n"
     "`codrun RECIPE` runs a recipe: it fine-tunes or loads the teacher, finds counterfactuals, trains a student for "
     "every cell (method x arm x k x seed) and shows the table. Call it again and it continues where it stopped.\n\n"
-    "Start with `codrun recipes/quickstart.yaml`, or with data of your own: `codrun new recipe DATA.csv`.\n\n"
-    "Exit codes: 0 done, 1 the run failed, 2 the recipe or the call is wrong, 3 an expectation was missed, "
-    "130 interrupted (can be resumed).",
+    "Start with `codrun recipes/quickstart.yaml`, or with data of your own: `codrun auto DATA.csv`, or step by step "
+    "`codrun new recipe`, `plan`, `run`, `pick`, `predict`, `export`.\n\n"
+    "Exit codes: 0 done, 1 the run failed or some of its cells could not run, 2 the recipe or the call is wrong, 3 an "
+    "expectation was missed, 130 interrupted (can be resumed).",
 )
 app.command()(run)
 app.command()(validate)
