@@ -26,8 +26,8 @@ def pick(
 
     The rule uses no label of the evaluation split, so the numbers that the run reports stay honest: the smallest
     cross-entropy on labelled rows of the pool that were held out of training, a student's own counting with the mean of
-    its setting (method, arm, k) as 20 further rows. Where no cell has held-out rows, the largest k, then a method with a
-    teacher.
+    its setting (method, arm, k) as 20 further rows. Where no cell has held-out rows, the largest k, then a method with
+    a teacher.
 
     - `codrun pick runs/x`: the candidates, the choice, the reason
     - `codrun pick runs/x --arm plain`: the best without counterfactuals

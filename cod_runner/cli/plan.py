@@ -39,7 +39,7 @@ def plan(
     allow_folder: AllowFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the cells, what is done, what stays on the disk, the model calls and their price, before anything is spent."""
+    """Show the cells, what is done, what stays on the disk, model calls and their price, before anything is spent."""
     from cod_runner.plan import plan_of
 
     permissions = read_permissions(allow_host or [], allow_folder or [])
