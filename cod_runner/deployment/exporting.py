@@ -92,12 +92,16 @@ def exporter_options(registry: Registry, name: str, settings: Sequence[str], *, 
     try:
         known.model_validate(options)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"`{'.'.join(map(str, each['loc']))}`: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
-        )
+        wrong = "; ".join(_wrong_option(each["type"], each["loc"], each["msg"]) for each in error.errors())
         raise RecipeError(f"--set: {wrong}; {_usage(name, known.model_fields)}") from error
     return options
+
+
+def _wrong_option(kind: str, place: Sequence[str | int], message: str) -> str:
+    option = ".".join(map(str, place))
+    if kind == "extra_forbidden":
+        return f"there is no option `{option}`"
+    return f"`{option}`: {message.removeprefix('Value error, ')}"
 
 
 def record_to_export(student: Path) -> StudentRecord:

@@ -158,7 +158,7 @@ def test_options_are_read_and_checked(registry: Registry) -> None:
     assert exporter_options(registry, "constant", ["answer=0"], int8=True) == {"answer": 0, "int8": True}
     for settings, said in (
         (["answer"], r"--set answer: write KEY=VALUE; the options of `constant` are answer, int8"),
-        (["anwser=1"], r"--set: `anwser`: Extra inputs are not permitted; the options"),
+        (["anwser=1"], r"--set: there is no option `anwser`; the options"),
         (["answer=[1"], r"--set answer=\[1: what follows `=` is not YAML"),
     ):
         with pytest.raises(RecipeError, match=said):
