@@ -77,8 +77,8 @@ def find_teacher(
             return FoundTeacher(worker, TeacherSource(record.labels, weights), None)
     raise CodrunError(
         f"the store {store.root} no longer has the fine-tuned teacher of {run.folder}, or it was trained on another "
-        "number of threads than OMP_NUM_THREADS and the cores allow now; set CODRUN_HOME to the store of the run, or run "
-        f"`codrun {run.folder / 'recipe.yaml'}` again"
+        "number of threads than OMP_NUM_THREADS and the cores allow now; set CODRUN_HOME to the store of the run, or "
+        f"run `codrun {run.folder / 'recipe.yaml'}` again"
     )
 
 
