@@ -70,8 +70,9 @@ def auto(
     folders = [data.absolute().parent]  # the user named this file, so its folder may be read
     _say("")
     plan(context, recipe, overrides=overrides, allow_host=allow_host, allow_folder=folders)
-    if not yes:
-        typer.confirm("run it?", abort=True)
+    if not yes and not typer.confirm("run it?"):
+        _say(f"nothing was run; {recipe} is yours to change, and the same command goes on from it")
+        return
     _say("")
     incomplete: CellsLeftOut | None = None
     try:

@@ -52,10 +52,13 @@ def test_a_file_becomes_an_exported_student(data: Path, capsys: pytest.CaptureFi
     assert "writing the ONNX file" not in again, "what is exported is not exported again"
 
 
-def test_it_asks_before_it_runs(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("typer.confirm", lambda *_, **named: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert call(["auto", str(data), "--offline", *settings()]) == 130
+def test_it_asks_before_it_runs(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("typer.confirm", lambda question: False)
+    assert call(["auto", str(data), "--offline", *settings()]) == 0
     assert Path("reviews.yaml").exists() and not Path("runs").exists()
+    assert "nothing was run; reviews.yaml is yours to change" in capsys.readouterr().out
 
 
 def test_flags_that_a_recipe_would_not_follow_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
