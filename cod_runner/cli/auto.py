@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cod_runner.api import BuildContext
 from cod_runner.cli.export import export
 from cod_runner.cli.new import (
     DataFile,
@@ -55,9 +56,11 @@ def auto(
     - `codrun auto reviews.csv`: with the packaged language model, where there are few rows
     - `codrun auto reviews.csv --teacher openai/gpt-4o-mini --label verdict`
     """
+    from cod_runner.deployment.exporting import export_folder, exporter_options, is_export_of
+
     registry: Registry = context.obj
-    registry.find("exporter", to)
-    _refuse_without_packages(registry, to, int8)
+    options = exporter_options(registry, to, [], int8=int8)
+    registry.build("exporter", to, options, BuildContext())  # before an hour of training, it says what it lacks
     recipe = Path(f"{data.stem}.yaml")
     if recipe.exists():
         if wishes_of(teacher, text, label, split, header, labels) != wishes_of(None, None, None, None, None, None):
@@ -66,7 +69,7 @@ def auto(
             )
         _say(f"{recipe} is there already and is used as it is")
     else:
-        new_recipe(context, data, None, teacher, text, label, split, header, labels)
+        new_recipe(context, data, recipe, teacher, text, label, split, header, labels)
     folders = [data.absolute().parent]  # the user named this file, so its folder may be read
     _say("")
     plan(context, recipe, overrides=overrides, allow_host=allow_host, allow_folder=folders)
@@ -83,22 +86,14 @@ def auto(
     _say("")
     pick(context, folder)
     chosen = _chosen(folder, registry)
-    exported = chosen.with_name(f"{chosen.name}-{to}{'-int8' if int8 else ''}")
+    exported = export_folder(chosen, to, options)
     _say("")
-    if not exported.exists():
-        export(context, chosen, to, int8, out=exported, offline=offline)
+    if not is_export_of(exported, chosen):
+        export(context, chosen, to, int8, out=exported, force=True, offline=offline)
     _say(f"its card: {exported / 'README.md'}")
     _say(f"ask it: {shlex.join(['codrun', 'predict', str(exported), 'a text'])}")
     if incomplete is not None:
         raise incomplete
-
-
-def _refuse_without_packages(registry: Registry, to: str, int8: bool) -> None:
-    """Before an hour of training: an exporter says when it is built what it lacks."""
-    from cod_runner.api import BuildContext
-    from cod_runner.deployment.exporting import exporter_options
-
-    registry.build("exporter", to, exporter_options(registry, to, [], int8=int8), BuildContext())
 
 
 def _run_folder(context: typer.Context, recipe: Path, overrides: list[str] | None, folders: list[Path]) -> Path:

@@ -58,7 +58,7 @@ def export(
     if located.said:
         progress.say(located.said)
     exporting.record_to_export(student)
-    folder = out or student.with_name(f"{student.name}-{to}{'-int8' if options.get('int8') else ''}")
+    folder = out or exporting.export_folder(student, to, options)
     exporting.refuse_what_is_there(folder, student, replaceable=force)
     destination = exporting.Destination(to, options, folder, force)
     evaluation = _evaluation(located, student, registry, rows, offline, progress)

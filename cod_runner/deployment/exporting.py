@@ -104,6 +104,17 @@ def _wrong_option(kind: str, place: Sequence[str | int], message: str) -> str:
     return f"`{option}`: {message.removeprefix('Value error, ')}"
 
 
+def export_folder(student: Path, exporter: str, options: Mapping[str, Any]) -> Path:
+    """Where an export goes that names no folder: beside its student."""
+    return student.with_name(f"{student.name}-{exporter}{'-int8' if options.get('int8') else ''}")
+
+
+def is_export_of(folder: Path, student: Path) -> bool:
+    """Whether the folder holds an export of the student as it is now, not of one that a changed recipe replaced."""
+    record = read_student_record(folder)
+    return record is not None and record.exported is not None and record.key == record_to_export(student).key
+
+
 def record_to_export(student: Path) -> StudentRecord:
     """What the folder says of its student; raises :class:`CodrunError` where it holds none, or an export already."""
     record = read_student_record(student)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cod_runner.cli.program import call
+from cod_runner.runs.student_record import read_student_record
 from cod_runner.testing.tiny_models import tiny_bert
 
 WORDS = {"good": ("warm", "funny", "great"), "bad": ("dull", "awful", "long")}
@@ -49,7 +50,14 @@ def test_a_file_becomes_an_exported_student(data: Path, capsys: pytest.CaptureFi
     again = capsys.readouterr().out
     assert "reviews.yaml is there already and is used as it is" in again
     assert "cells: 1, 1 done, 0 to run" in again
-    assert "writing the ONNX file" not in again, "what is exported is not exported again"
+    assert "exported" not in again.split("chosen:")[1].split("its card:")[0], "what is exported is not exported again"
+
+    first = read_student_record(exported)
+    changed = [*settings("train.steps=3")]
+    assert call(["auto", str(data), "--yes", "--offline", "--whole", *changed]) == 0
+    second, of = read_student_record(exported), read_student_record(student)
+    assert first is not None and second is not None and of is not None
+    assert second.key == of.key != first.key, "a student that was replaced is exported again"
 
 
 def test_it_asks_before_it_runs(
