@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,6 +64,14 @@ def is_resolved(recipe: Path, store: Path) -> bool:
         return recipe.is_file() and (store / RESOLVED / file_digest(recipe)).is_file()
     except OSError:
         return False
+
+
+def as_when_it_ran(recipe: Path, store: Path, permissions: Permissions) -> Permissions:
+    """The permissions of a recipe; the resolved copy that codrun wrote of one keeps its files, which were allowed when
+    it ran."""
+    if is_resolved(recipe, store):
+        return replace(permissions, folders=(Path(recipe.absolute().anchor),))
+    return permissions
 
 
 class _Settings(BaseModel):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cod_runner.permissions import NO_PERMISSIONS, Permissions, is_resolved
+from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.messages import shortened
 from cod_runner.store import Store
@@ -104,8 +103,7 @@ def loaded_recipe(
         "students": students,
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    if is_resolved(recipe, Store().root):  # the resolved copy of a recipe whose files were allowed when it ran
-        permissions = replace(permissions, folders=(Path(recipe.absolute().anchor),))
+    permissions = as_when_it_ran(recipe, Store().root, permissions)
     return load_recipe(
         recipe, context.obj, profile=profile, overrides=overrides or [], flags=given, permissions=permissions
     )

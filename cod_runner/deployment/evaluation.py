@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 
 from cod_runner.api import Example, Input
-from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.errors import CodrunError
-from cod_runner.permissions import NO_PERMISSIONS, Permissions, is_resolved
+from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.registry import Registry
@@ -80,21 +80,28 @@ def evaluation_of(
 def run_recipe(folder: Path, registry: Registry, permissions: Permissions = NO_PERMISSIONS) -> LoadedRecipe:
     """The resolved recipe of a run's folder, checked again; raises :class:`RecipeError` as :func:`load_recipe`."""
     path = folder / "recipe.yaml"
-    if is_resolved(path, Store().root):  # its files were allowed when it ran
-        permissions = replace(permissions, folders=(Path(path.absolute().anchor),))
-    return load_recipe(path, registry, permissions=permissions)
+    return load_recipe(path, registry, permissions=as_when_it_ran(path, Store().root, permissions))
+
+
+def stored_signals(run: RunFiles, record: StudentRecord) -> TeacherSignals | None:
+    """What the store has of a student's teacher; None where it has nothing. Raises :class:`CodrunError` where it knows
+    other teachers alone."""
+    folder = Store().root / "signals"
+    if not record.teacher or not (folder / "signals.sqlite").is_file():
+        return None
+    device = next((row.device for row in run.rows if row.key == record.key and row.device), "cpu")
+    return SignalStore(folder).reader(record.teacher, device)
 
 
 def _stored_answers(run: RunFiles, record: StudentRecord, inputs: list[Input]) -> tuple[numpy.ndarray | None, str]:
     """(the teacher's logits, why there are none); nothing is asked."""
-    folder = Store().root / "signals"
-    device = next((row.device for row in run.rows if row.key == record.key and row.device), "cpu")
     try:
-        if not record.teacher or not (folder / "signals.sqlite").is_file():
+        signals = stored_signals(run, record)
+        if signals is None:
             raise CodrunError("nothing is stored there")
-        return SignalStore(folder).reader(record.teacher, device).logits(inputs).numpy(), ""
+        return signals.logits(inputs).numpy(), ""
     except CodrunError:
         return None, (
-            f"the store {folder.parent} no longer has the teacher's answers about the evaluation split, so agreement "
+            f"the store {Store().root} no longer has the teacher's answers about the evaluation split, so agreement "
             f"is not known: set CODRUN_HOME to the store of the run, or run `codrun {run.folder / 'recipe.yaml'}` again"
         )

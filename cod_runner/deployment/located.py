@@ -97,7 +97,7 @@ def saved_rows(run: RunFiles) -> list[CellRow]:
 
 def folder_of(run: RunFiles, row: CellRow) -> Path:
     """Where the student of a cell is saved."""
-    return run.folder / "students" / f"{row.method}-{row.arm}-k{row.k}-s{row.seed}"
+    return run.folder / "students" / row.name
 
 
 def _of_seeds(run: RunFiles, rows: Sequence[CellRow], wanted: Wanted) -> Located:

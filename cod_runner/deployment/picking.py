@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cod_runner.binomial import half_width
 from cod_runner.deployment.located import Wanted, folder_of, listed, saved_rows
 from cod_runner.errors import RecipeError
 from cod_runner.registry import Registry
@@ -204,11 +204,6 @@ def mean_and_deviation(values: Sequence[float]) -> str:
     """``0.612 ± 0.053`` (the sample deviation), or a dash for none."""
     summary = summarise(values)
     return MISSING if summary is None else number_and_deviation(summary, sign=False)
-
-
-def half_width(rows: int) -> float:
-    """Of a 95% interval of an accuracy on so many rows, at most: 1.96 standard errors of a share of one half."""
-    return 1.96 * math.sqrt(0.25 / rows)
 
 
 def size_of(folder: Path) -> int:

@@ -10,10 +10,9 @@ import numpy
 from cod_runner.api import Answerer, Encoded, Example, Input, LabelScorer, Teacher
 from cod_runner.context import WorkerContext
 from cod_runner.deployment.answering import logits_of, softmax
-from cod_runner.deployment.evaluation import run_recipe
+from cod_runner.deployment.evaluation import run_recipe, stored_signals
 from cod_runner.deployment.opened import ClassifierAnswers
 from cod_runner.engine.calibration import Calibration
-from cod_runner.engine.signals import SignalStore
 from cod_runner.errors import CodrunError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.progress import Progress
@@ -114,11 +113,8 @@ class TeacherBeside:
         """``found`` is None for a teacher that is not asked."""
         self._registry, self._found = registry, found
         self._opened: Answerer | None = None
-        folder = Store().root / "signals"
-        device = next((row.device for row in run.rows if row.key == record.key and row.device), "cpu")
         try:
-            there = record.teacher and (folder / "signals.sqlite").is_file()
-            self._stored = SignalStore(folder).reader(record.teacher, device) if there else None
+            self._stored = stored_signals(run, record)
         except CodrunError:  # another teacher's store
             self._stored = None
 

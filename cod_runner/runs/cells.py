@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.identity import arm_identity, component_identity, teacher_identity
+from cod_runner.runs.records import cell_name
 from cod_runner.store import content_key
 
 ENGINE_VERSION = 1
@@ -32,7 +33,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The name of its folder under ``students/``."""
-        return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"
+        return cell_name(self.method, self.arm, self.k, self.seed)
 
 
 def settings_key(recipe: Recipe, registry: Registry) -> str:

@@ -127,12 +127,17 @@ class CellRow:
     @property
     def name(self) -> str:
         """The name of its folder under ``students/``."""
-        return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"
+        return cell_name(self.method, self.arm, self.k, self.seed)
 
     @property
     def place(self) -> tuple[str, str, int, int]:
         """(method, arm, k, seed)."""
         return self.method, self.arm, self.k, self.seed
+
+
+def cell_name(method: str, arm: str, k: int, seed: int) -> str:
+    """The name of a cell's folder under ``students/``."""
+    return f"{method}-{arm}-k{k}-s{seed}"
 
 
 NAMES_A_CELL = ("key", "method", "arm", "k", "seed")

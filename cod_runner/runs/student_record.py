@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cod_runner.errors import CodrunError
 from cod_runner.files import write_whole
+from cod_runner.runs.records import cell_name
 
 FILE = "student.json"
 
@@ -68,7 +69,7 @@ class StudentRecord(BaseModel):
     @property
     def cell(self) -> str:
         """The name of its folder under ``students/``."""
-        return f"{self.method}-{self.arm}-k{self.k}-s{self.seed}"
+        return cell_name(self.method, self.arm, self.k, self.seed)
 
 
 def write_student_record(folder: Path, record: StudentRecord) -> None:

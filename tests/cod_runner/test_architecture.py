@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, str] = {
     "engine": "api checked_tensors errors files fixed_batches signal_tables",
     "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
-    "report": "api errors figure_style files plain_text recipe registry runs text_files word_diff",
+    "report": "api binomial errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
@@ -74,8 +74,8 @@ MAY_IMPORT: dict[str, str] = {
     "pipeline": "context permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (
-        "api context engine errors files hugging_face machine permissions progress recipe registry report runs "
-        "scaffold stages store text_files"
+        "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
+        "runs scaffold stages store text_files"
     ),
     "testing": "api engine",
     "cli": (

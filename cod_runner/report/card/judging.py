@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from cod_runner.binomial import half_width
 from cod_runner.recipe.arms import PLAIN
 from cod_runner.report.card.subject import Subject, count, number, setting_name
 from cod_runner.report.statistics import PairedComparison, Summary
 from cod_runner.report.table import ACCURACY, MISSING, floor_in_words, headline_metrics, in_order
 from cod_runner.report.text import markdown_grid, markdown_line, number_and_deviation
 from cod_runner.runs.records import MetricRecord
-
-NORMAL_95 = 1.96
-"""Standard errors on each side of a mean within which it lies in 95% of the cases."""
-
 
 TO_BE_DIVIDED, DIVIDED = "Its logits are to be divided", "Its logits are divided already"
 """Of a student, and of its export, inside which it happens."""
@@ -104,7 +101,7 @@ def _how_to_read(subject: Subject) -> Iterator[str]:
                 yield _compared(subject, setting_name(method, arm), metric, pairs)
     rows, value = subject.evaluation_rows, row.metrics.get(ACCURACY)
     if rows and value is not None and math.isfinite(value):
-        known = number(_half_width(value, rows))
+        known = number(half_width(rows, value))
         yield (
             f"With {count(rows, 'evaluation row')}, its accuracy is known to ± {known} (95%, normal approximation), "
             "beside what the seeds say."
@@ -136,17 +133,12 @@ def _compared(subject: Subject, other: str, metric: MetricRecord, pairs: PairedC
     )
 
 
-def _half_width(share: float, rows: int) -> float:
-    """Of the 95% interval of a share that was measured on so many rows, by the normal approximation."""
-    return NORMAL_95 * math.sqrt(max(0.0, share * (1 - share)) / rows)
-
-
 def _may_be_guessing(subject: Subject) -> bool:
     value, rows = subject.row.metrics.get(ACCURACY), subject.evaluation_rows
     if value is None or not rows or not subject.student.labels:
         return False
     chance = 1 / len(subject.student.labels)
-    return value - chance <= _half_width(chance, rows)
+    return value - chance <= half_width(rows, chance)
 
 
 def calibration(subject: Subject) -> list[str]:

@@ -46,7 +46,7 @@ def subjects(folder: Path, report: Report) -> Iterator[Subject]:
         finished.setdefault((row.method, row.arm, row.k), []).append(row)
     means: dict[tuple[str, str, int, str], Summary | None] = {}
     for row in report.rows:
-        place = folder / "students" / f"{row.method}-{row.arm}-k{row.k}-s{row.seed}"
+        place = folder / "students" / row.name
         student = read_student_record(place)
         if student is not None and student.key == row.key:
             yield Subject(report, row, student, place, library_of(place), finished, means)

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from text_runs import TextRun
 
+from cod_runner.binomial import half_width
 from cod_runner.cli import call
 from cod_runner.deployment.located import Wanted, students_at
-from cod_runner.deployment.picking import candidates, half_width, pick_student, size_in_words
+from cod_runner.deployment.picking import candidates, pick_student, size_in_words
 from cod_runner.registry import Registry
 
 REGISTRY = Registry.discover()
