@@ -51,7 +51,7 @@ def _rounded(probabilities: tuple[float, ...] | None) -> list[float] | None:
 
 
 def quality_of_lines(lines: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[Quality]:
-    """:func:`quality_table` of lines that some searches left, of several folds, say; none of no line.
+    """:func:`quality_table` of lines that some searches left, of several folds, say; no rows where there are no lines.
 
     Raises :class:`CodrunError` where a line lacks what :func:`outcome_line` writes.
     """
