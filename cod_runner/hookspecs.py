@@ -34,7 +34,7 @@ class Hooks:
 
     @hookspec
     def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
-        """Losses per term, at every logged step of a cell's training.
+        """Losses per term, unweighted, at every logged step of the training of a cell (``key, method, arm, k, seed``).
 
         Called where the cell trains: with ``--jobs 1`` on the same object as the other hooks; with more, on a tracker
         that the worker process built for itself, which gets no other hook and shares nothing with the run's own but
@@ -49,3 +49,7 @@ class Hooks:
     def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
         """The run is over and its students are on disk, but for those whose cells' keys are in ``not_kept`` of
         ``summary``, which is what ``run.json`` holds."""
+
+    @hookspec
+    def codrun_report_written(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Tables, figures and pages of the run are in its folder, with all that trackers drew before."""

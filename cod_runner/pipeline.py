@@ -89,7 +89,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         expect_gaps(context, record, cells)
         gone = students_to_train_again(context, record, cells)
         if waiting or gone:
-            attach_trackers(recipe, registry, progress.warn)
+            attach_trackers(recipe, registry, context.folder.path, progress.warn)
             plain_recipe = recipe.model_dump(mode="json")
             registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=context.folder.path)
             with spending_recorded(context, record):

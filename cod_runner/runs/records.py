@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -197,6 +197,39 @@ class LeftOut(BaseModel):
     """Why, and what can be done."""
 
 
+class VerdictRecord(BaseModel):
+    """One entry of the recipe's ``expect:``, and what was measured."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    what: str
+    """``accuracy, kd, cod, k = 16``."""
+    bound: str
+    """``at least 0.75``."""
+    found: str
+    """``0.7312 over 5 seeds``, or ``nothing``."""
+    verdict: Literal["pass", "miss", "not run"]
+    measured: float | None = None
+    seeds: list[int] = Field(default_factory=list)
+    sentence: str
+    """All of it, as the command line says it."""
+
+
+class StageRecord(BaseModel):
+    """What one stage of a run took, all calls of the run together."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    """``data``, ``teacher``, ``counterfactuals``, ``signals``, ``students`` or ``report``."""
+    seconds: float = 0.0
+    calls: int = 0
+    """Model calls."""
+    tokens: int = 0
+    usd: float | None = 0.0
+    """None where the price of a call is unknown."""
+
+
 class FoldRecord(BaseModel):
     """What is known of one fold of a cross-validation; the run's own fields hold them together."""
 
@@ -248,6 +281,10 @@ class RunRecord(BaseModel):
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
     """The keys of the recipe's cells; tables omit lines with other keys. None: every line is current."""
+    verdicts: list[VerdictRecord] = Field(default_factory=list)
+    """On every expectation of the recipe, of the last call that ended."""
+    stages: list[StageRecord] = Field(default_factory=list)
+    """In the order in which they first ran."""
     left_out: list[LeftOut] = Field(default_factory=list)
     """Of the last call: the next one tries them again."""
     settings: str | None = None

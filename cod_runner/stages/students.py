@@ -120,7 +120,7 @@ class CellWork:
 
     def __call__(self, task: CellTask) -> CellRow:
         if not self._observed:
-            attach_trackers(task.worker.recipe, self._registry)
+            attach_trackers(task.worker.recipe, self._registry, task.worker.students.parent)
             self._observed = True
         return train_cell(task, self._registry)
 
@@ -173,9 +173,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
             seed=cell.seed,
             device=device,
             cache_folder=worker.store.folder("losses") / fitted_key(task),
-            on_step=lambda step, losses: registry.hook.codrun_step(
-                cell={"method": cell.method, "arm": cell.arm, "k": cell.k, "seed": cell.seed}, step=step, losses=losses
-            ),
+            on_step=lambda step, losses: registry.hook.codrun_step(cell=vars(cell), step=step, losses=losses),
             evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
         )
     trained = time.monotonic()
