@@ -14,12 +14,11 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
+from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
 from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
 ENTRY_POINT_GROUP = "codrun"
-LONGEST_FAULT = 500
-"""Characters of what a broken plugin says."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
     "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "trains_itself",
@@ -49,6 +48,7 @@ class Registry:
         self._manager.add_hookspecs(Hooks)
         self._components: dict[tuple[Kind, str], tuple[Component, Plugin]] = {}
         self._clashes: dict[tuple[Kind, str], str] = {}
+        self._blame = Blame()
 
     @property
     def hook(self) -> Any:
@@ -80,7 +80,7 @@ class Registry:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            plugin.fault = _told(error)
+            plugin.fault = told(error)
             plugin.components = []
             if self._manager.has_plugin(unique):
                 self._manager.unregister(name=unique)
@@ -136,6 +136,7 @@ class Registry:
             )
             return
         self._components[place] = (component, plugin)
+        self._blame.may_fall_on(_suspect(component, plugin))
 
     @property
     def warnings(self) -> list[str]:
@@ -171,14 +172,20 @@ class Registry:
         """Import the component's class and build it from validated options."""
         component = self.find(kind, name)
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
-        with _raised_by(component):
-            return _attribute(component.build)(checked, context)
+        with self._running(component):
+            built = _attribute(component.build)(checked, context)
+        self._blame.remember(built, self._suspect(component))
+        return built
 
     def reopen(self, kind: Kind, name: str, folder: Path, context: BuildContext) -> Any:
         """What a component wrote into ``folder``; None where it declares no ``reopen``."""
         component = self.find(kind, name)
-        with _raised_by(component):
-            return _attribute(component.reopen)(folder, context) if component.reopen else None
+        if not component.reopen:
+            return None
+        with self._running(component):
+            opened = _attribute(component.reopen)(folder, context)
+        self._blame.remember(opened, self._suspect(component))
+        return opened
 
     def attach(self, name: str, tracker: object) -> None:
         """Let a tracker that a recipe names observe the run."""
@@ -198,17 +205,47 @@ class Registry:
     @contextmanager
     def asked(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Iterator[Options]:
         """:meth:`options`, for a block that asks them: a :class:`SettingError` from it points at the component."""
-        with _raised_by(self.find(kind, name)):
+        with self.blaming_plugins(), _raised_by(self.find(kind, name)):
             yield self.options(kind, name, options)
 
+    def blame(self, kind: Kind, name: str, error: BaseException) -> ComponentFailed:
+        """What is said of an exception that this component raised: one sentence, and the traceback beside it."""
+        suspect = self._suspect(self.find(kind, name))
+        return failure(suspect.named, error, suspect.owns)
 
-def _told(error: BaseException) -> str:
-    """What a stranger's error says, as far as it can be asked and is worth reading."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - it is a stranger's code too
-        said = "an error that cannot be shown"
-    return f"{type(error).__name__}: {said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
+    def blamed(self, error: BaseException) -> ComponentFailed | None:
+        """:meth:`blame` of the component whose code raised it; None where none did, or where it is foreseen."""
+        return self._blame.of(error)
+
+    @contextmanager
+    def blaming_plugins(self) -> Iterator[None]:
+        """Raise an unforeseen exception from inside as the :class:`ComponentFailed` of the component whose code raised
+        it; one that no plugin's code raised passes unchanged."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            failed = self.blamed(error)
+            if failed is None:
+                raise
+            raise failed from error
+
+    @contextmanager
+    def _running(self, component: Component) -> Iterator[None]:
+        """A block that runs nothing but this component's own code."""
+        try:
+            with _raised_by(component):
+                yield
+        except (Exception, SystemExit) as error:
+            if is_foreseen(error):
+                raise
+            raise self.blame(component.kind, component.name, error) from error
+
+    def _suspect(self, component: Component) -> Suspect:
+        return _suspect(*self._components[component.kind, component.name])
+
+
+def _suspect(component: Component, plugin: Plugin) -> Suspect:
+    return Suspect(component, plugin.name, plugin.distribution, plugin.version, plugin.module)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from cod_runner.api import (
     expected_calibration_error,
     input_as_json,
 )
+from cod_runner.blame import NOT_A_PLUGINS
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
@@ -33,6 +34,7 @@ from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
+from cod_runner.errors import CodrunError
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
 from cod_runner.progress import Progress
@@ -122,7 +124,14 @@ class CellWork:
         if not self._observed:
             attach_trackers(task.worker.recipe, self._registry, task.worker.students.parent)
             self._observed = True
-        return train_cell(task, self._registry)
+        try:
+            with self._registry.blaming_plugins():
+                return train_cell(task, self._registry)
+        except CodrunError:
+            raise
+        except Exception as error:
+            error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up
+            raise
 
     def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
         return _work_of_this_process, ()
