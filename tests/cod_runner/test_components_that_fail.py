@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from faulty_plugin import line_of, write_plugin
 
 from cod_runner.cli import call
-from tests.cod_runner.faulty_plugin import line_of, write_plugin
 
 RECIPE = """\
 recipe: 1
@@ -47,9 +47,7 @@ def package(site: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return site / "codrun_faulty"
 
 
-def said(
-    capsys: pytest.CaptureFixture[str], *changes: tuple[str, str], flags: tuple[str, ...] = ("--jobs", "1")
-) -> str:
+def said(capsys: pytest.CaptureFixture[str], *changes: tuple[str, str], jobs: int = 1) -> str:
     """The last line of a run of the changed recipe, which must end with 1."""
     recipe = RECIPE
     for old, new in changes:
