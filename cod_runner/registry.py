@@ -15,6 +15,8 @@ import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
 from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
+from cod_runner.build_paths import unresolved
+from cod_runner.component_results import check_built
 from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
@@ -49,6 +51,7 @@ class Registry:
         self._components: dict[tuple[Kind, str], tuple[Component, Plugin]] = {}
         self._clashes: dict[tuple[Kind, str], str] = {}
         self._blame = Blame()
+        self._leading_nowhere: dict[str, str | None] = {}
 
     @property
     def hook(self) -> Any:
@@ -173,7 +176,8 @@ class Registry:
         component = self.find(kind, name)
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
         with self._running(component):
-            built = _attribute(component.build)(checked, context)
+            built = self._attribute(component, component.build)(checked, context)
+        check_built(kind, self.named(kind, name), built)
         self._blame.remember(built, self._suspect(component))
         return built
 
@@ -183,7 +187,7 @@ class Registry:
         if not component.reopen:
             return None
         with self._running(component):
-            opened = _attribute(component.reopen)(folder, context)
+            opened = self._attribute(component, component.reopen)(folder, context)
         self._blame.remember(opened, self._suspect(component))
         return opened
 
@@ -207,6 +211,29 @@ class Registry:
         """:meth:`options`, for a block that asks them: a :class:`SettingError` from it points at the component."""
         with self.blaming_plugins(), _raised_by(self.find(kind, name)):
             yield self.options(kind, name, options)
+
+    def unresolved(self, component: Component) -> str | None:
+        """One sentence where the component's ``build`` or ``reopen`` leads nowhere; imports nothing."""
+        for path in filter(None, (component.build, component.reopen)):
+            if path not in self._leading_nowhere:
+                self._leading_nowhere[path] = unresolved(path)
+            if (reason := self._leading_nowhere[path]) is not None:
+                named = self.named(component.kind, component.name)
+                return f"{named} is {'built' if path == component.build else 'reopened'} by `{path}`, {reason}"
+        return None
+
+    def _attribute(self, component: Component, path: str) -> Any:
+        module, _, name = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError):
+            if (sentence := self.unresolved(component)) is not None:
+                raise PluginError(sentence) from None
+            raise
+
+    def named(self, kind: Kind, name: str) -> str:
+        """A component and its package, as in "the loss `ted` (codrun 0.9)"."""
+        return self._suspect(self.find(kind, name)).named
 
     def blame(self, kind: Kind, name: str, error: BaseException) -> ComponentFailed:
         """What is said of an exception that this component raised: one sentence, and the traceback beside it."""
@@ -257,8 +284,3 @@ def _raised_by(component: Component) -> Iterator[None]:
         if error.component is None:
             error.component = (component.kind, component.name)
         raise
-
-
-def _attribute(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)

@@ -10,6 +10,7 @@ import typer
 
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.recipe.builds import refuse_unbuildable
 from cod_runner.recipe.messages import shortened
 from cod_runner.store import Store
 
@@ -104,9 +105,11 @@ def loaded_recipe(
     }
     given = {name: value for name, value in flags.items() if value is not None}
     permissions = as_when_it_ran(recipe, Store().root, permissions)
-    return load_recipe(
+    loaded = load_recipe(
         recipe, context.obj, profile=profile, overrides=overrides or [], flags=given, permissions=permissions
     )
+    refuse_unbuildable(loaded, context.obj)
+    return loaded
 
 
 def _words(value: str | None) -> list[str] | None:

@@ -24,6 +24,7 @@ from cod_runner.api import (
     input_as_json,
 )
 from cod_runner.blame import NOT_A_PLUGINS
+from cod_runner.component_results import check_metric, described
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
@@ -34,7 +35,7 @@ from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
 from cod_runner.progress import Progress
@@ -80,14 +81,16 @@ def train_students(
     lines = context.folder.finished_rows() if part.again else {}
     for task in () if part.again else tasks:
         hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
-    executor: Executor = context.registry.build(
-        "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
-    )
+    use = context.settings.executor or chosen.use
+    executor: Executor = context.registry.build("executor", use, chosen.options, BuildContext(say=progress.warn))
+    runner = context.registry.named("executor", use)
     jobs = context.settings.jobs or default_jobs(context.device)
     training = {cell.key for cell in part.waiting}
     with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
         step(0, len(tasks))
         for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
+            if not isinstance(row, CellRow):
+                raise WrongResult(f"{runner}: `map` gave {described(row)}, and must give what its `work` returns")
             training.discard(row.key)
             if part.again:
                 _compare(row, lines[row.key], progress)
@@ -96,6 +99,8 @@ def train_students(
                 hook.codrun_cell_finished(row=row.to_json())
                 remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
+    if training:
+        raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
@@ -187,7 +192,10 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
         )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
-    metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    metrics = {
+        use.use: check_metric(registry.named("metric", use.use), build_metric(registry, use)(predictions))
+        for use in recipe.evaluate.metrics
+    }
     said = _logits(student, task.training.held_out, device, precision)
     score = held_out_score(said, _gold(task.training.held_out))
     if recipe.students != "none":

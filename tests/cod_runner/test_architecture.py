@@ -55,13 +55,15 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "hookspecs": "api",
     "blame": "api errors plain_text",
-    "registry": "api blame errors hookspecs",
+    "build_paths": "",
+    "component_results": "api errors plain_text",
+    "registry": "api blame build_paths component_results errors hookspecs",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
-    "data": "api errors recipe",
+    "data": "api component_results errors recipe",
     "engine": "api checked_tensors errors files fixed_batches signal_tables",
-    "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
+    "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
     "runs": "api blame errors files machine plain_text recipe registry store",
     "report": "api binomial errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
@@ -69,8 +71,8 @@ MAY_IMPORT: dict[str, str] = {
     "sizes": "api disk errors recipe registry runs store",
     "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
-        "api binomial blame context counterfactuals data destinations disk engine errors files machine progress "
-        "recipe registry report runs store"
+        "api binomial blame component_results context counterfactuals data destinations disk engine errors files "
+        "machine progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "scaffold": "api data errors files plain_text recipe registry text_files",

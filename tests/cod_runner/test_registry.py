@@ -258,9 +258,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 def test_a_component_is_built_from_validated_options(built: types.ModuleType) -> None:
     registry = Registry()
-    good(registry)
+    good(registry, "good", component(kind="tracker"))
     context = BuildContext(folder=Path("/data"))
-    options, given = registry.build("loss", "mine", {"size": 3, "path": "x.csv"}, context)
+    options, given = registry.build("tracker", "mine", {"size": 3, "path": "x.csv"}, context)
     assert isinstance(options, SomeOptions) and (options.size, options.path) == (3, "/data/x.csv")
     assert given is context
 
