@@ -21,6 +21,9 @@ from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
 ENTRY_POINT_GROUP = "codrun"
+"""Of entry points, and the distribution that our own components come in."""
+NEARLY = 0.8
+"""How alike, from 0 to 1, the group of an entry point is that was meant to be ours: `codruns`, `codrum`."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
     "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "trains_itself",
@@ -62,11 +65,16 @@ class Registry:
     def discover(cls) -> Registry:
         """Load every entry point of the group ``codrun``, each on its own, so that one cannot break another."""
         registry = cls()
-        found = metadata.entry_points(group=ENTRY_POINT_GROUP)
-        for entry in sorted(found, key=lambda point: (point.name, point.value)):
-            distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
-            version = entry.dist.version if entry.dist else "unknown"
-            registry.register(entry.name, entry.value, entry.load, distribution, version)
+        every = metadata.entry_points()
+        for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if _is_nearly_ours(group))):
+            for entry in sorted(every.select(group=group), key=lambda point: (point.name, point.value)):
+                distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
+                version = entry.dist.version if entry.dist else "unknown"
+                if group == ENTRY_POINT_GROUP:
+                    registry.register(entry.name, entry.value, entry.load, distribution, version)
+                else:
+                    fault = f"its entry point is in the group `{group}`, and plugins are looked for in `codrun`"
+                    registry.plugins.append(Plugin(entry.name, entry.value, distribution, version, fault=fault))
         return registry
 
     def register(
@@ -79,6 +87,7 @@ class Registry:
         try:
             self._manager.register(load(), name=unique)
             self._refuse_unknown_hooks(unique)
+            self._refuse_unmarked_hooks(unique)
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
@@ -129,13 +138,28 @@ class Registry:
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise PluginError(f"unknown hook `{wrong[0] if wrong else '?'}`{hint}") from error
 
+    def _refuse_unmarked_hooks(self, unique: str) -> None:
+        """A hook without its mark would never be called either."""
+        plugin = self._manager.get_plugin(unique)
+        unmarked = [
+            name
+            for name in dir(Hooks)
+            if name.startswith("codrun_")
+            and callable(getattr(plugin, name, None))
+            and not hasattr(getattr(plugin, name), "codrun_impl")
+        ]
+        if unmarked:
+            raise PluginError(f"its `{unmarked[0]}` is not marked as a hook; write `@hookimpl` above it")
+        if not self._manager.get_hookcallers(plugin):
+            raise PluginError("it has no hook: it needs a `codrun_components` that is marked with `@hookimpl`")
+
     def _claim(self, component: Component, plugin: Plugin) -> None:
         place = (component.kind, component.name)
         if place in self._components:
             first = self._components[place][1]
             self._clashes[place] = (
                 f"{component.kind} `{component.name}` is claimed by two plugins: `{first.name}` of "
-                f"{first.distribution} and `{plugin.name}` of {plugin.distribution}; uninstall one of them"
+                f"{first.distribution} and `{plugin.name}` of {plugin.distribution}; {_cure_of_a_clash(first, plugin)}"
             )
             return
         self._components[place] = (component, plugin)
@@ -269,6 +293,23 @@ class Registry:
 
     def _suspect(self, component: Component) -> Suspect:
         return _suspect(*self._components[component.kind, component.name])
+
+
+def _is_nearly_ours(group: str) -> bool:
+    """Whether a group's name is a mistake for :data:`ENTRY_POINT_GROUP`."""
+    first = group.replace("-", "_").lower().partition(".")[0]
+    near = difflib.SequenceMatcher(None, first, ENTRY_POINT_GROUP).ratio() >= NEARLY
+    return group != ENTRY_POINT_GROUP and (near or first.startswith(("codrun", "cod_run")))
+
+
+def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:
+    ours = [plugin.distribution == ENTRY_POINT_GROUP for plugin in (one, other)]
+    if one.distribution == other.distribution:
+        return "rename one of them"
+    if not any(ours):
+        return "uninstall one of them"
+    theirs = other if ours[0] else one
+    return f"codrun's own stays, so rename the other's component, or uninstall {theirs.distribution}"
 
 
 def _suspect(component: Component, plugin: Plugin) -> Suspect:
