@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
-from cod_runner.recipe import LoadedRecipe, load_recipe
-from cod_runner.recipe.builds import refuse_unbuildable
+from cod_runner.calling import Asked
+from cod_runner.permissions import NO_PERMISSIONS, Permissions
+from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.messages import shortened
-from cod_runner.store import Store
 
 LONGEST_SHOWN = 100
 """Characters of a wrong value that a sentence quotes."""
@@ -96,20 +95,30 @@ def loaded_recipe(
     students: str | None = None,
 ) -> LoadedRecipe:
     """The recipe of a command with its flags on top; raises :class:`RecipeError` with every fault found."""
-    flags: dict[str, Any] = {
-        "k": _numbers("--k", k),
-        "seeds": _numbers("--seeds", seeds),
-        "methods": _words(methods),
-        "arms": _words(arms),
-        "students": students,
-    }
-    given = {name: value for name, value in flags.items() if value is not None}
-    permissions = as_when_it_ran(recipe, Store().root, permissions)
-    loaded = load_recipe(
-        recipe, context.obj, profile=profile, overrides=overrides or [], flags=given, permissions=permissions
+    return asked(recipe, profile, overrides, k, seeds, methods, arms, students).load(context.obj, permissions)
+
+
+def asked(
+    recipe: Path,
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+    k: str | None = None,
+    seeds: str | None = None,
+    methods: str | None = None,
+    arms: str | None = None,
+    students: str | None = None,
+) -> Asked:
+    """The recipe and flags of a command, read."""
+    return Asked(
+        recipe,
+        profile,
+        overrides or [],
+        k=_numbers("--k", k),
+        seeds=_numbers("--seeds", seeds),
+        methods=_words(methods),
+        arms=_words(arms),
+        students=students,
     )
-    refuse_unbuildable(loaded, context.obj)
-    return loaded
 
 
 def _words(value: str | None) -> list[str] | None:

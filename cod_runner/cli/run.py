@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
     AllowFolderOption,
     AllowHostOption,
@@ -23,7 +24,7 @@ from cod_runner.cli.options import (
     SeedsOption,
     SetOption,
     StudentsOption,
-    loaded_recipe,
+    asked,
 )
 from cod_runner.context import RunSettings
 from cod_runner.permissions import read_permissions
@@ -54,12 +55,10 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
-    from cod_runner import pipeline
     from cod_runner.report.terminal import show_report
     from cod_runner.runs.expectations import show_expectations
 
     permissions = read_permissions(allow_host or [], allow_folder or [])
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)
     settings = RunSettings(
         out=out,
         jobs=jobs,
@@ -69,8 +68,8 @@ def run(
         fresh=fresh,
         permissions=permissions,
     )
-    with loaded.pointing():
-        result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
+    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
+    result = run_as_asked(wanted, context.obj, settings, Progress(quiet=quiet))
     if as_json:
         typer.echo(json_text(result.record.model_dump(mode="json")))
     else:

@@ -29,7 +29,7 @@ class ExpectationResult:
     verdict: Verdict
     measured: float | None
     """Mean over ``seeds``; None where no cell has the metric."""
-    seeds: int
+    seeds: tuple[int, ...] = ()
 
     @property
     def missed(self) -> bool:
@@ -54,7 +54,8 @@ class ExpectationResult:
         """``0.7312 over 5 seeds``."""
         if self.measured is None:
             return "nothing"
-        return f"{self.measured:.4f} over {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
+        count = len(self.seeds)
+        return f"{self.measured:.4f} over {count} {'seed' if count == 1 else 'seeds'}"
 
     @property
     def sentence(self) -> str:
@@ -72,24 +73,22 @@ def check_expectations(
     a flag omits; they are listed but never a miss. No cell, no such metric, or a mean that is not finite is a miss.
     """
     everything = [*expectations, *(each for each in not_run if each not in expectations)]
-    return [
-        ExpectationResult(each, "not run", None, 0) if each in not_run else _judge(each, rows) for each in everything
-    ]
+    return [ExpectationResult(each, "not run", None) if each in not_run else _judge(each, rows) for each in everything]
 
 
 def _judge(wanted: Expectation, rows: Sequence[CellRow]) -> ExpectationResult:
     if wanted.gain is not None:
         ours, over = (_by_seed(rows, wanted, arm, wanted.gain) for arm in wanted.compared)
-        values = [ours[seed] - over[seed] for seed in sorted(set(ours) & set(over))]
+        values = {seed: ours[seed] - over[seed] for seed in sorted(set(ours) & set(over))}
     else:
-        values = list(_by_seed(rows, wanted, str(wanted.arm), str(wanted.metric)).values())
+        values = _by_seed(rows, wanted, str(wanted.arm), str(wanted.metric))
     if not values:
-        return ExpectationResult(wanted, "miss", None, 0)
-    measured = fmean(values)
+        return ExpectationResult(wanted, "miss", None)
+    measured = fmean(values.values())
     low = -math.inf if wanted.at_least is None else wanted.at_least
     high = math.inf if wanted.at_most is None else wanted.at_most
     met = math.isfinite(measured) and low - ROUNDING <= measured <= high + ROUNDING
-    return ExpectationResult(wanted, "pass" if met else "miss", measured, len(values))
+    return ExpectationResult(wanted, "pass" if met else "miss", measured, tuple(values))
 
 
 def _by_seed(rows: Sequence[CellRow], wanted: Expectation, arm: str, metric: str) -> dict[int, float]:

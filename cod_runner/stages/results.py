@@ -21,7 +21,7 @@ from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.folds import EVALUATION, POOL, folds_of, put_together
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
-from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
+from cod_runner.runs.records import HELD_OUT_LABELS, CellRow, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
 from cod_runner.stages.chance import how_good, warning_of_chance
 from cod_runner.stages.held_out import gold_labels
@@ -39,6 +39,11 @@ class RunResult:
     record: RunRecord
     report: Report
     expectations: list[ExpectationResult]
+
+    @property
+    def rows(self) -> tuple[CellRow, ...]:
+        """The finished cells of the recipe, by method, k, arm and seed."""
+        return self.report.rows
 
     def raise_if_incomplete(self) -> None:
         """Raise :class:`CodrunError` that says which cells could not run, if any."""

@@ -24,7 +24,6 @@ WORDS = {"hub", "margin"}
 """Names of components that are words of the core's too: where a model lies, and a setting of the search."""
 
 MAY_IMPORT: dict[str, str] = {
-    "__init__": "",
     "plain_text": "",
     "errors": "plain_text",
     "machine": "",
@@ -75,6 +74,8 @@ MAY_IMPORT: dict[str, str] = {
         "machine progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
+    "calling": "context permissions pipeline progress recipe registry store",
+    "__init__": "calling context permissions pipeline progress registry",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (
         "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
@@ -82,8 +83,8 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "testing": "api engine",
     "cli": (
-        "__init__ api context counterfactuals deployment disk engine errors llm permissions pipeline plain_text plan "
-        "progress recipe registry report runs scaffold store terminal"
+        "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
+        "plain_text plan progress recipe registry report runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""
