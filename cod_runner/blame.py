@@ -81,6 +81,11 @@ class Suspect:
         return max((len(own) for own in self.packages if f"{module}.".startswith(f"{own}.")), default=0)
 
 
+def in_package(module: str, entry: str) -> bool:
+    """Whether a module lies in the package of the one that an entry point names."""
+    return f"{module}.".startswith(f"{package_of(entry.partition(':')[0])}.")
+
+
 def package_of(module: str) -> str:
     """The package that a module lies in; a module by itself is its own."""
     return module.rpartition(".")[0] or module
@@ -174,6 +179,13 @@ def failure(named: str, error: BaseException, owns: Callable[[str], object] = bo
             where += f", which called codrun's {Path(last.filename).name}:{last.lineno}"
     whole = "".join(traceback.format_exception(error))
     return ComponentFailed(f"{named} raised {told(error)}{where}", whole)
+
+
+def own_line(error: BaseException, owns: Callable[[str], object]) -> str:
+    """The deepest line in a module that the author owns, as the end of a sentence; "" where there is none."""
+    frames = zip(traceback.extract_tb(error.__traceback__), _modules(error), strict=True)
+    own = [line for line, module in frames if owns(module)]
+    return f", at {shown(own[-1].filename)}:{own[-1].lineno} in {own[-1].name}" if own else ""
 
 
 def _modules(error: BaseException) -> list[str]:

@@ -28,6 +28,8 @@ class Permissions:
     """``host`` or ``host:port``, lower case."""
     folders: tuple[Path, ...] = ()
     """Absolute; what is below them is allowed too."""
+    local_plugins: bool = False
+    """Whether Python files that recipes name are run."""
 
     def allow_address(self, address: str) -> bool:
         """Whether texts and keys may go to the host of ``address``, an ``http://`` or ``https://`` one."""
@@ -94,8 +96,13 @@ def settings_shown() -> str:
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
-def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) -> Permissions:
-    """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
+def read_permissions(
+    hosts: Iterable[str] = (), folders: Iterable[Path] = (), *, local_plugins: bool = False
+) -> Permissions:
+    """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one.
+
+    ``local_plugins`` is said for each call anew: no file can say it.
+    """
     path = settings_file()
     settings = _read(path)
     listed = {_host(each, "--allow-host") for each in hosts}
@@ -104,7 +111,7 @@ def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) ->
         below = [path.parent / each.expanduser() for each in settings.allow_folders]
     except RuntimeError as error:  # there is no such user after `~`
         raise CodrunError(f"{path}: allow_folders: {error}; write the folder out") from error
-    return Permissions(frozenset(listed), (*(each.absolute() for each in folders), *below))
+    return Permissions(frozenset(listed), (*(each.absolute() for each in folders), *below), local_plugins)
 
 
 def _read(path: Path) -> _Settings:

@@ -14,11 +14,12 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
-from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
+from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, in_package, is_foreseen, own_line, told
 from cod_runner.build_paths import unresolved
 from cod_runner.component_results import check_built
-from cod_runner.errors import PluginError, SettingError
+from cod_runner.errors import CodrunError, PluginError, SettingError
 from cod_runner.hookspecs import Hooks
+from cod_runner.local_plugins import LocalFile, read_local
 
 ENTRY_POINT_GROUP = "codrun"
 """Of entry points, and the distribution that our own components come in."""
@@ -42,6 +43,8 @@ class Plugin:
     version: str
     components: list[Component] = field(default_factory=list)
     fault: str | None = None
+    file: LocalFile | None = None
+    """Of a plugin that is one file beside a recipe."""
 
 
 class Registry:
@@ -78,10 +81,16 @@ class Registry:
         return registry
 
     def register(
-        self, name: str, module: str, load: Callable[[], object], distribution: str = "", version: str = ""
+        self,
+        name: str,
+        module: str,
+        load: Callable[[], object],
+        distribution: str = "",
+        version: str = "",
+        file: LocalFile | None = None,
     ) -> Plugin:
         """Load one plugin inside the guard; a fault is recorded with the plugin rather than raised."""
-        plugin = Plugin(name, module, distribution, version)
+        plugin = Plugin(name, module, distribution, version, file=file)
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
         try:
@@ -92,13 +101,34 @@ class Registry:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            plugin.fault = told(error)
+            plugin.fault = told(error) + own_line(error, lambda module: in_package(module, plugin.module))
             plugin.components = []
             if self._manager.has_plugin(unique):
                 self._manager.unregister(name=unique)
         for component in plugin.components:
             self._claim(component, plugin)
         return plugin
+
+    def register_file(self, path: Path, digest: str | None = None) -> Plugin:
+        """Load a plugin that is one file beside a recipe, once; its name is the file's.
+
+        With ``digest`` no other content is loaded. Raises :class:`CodrunError` where it cannot be, or where a file of
+        that name was loaded before and is another.
+        """
+        file, load = read_local(path, digest)
+        for plugin in self.plugins:
+            if plugin.file == file:
+                return plugin
+            if plugin.file is not None and plugin.file.module == file.module:
+                same = plugin.file.path == path
+                what = "has changed since it was loaded" if same else f"has the name of {plugin.file.path}"
+                raise CodrunError(f"{path} {what}; {'start anew' if same else 'rename one of them'}")
+        return self.register(file.module, file.module, load, path.name, file=file)
+
+    @property
+    def local_files(self) -> tuple[LocalFile, ...]:
+        """The files that were loaded as plugins, for a process that needs them too."""
+        return tuple(plugin.file for plugin in self.plugins if plugin.file is not None)
 
     def _declared(self, unique: str) -> list[Component]:
         """Exhaust one plugin's ``codrun_components``, be it a list or a generator, and check what it gave."""
@@ -228,7 +258,9 @@ class Registry:
         """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
         with self.asked(kind, name, options) as checked:
             decides = checked.identity()
-        return {"use": name, "version": self.find(kind, name).version, "options": decides}
+        identity = {"use": name, "version": self.find(kind, name).version, "options": decides}
+        file = self._components[kind, name][1].file
+        return identity if file is None else {**identity, "file": file.digest}
 
     @contextmanager
     def asked(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Iterator[Options]:
@@ -307,8 +339,10 @@ def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:
     if one.distribution == other.distribution:
         return "rename one of them"
     if not any(ours):
-        return "uninstall one of them"
+        return "rename the component in the file" if one.file or other.file else "uninstall one of them"
     theirs = other if ours[0] else one
+    if theirs.file is not None:
+        return f"codrun's own stays, so rename the component in {theirs.distribution}"
     return f"codrun's own stays, so rename the other's component, or uninstall {theirs.distribution}"
 
 

@@ -298,6 +298,8 @@ class RunRecord(BaseModel):
     """What of other people's the students are made of. None in older records, and until a run has ended."""
     longest_input: int | None = None
     """Positions (tokens) of a text that the students read; None where it is not known."""
+    local_plugins: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each Python file that the recipe names under ``plugins``, by its name."""
     folds: dict[int, FoldRecord] = Field(default_factory=dict)
     """By fold, from 0; empty where the data is not divided into folds."""
 

@@ -56,7 +56,8 @@ MAY_IMPORT: dict[str, str] = {
     "blame": "api errors plain_text",
     "build_paths": "",
     "component_results": "api errors plain_text",
-    "registry": "api blame build_paths component_results errors hookspecs",
+    "local_plugins": "errors",
+    "registry": "api blame build_paths component_results errors hookspecs local_plugins",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
@@ -71,7 +72,7 @@ MAY_IMPORT: dict[str, str] = {
     "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
         "api binomial blame component_results context counterfactuals data destinations disk engine errors files "
-        "machine progress recipe registry report runs store"
+        "local_plugins machine progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "calling": "context permissions pipeline progress recipe registry store",
