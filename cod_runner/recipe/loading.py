@@ -45,6 +45,8 @@ class LoadedRecipe:
     """What runs, as written: every key and value with its position."""
     profiles: tuple[str, ...] = ()
     """Names of the recipe's profiles."""
+    flags: tuple[str, ...] = ()
+    """What was put on top of the file, as the command line writes it: ``--profile``, ``--set``, ``--k``, ..."""
 
     @contextmanager
     def pointing(self) -> Iterator[None]:
@@ -121,7 +123,16 @@ def load_recipe(
         not_run=[each for each in expect if not cells.holds(each)],
         tree=checked.tree,
         profiles=tuple(profiles),
+        flags=tuple(_as_flags(profile, overrides, flags)),
     )
+
+
+def _as_flags(profile: str | None, overrides: Sequence[str], flags: Dict[str, Any]) -> Iterator[str]:
+    yield from () if profile is None else ("--profile", profile)
+    for each in overrides:
+        yield from ("--set", each)
+    for name, value in flags.items():
+        yield from (f"--{name}", value if isinstance(value, str) else ",".join(map(str, value)))
 
 
 def _merged(base: Mapping | None, overlays: Sequence[Mapping], validator: Validator, faults: list[Fault]) -> Mapping:

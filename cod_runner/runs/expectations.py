@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from cod_runner.recipe.grammar import Expectation
-from cod_runner.runs.records import CellRow
+from cod_runner.runs.records import CellRow, VerdictRecord
 
 ROUNDING = 1e-12
 """A mean this close to the bound meets it, so that rounding alone is not a miss."""
 Verdict = Literal["pass", "miss", "not run"]
-_STYLES: dict[Verdict, str] = {"pass": "green", "miss": "bold red", "not run": "dim"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +29,11 @@ class ExpectationResult:
     @property
     def missed(self) -> bool:
         return self.verdict == "miss"
+
+    @property
+    def ran(self) -> bool:
+        """Whether its cells were to run; False where a profile or a flag leaves them out."""
+        return self.verdict != "not run"
 
     @property
     def what(self) -> str:
@@ -62,6 +62,19 @@ class ExpectationResult:
         if self.verdict == "not run":
             return f"{self.what}: {self.bound} expected, not run"
         return f"{self.what}: {self.bound} expected, {self.found} measured"
+
+    @property
+    def record(self) -> VerdictRecord:
+        """It as ``run.json`` holds it."""
+        return VerdictRecord(
+            what=self.what,
+            bound=self.bound,
+            found=self.found,
+            verdict=self.verdict,
+            measured=self.measured,
+            seeds=list(self.seeds),
+            sentence=self.sentence,
+        )
 
 
 def check_expectations(
@@ -97,17 +110,3 @@ def _by_seed(rows: Sequence[CellRow], wanted: Expectation, arm: str, metric: str
         for row in rows
         if (row.method, row.arm, row.k) == (wanted.method, arm, wanted.k) and metric in row.metrics
     }
-
-
-def show_expectations(console: Console, results: Sequence[ExpectationResult]) -> None:
-    """Print every entry with what was measured; nothing where the recipe expects nothing."""
-    if not results:
-        return
-    table = Table(title="Expectations", title_justify="left", title_style="bold")
-    for name in ("expected", "bound", "measured", "verdict"):
-        table.add_column(name)
-    for result in results:
-        measured = "–" if result.verdict == "not run" else result.found
-        verdict = Text(result.verdict, style=_STYLES[result.verdict])
-        table.add_row(Text(result.what), Text(result.bound), Text(measured), verdict)
-    console.print(table)
