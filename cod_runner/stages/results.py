@@ -184,7 +184,7 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     record = with_origins(record, loaded.recipe, context.registry)
     record.finished_now(seconds, ran)
     rows, others = current_rows(read_rows(folder.cells, record.metric_names), record.cell_keys)
-    expectations = check_expectations(loaded.recipe.expect, loaded.not_run, rows)
+    expectations = check_expectations(loaded.recipe.expect, loaded.not_run, rows, record.quality, folder.path)
     record.verdicts = [each.record for each in expectations]
     folder.write_record(record)
     if ran:

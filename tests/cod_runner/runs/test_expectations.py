@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cod_runner.recipe.grammar import Expectation
+from cod_runner.recipe.expectation import Expectation
 from cod_runner.report.terminal import show_verdicts
 from cod_runner.runs.expectations import check_expectations
 from cod_runner.runs.records import CellRow
