@@ -52,8 +52,6 @@ class RecipeFile(pytest.File):
             loaded = self.wishes.asked(self.path).load(_registry(self.config), self.wishes.permissions)
         except CodrunError as error:
             raise self.CollectError(as_told(error)) from error
-        if self.config.pluginmanager.hasplugin("xdist"):
-            self.add_marker(pytest.mark.xdist_group(self.nodeid))  # with --dist loadgroup one worker has them all
         yield RunItem.from_parent(self, name=RUN)
         taken: set[str] = set()
         for wanted in wanted_of(loaded):
@@ -144,7 +142,8 @@ class ExpectationItem(_RecipeItem):
         if found.verdict == "not run":
             self._not_run()
         seeds = ", ".join(map(str, found.seeds))
-        self.user_properties += [("measured", found.measured), ("seeds", seeds)]
+        if found.measured is not None:
+            self.user_properties += [("measured", found.measured), ("seeds", seeds)]
         if found.verdict == "miss":
             measured = [f"seeds: {seeds}"] if seeds else []
             self.fail(f"missed: {one_line(found.sentence)}", *self._place, *measured, folder=outcome.folder)

@@ -66,7 +66,8 @@ def add_options(parser: pytest.Parser) -> None:
     narrowed("arms", "plain,cod", "arms", words)
     option(
         "--codrun-jobs",
-        "students that train at once; by default one for each core, divided by the workers of pytest-xdist",
+        "students that train at once; by default one for each core, shared among the workers of pytest-xdist (where "
+        "`--dist loadfile` keeps the tests of a recipe together; else the others wait for the one that runs it)",
         metavar="N",
         type=one_or_more,
     )

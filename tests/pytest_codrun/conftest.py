@@ -8,11 +8,24 @@ from pathlib import Path
 import pytest
 from moons_recipe import EXPECT, MOONS
 
+import cod_runner
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The teacher is fine-tuned once for all of these tests, and in this process everything is imported once: pytester
+    forgets what was first imported inside it, and parts of torch cannot be imported twice."""
+    folder = tmp_path_factory.mktemp("warm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODRUN_HOME", str(folder / "store"))
+        (folder / "moons.yaml").write_text(MOONS)
+        cod_runner.run(folder / "moons.yaml", out=folder / "run", jobs=1)
+    return folder / "store"
+
 
 @pytest.fixture(autouse=True)
-def one_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The teacher is fine-tuned once for all of these tests."""
-    monkeypatch.setenv("CODRUN_HOME", str(tmp_path_factory.getbasetemp() / "store-of-the-pytest-plugin"))
+def one_store(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODRUN_HOME", str(store))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from moons_recipe import GAIN, MOONS, PLAIN, TESTS
 
+from pytest_codrun import hooks
+
 pytest_plugins = ["pytester"]
 
 Write = Callable[..., Path]
@@ -113,8 +115,8 @@ def test_faults_are_shown_where_they_stand(write: Write, call: Callable[..., pyt
     write("ci/moons.yaml", ("weight: 20", "weigth: 20"), ("steps: 60", "steps: some"))
     done = call("ci")
     assert done.ret == pytest.ExitCode.INTERRUPTED
-    done.stdout.fnmatch_lines(["ci/moons.yaml:13:24: unknown key `methods.kd.1.weigth`; did you mean `weight`?"])
-    done.stdout.fnmatch_lines(["ci/moons.yaml:14:16: *whole number*"])
+    done.stdout.fnmatch_lines(["ci/moons.yaml:14:24: unknown key `methods.kd.1.weigth`; did you mean `weight`?"])
+    done.stdout.fnmatch_lines(["ci/moons.yaml:15:16: *whole number*"])
     assert "Traceback" not in done.stdout.str() and "CollectError" not in done.stdout.str()
 
 
@@ -184,9 +186,10 @@ def test_a_session_without_recipes_imports_nothing_of_codrun(pytester: pytest.Py
 
 
 def test_an_older_pytest_gets_no_hook_that_it_would_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "pytest_collect_file" in runpy.run_module("pytest_codrun.plugin")
+    plugin = str(Path(hooks.__file__).with_name("plugin.py"))
+    assert "pytest_collect_file" in runpy.run_path(plugin)
     monkeypatch.setattr(pytest, "version_tuple", (7, 4, 0))
-    assert not [name for name in runpy.run_module("pytest_codrun.plugin") if name.startswith("pytest_")]
+    assert not [name for name in runpy.run_path(plugin) if name.startswith("pytest_")]
 
 
 def test_help_teaches(pytester: pytest.Pytester) -> None:
