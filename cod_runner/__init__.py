@@ -41,6 +41,7 @@ def run(
     allow_hosts: Sequence[str] = (),
     allow_folders: Sequence[str | os.PathLike[str]] = (),
     registry: Registry | None = None,
+    strict: bool = False,
 ) -> RunResult:
     """Run a recipe as ``codrun RECIPE`` does, with the same folder, cells and files; finished cells are not repeated.
 
@@ -56,7 +57,8 @@ def run(
     YAML; ``k``, ``seeds``, ``methods`` and ``arms`` run only these; ``out`` is the run's folder, else ``runs/NAME``
     below the working directory; ``allow_hosts`` and ``allow_folders`` let the recipe do what a stranger's may not.
     With ``quiet`` only warnings are said; nothing is printed on standard output. ``registry`` holds the plugins;
-    without it the installed ones are found.
+    without it the installed ones are found. With ``strict`` an expectation that ``profile`` or another argument left
+    out counts as missed.
 
     Students train in worker processes unless ``jobs`` is 1 or one cell is left: a script must then call this below
     ``if __name__ == "__main__":``.
@@ -98,6 +100,7 @@ def run(
         offline=offline,
         fresh=fresh,
         permissions=read_permissions(allow_hosts, [Path(folder) for folder in allow_folders]),
+        strict=strict,
     )
     return run_as_asked(asked, registry, settings, progress)
 

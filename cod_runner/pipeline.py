@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cod_runner.context import RunContext, RunSettings, opened_run
+from cod_runner.context import RunContext, RunSettings, command_of, opened_run
 from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
@@ -72,7 +72,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     record_held_out(context, record, sets)
 
     # 7 to 16: hard + alpha KD + beta LWD, one student per cell
-    train_students(context, experiment, source, part, sets)
+    record.failed += train_students(context, experiment, source, part, sets)
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:
@@ -83,7 +83,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
     with opened_run(loaded, registry, settings, progress) as context:
         record = context.folder.begin(loaded, registry, [cell.key for cell in cells], settings_key(recipe, registry))
         remember_resolved(context.folder.recipe, context.store.root)
-        finished = {} if settings.fresh else context.folder.finished_rows()
+        record.command = command_of(loaded, settings)
+        finished = {} if settings.fresh else context.folder.finished_rows(record.metric_names)
         waiting = [cell for cell in cells if cell.key not in finished]
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
         expect_gaps(context, record, cells)

@@ -143,7 +143,7 @@ def plan_of(
     recipe = loaded.recipe
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
-    rows = RunFolder(folder).finished_rows()
+    rows = RunFolder(folder).finished_rows([metric.use for metric in recipe.evaluate.metrics])
     calls = []
     budget = recipe.bounds
     for place, kind, use in recipe.generators():

@@ -13,6 +13,7 @@ from cod_runner.report.costs import ArmCost, arm_costs
 from cod_runner.report.protocol import Setting, protocol
 from cod_runner.report.statistics import DRAWS
 from cod_runner.report.table import (
+    MISSING,
     OPTIMISTIC,
     UNVERIFIED,
     Gain,
@@ -25,8 +26,9 @@ from cod_runner.report.table import (
     result_table,
 )
 from cod_runner.report.teacher import teacher_in_words
+from cod_runner.runs.failed import CURE, failed_in_words
 from cod_runner.runs.folds import EVALUATION
-from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord, VerdictRecord
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Report:
     """What must be known of a teacher that only answers, in sentences."""
     notes: tuple[str, ...]
     """Sentences that the reader must see next to the numbers."""
+    verdicts: tuple[VerdictRecord, ...] = ()
+    """On the recipe's expectations, as the call that made them judged: a report judges nothing anew."""
 
     @property
     def optimistic(self) -> bool:
@@ -124,6 +128,7 @@ def build_report(
         calibrations=tuple(calibrations(recipe, rows)),
         teacher=tuple(teacher_in_words(record)),
         notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
+        verdicts=tuple(record.verdicts),
     )
 
 
@@ -147,7 +152,10 @@ def _notes(
     asked = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds)
     if record.left_out:
         notes.append(f"{record.left_out_in_words}; the same command tries them again.")
-    unfinished = asked - len(rows) - sum(each.cells for each in record.left_out)
+    failed = [each for each in record.failed if each.key not in {row.key for row in rows}]
+    if failed:
+        notes.append(f"{failed_in_words(failed)}; {CURE}.")
+    unfinished = asked - len(rows) - sum(each.cells for each in record.left_out) - len(failed)
     if unfinished > 0:
         notes.append(f"{unfinished} of {asked} cells are not finished; the same command continues with them.")
     if other_lines:
@@ -208,6 +216,26 @@ def gain_summary(report: Report) -> str:
             distilled = [gain for gain in gains if gain.method not in report.floor]
             sentences.append(gains_in_words(distilled or gains))
     return " ".join(sentences)
+
+
+VERDICT_COLUMNS = ("expected", "bound", "measured", "verdict")
+VERDICTS_TITLE = "Expectations"
+
+
+def verdict_words(verdict: VerdictRecord) -> list[str]:
+    """A row of :data:`VERDICT_COLUMNS`."""
+    return [verdict.what, verdict.bound, MISSING if verdict.verdict == "not run" else verdict.found, verdict.verdict]
+
+
+def not_run_in_words(verdicts: Sequence[VerdictRecord]) -> str:
+    """How many expectations were not judged, and why; "" where all were."""
+    count = sum(each.verdict == "not run" for each in verdicts)
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(verdicts)} expectations did not run, since a profile or a flag leaves out their cells; with "
+        "--strict that is a miss."
+    )
 
 
 def what_cod_changes(gains: Sequence[Gain]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cod_runner.errors import CodrunError
+from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.origins import OriginRecord
 
 
@@ -287,6 +288,8 @@ class RunRecord(BaseModel):
     """In the order in which they first ran."""
     left_out: list[LeftOut] = Field(default_factory=list)
     """Of the last call: the next one tries them again."""
+    failed: list[FailedCell] = Field(default_factory=list)
+    """Of the last call, too: they have no line in ``cells.jsonl``."""
     settings: str | None = None
     """Hash of what decides all cells alike; None in older records."""
     students: str | None = None

@@ -38,6 +38,7 @@ from cod_runner.machine import cores
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, Part
+from cod_runner.runs.failed import FailedCell, cause_of
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
@@ -67,15 +68,18 @@ def train_students(
     source: TeacherSource,
     part: Part,
     sets: Mapping[SetKey, TrainingSet],
-) -> None:
+) -> list[FailedCell]:
     """Train the cells that wait; each is on disk before the next is counted, so a kill loses at most what was in
-    flight. Where only their students were gone, their lines stay as they are."""
+    flight. Where only their students were gone, their lines stay as they are. Returns the cells that failed, which
+    are not on disk."""
+    failed: list[FailedCell] = []
     if not part.waiting:
-        return
+        return failed
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in part.waiting]
     hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
-    lines = context.folder.finished_rows() if part.again else {}
+    names = [metric.use for metric in context.recipe.evaluate.metrics]
+    lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
         hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
     executor: Executor = context.registry.build(
@@ -87,13 +91,17 @@ def train_students(
         step(0, len(tasks))
         for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
             training.discard(row.key)
-            if part.again:
+            if isinstance(row, FailedCell):
+                progress.say(row.sentence)
+                failed.append(row)
+            elif part.again:
                 _compare(row, lines[row.key], progress)
             else:
                 context.folder.append_row(row)
                 hook.codrun_cell_finished(row=row.to_json())
                 remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
+    return failed
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
@@ -118,7 +126,7 @@ class CellWork:
         self._observed = observed
         """Whether the recipe's trackers are attached."""
 
-    def __call__(self, task: CellTask) -> CellRow:
+    def __call__(self, task: CellTask) -> CellRow | FailedCell:
         if not self._observed:
             attach_trackers(task.worker.recipe, self._registry, task.worker.students.parent)
             self._observed = True
@@ -135,8 +143,9 @@ def _work_of_this_process() -> CellWork:
     return CellWork(Registry.discover(), observed=False)
 
 
-def train_cell(task: CellTask, registry: Registry) -> CellRow:
-    """Build, train, measure and save one student; returns its line of ``cells.jsonl``.
+def train_cell(task: CellTask, registry: Registry) -> CellRow | FailedCell:
+    """Build, train, measure and save one student; returns its line of ``cells.jsonl``. One whose metrics or logits are
+    infinite or NaN is not saved.
 
     Its result depends on the task alone, bit for bit on one CPU, so students always train on one thread.
     """
@@ -179,6 +188,9 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow:
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    cause = cause_of(metrics, bool(torch.isfinite(predictions.student_logits).all()))
+    if cause is not None:
+        return FailedCell(**vars(cell), name=cell.name, cause=cause)
     said = _logits(student, task.training.held_out, device, precision)
     score = held_out_score(said, _gold(task.training.held_out))
     if recipe.students != "none":
