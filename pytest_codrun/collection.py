@@ -15,10 +15,9 @@ from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
-from cod_runner.recipe.grammar import Expectation
+from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.nodes import Items, Mark, plain
 from cod_runner.registry import Registry
-from cod_runner.runs.expectations import check_expectations
 from pytest_codrun.options import Wishes
 from pytest_codrun.outcome import Outcome, as_told, outcome_of
 from pytest_codrun.places import place_of
@@ -32,6 +31,8 @@ RUN = "run"
 class Wanted:
     """One entry of ``expect:`` before anything has run."""
 
+    number: int
+    """In the order of an outcome's verdicts."""
     what: str
     bound: str
     runs: bool
@@ -138,7 +139,7 @@ class ExpectationItem(_RecipeItem):
         outcome = self.outcome()
         if outcome.failure is not None:
             self.fail("not measured, since the run failed", outcome.failure, folder=outcome.folder)
-        found = next(each for each in outcome.verdicts if (each.what, each.bound) == (wanted.what, wanted.bound))
+        found = outcome.verdicts[wanted.number]
         if found.verdict == "not run":
             self._not_run()
         seeds = ", ".join(map(str, found.seeds))
@@ -165,12 +166,12 @@ class ExpectationItem(_RecipeItem):
 
 
 def wanted_of(loaded: LoadedRecipe) -> list[Wanted]:
-    """Every expectation of a recipe, in its order where that is known."""
-    everything = [*loaded.recipe.expect, *loaded.not_run]
+    """Every expectation of a recipe, those that do not run last."""
     marks = _marks(loaded)
+    everything = [*loaded.recipe.expect, *loaded.not_run]
     return [
-        Wanted(each.what, each.bound, each.expectation not in loaded.not_run, marks.get(each.expectation))
-        for each in check_expectations(everything, everything, ())
+        Wanted(number, each.what, each.bound, each not in loaded.not_run, marks.get(_here(each)))
+        for number, each in enumerate(everything)
     ]
 
 
@@ -180,8 +181,13 @@ def _marks(loaded: LoadedRecipe) -> dict[Expectation, Mark]:
     marks: dict[Expectation, Mark] = {}
     for item in listed.items if isinstance(listed, Items) else ():
         with suppress(ValidationError):
-            marks.setdefault(Expectation.model_validate(plain(item)), item.mark)
+            marks.setdefault(_here(Expectation.model_validate(plain(item))), item.mark)
     return marks
+
+
+def _here(expectation: Expectation) -> Expectation:
+    """Without the path of another run, which is absolute once the recipe is read."""
+    return expectation.model_copy(update={"of": None})
 
 
 def _free_name(wanted: Wanted, taken: set[str]) -> str:

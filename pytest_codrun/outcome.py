@@ -14,7 +14,6 @@ from cod_runner.files import lock, remove_whole, write_whole
 from cod_runner.plain_text import one_line
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
-from cod_runner.runs.expectations import ExpectationResult
 from cod_runner.runs.records import VerdictRecord
 from pytest_codrun.places import Place
 
@@ -28,8 +27,9 @@ class Outcome(BaseModel):
     failure: str | None = None
     """Why the run failed; then there is no verdict."""
     left_out: str = ""
-    """Which cells could not run, and why."""
+    """Which cells could not run or failed, and why."""
     verdicts: list[VerdictRecord] = []
+    """On every expectation of the recipe: those that run, then those whose cells are left out."""
 
 
 def outcome_of(asked: Asked, settings: RunSettings, place: Place, session: str, quiet: bool) -> Outcome:
@@ -69,22 +69,10 @@ def _run(asked: Asked, settings: RunSettings, folder: Path, session: str, quiet:
         result.raise_if_incomplete()
     except CodrunError as error:
         outcome.left_out = "\n".join([as_told(error), *(one_line(one.sentence) for one in result.record.left_out)])
-    outcome.verdicts = [_verdict(each) for each in result.expectations]
+    outcome.verdicts = [each.record for each in result.expectations]
     return outcome
 
 
 def as_told(error: CodrunError) -> str:
     """An error as the command line prints it."""
     return str(error) if isinstance(error, RecipeError) and error.faults else f"error: {one_line(str(error))}"
-
-
-def _verdict(result: ExpectationResult) -> VerdictRecord:
-    return VerdictRecord(
-        what=result.what,
-        bound=result.bound,
-        found=result.found,
-        verdict=result.verdict,
-        measured=result.measured,
-        seeds=list(result.seeds),
-        sentence=result.sentence,
-    )
