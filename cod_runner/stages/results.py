@@ -154,9 +154,9 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     record.finished_now(seconds, ran)
     folder.write_record(record)
     if ran:
-        context.registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
+        context.observers.notify("codrun_run_finished", summary=record.model_dump(mode="json"), folder=folder.path)
     rows, others = current_rows(read_rows(folder.cells, record.metric_names), record.cell_keys)
     report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
     if ran:
-        context.registry.hook.codrun_report_written(summary=record.model_dump(mode="json"), folder=folder.path)
+        context.observers.notify("codrun_report_written", summary=record.model_dump(mode="json"), folder=folder.path)
     return RunResult(folder, record, report, check_expectations(loaded.recipe.expect, loaded.not_run, rows))
