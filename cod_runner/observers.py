@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ class Observers:
                 with self._guarded(each.name, each.named, f"in {hook}"):
                     each.call(hook, given)
 
-    def take(self, failures: Iterator[Failure] | tuple[Failure, ...]) -> None:
+    def take(self, failures: Iterable[Failure]) -> None:
         """Hear of observers that failed in a worker: they observe no longer here either."""
         for failure in failures:
             if failure.name not in self.failures:
@@ -106,9 +106,8 @@ class Observers:
         """The tracker and its package."""
         for plugin in self._registry.plugins:
             if any((one.kind, one.name) == ("tracker", name) for one in plugin.components):
-                return f"the tracker `{name}` ({plugin.distribution or plugin.name} {plugin.version})".replace(
-                    " )", ")"
-                )
+                package = f"{plugin.distribution or plugin.name} {plugin.version}".strip()
+                return f"the tracker `{name}` ({package})"
         return f"the tracker `{name}`"
 
     @contextmanager

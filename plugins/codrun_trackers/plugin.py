@@ -1,4 +1,4 @@
-"""Declares json_lines, tensorboard, mlflow and wandb; importing this imports none of these libraries."""
+"""Declares jsonl, tensorboard, mlflow and wandb; importing this imports none of these libraries."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class WandbOptions(Options):
     )
     mode: Literal["offline", "online"] = Field(
         "offline",
-        description="offline: nothing is sent, and `wandb sync RUN/wandb/offline-run-*` sends it later; online: sent at "
-        f"once with the key in `{WANDB_KEY}`, which the user must allow (`--allow-host`)",
+        description="offline: nothing is sent, and `wandb sync RUN/wandb/offline-run-*` sends it later; online: sent "
+        f"at once with the key in `{WANDB_KEY}`, which the user must allow (`--allow-host`)",
     )
 
     @property
@@ -95,7 +95,7 @@ STRANGE = "a recipe may not publish what a run makes"
 def codrun_components() -> Iterator[Component]:
     yield Component(
         "tracker",
-        "json_lines",
+        "jsonl",
         JsonLinesOptions,
         "codrun_trackers.json_lines:JsonLines",
         "the losses of every step in training/, one file a cell; observes every run, named or not",

@@ -53,7 +53,7 @@ class TensorBoard(Following):
             for name, value in metrics.items():
                 writer.add_scalar(name, value, row.get("steps") or last)
             for summary in hparams(settings, metrics):
-                writer.file_writer.add_summary(summary)
+                writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
             (folder / MARK).write_text(json.dumps({"key": row["key"]}) + "\n", encoding="utf-8")
 
     def log_run(self, summary: Mapping[str, Any]) -> None:

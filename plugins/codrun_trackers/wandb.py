@@ -1,4 +1,4 @@
-"""A group of Weights & Biases with a run for each cell and one for the whole, on disk unless the user says otherwise."""
+"""A group of Weights & Biases with a run for each cell and one for the whole, on the disk by default."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from codrun_trackers.plugin import WANDB_KEY, WandbOptions
 
 if TYPE_CHECKING:
     from wandb import Run
-
-FILES = ("table.md", "recipe.yaml", "run.json", "report.html")
 
 
 class Wandb(Following):
@@ -52,10 +50,8 @@ class Wandb(Following):
         with self._run(THE_RUN, self.contents.folder.name, "run", {**self.contents.recipe, "codrun": told}) as run:
             run.notes = "\n\n".join(summary["notes"])
             for name, table in (("table", self.contents.table()), ("counterfactuals", self.contents.gallery())):
-                run.log({name: wandb.Table(columns=table.columns, data=table.rows, allow_mixed_types=True)})
-            for file in (self.contents.folder / name for name in FILES):
-                if file.is_file():
-                    run.save(str(file), base_path=str(self.contents.folder), policy="now")
+                run.log({name: wandb.Table(columns=[*table.columns], data=table.rows, allow_mixed_types=True)})
+            run.log({"report": wandb.Html(str(self.contents.folder / "report.html"), inject=False)})
         wandb.teardown()
 
     @contextmanager
