@@ -30,7 +30,7 @@ from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.shortages import find_shortages
 from cod_runner.stages.students import train_students
 from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
-from cod_runner.stages.trackers import attach_trackers
+from cod_runner.stages.trackers import start_trackers
 
 
 def distil(context: RunContext, record: RunRecord, part: Part) -> None:
@@ -47,7 +47,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     source, teacher = prepare_teacher(context, experiment, teacher)
     ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
     record_teacher(context, record, experiment, teacher)
-    context.registry.hook.codrun_teacher_ready(teacher=teacher, pool=experiment.corpus.pool)
+    context.observers.notify("codrun_teacher_ready", teacher=teacher, pool=experiment.corpus.pool)
 
     # 1: D_k, the few-shot originals, in the order in which each arm draws them
     orders = Orders(context, experiment, teacher)
@@ -90,9 +90,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         expect_gaps(context, record, cells)
         gone = students_to_train_again(context, record, cells)
         if waiting or gone:
-            attach_trackers(recipe, registry, context.folder.path, progress.warn)
-            plain_recipe = recipe.model_dump(mode="json")
-            registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=context.folder.path)
+            start_trackers(context, len(waiting))
             with spending_recorded(context, record):
                 for part in parts_of(recipe, cells, waiting):
                     distil(context, record, part)

@@ -181,7 +181,7 @@ class Registry:
             return _attribute(component.reopen)(folder, context) if component.reopen else None
 
     def attach(self, name: str, tracker: object) -> None:
-        """Let a tracker that a recipe names observe the run."""
+        """Let an object observe every run of this registry; trackers that a recipe names observe theirs alone."""
         if not self._manager.has_plugin(name):
             self._manager.register(tracker, name=name)
 

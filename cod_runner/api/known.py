@@ -48,6 +48,8 @@ class Destination:
     own: bool = True
     """Whether the address is the provider's own, and the key its own; what goes anywhere else needs the user's word,
     given outside the recipe."""
+    why: str = ""
+    """Where it is not own: why it needs the user's word; by default that the address is not the provider's own."""
     setting: tuple[str | int, ...] = ()
     """The option that names the address, below the component."""
 

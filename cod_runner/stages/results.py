@@ -188,8 +188,8 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     record.verdicts = [each.record for each in expectations]
     folder.write_record(record)
     if ran:
-        context.registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
+        context.observers.notify("codrun_run_finished", summary=record.model_dump(mode="json"), folder=folder.path)
     report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
     if ran:
-        context.registry.hook.codrun_report_written(summary=record.model_dump(mode="json"), folder=folder.path)
+        context.observers.notify("codrun_report_written", summary=record.model_dump(mode="json"), folder=folder.path)
     return RunResult(folder, record, report, expectations, context.settings.strict)

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
+from cod_runner.observers import Observers
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, Part
@@ -45,7 +47,7 @@ from cod_runner.stages.build import TeacherSource, build_metric, build_student, 
 from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
-from cod_runner.stages.trackers import attach_trackers
+from cod_runner.stages.trackers import Observed, build_trackers, heard
 from cod_runner.store import content_key
 
 
@@ -77,11 +79,11 @@ def train_students(
         return failed
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in part.waiting]
-    hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
+    observers, progress, chosen = context.observers, context.progress, context.recipe.executor
     names = [metric.use for metric in context.recipe.evaluate.metrics]
     lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
-        hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
+        observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
     executor: Executor = context.registry.build(
         "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
     )
@@ -89,7 +91,8 @@ def train_students(
     training = {cell.key for cell in part.waiting}
     with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
         step(0, len(tasks))
-        for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
+        work = CellWork(context.registry, observers)
+        for done, row in enumerate(heard(observers, executor.map(work, tasks, jobs)), start=1):
             training.discard(row.key)
             if isinstance(row, FailedCell):
                 progress.say(row.sentence)
@@ -98,7 +101,7 @@ def train_students(
                 _compare(row, lines[row.key], progress)
             else:
                 context.folder.append_row(row)
-                hook.codrun_cell_finished(row=row.to_json())
+                observers.notify("codrun_cell_finished", row=row.to_json())
                 remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
     return failed
@@ -121,16 +124,19 @@ class CellWork:
     """Trains cells with a run's own registry, so that its trackers see every step. A copy that is unpickled in
     another process works with that process's registry, and with trackers of its own."""
 
-    def __init__(self, registry: Registry, *, observed: bool = True) -> None:
+    def __init__(self, registry: Registry, observers: Observers | None = None) -> None:
         self._registry = registry
-        self._observed = observed
-        """Whether the recipe's trackers are attached."""
+        self._observers = observers
+        self._run: Path | None = None
+        """The run whose trackers this process built; None where they are the run's own."""
 
-    def __call__(self, task: CellTask) -> CellRow | FailedCell:
-        if not self._observed:
-            attach_trackers(task.worker.recipe, self._registry, task.worker.students.parent)
-            self._observed = True
-        return train_cell(task, self._registry)
+    def __call__(self, task: CellTask) -> Observed[CellRow | FailedCell]:
+        run = task.worker.students.parent
+        if self._observers is None or self._run not in (None, run):
+            self._run, self._observers = run, Observers(self._registry, lambda sentence: None)
+            build_trackers(self._observers, task.worker.recipe, run, lambda sentence: None)
+        row = train_cell(task, self._registry, self._observers)
+        return Observed(row, tuple(self._observers.failures.values()) if self._run is not None else ())
 
     def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
         return _work_of_this_process, ()
@@ -140,10 +146,10 @@ class CellWork:
 def _work_of_this_process() -> CellWork:
     """One for all cells that a worker trains: plugins are discovered, and trackers built, once."""
     logging.getLogger("codrun").addHandler(logging.NullHandler())
-    return CellWork(Registry.discover(), observed=False)
+    return CellWork(Registry.discover())
 
 
-def train_cell(task: CellTask, registry: Registry) -> CellRow | FailedCell:
+def train_cell(task: CellTask, registry: Registry, observers: Observers) -> CellRow | FailedCell:
     """Build, train, measure and save one student; returns its line of ``cells.jsonl``. One whose metrics or logits are
     infinite or NaN is not saved.
 
@@ -182,7 +188,7 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow | FailedCell:
             seed=cell.seed,
             device=device,
             cache_folder=worker.store.folder("losses") / fitted_key(task),
-            on_step=lambda step, losses: registry.hook.codrun_step(cell=vars(cell), step=step, losses=losses),
+            on_step=lambda step, losses: observers.notify("codrun_step", cell=vars(cell), step=step, losses=losses),
             evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
         )
     trained = time.monotonic()

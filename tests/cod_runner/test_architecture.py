@@ -48,29 +48,31 @@ MAY_IMPORT: dict[str, str] = {
     "reliability": "",
     "binomial": "",
     "word_edits": "",
+    "loss_terms": "",
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
-        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm recipe_files "
-        "reliability text_encoder text_files word_edits"
+        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm loss_terms "
+        "recipe_files reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
     "registry": "api errors hookspecs",
+    "observers": "api errors hookspecs plain_text registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
     "data": "api errors recipe",
-    "engine": "api checked_tensors errors files fixed_batches signal_tables",
+    "engine": "api checked_tensors errors files fixed_batches loss_terms signal_tables",
     "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
     "runs": "api errors files machine plain_text recipe registry store",
     "report": "api binomial errors figure_style files plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
-    "context": "engine llm permissions progress recipe registry runs store",
+    "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
     "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
     "stages": (
-        "api binomial context counterfactuals data destinations disk engine errors files machine progress recipe "
-        "registry report runs store"
+        "api binomial context counterfactuals data destinations disk engine errors files machine observers progress "
+        "recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "calling": "context permissions pipeline progress recipe registry store",
