@@ -20,12 +20,49 @@ from typing import Any
 
 from cod_runner.api import BuildContext, Classifier, Component, Kind
 from cod_runner.testing.checks.calling import Check
+from cod_runner.testing.checks.cfe_measure import check_cfe_measure
+from cod_runner.testing.checks.chooser import check_chooser
+from cod_runner.testing.checks.dataset import check_dataset
+from cod_runner.testing.checks.executor import check_executor
+from cod_runner.testing.checks.exporter import check_exporter
+from cod_runner.testing.checks.generator import check_generator
 from cod_runner.testing.checks.loss import check_loss
+from cod_runner.testing.checks.metric import check_metric
+from cod_runner.testing.checks.selector import check_selector
 from cod_runner.testing.checks.student import check_student, check_teacher
+from cod_runner.testing.checks.tracker import check_tracker
 
-__all__ = ["CHECKS", "check_component", "check_loss", "check_student", "check_teacher"]
+__all__ = [
+    "CHECKS",
+    "check_cfe_measure",
+    "check_chooser",
+    "check_component",
+    "check_dataset",
+    "check_executor",
+    "check_exporter",
+    "check_generator",
+    "check_loss",
+    "check_metric",
+    "check_selector",
+    "check_student",
+    "check_teacher",
+    "check_tracker",
+]
 
-CHECKS: dict[Kind, Check] = {"loss": check_loss, "student": check_student, "teacher": check_teacher}
+CHECKS: dict[Kind, Check] = {
+    "dataset": check_dataset,
+    "teacher": check_teacher,
+    "student": check_student,
+    "selector": check_selector,
+    "generator": check_generator,
+    "chooser": check_chooser,
+    "loss": check_loss,
+    "metric": check_metric,
+    "cfe_measure": check_cfe_measure,
+    "executor": check_executor,
+    "tracker": check_tracker,
+    "exporter": check_exporter,
+}
 """The check of each kind."""
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -209,7 +207,7 @@ def _check_company(subject: Subject, model: Classifier, inputs: Sequence[Input])
         alone = outputs_of(model, [value], layers)
         subject.must(
             _close(alone.logits[0], together.logits[row]),
-            f"gives the logits {_shown(alone.logits[0])} for an input alone, {_shown(together.logits[row])} among others",
+            f"gives {_shown(alone.logits[0])} as an input's logits alone, {_shown(together.logits[row])} among others",
             COMPANY,
         )
         for layer in layers:
@@ -276,11 +274,13 @@ def _check_fingerprint(subject: Subject, model: Classifier) -> None:
     # The last one is the head's bias, or near it, in every classifier; one that nothing trains counts too.
     name, parameter = list(model.named_parameters())[-1]
     kept = parameter.detach().clone()
-    with torch.no_grad():
-        parameter.add_(1.0)
-    moved = model.fingerprint
-    with torch.no_grad():
-        parameter.copy_(kept)
+    moved = ""
+    for value in (kept + 1.0, kept):
+        model.train()  # by which a classifier knows that its weights are about to change
+        with torch.no_grad():
+            parameter.copy_(value)
+        model.eval()
+        moved = moved or model.fingerprint
     subject.must(moved != first, f"has the same fingerprint after `{name}` has changed", FINGERPRINT)
     subject.must(model.fingerprint == first, "has another fingerprint with the same weights", FINGERPRINT)
 
@@ -297,10 +297,11 @@ def _check_seed(subject: Subject, model: Classifier) -> None:
 
 def _check_saving(subject: Subject, model: Classifier, inputs: Sequence[Input]) -> None:
     folder = subject.folder / "saved"
-    changed = copy.deepcopy(_weights(model))
+    model.train()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05)
+    model.eval()
     with subject.watched("in `save`", write=[folder]):
         model.save(folder)
     pickles = [path.name for path in folder.rglob("*") if path.suffix in PICKLES]
@@ -317,9 +318,6 @@ def _check_saving(subject: Subject, model: Classifier, inputs: Sequence[Input]) 
         subject.must(_close(found, wanted), f"answers otherwise after `{how}` than before `save`", SAVED)
         subject.must(one.fingerprint == model.fingerprint, f"has another fingerprint after `{how}`", SAVED)
         subject.must(tuple(one.labels) == tuple(model.labels), f"has other labels after `{how}`", SAVED)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(changed[name])
 
 
 def check_from_teacher(subject: Subject, options: Options, asked: Sequence[Any]) -> None:
@@ -342,8 +340,3 @@ def _close(one: Tensor, other: Tensor) -> bool:
 
 def _shown(logits: Tensor) -> str:
     return ", ".join(f"{number:.4g}" for number in logits.tolist())
-
-
-def saved_in(folder: Path) -> list[str]:
-    """Files below a folder."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

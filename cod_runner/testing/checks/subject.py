@@ -109,7 +109,8 @@ class Subject:
             self.fail(f"tried to write {watch.writes[0]} {when}", FILES)
 
     def either_input(self, look: Callable[[bool], None]) -> None:
-        """Look at texts, or where these are refused with a :class:`CodrunError`, at points; at least one must do."""
+        """Look at texts, or where these are refused with a :class:`CodrunError`, at points; raises :class:`CodrunError`
+        where both are."""
         refused: list[str] = []
         for texts in (True, False):
             try:
@@ -118,7 +119,7 @@ class Subject:
                 refused.append(f"{'texts' if texts else 'vectors'}: {error}")
             else:
                 return
-        self.fail(f"refuses both {' and '.join(refused)}", "Input: a text, a tuple of numbers, or two texts mixed")
+        raise CodrunError(f"{self.what} cannot be checked on toy data, for it refuses {' and '.join(refused)}")
 
 
 BUILD = 'Component.build: `"module:attribute"`, imported when needed and called as `build(options, context)`'
