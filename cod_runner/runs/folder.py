@@ -35,6 +35,7 @@ KEPT_BETWEEN_CALLS = (
     "teacher",
     "data",
     "notes",
+    "stages",
     "quality",
     "origins",
     "longest_input",

@@ -29,6 +29,7 @@ from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
 from cod_runner.stages.shortages import Shortage
 from cod_runner.stages.teacher import SetKey, teacher_facts
+from cod_runner.stages.timing import stage
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,11 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     record = with_origins(record, loaded.recipe, context.registry)
     record.finished_now(seconds, ran)
     folder.write_record(record)
-    if ran:
-        context.registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
-    rows, others = current_rows(read_rows(folder.cells, record.metric_names), record.cell_keys)
-    report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
-    if ran:
-        context.registry.hook.codrun_report_written(summary=record.model_dump(mode="json"), folder=folder.path)
+    with stage(context, record, "report") if ran else context.progress.stage("report"):
+        if ran:
+            context.registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
+        rows, others = current_rows(read_rows(folder.cells, record.metric_names), record.cell_keys)
+        report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
+        if ran:
+            context.registry.hook.codrun_report_written(summary=record.model_dump(mode="json"), folder=folder.path)
     return RunResult(folder, record, report, check_expectations(loaded.recipe.expect, loaded.not_run, rows))

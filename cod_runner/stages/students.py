@@ -45,6 +45,7 @@ from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import attach_trackers
+from cod_runner.stages.worker_output import passed_on, write_to_the_file
 from cod_runner.store import content_key
 
 
@@ -83,9 +84,14 @@ def train_students(
     )
     jobs = context.settings.jobs or default_jobs(context.device)
     training = {cell.key for cell in part.waiting}
-    with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
+    at_once = min(jobs, len(tasks))
+    with (
+        passed_on(context.folder.path, progress) as pass_on,
+        progress.bar(f"training {len(tasks)} students, {at_once} at once", at_once) as step,
+    ):
         step(0, len(tasks))
         for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
+            pass_on()
             training.discard(row.key)
             if part.again:
                 _compare(row, lines[row.key], progress)
@@ -120,6 +126,7 @@ class CellWork:
 
     def __call__(self, task: CellTask) -> CellRow:
         if not self._observed:
+            write_to_the_file(task.worker.students.parent)
             attach_trackers(task.worker.recipe, self._registry, task.worker.students.parent)
             self._observed = True
         return train_cell(task, self._registry)
