@@ -28,7 +28,7 @@ def left_in_words(seconds: float) -> str:
     if seconds < 57.5:
         return f"about {5 * round(seconds / 5)} s left"
     minutes = max(1, round(seconds / 60))
-    if minutes < 60:
+    if minutes < 58:
         return f"about {minutes} min left"
     minutes = 5 * round(minutes / 5)
     return f"about {minutes // 60} h {minutes % 60:02d} min left"
@@ -46,7 +46,7 @@ class Pace:
 
     def step(self, now: float, done: int, total: int) -> None:
         """``done`` of ``total`` are done now."""
-        if self._began is None or done < self._began[1]:
+        if self._began is None or (self._last is not None and done < self._last[1]):
             self._began = (now, done)
         if self._last is None or (done, total) != self._last[1:]:
             self._last = (now, done, total)

@@ -15,8 +15,8 @@ from cod_runner.progress.board import Bar, Board, Stage
 from cod_runner.progress.durations import in_words
 
 TIMES_A_SECOND = 5
-WIDEST_BAR, NARROW = 24, 72
-"""Columns of a bar, and of a terminal that has no room for one."""
+WIDEST_BAR, NARROWEST_BAR, SHORTEST_TITLE = 24, 6, 8
+"""Columns."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Drawing:
         """Take away what is drawn, and leave a line for each stage that ran."""
         self._live.stop()
         for stage in self.board.begun:
-            self.console.print(self._line(self.console.width, self._stage(stage), [stage.cost]))
+            self.console.print(self._cut(self._stage(stage, [stage.cost]), self.console.width))
 
     def began(self, stage: Stage) -> None:
         """It is drawn."""
@@ -72,27 +72,27 @@ class Drawing:
         """It is drawn."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from self._lines(options.max_width)
+        yield from self.lines(options.max_width)
 
-    def _lines(self, width: int) -> Iterator[Text]:
-        now, running = self.clock(), self.board.running
-        bars = list(self.board.bars)
+    def lines(self, width: int) -> Iterator[Text]:
+        """What is drawn now, each line cut where the terminal ends: a second one would leave pieces behind."""
+        now, running, bars = self.clock(), self.board.running, list(self.board.bars)
         for stage in list(self.board.stages):
             if stage is not running:
-                yield self._line(width, self._stage(stage), [stage.cost])
-                continue
-            inner = self._bar(bars[-1], now, width) if bars else [stage.told]
-            yield self._line(width, self._stage(stage), inner)
-        if running is None:
-            for bar in bars:
-                yield self._line(width, [self._spin(), " "], self._bar(bar, now, width))
+                yield self._cut(self._stage(stage, [stage.cost]), width)
+            elif bars:
+                start = self._stage(stage)
+                yield self._cut(start + self._bar(bars[-1], now, width - start.cell_len), width)
+            else:
+                yield self._cut(self._stage(stage, [stage.told]), width)
+        for bar in bars if running is None else ():
+            start = self._spin() + Text(" ")
+            yield self._cut(start + self._bar(bar, now, width - start.cell_len), width)
         for line in self.board.beside():
-            yield self._line(width, ["  "], [Text(one_line(line), "dim")])
+            yield self._cut(Text(f"  {one_line(line)}", "dim"), width)
 
-    def _stage(self, stage: Stage) -> list[str | Text]:
-        """Mark, name and seconds, in columns."""
-        name = stage.name.ljust(max(len(each.name) for each in self.board.stages))
-        took = in_words(stage.seconds(self.clock())) if stage.runs else ""
+    def _stage(self, stage: Stage, words: Sequence[str] = ()) -> Text:
+        """Mark, name and seconds, in columns, and words after them."""
         if stage.failed:
             mark, style = Text(self._marks.failed, "red"), ""
         elif stage.since is not None:
@@ -101,28 +101,38 @@ class Drawing:
             mark, style = Text(self._marks.done, "green"), ""
         else:
             mark, style = Text(" "), "dim"
-        return [mark, " ", Text(name, style), " ", Text(took.rjust(11), "dim"), "  "]
+        name = stage.name.ljust(max(len(each.name) for each in self.board.stages))
+        took = in_words(stage.seconds(self.clock())) if stage.runs else ""
+        return Text.assemble(mark, " ", (name, style), (f"{took:>11}  ", "dim"), *words)
 
     def _spin(self) -> Text:
         frame = self._marks.spinner.render(self.clock())
         return frame if isinstance(frame, Text) else Text(str(frame))
 
-    def _bar(self, bar: Bar, now: float, width: int) -> list[str | Text]:
-        shown: list[str | Text] = [bar.title]
-        if bar.done is not None:
-            if width >= NARROW and bar.total > 0:
-                full = min(WIDEST_BAR, WIDEST_BAR * bar.done // bar.total)
-                drawn = (self._marks.full * full, "green"), (self._marks.rest * (WIDEST_BAR - full), "dim")
-                shown.append(Text.assemble(*drawn))
-            shown.append(f"{bar.done:,}/{bar.total:,}")
-        return [*shown, Text(bar.left(now), "cyan"), bar.told]
+    def _bar(self, bar: Bar, now: float, room: int) -> Text:
+        """Title, bar, count, time left and words. Where the room is small the bar gives way first, then the words, then
+        the title."""
+        if bar.done is None:
+            return _spaced(Text(bar.title), Text(bar.told))
+        count = _spaced(Text(f"{bar.done:,}/{bar.total:,}"), Text(bar.left(now), "cyan"))
+        title = Text(bar.title)
+        title.truncate(max(SHORTEST_TITLE, room - count.cell_len - 1), overflow="ellipsis")
+        columns = min(WIDEST_BAR, room - title.cell_len - count.cell_len - 2)
+        drawn = Text()
+        if columns >= NARROWEST_BAR and bar.total > 0:
+            full = min(columns, columns * bar.done // bar.total)
+            drawn = Text.assemble((self._marks.full * full, "green"), (self._marks.rest * (columns - full), "dim"))
+        return _spaced(title, drawn, count, Text(bar.told))
 
-    def _line(self, width: int, start: Sequence[str | Text], words: Sequence[str | Text]) -> Text:
-        """One line, cut where the terminal ends: a second one would leave pieces behind."""
-        text = Text.assemble(*start, Text(" ").join(Text.assemble(word) for word in words if word))
-        text.rstrip()
-        if text.cell_len > width:
-            text.truncate(max(0, width - len(self._marks.more)))
-            text.append(self._marks.more)
-        text.no_wrap = True
-        return text
+    def _cut(self, line: Text, width: int) -> Text:
+        line.rstrip()
+        if line.cell_len > width:
+            line.truncate(max(0, width - len(self._marks.more)))
+            line.append(self._marks.more)
+        line.no_wrap = True
+        return line
+
+
+def _spaced(*parts: Text) -> Text:
+    """The parts that are not empty, with a space between them."""
+    return Text(" ").join(part for part in parts if part)

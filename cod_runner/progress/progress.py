@@ -88,7 +88,7 @@ class Progress:
     _display: Display | None = field(default=None, init=False, repr=False)
     """None while nothing is shown."""
     _passed_on: set[str] = field(default_factory=set, init=False, repr=False)
-    _beat: Callable[[], None] = field(default=lambda: None, init=False, repr=False)
+    _beat: Callable[[], None] | None = field(default=None, init=False, repr=False)
     _beaten: float = field(default=0.0, init=False, repr=False)
 
     def say(self, sentence: str) -> None:
@@ -134,7 +134,7 @@ class Progress:
             yield
 
     @contextmanager
-    def stage(self, name: str, beat: Callable[[], None] = lambda: None) -> Iterator[Shown]:
+    def stage(self, name: str, beat: Callable[[], None] | None = None) -> Iterator[Shown]:
         """A stage of the run, which may have run before; ``beat`` is called now and then while it moves."""
         stage = self._board.stage(name)
         began = self.clock()
@@ -148,7 +148,7 @@ class Progress:
                 stage.failed = True
                 raise
             finally:
-                self._beat = lambda: None
+                self._beat = None
                 seconds = self.clock() - began
                 stage.before, stage.since, stage.told = stage.before + seconds, None, ""
                 display.ended(stage, seconds)
@@ -166,7 +166,7 @@ class Progress:
                     now = self.clock()
                     bar.step(now, done, total)
                     display.moved(bar)
-                    if now - self._beaten >= SECONDS_BETWEEN_BEATS:
+                    if self._beat is not None and now - self._beaten >= SECONDS_BETWEEN_BEATS:
                         self._beaten = now
                         self._beat()
 
