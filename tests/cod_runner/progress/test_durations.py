@@ -20,8 +20,8 @@ def test_a_duration(seconds: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "1 s"), (8.4, "8 s"), (12, "10 s"), (57, "55 s"), (58, "1 min"), (89, "1 min"), (3400, "57 min"), (3500, "1 h 00 min"),
-     (4700, "1 h 20 min")],
+    [(0.2, "1 s"), (8.4, "8 s"), (12, "10 s"), (57, "55 s"), (58, "1 min"), (89, "1 min"), (3400, "57 min"),
+     (3500, "1 h 00 min"), (4700, "1 h 20 min")],
 )  # fmt: skip
 def test_what_is_left_is_rounded(seconds: float, words: str) -> None:
     assert left_in_words(seconds) == f"about {words} left"

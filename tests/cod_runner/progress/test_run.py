@@ -52,23 +52,29 @@ def test_the_end_leaves_one_line_for_each_stage_that_ran(on_a_terminal: Watched)
 @pytest.mark.parametrize("width", [20, 40, 71, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     watched = Watched(terminal=True, width=width)
-    with watched.progress.run(STAGES, lambda: ["a line of many words, " * 9]), watched.progress.stage("teacher"):
-        with watched.progress.bar("asking the teacher about the training examples") as step:
-            step(1, 1000)
-            watched.progress.tell("many words about calls that failed " * 5)
-            assert len(watched.drawn) == 4
-            assert max(map(len, watched.drawn)) == width
-            assert ("─" in watched.drawn[1]) == (width > 100)
+    with (
+        watched.progress.run(STAGES, lambda: ["a line of many words, " * 9]),
+        watched.progress.stage("teacher"),
+        watched.progress.bar("asking the teacher about the training examples") as step,
+    ):
+        step(1, 1000)
+        watched.progress.tell("many words about calls that failed " * 5)
+        assert len(watched.drawn) == 4
+        assert max(map(len, watched.drawn)) == width
+        assert ("─" in watched.drawn[1]) == (width > 100)
 
 
 def test_a_narrow_terminal_keeps_the_time_left() -> None:
     watched = Watched(terminal=True, width=58)
-    with watched.progress.run(STAGES), watched.progress.stage("teacher"):
-        with watched.progress.bar("asking the teacher about the training examples") as step:
-            step(0, 100)
-            watched.now += 10
-            step(50, 100)
-            assert watched.drawn[1][1:] == " teacher        10 s  asking the … 50/100 about 10 s left"
+    with (
+        watched.progress.run(STAGES),
+        watched.progress.stage("teacher"),
+        watched.progress.bar("asking the teacher about the training examples") as step,
+    ):
+        step(0, 100)
+        watched.now += 10
+        step(50, 100)
+        assert watched.drawn[1][1:] == " teacher        10 s  asking the … 50/100 about 10 s left"
 
 
 def test_a_fold_after_the_first_adds_to_its_stages(in_a_file: Watched) -> None:
@@ -85,11 +91,14 @@ def test_a_fold_after_the_first_adds_to_its_stages(in_a_file: Watched) -> None:
 
 def test_a_pipe_gets_a_line_now_and_then_at_growing_intervals(in_a_file: Watched) -> None:
     progress = in_a_file.progress
-    with progress.run(STAGES, lambda: ["12 model calls"]), progress.stage("students"):
-        with progress.bar("training 3600 students, 2 at once", at_once=2) as step:
-            for second in range(3600):
-                in_a_file.now = 1000.0 + second
-                step(second, 3600)
+    with (
+        progress.run(STAGES, lambda: ["12 model calls"]),
+        progress.stage("students"),
+        progress.bar("training 3600 students, 2 at once", at_once=2) as step,
+    ):
+        for second in range(3600):
+            in_a_file.now = 1000.0 + second
+            step(second, 3600)
     lines = [line for line in in_a_file.said if line.startswith("training")]
     assert lines[:5] == [
         "training 3600 students, 2 at once: 10 of 3,600, about 1 h 00 min left; 12 model calls",
@@ -135,11 +144,13 @@ def test_what_a_pipe_reads_is_not_folded(in_a_file: Watched) -> None:
 
 def test_a_beat_is_heard_now_and_then_while_a_stage_moves(in_a_file: Watched) -> None:
     beats = []
-    with in_a_file.progress.stage("students", beat=lambda: beats.append(in_a_file.now)):
-        with in_a_file.progress.bar("training") as step:
-            for second in range(35):
-                in_a_file.now = 1000.0 + second
-                step(second, 35)
+    with (
+        in_a_file.progress.stage("students", beat=lambda: beats.append(in_a_file.now)),
+        in_a_file.progress.bar("training") as step,
+    ):
+        for second in range(35):
+            in_a_file.now = 1000.0 + second
+            step(second, 35)
     with in_a_file.progress.bar("another") as step:
         in_a_file.now += 100
         step(1, 2)
