@@ -56,7 +56,7 @@ StudentsOption = Annotated[
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
+    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/NAME"),
 ]
 NewFolderOption = Annotated[
     Path | None,
