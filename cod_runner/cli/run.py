@@ -69,12 +69,13 @@ def run(
         fresh=fresh,
         permissions=permissions,
     )
+    progress = Progress(quiet=quiet)
     with loaded.pointing():
-        result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
+        result = pipeline.run(loaded, context.obj, settings, progress)
     if as_json:
         typer.echo(json_text(result.record.model_dump(mode="json")))
     else:
-        show_report(Terminal(), result.report)
+        show_report(Terminal(), result.report, progress.notes)
         show_expectations(Terminal(), result.expectations)
         Terminal().print(Text(one_line(f"report: {result.folder.path / 'report.html'}")))
     result.raise_if_incomplete()

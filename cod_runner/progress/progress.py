@@ -87,7 +87,7 @@ class Progress:
     _board: Board = field(default_factory=Board, init=False, repr=False)
     _display: Display | None = field(default=None, init=False, repr=False)
     """None while nothing is shown."""
-    _passed_on: set[str] = field(default_factory=set, init=False, repr=False)
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
     _beat: Callable[[], None] | None = field(default=None, init=False, repr=False)
     _beaten: float = field(default=0.0, init=False, repr=False)
 
@@ -105,14 +105,21 @@ class Progress:
         LOG.warning(sentence)
         self._print(Text.assemble(("note:", "yellow"), f" {one_line(sentence)}"))
 
+    def caution(self, sentence: str) -> None:
+        """Something the user should know now, which says nothing of the result: said once, also under ``--quiet``, and
+        no note of the run."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            LOG.warning(sentence)
+            self._print(Text.assemble(("warning:", "yellow"), f" {one_line(sentence)}"))
+
     def pass_on(self, line: str) -> None:
-        """A line that a worker process wrote, a library's warning, say: not ours to judge, so it is shown once, also
-        under ``--quiet``, and is no note of the run."""
-        if line in self._passed_on:
-            return
-        self._passed_on.add(line)
-        LOG.info("a worker wrote: %s", line)
-        self._print(Text(one_line(line), "dim"))
+        """A line that a worker process wrote, a library's warning, say: not ours to judge, so it is shown as it is,
+        once, also under ``--quiet``, and is no note of the run."""
+        if line not in self._said:
+            self._said.add(line)
+            LOG.info("a worker wrote: %s", line)
+            self._print(Text(one_line(line), "dim"))
 
     def _print(self, sentence: Text) -> None:
         """Above what is drawn. Where nobody looks on, a sentence is one line, however long."""
