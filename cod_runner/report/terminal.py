@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
@@ -27,8 +27,9 @@ from cod_runner.runs.records import VerdictRecord
 _OF_A_VERDICT = {"pass": "green", "miss": "bold red", "not run": "dim"}
 
 
-def show_report(console: Console, report: Report) -> None:
-    """Print the headline tables, what CoD changed in the first of them (against plain and control), and the notes."""
+def show_report(console: Console, report: Report, said: Collection[str] = ()) -> None:
+    """Print the headline tables, what CoD changed in the first of them (against plain and control), and the notes but
+    for those that were ``said`` already."""
     for table in report.tables:
         console.print(rich_table(table))
     for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
@@ -47,6 +48,8 @@ def show_report(console: Console, report: Report) -> None:
         console.print()
         console.print(_costs(report.costs))
     for note in report.notes:
+        if note in said:
+            continue
         console.print(Text(f"note: {one_line(note)}", style="yellow"))
     show_verdicts(console, report.verdicts)
 

@@ -36,6 +36,7 @@ KEPT_BETWEEN_CALLS = (
     "teacher",
     "data",
     "notes",
+    "stages",
     "quality",
     "origins",
     "longest_input",

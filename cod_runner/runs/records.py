@@ -304,6 +304,14 @@ class RunRecord(BaseModel):
     folds: dict[int, FoldRecord] = Field(default_factory=dict)
     """By fold, from 0; empty where the data is not divided into folds."""
 
+    def stage(self, name: str) -> StageRecord:
+        """The stage of this name, added at the end if it has not run yet."""
+        found = next((stage for stage in self.stages if stage.name == name), None)
+        if found is None:
+            found = StageRecord(name=name)
+            self.stages.append(found)
+        return found
+
     def metric(self, name: str) -> MetricRecord:
         """What is known of a metric."""
         return next((metric for metric in self.metrics if metric.name == name), MetricRecord.unknown(name))

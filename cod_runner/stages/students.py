@@ -48,6 +48,7 @@ from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, build_trackers, heard
+from cod_runner.stages.worker_output import passed_on, write_to_the_file
 from cod_runner.store import content_key
 
 
@@ -89,10 +90,15 @@ def train_students(
     )
     jobs = context.settings.jobs or default_jobs(context.device)
     training = {cell.key for cell in part.waiting}
-    with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
+    at_once = min(jobs, len(tasks))
+    with (
+        passed_on(context.folder.path, progress) as pass_on,
+        progress.bar(f"training {len(tasks)} students, {at_once} at once", at_once) as step,
+    ):
         step(0, len(tasks))
         work = CellWork(context.registry, observers)
         for done, row in enumerate(heard(observers, executor.map(work, tasks, jobs)), start=1):
+            pass_on()
             training.discard(row.key)
             if isinstance(row, FailedCell):
                 progress.say(row.sentence)
@@ -134,6 +140,7 @@ class CellWork:
         run = task.worker.students.parent
         if self._observers is None or self._run not in (None, run):
             self._run, self._observers = run, Observers(self._registry, lambda sentence: None)
+            write_to_the_file(run)
             build_trackers(self._observers, task.worker.recipe, run, lambda sentence: None)
         row = train_cell(task, self._registry, self._observers)
         return Observed(row, tuple(self._observers.failures.values()) if self._run is not None else ())

@@ -69,9 +69,11 @@ MAY_IMPORT: dict[str, str] = {
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
-    "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
+    "estimates": "api data errors plain_text recipe registry runs sizes",
+    "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
-        "api binomial context counterfactuals data destinations disk engine errors files machine observers progress "
+        "api binomial context counterfactuals data destinations disk engine errors estimates files machine observers "
+        "progress "
         "recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
