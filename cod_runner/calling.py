@@ -11,6 +11,7 @@ from cod_runner.context import RunSettings
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.recipe.builds import refuse_unbuildable
 from cod_runner.registry import Registry
 from cod_runner.store import Store
 
@@ -42,7 +43,7 @@ class Asked:
             "arms": self.arms,
             "students": self.students,
         }
-        return load_recipe(
+        loaded = load_recipe(
             self.recipe,
             registry,
             profile=self.profile,
@@ -54,6 +55,8 @@ class Asked:
             },
             permissions=as_when_it_ran(self.recipe, Store().root, permissions),
         )
+        refuse_unbuildable(loaded, registry)
+        return loaded
 
 
 def run_as_asked(asked: Asked, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:

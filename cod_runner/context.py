@@ -99,7 +99,11 @@ def opened_run(
 ) -> Iterator[RunContext]:
     """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
     recipe, store, path = loaded.recipe, Store(), run_path(loaded, settings.out)
-    with RunFolder(path).opened() as folder, store.in_use(f"the run {path}"):
+    with (
+        RunFolder(path).opened() as folder,
+        store.in_use(f"the run {path}"),
+        registry.blaming_plugins(),
+    ):
         bounds = recipe.bounds
         spending = Spending(bounds.calls, bounds.tokens, bounds.usd, run=folder.identifier, named=recipe.budget_key)
         observers = Observers(registry, progress.warn)

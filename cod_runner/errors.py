@@ -109,3 +109,9 @@ class PluginError(CodrunError):
     """A plugin cannot be loaded, or two plugins claim one name."""
 
     exit_code = 2
+
+
+class WrongResult(PluginError):
+    """A component gave back something other than its kind's contract says: a bug in its plugin."""
+
+    exit_code = 1

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cod_runner.blame import ComponentFailed
 from cod_runner.errors import CodrunError
 from cod_runner.files import lock, sweep, write_whole
 from cod_runner.machine import provenance
@@ -80,7 +81,7 @@ class RunFolder:
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
         """Create the folder, lock it against a second run, remove what a killed one left half-written, and log to
-        ``run.log`` while the block runs."""
+        ``run.log`` while the block runs, the traceback of a component that fails included."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,6 +102,10 @@ class RunFolder:
             LOG.propagate = False
             try:
                 yield self
+            except ComponentFailed as error:
+                _log_traceback(error)
+                error.log = self.log
+                raise
             finally:
                 LOG.removeHandler(handler)
                 with suppress(OSError):  # the disk may be full
@@ -211,6 +216,13 @@ class RunFolder:
     def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
         """Replace a file by these JSON lines."""
         write_whole(path, b"".join(_json(line) + b"\n" for line in lines))
+
+
+def _log_traceback(error: ComponentFailed) -> None:
+    """It may be another process's, of which only the text is here."""
+    record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, str(error), (), None)
+    record.exc_text = error.traceback
+    LOG.handle(record)
 
 
 def _json(line: dict[str, Any]) -> bytes:

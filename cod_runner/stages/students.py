@@ -24,6 +24,8 @@ from cod_runner.api import (
     expected_calibration_error,
     input_as_json,
 )
+from cod_runner.blame import NOT_A_PLUGINS
+from cod_runner.component_results import check_metric, described
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
@@ -34,6 +36,7 @@ from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
+from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
 from cod_runner.observers import Observers
@@ -85,9 +88,9 @@ def train_students(
     lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
-    executor: Executor = context.registry.build(
-        "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
-    )
+    use = context.settings.executor or chosen.use
+    executor: Executor = context.registry.build("executor", use, chosen.options, BuildContext(say=progress.warn))
+    runner = context.registry.named("executor", use)
     jobs = context.settings.jobs or default_jobs(context.device)
     training = {cell.key for cell in part.waiting}
     at_once = min(jobs, len(tasks))
@@ -97,8 +100,11 @@ def train_students(
     ):
         step(0, len(tasks))
         work = CellWork(context.registry, observers)
-        for done, row in enumerate(heard(observers, executor.map(work, tasks, jobs)), start=1):
+        for done, given in enumerate(executor.map(work, tasks, jobs), start=1):
+            if not isinstance(given, Observed):
+                raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
             pass_on()
+            row = heard(observers, given)
             training.discard(row.key)
             if isinstance(row, FailedCell):
                 progress.say(row.sentence)
@@ -110,6 +116,8 @@ def train_students(
                 observers.notify("codrun_cell_finished", row=row.to_json())
                 remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
+    if training:
+        raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
     return failed
 
 
@@ -142,7 +150,14 @@ class CellWork:
             self._run, self._observers = run, Observers(self._registry, lambda sentence: None)
             write_to_the_file(run)
             build_trackers(self._observers, task.worker.recipe, run, lambda sentence: None)
-        row = train_cell(task, self._registry, self._observers)
+        try:
+            with self._registry.blaming_plugins():
+                row = train_cell(task, self._registry, self._observers)
+        except CodrunError:
+            raise
+        except Exception as error:
+            error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up
+            raise
         return Observed(row, tuple(self._observers.failures.values()) if self._run is not None else ())
 
     def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
@@ -200,7 +215,10 @@ def train_cell(task: CellTask, registry: Registry, observers: Observers) -> Cell
         )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
-    metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    metrics = {
+        use.use: check_metric(registry.named("metric", use.use), build_metric(registry, use)(predictions))
+        for use in recipe.evaluate.metrics
+    }
     cause = cause_of(metrics, bool(torch.isfinite(predictions.student_logits).all()))
     if cause is not None:
         return FailedCell(**vars(cell), name=cell.name, cause=cause)
