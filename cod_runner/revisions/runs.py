@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,9 @@ class Side:
     """One revision: its files, and the environment in which Python has its code."""
 
     name: str
-    """``main (1a2b3c4d5e6f)``, ``working tree (1a2b3c4d5e6f, with changes)``."""
+    """``main``, ``working tree``."""
+    state: str
+    """``1a2b3c4d5e6f``, ``1a2b3c4d5e6f with changes``."""
     tree: Path
     """The folder of its files."""
     top: Path
@@ -71,43 +73,51 @@ class Side:
         return tuple(found)
 
 
-def planned(side: Side, recipe: Path, flags: Flags) -> str:
-    """What will run, and what it may cost, in one sentence; raises :class:`RecipeError` for a faulty recipe."""
-    plan = _plan(side, recipe, flags)
-    cells, done = len(plan.get("cells", [])), int(plan.get("done", 0))
-    asked = [query.get("calls") for query in plan.get("queries", [])]
-    calls = [_calls_in_words(each) for each in [*plan.get("calls", []), *asked] if each]
-    paid = f"; model calls: {'; '.join(calls)}, within the recipe's budget for each side" if calls else ""
-    return f"{side.name}: {recipe.as_posix()}: {cells} cells, {done} done, {cells - done} to run{paid}"
+@dataclass(frozen=True)
+class PlannedRun:
+    """A recipe at one side, before it runs."""
 
+    side: Side
+    recipe: Path
+    flags: Flags
+    cells: int
+    done: int
+    calls: tuple[str, ...]
+    """Paid or counted calls of models, in words."""
 
-def run_side(side: Side, recipe: Path, flags: Flags, progress: Progress) -> list[str]:
-    """Run a recipe unless all its cells are done; what must be said of the run.
+    def __str__(self) -> str:
+        calls = f"; model calls: {'; '.join(self.calls)}; the recipe's budget holds for each side" if self.calls else ""
+        return f"{self._what}: {self.cells} cells, {self.done} done, {self.cells - self.done} to run{calls}"
 
-    Raises :class:`CodrunError` where it failed, :class:`KeyboardInterrupt` where it was interrupted.
-    """
-    folder = side.run_of(recipe, flags)
-    plan = _plan(side, recipe, flags)
-    what = f"{recipe.as_posix()} at {side.name}"
-    if len(plan.get("cells", [])) == plan.get("done") and _has_ended(folder):
-        progress.say(f"{what}: everything is done")
+    @property
+    def _what(self) -> str:
+        return f"{self.recipe.as_posix()} at {self.side.name}"
+
+    def run(self, progress: Progress) -> list[str]:
+        """Run it unless all its cells are done; what must be said of the run.
+
+        Raises :class:`CodrunError` where it failed, :class:`KeyboardInterrupt` where it was interrupted.
+        """
+        side, folder = self.side, self.side.run_of(self.recipe, self.flags)
+        if self.cells == self.done and _has_ended(folder):
+            return []
+        progress.say(f"{self._what}: running")
+        code = _run(side.call("run", self.recipe, self.flags.of_a_run(side.folders(self.flags)), self.flags), side)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code == ExpectationMissed.exit_code:
+            return [f"{self._what}: an expectation of the recipe was missed."]
+        if code == CodrunError.exit_code and (left_out := _left_out(folder)):
+            return [f"{self._what}: {left_out}."]
+        if code == RecipeError.exit_code:
+            raise RecipeError(f"{self._what} cannot run, for the cause above")
+        if code != 0:
+            raise CodrunError(f"{self._what} failed (exit code {code}), for the cause above; the same command goes on")
         return []
-    progress.say(f"{what}: running")
-    code = _run(side.call("run", recipe, flags.of_a_run(side.folders(flags)), flags), side)
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    if code == ExpectationMissed.exit_code:
-        return [f"{what}: an expectation of the recipe was missed."]
-    if code == CodrunError.exit_code and (left_out := _left_out(folder)):
-        return [f"{what}: {left_out}."]
-    if code == RecipeError.exit_code:
-        raise RecipeError(f"{what} cannot run, for the cause above")
-    if code != 0:
-        raise CodrunError(f"{what} failed (exit code {code}), for the cause above; the same command goes on")
-    return []
 
 
-def _plan(side: Side, recipe: Path, flags: Flags) -> dict[str, Any]:
+def planned_run(side: Side, recipe: Path, flags: Flags) -> PlannedRun:
+    """Plan a recipe with the side's own code, in about a second; raises :class:`RecipeError` for a faulty one."""
     words = ["--json", *flags.of_a_plan(side.folders(flags))]
     done = subprocess.run(
         side.call("plan", recipe, words, flags),
@@ -124,11 +134,11 @@ def _plan(side: Side, recipe: Path, flags: Flags) -> dict[str, Any]:
         raise RecipeError(f"{recipe.as_posix()} at {side.name} cannot run: {said or f'exit code {done.returncode}'}")
     try:
         plan = json.loads(done.stdout)
-    except ValueError:
-        plan = None
-    if not isinstance(plan, dict):
-        raise CodrunError(f"codrun's code at {side.name} writes a plan that this version cannot read")
-    return plan
+        calls = [*plan.get("calls", []), *(query.get("calls") for query in plan.get("queries", []))]
+        told = tuple(_calls_in_words(each) for each in calls if each)
+        return PlannedRun(side, recipe, flags, len(plan["cells"]), int(plan["done"]), told)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CodrunError(f"codrun's code at {side.name} writes a plan that this version cannot read") from error
 
 
 def _run(call: Sequence[str], side: Side) -> int:
@@ -176,11 +186,7 @@ def _left_out(folder: Path) -> str:
 
 
 def _calls_in_words(calls: Mapping[str, Any]) -> str:
-    """``openai/gpt-4o-mini: 20 to 60 calls, $0.01 to $0.02``, of a plan that any version may have written."""
-    return "".join(_told(calls))
-
-
-def _told(calls: Mapping[str, Any]) -> Iterator[str]:
-    low, high, least, most = (calls.get(name) for name in ("calls_low", "calls_high", "usd_low", "usd_high"))
-    yield f"{calls.get('model', 'a model')}: {low} to {high} calls, "
-    yield "price unknown" if least is None or most is None else f"${least:,.2f} to ${most:,.2f}"
+    """``openai/gpt-4o-mini: 20 to 60 calls, $0.01 to $0.02``."""
+    least, most = calls["usd_low"], calls["usd_high"]
+    price = "price unknown" if least is None or most is None else f"${least:,.2f} to ${most:,.2f}"
+    return f"{calls['model']}: {calls['calls_low']:,} to {calls['calls_high']:,} calls, {price}"

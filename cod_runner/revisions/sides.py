@@ -15,7 +15,7 @@ from cod_runner.progress import Progress
 from cod_runner.revisions.flags import Flags
 from cod_runner.revisions.recipes import recipes_in
 from cod_runner.revisions.repository import SHOWN, Repository, without_repository
-from cod_runner.revisions.runs import Side, planned, run_side
+from cod_runner.revisions.runs import Side, planned_run
 from cod_runner.revisions.source import developed_in, environment_of, installed_apart
 from cod_runner.store import Store
 
@@ -69,6 +69,7 @@ def run_revisions(paths: Sequence[Path], revisions: Sequence[str], flags: Flags,
             sides.append(_side_of_working_tree(repository))
         first, second = sides
         recipes, notes = _in_both(first, second, places)
+        notes.append(f"{first.name} is {first.state}, {second.name} is {second.state}.")
         if apart := installed_apart(repository.top, first.developed):
             notes.append(
                 f"`{apart}` is developed here, but a copy of it is installed, so both revisions ran with that copy's "
@@ -76,12 +77,11 @@ def run_revisions(paths: Sequence[Path], revisions: Sequence[str], flags: Flags,
             )
         if first.folder == second.folder:
             notes.append("Both sides are one commit.")
-        for side in sides:
-            for recipe in recipes:
-                progress.say(planned(side, recipe, flags))
-        for side in dict.fromkeys(sides):
-            for recipe in recipes:
-                notes += run_side(side, recipe, flags, progress)
+        planned = [planned_run(side, recipe, flags) for side in dict.fromkeys(sides) for recipe in recipes]
+        for each in planned:
+            progress.say(str(each))
+        for each in planned:
+            notes += each.run(progress)
     pairs = tuple(
         RunPair(recipe.as_posix(), first.run_of(recipe, flags), second.run_of(recipe, flags)) for recipe in recipes
     )
@@ -113,7 +113,8 @@ def _side_of_commit(repository: Repository, revision: str, commit: str, tree: Pa
     developed = developed_in(repository.top)
     environment = environment_of(tree, repository.top, developed, shadow, _environment())
     return Side(
-        name=f"{revision} ({commit[:SHOWN]})" if not commit.startswith(revision) else commit[:SHOWN],
+        name=revision if not commit.startswith(revision) else commit[:SHOWN],
+        state=commit[:SHOWN],
         tree=tree,
         top=repository.top,
         folder=(REVISIONS / commit[:SHOWN]).absolute(),
@@ -126,7 +127,8 @@ def _side_of_working_tree(repository: Repository) -> Side:
     commit = repository.commit_of("HEAD")[:SHOWN]
     changed = repository.changes([RUNS.resolve(), Store().root.resolve()])
     return Side(
-        name=f"working tree ({commit}{', with changes' if changed else ''})",
+        name="working tree",
+        state=f"{commit} with changes" if changed else commit,
         tree=repository.top,
         top=repository.top,
         folder=(REVISIONS / (f"{commit}-{changed[:SHOWN]}" if changed else commit)).absolute(),

@@ -13,7 +13,9 @@ from cod_runner.report.table import DECIMALS, MISSING
 from cod_runner.report.text import number_and_deviation
 
 NOTHING = "nothing compared"
-MOST_NAMED = 5
+SMALLEST_P = 0.001
+"""That is shown as a number."""
+MOST_NAMED = 3
 """Regressions that a sentence names; the others are counted."""
 THE_TEST = (
     f"p: one-sided paired t-test in the direction of the difference, its variance moderated for few seeds, adjusted "
@@ -52,9 +54,9 @@ def conclusion(comparisons: Sequence[Comparison]) -> str:
 def failures(comparisons: Sequence[Comparison]) -> list[str]:
     """What must not happen: each regression in words, and each group of missing cells."""
     return [
-        *(_moved(compared, each, title) for title, compared, each in _all(comparisons, Verdict.REGRESSION)),
+        *(_moved(compared, each, title) for title, compared, each in _worst_first(comparisons)),
         *(
-            f"missing from {each.second}{_of(each.title)}: {words}"
+            f"missing from {each.second}{_of(_title(each, comparisons))}: {words}"
             for each in comparisons
             for words in missing_in_words(each.missing)
         ),
@@ -69,13 +71,30 @@ def reasons_to_fail(comparisons: Sequence[Comparison]) -> list[str]:
     that cannot be trained any more is worse than a poor one.
     """
     empty = [each for each in comparisons if not each.metrics]
-    return [*failures(comparisons), *(f"{each.notes[0].removesuffix('.')}{_of(each.title)}" for each in empty)]
+    return [
+        *failures(comparisons),
+        *(f"{each.notes[0].removesuffix('.')}{_of(_title(each, comparisons))}" for each in empty),
+    ]
 
 
 def raise_on_regression(comparisons: Sequence[Comparison]) -> None:
     """Raise :class:`RegressionFound` that names every one of :func:`reasons_to_fail`, if there is any."""
     if reasons := reasons_to_fail(comparisons):
         raise RegressionFound(_listed(reasons))
+
+
+def tolerance_in_words(comparisons: Sequence[Comparison]) -> str:
+    """``The tolerance is 0.02.``, or that of each metric where they differ; "" where nothing was compared."""
+    by_metric = {compared.metric.name: compared.tolerance for each in comparisons for compared in each.metrics}
+    if len(set(by_metric.values())) == 1:
+        return f"The tolerance is {next(iter(by_metric.values())):g}."
+    return "".join(f"The tolerance of {name} is {value:g}. " for name, value in by_metric.items()).strip()
+
+
+def reading_help(comparisons: Sequence[Comparison]) -> str:
+    """What the verdicts mean, and how much this comparison can see; "" where nothing was compared."""
+    told = [tolerance_in_words(comparisons), detectable_in_words(comparisons)]
+    return " ".join([THE_TEST, *told]) if all(told) else ""
 
 
 def detectable_in_words(comparisons: Sequence[Comparison]) -> str:
@@ -95,17 +114,19 @@ def detectable_in_words(comparisons: Sequence[Comparison]) -> str:
 
 def p_in_words(each: Difference) -> str:
     """The p of the verdict; a dash where nothing moved, since there is no direction then."""
-    return MISSING if each.pairs.summary.mean == 0 else f"{each.judgement.p:.2g}"
+    if each.pairs.summary.mean == 0:
+        return MISSING
+    return f"{each.judgement.p:.3f}" if each.judgement.p >= SMALLEST_P else f"< {SMALLEST_P}"
 
 
 def _moved(compared: MetricComparison, each: Difference, title: str) -> str:
-    """``accuracy of kd, cod, k = 20 fell from 0.918 to 0.807 (−0.111 ± 0.020 over 3 seeds, p = 0.002)``."""
-    summary = each.pairs.summary
+    """``accuracy of kd, cod, k = 20 fell from 0.918 to 0.807 (−0.111 ± 0.020 over 3 seeds, p = 0.012)``."""
+    summary, p = each.pairs.summary, p_in_words(each)
     seeds = f"{summary.n} seed{'' if summary.n == 1 else 's'}"
     return (
         f"{compared.metric.name} of {each.place}{_of(title)} {'fell' if summary.mean < 0 else 'rose'} from "
         f"{each.first:.{DECIMALS}f} to {each.second:.{DECIMALS}f} ({number_and_deviation(summary)} over {seeds}, "
-        f"p = {each.judgement.p:.2g}, tolerance {compared.tolerance:g})"
+        f"p {'' if p.startswith('<') else '= '}{p})"
     )
 
 
@@ -127,6 +148,11 @@ def _listed(parts: Sequence[str]) -> str:
     return "; ".join(parts[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
+def _worst_first(comparisons: Sequence[Comparison]) -> list[tuple[str, MetricComparison, Difference]]:
+    found = _all(comparisons, Verdict.REGRESSION)
+    return sorted(found, key=lambda each: (each[2].judgement.p_worse, -abs(each[2].pairs.summary.mean)))
+
+
 def _counts(comparisons: Sequence[Comparison]) -> Counter[Verdict]:
     return Counter(each.judgement.verdict for _, _, each in _all(comparisons, *Verdict))
 
@@ -134,4 +160,9 @@ def _counts(comparisons: Sequence[Comparison]) -> Counter[Verdict]:
 def _all(comparisons: Sequence[Comparison], *verdicts: Verdict) -> Iterator[tuple[str, MetricComparison, Difference]]:
     for comparison in comparisons:
         for compared, each in comparison.with_verdict(*verdicts):
-            yield comparison.title, compared, each
+            yield _title(comparison, comparisons), compared, each
+
+
+def _title(comparison: Comparison, among: Sequence[Comparison]) -> str:
+    """What tells it from the others, if there are any."""
+    return comparison.title if len(among) > 1 else ""

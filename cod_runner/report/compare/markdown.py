@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cod_runner.report.compare.conclusion import THE_TEST, conclusion, detectable_in_words, outcome, p_in_words
+from cod_runner.report.compare.conclusion import conclusion, outcome, p_in_words, reading_help
 from cod_runner.report.compare.github_text import code, plain
 from cod_runner.report.compare.missing import missing_in_words
 from cod_runner.report.compare.runs import Comparison, Difference, MetricComparison
@@ -31,10 +31,11 @@ def markdown_of(comparisons: Sequence[Comparison], notes: Sequence[str] = ()) ->
     said = f"**{plain(verdict)}{colon.strip()}**" + (f" {plain(reasons)}" if colon else "")
     lines = [_heading(comparisons), "", f"{mark} {said}"]
     for comparison in comparisons:
-        lines += ["", *_of_one(comparison)]
+        lines += _of_one(comparison)
     if notes:
         lines += ["", *(f"- {plain(note)}" for note in notes)]
-    lines += ["", *_folded("How to read this", [plain(f"{THE_TEST} {detectable_in_words(comparisons)}")])]
+    if told := reading_help(comparisons):
+        lines += ["", *_folded("How to read this", [plain(told)])]
     short = [*lines, ""]
     for comparison in comparisons:
         if comparison.metrics:
@@ -53,26 +54,31 @@ def _heading(comparisons: Sequence[Comparison]) -> str:
 
 
 def _of_one(comparison: Comparison) -> Iterator[str]:
+    for block in _blocks(comparison):
+        yield from ("", *block)
+
+
+def _blocks(comparison: Comparison) -> Iterator[list[str]]:
+    """Groups of lines, between which Markdown wants an empty one."""
     if comparison.title:
-        yield from (f"### {code(comparison.title)}", "")
+        yield [f"### {code(comparison.title)}"]
     rows = [(compared, each) for compared in comparison.metrics for each in compared.differences]
-    telling = [(compared, each) for compared, each in rows if each.judgement.verdict is not Verdict.UNCHANGED]
-    shown = rows if len(rows) <= MOST_ROWS else telling
+    unchanged = [(compared, each) for compared, each in rows if each.judgement.verdict is Verdict.UNCHANGED]
+    folds = len(rows) > MOST_ROWS and bool(unchanged)
+    shown = [each for each in rows if each not in unchanged] if folds else rows
     if shown:
-        yield from (*_table(comparison, shown), "")
-    if len(shown) < len(rows):
-        unchanged = [(compared, each) for compared, each in rows if each.judgement.verdict is Verdict.UNCHANGED]
-        yield from (*_folded(f"{len(unchanged)} unchanged", _table(comparison, unchanged)), "")
-    for words in missing_in_words(comparison.missing):
-        yield f"- missing from {code(comparison.second)}: {plain(words)}"
+        yield _table(comparison, shown)
+    if folds:
+        yield _folded(f"{len(unchanged)} unchanged", _table(comparison, unchanged))
     if comparison.missing:
-        yield ""
+        missing = missing_in_words(comparison.missing)
+        yield [f"- missing from {code(comparison.second)}: {plain(words)}" for words in missing]
     if comparison.settings:
         body = [[plain(name), code(first), code(second)] for name, first, second in comparison.settings]
         grid = markdown_grid(["setting", code(comparison.first), code(comparison.second)], body)
-        yield from (*_folded(f"What differs in the protocol: {len(comparison.settings)}", grid), "")
+        yield _folded(f"What differs in the protocol: {len(comparison.settings)}", grid)
     if comparison.notes:
-        yield from _folded(f"Notes: {len(comparison.notes)}", [f"- {plain(note)}" for note in comparison.notes])
+        yield _folded(f"Notes: {len(comparison.notes)}", [f"- {plain(note)}" for note in comparison.notes])
 
 
 def _table(comparison: Comparison, rows: Sequence[tuple[MetricComparison, Difference]]) -> list[str]:

@@ -192,18 +192,16 @@ class _Paired:
             assert pairs is not None  # a setting has at least one pair of finite numbers
             made = Difference(*setting.place, seeds, values, pairs, next(judgements))
             differences.setdefault(setting.metric.name, []).append(made)
-        compared = [
-            MetricComparison(
-                metric, self.wishes.tolerance_of(metric.name), tuple(of_metric), _overall(of_metric, metric)
-            )
+        compared = tuple(
+            MetricComparison(metric, self.wishes.tolerance_of(metric.name), tuple(found), _overall(found, metric))
             for metric in self.metrics
-            if (of_metric := differences.get(metric.name))
-        ]
+            if (found := differences.get(metric.name))
+        )
         settings = _differing_settings(self.pair.first, self.pair.second)
         missing = missing_cells(self.pair.first, self.pair.second, self.metrics)
         return Comparison(
             *self.pair.named,
-            tuple(compared),
+            compared,
             settings,
             tuple(self._notes(bool(compared), [name for name, _, _ in settings])),
             missing,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cod_runner.plain_text import one_line
-from cod_runner.report.compare.conclusion import THE_TEST, conclusion, detectable_in_words, outcome, p_in_words
+from cod_runner.report.compare.conclusion import conclusion, outcome, p_in_words, reading_help
 from cod_runner.report.compare.missing import missing_in_words
 from cod_runner.report.compare.runs import Comparison, Difference, MetricComparison
 from cod_runner.report.compare.verdict import Verdict
@@ -17,7 +17,7 @@ from cod_runner.report.table import DECIMALS
 from cod_runner.report.terminal import rich_grid
 from cod_runner.report.text import number_and_deviation, signed
 
-COLUMNS = ("method", "arm", "k", "first", "second", "second - first", "better seeds", "p", "verdict")
+COLUMNS = ("method", "arm", "k", "first", "second", "second - first", "better", "p", "verdict")
 OF_A_VERDICT: dict[str, str] = {
     Verdict.REGRESSION: "bold red", Verdict.GAIN: "green", Verdict.UNCHANGED: "green", Verdict.UNCLEAR: "yellow",
 }  # fmt: skip
@@ -47,7 +47,7 @@ def _show_body(console: Console, comparison: Comparison) -> None:
     for compared in comparison.metrics:
         metric = compared.metric
         body = [_words(each) for each in compared.differences]
-        console.print(rich_grid(metric.heading, COLUMNS, body, 5, metric.higher_is_better))
+        console.print(rich_grid(metric.heading, COLUMNS, body, 5, metric.higher_is_better, never_cut=8))
         console.print(Text(one_line(_overall_in_words(compared))))
     if comparison.settings:
         head = ("setting", comparison.first, comparison.second)
@@ -59,8 +59,8 @@ def _show_body(console: Console, comparison: Comparison) -> None:
 
 
 def _show_end(console: Console, comparisons: Sequence[Comparison]) -> None:
-    if detectable := detectable_in_words(comparisons):
-        console.print(Text(f"{THE_TEST} {detectable}", style="dim"))
+    if told := reading_help(comparisons):
+        console.print(Text(one_line(told), style="dim"))
     colour = OF_A_VERDICT.get(outcome(comparisons), "yellow")
     console.print(Text(one_line(conclusion(comparisons)), style=colour))
 
