@@ -55,8 +55,8 @@ def compare(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN RUN | RECIPE...",
-            help="two runs' folders; one with --published; recipes, or folders of them, with --rev",
+            metavar="RUN",
+            help="two runs' folders; one and --published; or with --rev recipes, or folders of them",
             show_default=False,
         ),
     ],

@@ -113,7 +113,7 @@ def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise CodrunError("git is not installed, and revisions are compared with it; install git") from error
+        raise RecipeError("git is not installed, and revisions are compared with it; install git") from error
     except OSError as error:
         raise CodrunError(f"git cannot be run: {error.strerror}") from error
 

@@ -128,6 +128,8 @@ def planned_run(side: Side, recipe: Path, flags: Flags) -> PlannedRun:
         check=False,
     )
     said = done.stderr.decode(errors="replace").strip()
+    if said.startswith("Usage:"):
+        said = said.splitlines()[-1].removeprefix("Error: ")
     if done.returncode == INTERRUPTED:
         raise KeyboardInterrupt
     if done.returncode != 0:

@@ -75,6 +75,12 @@ def run_revisions(paths: Sequence[Path], revisions: Sequence[str], flags: Flags,
                 f"`{apart}` is developed here, but a copy of it is installed, so both revisions ran with that copy's "
                 "code; install it with `pip install -e .` to compare the code too."
             )
+        if first.developed:
+            names = ", ".join(f"`{each.name}`" for each in first.developed)
+            notes.append(
+                f"Each side ran its own code of {names}; both share the store, so that teachers and their answers are "
+                "made again only where a component's `version` or options changed."
+            )
         if first.folder == second.folder:
             notes.append("Both sides are one commit.")
         planned = [planned_run(side, recipe, flags) for side in dict.fromkeys(sides) for recipe in recipes]
@@ -154,8 +160,9 @@ def _in_both(first: Side, second: Side, places: Sequence[Path]) -> tuple[list[Pa
         common = [recipe for recipe in ours if recipe in theirs]
         if not common:
             lacking = [side.name for side, found in ((first, ours), (second, theirs)) if not found]
-            where = " and ".join(lacking) or "both together"
-            raise RecipeError(f"{place.as_posix()}: {where} has no such recipe, so there is nothing to compare")
+            where = f"{lacking[0]} has" if len(lacking) == 1 else f"{first.name} and {second.name} have"
+            what = "none in common" if not lacking else "no recipe there"
+            raise RecipeError(f"{place.as_posix()}: {where} {what}, so there is nothing to compare")
         recipes.update(dict.fromkeys(common))
         for recipe in ours:
             if recipe not in theirs:

@@ -108,7 +108,8 @@ def detectable_in_words(comparisons: Sequence[Comparison]) -> str:
     if not known:
         return f"One seed says nothing here: {alone}."
     least, most = f"{min(known):.{DECIMALS}f}", f"{max(known):.{DECIMALS}f}"
-    said = f"With these seeds a drop is told from seed noise from {least if least == most else f'{least} to {most}'} on"
+    size = least if least == most else f"{least} to {most}"
+    said = f"With these seeds a change for the worse is told from seed noise from {size} on"
     return f"{said}{'; ' + alone if alone else ''}."
 
 
@@ -116,7 +117,7 @@ def p_in_words(each: Difference) -> str:
     """The p of the verdict; a dash where nothing moved, since there is no direction then."""
     if each.pairs.summary.mean == 0:
         return MISSING
-    return f"{each.judgement.p:.3f}" if each.judgement.p >= SMALLEST_P else f"< {SMALLEST_P}"
+    return f"{each.judgement.p:.3f}" if each.judgement.p >= SMALLEST_P else f"<{SMALLEST_P}"
 
 
 def _moved(compared: MetricComparison, each: Difference, title: str) -> str:
@@ -126,7 +127,7 @@ def _moved(compared: MetricComparison, each: Difference, title: str) -> str:
     return (
         f"{compared.metric.name} of {each.place}{_of(title)} {'fell' if summary.mean < 0 else 'rose'} from "
         f"{each.first:.{DECIMALS}f} to {each.second:.{DECIMALS}f} ({number_and_deviation(summary)} over {seeds}, "
-        f"p {'' if p.startswith('<') else '= '}{p})"
+        f"p {p.replace('<', '< ') if p.startswith('<') else f'= {p}'})"
     )
 
 

@@ -242,7 +242,8 @@ class _Paired:
         if unlike:
             yield (
                 f"{len(unlike)} of {len(same)} cells with the same key in both runs have different numbers: the same "
-                "settings did not repeat exactly (another device, or other versions?)."
+                "settings did not repeat exactly (another device, other versions, or code that changed while its "
+                "component's `version` did not?)."
             )
         elif same:
             yield f"{len(same)} cells have the same key and the same numbers in both runs."
@@ -273,6 +274,11 @@ def _refuse_unknown(wishes: Wishes, paired: Sequence[_Paired]) -> None:
         if name not in known:
             listed = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
             raise RecipeError(f"`{name}` was not measured in both runs; the metrics that were: {listed}")
+    compared = {metric.name for one in paired for metric in one.metrics}
+    for name in wishes.tolerances:
+        if name not in compared:
+            wanted = ",".join([*sorted(compared), name])
+            raise RecipeError(f"`{name}` has a tolerance, but is not compared by; add `--metrics {wanted}`")
 
 
 def _differing_settings(first: RunFiles, second: RunFiles) -> tuple[tuple[str, str, str], ...]:
