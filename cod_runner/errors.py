@@ -94,6 +94,12 @@ class ExpectationMissed(CodrunError):
     exit_code = 3
 
 
+class RegressionFound(CodrunError):
+    """A run is worse than another by more than seed noise, or lacks what the other measured."""
+
+    exit_code = 3
+
+
 class CellsLeftOut(CodrunError):
     """The run finished, but for cells whose training sets could not be drawn, or whose metrics are not numbers."""
 

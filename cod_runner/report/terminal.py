@@ -108,12 +108,16 @@ def rich_grid(
     signed_column: int | None = None,
     better_up: bool = True,
     fold: bool = False,
+    never_cut: int | None = None,
 ) -> RichTable:
-    """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse."""
+    """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse, and the words
+    of ``never_cut`` are whole in a narrow terminal too."""
     shown = RichTable(title=Text(one_line(title)), title_justify="left", title_style="bold")
     for place, name in enumerate(head):
         justify: JustifyMethod = "left" if place == 0 or signed_column is None else "right"
-        shown.add_column(Text(one_line(name)), justify=justify, overflow="fold" if fold else "ellipsis")
+        shown.add_column(
+            Text(one_line(name)), justify=justify, overflow="fold" if fold else "ellipsis", no_wrap=place == never_cut
+        )
     colours = {"+": "green", MINUS: "red"} if better_up else {"+": "red", MINUS: "green"}
     for row in body:
         texts = [Text(one_line(word)) for word in row]

@@ -86,10 +86,11 @@ MAY_IMPORT: dict[str, str] = {
         "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
         "runs scaffold stages store text_files"
     ),
+    "revisions": "errors files progress registry runs store",
     "testing": "api engine hookspecs",
     "cli": (
         "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
-        "plain_text plan progress recipe registry report runs scaffold store terminal"
+        "plain_text plan progress recipe registry report revisions runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""
