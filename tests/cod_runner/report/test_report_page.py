@@ -15,7 +15,7 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.report.contents import build_report
 from cod_runner.report.figures import draw_figures
-from cod_runner.report.page import page
+from cod_runner.report.page.one_run import page
 from cod_runner.report.write import write_reports, write_reports_again
 from cod_runner.runs.records import CellRow, RunRecord
 
