@@ -49,8 +49,8 @@ def _table(report: Report, table: Table) -> list[str]:
     return [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_caption(report, table)}}}",
-        rf"\label{{tab:{_label(report.recipe.name)}-{_label(table.metric.name)}}}",
+        rf"\caption[{{{latex_text(table.metric.heading)}}}]{{{_caption(report, table)}}}",
+        rf"\label{{{_label(report, table)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.k)}}}",
         r"\toprule",
         rf"{head} \\",
@@ -76,20 +76,20 @@ def _body(rows: Sequence[TableRow]) -> list[str]:
 
 def _cell(cell: TableCell) -> str:
     mean, after = cell_parts(cell)
-    number = latex_text(mean)
-    return (rf"\textbf{{{number}}}" if cell.better else number) + latex_text(after)
+    number, told = latex_text(mean), latex_text(after)
+    number = rf"\textbf{{{number}}}" if cell.better else number
+    return f"{number} {told}" if told else number
 
 
 def _caption(report: Report, table: Table) -> str:
-    """The metric, what the marks mean, the protocol, and what CoD changed."""
-    told = [f"{setting.name}: {setting.value}" for setting in report.protocol if setting.name in TOLD]
-    summary = gain_summary(report) if table is report.tables[0] else ""
-    sentences = [f"{table.metric.heading}.", *table.footnotes, *(f"{_capital(each)}." for each in told), summary]
-    return latex_text(" ".join(sentence for sentence in sentences if sentence))
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """The metric, what the marks mean, and for the first table the protocol, and what CoD changed."""
+    sentences = [f"{table.metric.heading}.", *table.footnotes]
+    first = report.tables[0]
+    if table is not first:
+        return rf"{latex_text(' '.join(sentences))} Made as Table~\ref{{{_label(report, first)}}}."
+    told = [each for each in report.protocol if each.name in TOLD or each.name.startswith("method ")]
+    sentences += [f"{each.name[:1].upper()}{each.name[1:]}: {each.value}." for each in told]
+    return latex_text(" ".join([*sentences, gain_summary(report)]))
 
 
 def latex_text(text: str) -> str:
@@ -114,6 +114,7 @@ def _in_comment(text: str) -> str:
     return " ".join(one_line(text).split())
 
 
-def _label(name: str) -> str:
-    r"""A name as a part of a ``\label``: anything but letters, digits and hyphens would have to be escaped there."""
-    return "".join(each if each.isascii() and (each.isalnum() or each == "-") else "-" for each in name)
+def _label(report: Report, table: Table) -> str:
+    r"""What ``\label`` calls a table: anything but letters, digits and hyphens would have to be escaped there."""
+    words = f"{report.recipe.name}-{table.metric.name}"
+    return "tab:" + "".join(each if each.isascii() and (each.isalnum() or each == "-") else "-" for each in words)

@@ -12,7 +12,7 @@ from cod_runner.report.table import MISSING, arm_name, in_order
 from cod_runner.runs.records import CellRow
 
 SHARES_TITLE = "What each loss term is of the loss"
-SHARE_COLUMNS = ("method", "arm", "k", "term", "weight", "start", "middle", "end")
+SHARE_COLUMNS = ("method", "arm", "term", "k", "weight", "start", "middle", "end")
 SHARES_NOTE = (
     "Shares of the weighted loss, means over seeds. Start, middle and end: the first, middle and last tenth of the "
     "steps."
@@ -46,7 +46,7 @@ class TermShare:
     def words(self) -> list[str]:
         """A row of :data:`SHARE_COLUMNS`."""
         shares = [percent(self.start), percent(self.middle), percent(self.end)]
-        return [self.method, arm_name(self.arm), str(self.k), self.term, f"{self.weight:g}", *shares]
+        return [self.method, arm_name(self.arm), self.term, str(self.k), f"{self.weight:g}", *shares]
 
 
 def term_shares(recipe: Recipe, rows: Sequence[CellRow], curves: Sequence[TrainingCurve]) -> list[TermShare]:

@@ -15,7 +15,7 @@ STAGES_NOTE = "All calls of the run together; what an earlier run left in the st
 
 @dataclass(frozen=True)
 class ShownStage:
-    """One stage, and its parts of the whole from 0 to 1."""
+    """One stage, and its parts of the whole from 0 to 1; the whole itself has none."""
 
     name: str
     time: str
@@ -35,7 +35,7 @@ def shown_stages(stages: Sequence[StageRecord]) -> list[ShownStage]:
         known = None if any(stage.usd is None for stage in stages) else usd
         calls, tokens = sum(stage.calls for stage in stages), sum(stage.tokens for stage in stages)
         together = StageRecord(name="all", seconds=seconds, calls=calls, tokens=tokens, usd=known)
-        shown.append(_shown(together, seconds, usd))
+        shown.append(_shown(together, 0.0, 0.0))
     return shown
 
 

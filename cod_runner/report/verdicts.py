@@ -9,20 +9,17 @@ from cod_runner.runs.records import VerdictRecord
 
 VERDICTS_TITLE = "Expectations"
 VERDICT_COLUMNS = ("expected", "bound", "measured", "verdict")
+SAID = {"miss": "missed", "not run": "not run", "pass": "met"}
 MARKS = {"pass": "✓", "miss": "✗", "not run": "–"}
 
 
 def verdicts_in_words(verdicts: Sequence[VerdictRecord]) -> str:
-    """``1 of 3 expectations was missed, 1 was not run.``, or ``All 3 expectations were met.``"""
+    """``Expectations: 1 missed, 1 not run, 2 met.``; "" where there are none."""
+    counted = counted_verdicts(verdicts)
+    return f"Expectations: {counted}." if counted else ""
+
+
+def counted_verdicts(verdicts: Sequence[VerdictRecord]) -> str:
+    """``1 missed, 1 not run, 2 met``; "" where there are none."""
     counted = Counter(verdict.verdict for verdict in verdicts)
-    total = len(verdicts)
-    if not total:
-        return ""
-    if counted["pass"] == total:
-        return "The expectation was met." if total == 1 else f"All {total} expectations were met."
-    words = [
-        f"{counted[verdict]} {'was' if counted[verdict] == 1 else 'were'} {said}"
-        for verdict, said in (("miss", "missed"), ("not run", "not run"), ("pass", "met"))
-        if counted[verdict]
-    ]
-    return f"Of {total} {'expectation' if total == 1 else 'expectations'} {', '.join(words)}."
+    return ", ".join(f"{counted[each]} {said}" for each, said in SAID.items() if counted[each])

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.messages import shortened
@@ -86,6 +88,13 @@ def line(
         capsize=3, linewidth=1.8, elinewidth=1.1,
     )  # fmt: skip
     return Line2D([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=5, linewidth=1.8)
+
+
+def in_decades(axis: Axis) -> None:
+    """A logarithmic axis with numbers as one writes them: 0.02, 0.05, 0.1, ..."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def label(title: str) -> str:

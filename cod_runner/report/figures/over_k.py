@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cod_runner.report.contents import Report
-from cod_runner.report.figures.drawing import grid_of, labelled, line, plain
+from cod_runner.report.figures.drawing import grid_of, in_decades, labelled, line, plain
 from cod_runner.report.looks import FLOOR_COLOUR, TEACHER_COLOUR, Look, looks
 from cod_runner.report.table import Table, TableRow, arm_name
 from cod_runner.runs.records import CellRow
@@ -59,6 +59,7 @@ def over_queries(report: Report, table: Table) -> Figure:
             handle = line(axes, [queries for queries, _ in points], means, bars, look[row.kind])
             legend[arm_name(row.kind)] = handle
         axes.set_xscale("log")
+        in_decades(axes.xaxis)
         plain(axes)
     labelled(figure, grid, "texts the teacher read", table.metric.title, legend)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cod_runner.report.curves import TrainingCurve
-from cod_runner.report.figures.drawing import grid_of, labelled, plain
+from cod_runner.report.figures.drawing import grid_of, in_decades, labelled, plain
 from cod_runner.report.looks import term_looks
 from cod_runner.report.table import arm_name
 
@@ -32,5 +32,6 @@ def training(curves: Sequence[TrainingCurve]) -> Figure:
         plain(axes)
     if all(value > 0 for curve in curves for term in curve.terms for value in term.lowest):
         grid[0][1].set_yscale("log")  # the axes of all panels are one
+        in_decades(grid[0][1].yaxis)
     labelled(figure, grid, "step", "loss term x weight", legend)
     return figure

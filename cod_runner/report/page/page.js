@@ -8,7 +8,7 @@
     const hint = document.createElement("p");
     hint.className = "hint";
     hint.setAttribute("aria-hidden", "true");
-    hint.textContent = "Wider than the page: scroll sideways \u2192";
+    hint.textContent = "Scroll sideways for more \u2192";
     box.before(hint);
     return hint;
   }
