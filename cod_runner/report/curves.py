@@ -61,7 +61,7 @@ def read_losses(folder: Path, rows: Iterable[CellRow]) -> dict[str, StepLosses]:
 
     Lines that are torn, of another key or not of the form are passed over: the folder may be a stranger's.
     """
-    found = {}
+    found: dict[str, StepLosses] = {}
     for row in rows:
         name = f"{row.name}.jsonl"
         if Path(name).name == name and "\\" not in name and (losses := _losses_of(folder / FOLDER / name, row.key)):

@@ -24,7 +24,7 @@ class Shade:
 
 PAGE = (
     Shade("ink", "#1b1f24", "#e6e9ed"),
-    Shade("soft", "#5b6470", "#9aa4b0"),
+    Shade("muted", "#5b6470", "#9aa4b0"),
     Shade("paper", "#ffffff", "#14171b"),
     Shade("band", "#f3f5f7", "#1d2228"),
     Shade("line", "#d5dae0", "#363d46"),

@@ -21,5 +21,5 @@ def verdicts_in_words(verdicts: Sequence[VerdictRecord]) -> str:
 
 def counted_verdicts(verdicts: Sequence[VerdictRecord]) -> str:
     """``1 missed, 1 not run, 2 met``; "" where there are none."""
-    counted = Counter(verdict.verdict for verdict in verdicts)
+    counted: Counter[str] = Counter(verdict.verdict for verdict in verdicts)
     return ", ".join(f"{counted[each]} {said}" for each, said in SAID.items() if counted[each])

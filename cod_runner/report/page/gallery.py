@@ -178,16 +178,13 @@ def _number(value: Any) -> float | None:
 
 def _reading(label: Any, probabilities: Any) -> str:
     """``positive .93``: a class and the teacher's largest probability."""
-    probability = None
     if isinstance(probabilities, Mapping):
         probabilities = list(probabilities.values())
-    if isinstance(probabilities, list | tuple) and probabilities:
-        probability = max(probabilities)
-    elif isinstance(probabilities, int | float):
-        probability = probabilities
+    several = probabilities if isinstance(probabilities, list | tuple) else [probabilities]
+    known = [value for value in map(_number, several) if value is not None]
     words = [] if label is None else [_label(label)]
-    if isinstance(probability, int | float):
-        words.append(f"{probability:.2f}")
+    if known:
+        words.append(f"{max(known):.2f}")
     return " ".join(words) or MISSING
 
 
