@@ -21,7 +21,7 @@ from cod_runner.machine import provenance
 from cod_runner.plain_text import LogLines, without_nan
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
-from cod_runner.runs.declared import methods_without_teacher, metrics_of
+from cod_runner.runs.declared import methods_without_teacher, metrics_of, terms_of_teacher
 from cod_runner.runs.failed import not_numbers
 from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
@@ -155,6 +155,7 @@ class RunFolder:
                 "profile": loaded.profile,
                 "metrics": metrics,
                 "without_teacher": methods_without_teacher(loaded.recipe, registry),
+                "terms_of_teacher": terms_of_teacher(loaded.recipe, registry),
                 "student_from_teacher": registry.options(
                     "student", loaded.recipe.student.use, loaded.recipe.student.options
                 ).from_teacher(),

@@ -278,6 +278,8 @@ class RunRecord(BaseModel):
     """The recipe's, in its order. Older records have none: :func:`cod_runner.runs.declared.complete` adds them."""
     without_teacher: list[str] | None = None
     """Methods none of whose losses uses the teacher: the floor. None in older records."""
+    terms_of_teacher: dict[str, list[str]] | None = None
+    """By method, the terms of its loss that use the teacher, named as in a cell's ``losses``. None in older records."""
     student_from_teacher: bool = False
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
