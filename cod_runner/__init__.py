@@ -42,6 +42,7 @@ def run(
     allow_folders: Sequence[str | os.PathLike[str]] = (),
     allow_local_plugins: bool = False,
     registry: Registry | None = None,
+    strict: bool = False,
 ) -> RunResult:
     """Run a recipe as ``codrun RECIPE`` does, with the same folder, cells and files; finished cells are not repeated.
 
@@ -58,7 +59,8 @@ def run(
     below the working directory; ``allow_hosts``, ``allow_folders`` and ``allow_local_plugins`` let the recipe do what
     a stranger's may not.
     With ``quiet`` only warnings are said; nothing is printed on standard output. ``registry`` holds the plugins;
-    without it the installed ones are found.
+    without it the installed ones are found. With ``strict`` an expectation that ``profile`` or another argument left
+    out counts as missed.
 
     Students train in worker processes unless ``jobs`` is 1 or one cell is left: a script must then call this below
     ``if __name__ == "__main__":``.
@@ -102,6 +104,7 @@ def run(
         permissions=read_permissions(
             allow_hosts, [Path(folder) for folder in allow_folders], local_plugins=allow_local_plugins
         ),
+        strict=strict,
     )
     return run_as_asked(asked, registry, settings, progress)
 

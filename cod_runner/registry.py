@@ -246,9 +246,18 @@ class Registry:
         return opened
 
     def attach(self, name: str, tracker: object) -> None:
-        """Let a tracker that a recipe names observe the run."""
+        """Let an object observe every run of this registry; trackers that a recipe names observe theirs alone."""
         if not self._manager.has_plugin(name):
             self._manager.register(tracker, name=name)
+
+    @contextmanager
+    def observed_by(self, observer: object) -> Iterator[None]:
+        """Let an object of ours observe the run with hooks of its own, for a block."""
+        self._manager.register(observer)
+        try:
+            yield
+        finally:
+            self._manager.unregister(observer)
 
     def options(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Options:
         """A component's validated options, which say what must be known of it before it is built."""

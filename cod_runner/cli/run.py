@@ -55,10 +55,12 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="an expectation whose cells a profile or a flag leaves out ends with 3 too")
+    ] = False,
 ) -> None:
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
     from cod_runner.report.terminal import show_report
-    from cod_runner.runs.expectations import show_expectations
 
     permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     settings = RunSettings(
@@ -69,14 +71,15 @@ def run(
         offline=offline,
         fresh=fresh,
         permissions=permissions,
+        strict=strict,
     )
     wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
-    result = run_as_asked(wanted, context.obj, settings, Progress(quiet=quiet))
+    progress = Progress(quiet=quiet)
+    result = run_as_asked(wanted, context.obj, settings, progress)
     if as_json:
-        typer.echo(json_text(result.record.model_dump(mode="json")))
+        typer.echo(json_text(result.as_json()))
     else:
-        show_report(Terminal(), result.report)
-        show_expectations(Terminal(), result.expectations)
+        show_report(Terminal(), result.report, progress.notes)
         Terminal().print(Text(one_line(f"report: {result.folder.path / 'report.html'}")))
     result.raise_if_incomplete()
     result.raise_if_missed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -172,21 +171,6 @@ def bind_losses(
                 )
             )
         term.loss.to(data.device)
-
-
-def term_names(terms: Sequence[WeightedTerm]) -> list[str]:
-    """A name for each term, by which its stream, its cache and its column in the log are known.
-
-    Namesakes are counted apart for terms of weight 0 (``kd-unweighted``), so that adding one never renames, and so
-    never changes, a term that trains.
-    """
-    seen: Counter[str] = Counter()
-    names = []
-    for term in terms:
-        name = term.name if term.weight > 0 else f"{term.name}-unweighted"
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return names
 
 
 def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

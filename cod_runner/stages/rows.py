@@ -86,7 +86,7 @@ def divided_corpus(
 
 def read_data(recipe: Recipe, registry: Registry, *, offline: bool, progress: Progress) -> LoadedData:
     """The data set of a recipe, as its plugin reads it."""
-    given = BuildContext(offline=offline, say=progress.warn)
+    given = BuildContext(offline=offline, say=progress.warn, tell=progress.tell)
     dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, given)
     with standing_at("dataset"):
         return check_data(registry.named("dataset", recipe.dataset.use), dataset.load())

@@ -27,7 +27,7 @@ class Processes:
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         """Results in the order in which tasks finish. The first exception stops the workers and is raised here."""
-        if jobs == 1 or len(tasks) == 1:
+        if jobs == 1 or len(tasks) <= 1:
             yield from (work(task) for task in tasks)
             return
         pool = ProcessPoolExecutor(
