@@ -300,6 +300,10 @@ class Registry:
         """A component and its package, as in "the loss `ted` (codrun 0.9)"."""
         return self._suspect(self.find(kind, name)).named
 
+    def own_line(self, kind: Kind, name: str, error: BaseException) -> str:
+        """The component's own line that raised, as the end of a sentence; "" where there is none."""
+        return own_line(error, self._suspect(self.find(kind, name)).owns)
+
     def blame(self, kind: Kind, name: str, error: BaseException) -> ComponentFailed:
         """What is said of an exception that this component raised: one sentence, and the traceback beside it."""
         suspect = self._suspect(self.find(kind, name))

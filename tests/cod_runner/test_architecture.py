@@ -90,8 +90,8 @@ MAY_IMPORT: dict[str, str] = {
     "revisions": "errors files progress registry runs store",
     "testing": "api engine hookspecs",
     "cli": (
-        "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
-        "plain_text plan progress recipe registry report revisions runs scaffold store terminal"
+        "__init__ api calling context counterfactuals deployment disk engine errors llm local_plugins permissions "
+        "pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal testing"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""
