@@ -16,6 +16,7 @@ import pluggy
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
 from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, in_package, is_foreseen, own_line, told
 from cod_runner.build_paths import unresolved
+from cod_runner.code_digests import code_digest
 from cod_runner.component_results import check_built
 from cod_runner.errors import CodrunError, PluginError, SettingError
 from cod_runner.hookspecs import Hooks
@@ -295,6 +296,14 @@ class Registry:
             if (sentence := self.unresolved(component)) is not None:
                 raise PluginError(sentence) from None
             raise
+
+    def code(self, kind: Kind, name: str) -> str | None:
+        """A digest of the code that the component is built by; None for ours, whose versions we raise, for a file,
+        whose content is in its identity, and where there is no source. Imports nothing."""
+        component, plugin = self._components[kind, name]
+        if plugin.distribution == ENTRY_POINT_GROUP or plugin.file is not None:
+            return None
+        return code_digest(component.build.partition(":")[0], {plugin.module.partition(":")[0]})
 
     def named(self, kind: Kind, name: str) -> str:
         """A component and its package, as in "the loss `ted` (codrun 0.9)"."""

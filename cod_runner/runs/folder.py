@@ -44,6 +44,7 @@ KEPT_BETWEEN_CALLS = (
     "folds",
     "not_kept",
     "verdicts",
+    "code",
 )
 
 OF_THESE_SETTINGS = ("notes", "folds", "not_kept", "verdicts")
