@@ -16,14 +16,13 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import BuildContext
+from cod_runner.blame import told
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.hookspecs import Hooks
 from cod_runner.plain_text import one_line
 from cod_runner.registry import Registry
 
 LOG = logging.getLogger("codrun")
-LONGEST_FAULT = 500
-"""Characters of what an observer's exception says."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +126,10 @@ def _told(named: str, when: str, error: BaseException) -> str:
     """One sentence; of an exception that nobody foresaw with its place, the deepest that is not a library's."""
     if isinstance(error, CodrunError):
         return one_line(f"{named} failed {when}: {error}")
-    try:
-        said = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - it is a stranger's code too
-        said = "an error that cannot be shown"
-    shortened = f"{said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
-    what = f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
     where = f", at {own[-1].filename}:{own[-1].lineno}" if own else ""
-    return one_line(f"{named} failed {when}: {what}{where}")
+    return one_line(f"{named} failed {when}: {told(error)}{where}")
 
 
 def _log_traceback(failure: Failure) -> None:

@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, str] = {
     "component_results": "api errors plain_text",
     "local_plugins": "errors",
     "registry": "api blame build_paths code_digests component_results errors hookspecs local_plugins",
-    "observers": "api errors hookspecs plain_text registry",
+    "observers": "api blame errors hookspecs plain_text registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
