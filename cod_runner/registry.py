@@ -14,6 +14,7 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
+from cod_runner.api.version import unmet_requirement
 from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
@@ -74,7 +75,9 @@ class Registry:
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
         try:
-            self._manager.register(load(), name=unique)
+            loaded = load()
+            _refuse_another_version(loaded)
+            self._manager.register(loaded, name=unique)
             self._refuse_unknown_hooks(unique)
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
@@ -200,6 +203,14 @@ class Registry:
         """:meth:`options`, for a block that asks them: a :class:`SettingError` from it points at the component."""
         with _raised_by(self.find(kind, name)):
             yield self.options(kind, name, options)
+
+
+def _refuse_another_version(loaded: object) -> None:
+    """Raise :class:`PluginError` where a plugin asks for contracts that this codrun does not have."""
+    asked = getattr(loaded, "codrun_api", None)
+    refused = None if asked is None else unmet_requirement(asked)
+    if refused is not None:
+        raise PluginError(refused)
 
 
 def _told(error: BaseException) -> str:

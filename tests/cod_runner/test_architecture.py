@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, str] = {
         "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
         "runs scaffold stages store text_files"
     ),
-    "testing": "api engine",
+    "testing": "api engine hookspecs",
     "cli": (
         "__init__ api context counterfactuals deployment disk engine errors llm permissions pipeline plain_text plan "
         "progress recipe registry report runs scaffold store terminal"
