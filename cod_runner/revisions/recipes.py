@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_RECIPE = re.compile(r"""^\{?[ \t]*["']?(?:recipe|extends)["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
+_RECIPE = re.compile(r"""^(?:\{[ \t]*)?["']?(?:recipe|extends)["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
 """A key of the outermost mapping that every recipe has one of; other YAML files (workflows, say) are passed over."""
 
 
