@@ -14,13 +14,10 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
-<<<<<<< HEAD
+from cod_runner.api.version import unmet_requirement
 from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
 from cod_runner.build_paths import unresolved
 from cod_runner.component_results import check_built
-=======
-from cod_runner.api.version import unmet_requirement
->>>>>>> checks
 from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
@@ -261,7 +258,6 @@ class Registry:
                 return f"{named} is {'built' if path == component.build else 'reopened'} by `{path}`, {reason}"
         return None
 
-<<<<<<< HEAD
     def _attribute(self, component: Component, path: str) -> Any:
         module, _, name = path.partition(":")
         try:
@@ -330,23 +326,14 @@ def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:
 
 def _suspect(component: Component, plugin: Plugin) -> Suspect:
     return Suspect(component, plugin.name, plugin.distribution, plugin.version, plugin.module)
-=======
+
+
 def _refuse_another_version(loaded: object) -> None:
     """Raise :class:`PluginError` where a plugin asks for contracts that this codrun does not have."""
     asked = getattr(loaded, "codrun_api", None)
     refused = None if asked is None else unmet_requirement(asked)
     if refused is not None:
         raise PluginError(refused)
-
-
-def _told(error: BaseException) -> str:
-    """What a stranger's error says, as far as it can be asked and is worth reading."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - it is a stranger's code too
-        said = "an error that cannot be shown"
-    return f"{type(error).__name__}: {said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
->>>>>>> checks
 
 
 @contextmanager

@@ -86,9 +86,7 @@ MAY_IMPORT: dict[str, str] = {
         "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
         "runs scaffold stages store text_files"
     ),
-    "local_plugins": "errors",
-    "registry": "api blame build_paths component_results errors hookspecs local_plugins",
-    "observers": "api errors hookspecs plain_text registry",
+    "revisions": "errors files progress registry runs store",
     "testing": "api engine hookspecs",
     "cli": (
         "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
