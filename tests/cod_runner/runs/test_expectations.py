@@ -278,7 +278,7 @@ def test_what_cannot_be_compared_is_a_miss_that_says_why(base: Path) -> None:
     assert cause() == f"in {base}, no cell of kd, cod, k = 16 is finished"
     (base / "cells.jsonl").write_text(lines.replace('"seed": 1', '"seed": 8').replace('"seed": 2', '"seed": 9'))
     assert cause() == f"this run and {base} have no seed in common"
-    (base / "cells.jsonl").write_text("{]\n\n")
+    (base / "cells.jsonl").write_text("[1]\n")
     assert cause().startswith(f"{base}/cells.jsonl:1: the line is damaged")
     (base / "run.json").write_text("[]")
     assert cause().startswith(f"{base}/run.json is damaged")
