@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, str] = {
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
-    "estimates": "api data errors plain_text recipe registry runs sizes",
+    "estimates": "api data errors recipe registry runs sizes",
     "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
         "api binomial context counterfactuals data destinations disk engine errors estimates files machine progress "
