@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from cod_runner.context import RunContext, RunSettings, opened_run
+from cod_runner.context import RunContext, RunSettings, command_of, opened_run
 from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
@@ -32,7 +32,7 @@ from cod_runner.stages.shortages import find_shortages
 from cod_runner.stages.students import train_students
 from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.timing import NAMES, stage
-from cod_runner.stages.trackers import attach_trackers
+from cod_runner.stages.trackers import start_trackers
 
 
 def distil(context: RunContext, record: RunRecord, part: Part) -> None:
@@ -51,7 +51,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
         source, teacher = prepare_teacher(context, experiment, teacher)
         ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
         record_teacher(context, record, experiment, teacher)
-        context.registry.hook.codrun_teacher_ready(teacher=teacher, pool=experiment.corpus.pool)
+        context.observers.notify("codrun_teacher_ready", teacher=teacher, pool=experiment.corpus.pool)
 
     with stage(context, record, "counterfactuals"):
         # 1: D_k, the few-shot originals, in the order in which each arm draws them
@@ -79,7 +79,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
 
     # 7 to 16: hard + alpha KD + beta LWD, one student per cell
     with stage(context, record, "students"):
-        train_students(context, experiment, source, part, sets)
+        record.failed += train_students(context, experiment, source, part, sets)
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:
@@ -90,16 +90,15 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
     with opened_run(loaded, registry, settings, progress) as context:
         record = context.folder.begin(loaded, registry, [cell.key for cell in cells], settings_key(recipe, registry))
         remember_resolved(context.folder.recipe, context.store.root)
-        finished = {} if settings.fresh else context.folder.finished_rows()
+        record.command = command_of(loaded, settings)
+        finished = {} if settings.fresh else context.folder.finished_rows(record.metric_names)
         waiting = [cell for cell in cells if cell.key not in finished]
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
         expect_gaps(context, record, cells)
         gone = students_to_train_again(context, record, cells)
         with followed(context, cells=len(cells), done=len(cells) - len(waiting)):
             if waiting or gone:
-                attach_trackers(recipe, registry, context.folder.path, progress.warn)
-                plain_recipe = recipe.model_dump(mode="json")
-                registry.hook.codrun_run_started(recipe=plain_recipe, cells=len(waiting), folder=context.folder.path)
+                start_trackers(context, len(waiting))
                 with spending_recorded(context, record):
                     for part in parts_of(recipe, cells, waiting):
                         distil(context, record, part)

@@ -109,7 +109,7 @@ def plan_of(
     recipe = loaded.recipe
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
-    rows = RunFolder(folder).finished_rows()
+    rows = RunFolder(folder).finished_rows([metric.use for metric in recipe.evaluate.metrics])
     calls, queries = generator_calls(recipe, registry), teacher_queries(recipe, registry)
     budget = recipe.bounds
     for estimate in all_calls(calls, queries):

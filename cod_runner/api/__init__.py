@@ -76,6 +76,7 @@ from cod_runner.label_prompts import LabelPrompt, LabelPromptFields, one_line
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
+from cod_runner.loss_terms import term_names
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -191,5 +192,6 @@ __all__ = [
     "quiet_transformers",
     "read_text",
     "recipe_file",
+    "term_names",
     "text_distance",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cod_runner.errors import CodrunError
+from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.origins import OriginRecord
 
 
@@ -277,6 +278,8 @@ class RunRecord(BaseModel):
     """The recipe's, in its order. Older records have none: :func:`cod_runner.runs.declared.complete` adds them."""
     without_teacher: list[str] | None = None
     """Methods none of whose losses uses the teacher: the floor. None in older records."""
+    terms_of_teacher: dict[str, list[str]] | None = None
+    """By method, the terms of its loss that use the teacher, named as in a cell's ``losses``. None in older records."""
     student_from_teacher: bool = False
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
@@ -287,6 +290,8 @@ class RunRecord(BaseModel):
     """In the order in which they first ran."""
     left_out: list[LeftOut] = Field(default_factory=list)
     """Of the last call: the next one tries them again."""
+    failed: list[FailedCell] = Field(default_factory=list)
+    """Of the last call, too: they have no line in ``cells.jsonl``."""
     settings: str | None = None
     """Hash of what decides all cells alike; None in older records."""
     students: str | None = None
