@@ -20,7 +20,12 @@ def validate(
     overrides: SetOption = None,
     allow_folder: AllowFolderOption = None,
 ) -> None:
-    """Check recipes with every plugin's options; needs no model, data or network."""
+    """Check recipes with every plugin's options; needs no model, data or network.
+
+    The schema for editors beside a recipe, if there is one, is brought up to date.
+    """
+    from cod_runner.scaffold import refresh_schema
+
     permissions = read_permissions(folders=allow_folder or [])
     told: list[str] = []
     faults: list[Fault] = []
@@ -34,5 +39,8 @@ def validate(
         counts = f"{len(loaded.recipe.methods)} methods x {len(loaded.recipe.arms)} arms"
         valid = f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)"
         typer.echo(one_line(valid))
+    for folder in dict.fromkeys(recipe.parent for recipe in recipes):
+        if (renewed := refresh_schema(folder, context.obj)) is not None:
+            typer.echo(one_line(f"{renewed}: brought up to date with the installed plugins, for editors"))
     if told:
         raise RecipeError("\n".join(told), faults)
