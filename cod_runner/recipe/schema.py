@@ -31,8 +31,8 @@ _COMPONENTS = (Use.__name__, Teacher.__name__, WeightedLoss.__name__)
 def json_schema(registry: Registry) -> Schema:
     """The schema of a recipe file (draft 2020-12).
 
-    A file that ``extends`` another, a fragment, and a profile may omit anything and may blank keys with ``null``; so
-    every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
+    A file that ``extends`` another, a fragment (one without a name), and a profile may omit anything and may blank keys
+    with ``null``; so every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
     """
     definitions: dict[str, Schema] = {}
     grammar = _hoisted(Recipe, "", definitions)
@@ -50,7 +50,7 @@ def json_schema(registry: Registry) -> Schema:
     definitions["partial.ArmNames"] = {**definitions["ArmNames"], "items": {"type": "string"}}
     definitions["file"] = _file(definitions["Recipe"])
     definitions["partial.file"] = _file(definitions["partial.Recipe"])
-    whole = {"allOf": [{"required": ["recipe"]}, {"not": {"required": ["extends"]}}]}
+    whole = {"allOf": [{"required": ["recipe", "name"]}, {"not": {"required": ["extends"]}}]}
     return {
         "$schema": DIALECT,
         "$comment": f"{WRITTEN_BY}, which writes it anew when plugins change; do not edit it",
