@@ -29,7 +29,7 @@ MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd"
 ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
 
 
-def run_folder(value: str) -> Path:
+def _run_folder(value: str) -> Path:
     """``--out``, refused where no folder can be."""
     shown = shortened(value, LONGEST_SHOWN)
     if not value.strip():
@@ -56,11 +56,15 @@ StudentsOption = Annotated[
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
+    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
 ]
 NewFolderOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=run_folder, metavar="DIR", help="the folder to write; else beside the student"),
+    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the folder to write; else beside the student"),
+]
+PageFolderOption = Annotated[
+    Path | None,
+    typer.Option("--out", parser=_run_folder, metavar="DIR", help="where the page of several runs goes; else report"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
 OfflineOption = Annotated[

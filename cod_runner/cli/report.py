@@ -8,22 +8,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cod_runner.cli.options import RunFolderArgument, run_folder
+from cod_runner.cli.options import PageFolderOption, RunFolderArgument
 from cod_runner.plain_text import one_line
 from cod_runner.terminal import Terminal
 
 RunFolderArguments = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="a run's folder, or several", show_default=False)
 ]
-OutOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", parser=run_folder, metavar="DIR", help="of several runs: where their page goes; `report` if absent"
-    ),
-]
 
 
-def report(context: typer.Context, run_folders: RunFolderArguments, out: OutOption = None) -> None:
+def report(context: typer.Context, run_folders: RunFolderArguments, out: PageFolderOption = None) -> None:
     """Write a run's table, figures and page again, from its files alone; or one page of several runs."""
     from cod_runner.report import write_reports_again
     from cod_runner.report.several import write_several
