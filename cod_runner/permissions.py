@@ -28,6 +28,8 @@ class Permissions:
     """``host`` or ``host:port``, lower case."""
     folders: tuple[Path, ...] = ()
     """Absolute; what is below them is allowed too."""
+    flags: tuple[str, ...] = ()
+    """What of it the command line allowed, as it writes it; not what the settings file allows."""
 
     def allow_address(self, address: str) -> bool:
         """Whether texts and keys may go to the host of ``address``, an ``http://`` or ``https://`` one."""
@@ -98,13 +100,16 @@ def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) ->
     """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
     path = settings_file()
     settings = _read(path)
+    hosts, folders = list(hosts), list(folders)
+    flags = [*(("--allow-host", host) for host in hosts), *(("--allow-folder", str(folder)) for folder in folders)]
     listed = {_host(each, "--allow-host") for each in hosts}
     listed |= {_host(each, f"{path}: allow_hosts") for each in settings.allow_hosts}
     try:
         below = [path.parent / each.expanduser() for each in settings.allow_folders]
     except RuntimeError as error:  # there is no such user after `~`
         raise CodrunError(f"{path}: allow_folders: {error}; write the folder out") from error
-    return Permissions(frozenset(listed), (*(each.absolute() for each in folders), *below))
+    allowed = (*(each.absolute() for each in folders), *below)
+    return Permissions(frozenset(listed), allowed, tuple(word for flag in flags for word in flag))
 
 
 def _read(path: Path) -> _Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -84,7 +85,11 @@ def _chosen(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Com
         elif named := [component for component in plugin.components if component.name == name]:
             chosen.append((plugin, named))
     if not chosen:
-        raise PluginError(f"no plugin and no component is named `{name}`; `codrun plugins` lists them")
+        known = {plugin.name for plugin in registry.plugins}
+        known |= {component.name for plugin in registry.plugins for component in plugin.components}
+        near = difflib.get_close_matches(name, sorted(known), 3)
+        hint = f"did you mean {', '.join(f'`{each}`' for each in near)}?" if near else "`codrun plugins` lists them"
+        raise PluginError(f"no plugin and no component is named `{name}`; {hint}")
     return chosen
 
 

@@ -20,11 +20,19 @@ def validate(
     overrides: SetOption = None,
     allow_folder: AllowFolderOption = None,
 ) -> None:
-    """Check recipes with every plugin's options; needs no model, data or network."""
+    """Check recipes with every plugin's options; needs no model, data or network.
+
+    Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it.
+    """
     permissions = read_permissions(folders=allow_folder or [])
     told: list[str] = []
     faults: list[Fault] = []
+    fragments = [recipe for recipe in recipes if recipe.name.startswith("_") and recipe.is_file()]
+    passed_over = fragments if len(fragments) < len(recipes) else []  # alone, it is said what they are
     for recipe in recipes:
+        if recipe in passed_over:
+            typer.echo(one_line(f"{recipe}: passed over, a fragment (its name begins with `_`)"))
+            continue
         try:
             loaded = loaded_recipe(context, recipe, profile, overrides, permissions=permissions)
         except RecipeError as error:

@@ -15,6 +15,7 @@ from cod_runner.report.protocol import Setting, protocol
 from cod_runner.report.shares import TermShare, small_terms_in_words, term_shares
 from cod_runner.report.statistics import DRAWS
 from cod_runner.report.table import (
+    MISSING,
     OPTIMISTIC,
     UNVERIFIED,
     Gain,
@@ -27,8 +28,9 @@ from cod_runner.report.table import (
     result_table,
 )
 from cod_runner.report.teacher import teacher_in_words
+from cod_runner.runs.failed import CURE, failed_in_words
 from cod_runner.runs.folds import EVALUATION
-from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord, VerdictRecord
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Report:
     """What must be known of a teacher that only answers, in sentences."""
     notes: tuple[str, ...]
     """Sentences that the reader must see next to the numbers."""
+    verdicts: tuple[VerdictRecord, ...] = ()
+    """On the recipe's expectations, as the call that made them judged: a report judges nothing anew."""
 
     @property
     def optimistic(self) -> bool:
@@ -144,6 +148,7 @@ def build_report(
                 ]
             )
         ),
+        verdicts=tuple(record.verdicts),
     )
 
 
@@ -167,7 +172,10 @@ def _notes(
     asked = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds)
     if record.left_out:
         notes.append(f"{record.left_out_in_words}; the same command tries them again.")
-    unfinished = asked - len(rows) - sum(each.cells for each in record.left_out)
+    failed = [each for each in record.failed if each.key not in {row.key for row in rows}]
+    if failed:
+        notes.append(f"{failed_in_words(failed)}; {CURE}.")
+    unfinished = asked - len(rows) - sum(each.cells for each in record.left_out) - len(failed)
     if unfinished > 0:
         notes.append(f"{unfinished} of {asked} cells are not finished; the same command continues with them.")
     if other_lines:
@@ -232,6 +240,32 @@ def gain_summary(report: Report) -> str:
     if left_out and any(gain.method not in report.floor for gain in counted):
         sentences.append(f"Not counted: {', '.join(left_out)}, without a teacher in the loss.")
     return " ".join(sentences)
+
+
+VERDICT_COLUMNS = ("expected", "bound", "measured", "verdict")
+VERDICTS_TITLE = "Expectations"
+
+
+def verdict_words(verdict: VerdictRecord) -> list[str]:
+    """A row of :data:`VERDICT_COLUMNS`."""
+    return [verdict.what, verdict.bound, MISSING if verdict.verdict == "not run" else verdict.found, verdict.verdict]
+
+
+def notes_on_verdicts(verdicts: Sequence[VerdictRecord]) -> list[str]:
+    """Why nothing was measured, where nothing was, and how many expectations did not run."""
+    empty = [each.sentence for each in verdicts if each.verdict == "miss" and each.measured is None]
+    return [*empty, *filter(None, [_not_run_in_words(verdicts)])]
+
+
+def _not_run_in_words(verdicts: Sequence[VerdictRecord]) -> str:
+    """How many expectations were not judged, and why; "" where all were."""
+    count = sum(each.verdict == "not run" for each in verdicts)
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(verdicts)} expectations did not run, since a profile or a flag leaves out their cells; with "
+        "--strict that is a miss."
+    )
 
 
 def what_cod_changes(gains: Sequence[Gain]) -> str:

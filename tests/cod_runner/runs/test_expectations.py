@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cod_runner.recipe.grammar import Expectation
-from cod_runner.runs.expectations import check_expectations, show_expectations
+from cod_runner.recipe.expectation import Expectation
+from cod_runner.report.terminal import show_verdicts
+from cod_runner.runs.expectations import check_expectations
 from cod_runner.runs.records import CellRow
 
 
@@ -100,7 +101,7 @@ def test_every_entry_is_shown_with_what_was_measured() -> None:
     wanted = [expected(metric="accuracy", arm="cod", at_least=0.9), expected(gain="accuracy", at_least=0.0)]
     omitted = expected(metric="f1", arm="plain", k=8, at_most=1.0)
     console = Console(record=True, width=160, file=io.StringIO())
-    show_expectations(console, check_expectations(wanted, [omitted], ROWS))
+    show_verdicts(console, [each.record for each in check_expectations(wanted, [omitted], ROWS)])
     text = console.export_text()
     assert "accuracy, kd, cod, k = 16" in text
     assert "gain of accuracy (cod - plain), kd, k = 16" in text
@@ -119,5 +120,5 @@ def test_a_miss_says_what_was_expected_and_what_was_measured() -> None:
 
 def test_a_recipe_that_expects_nothing_prints_nothing() -> None:
     console = Console(record=True, file=io.StringIO())
-    show_expectations(console, check_expectations([], [], ROWS))
+    show_verdicts(console, [each.record for each in check_expectations([], [], ROWS)])
     assert console.export_text() == ""

@@ -32,9 +32,9 @@ def test_a_torn_last_line_is_ignored_and_terminated(tmp_path: Path) -> None:
     folder.append_row(row("a"))
     with folder.cells.open("a") as file:
         file.write('{"key": "b", "accu')
-    assert set(folder.finished_rows()) == {"a"}
+    assert set(folder.finished_rows(["accuracy"])) == {"a"}
     folder.append_row(row("c", note="line\u2028separator"))
-    rows = folder.finished_rows()
+    rows = folder.finished_rows(["accuracy"])
     assert set(rows) == {"a", "c"}
     assert rows["c"]["note"] == "line\u2028separator"
 
@@ -43,7 +43,7 @@ def test_the_last_line_of_a_key_counts(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.append_row(row("a", 0.5))
     folder.append_row(row("a", 0.7))
-    assert folder.finished_rows()["a"]["accuracy"] == 0.7
+    assert folder.finished_rows(["accuracy"])["a"]["accuracy"] == 0.7
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_half_a_surrogate_pair_is_written_as_json_escapes_it(tmp_path: Path) -> 
     folder.write_lines(folder.counterfactuals, [{"original": "half \ud83d pair"}])
     folder.append_row(row("a", note="\ud83d"))
     assert json.loads(folder.counterfactuals.read_text(encoding="utf-8")) == {"original": "half \ud83d pair"}
-    assert folder.finished_rows()["a"]["note"] == "\ud83d"
+    assert folder.finished_rows(["accuracy"])["a"]["note"] == "\ud83d"
 
 
 def test_a_damaged_record_identifier_or_log_stops_a_run_with_a_sentence(
