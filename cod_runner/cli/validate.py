@@ -22,8 +22,8 @@ def validate(
 ) -> None:
     """Check recipes with every plugin's options; needs no model, data or network.
 
-    Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it. The schema for
-    editors beside a recipe, if there is one, is brought up to date.
+    Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it. The
+    schema for editors beside a recipe, if there is one, is brought up to date.
     """
     from cod_runner.scaffold import refresh_schema
 
