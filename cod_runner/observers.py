@@ -16,7 +16,7 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import BuildContext
-from cod_runner.blame import told
+from cod_runner.blame import ComponentFailed, told
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.hookspecs import Hooks
 from cod_runner.plain_text import one_line
@@ -118,8 +118,10 @@ class Observers:
                 error.component = ("tracker", name)
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            whole = "".join(traceback.format_exception(error))
-            self.take((Failure(name, f"{_told(named, when, error)}; it observes no longer, the run goes on", whole),))
+            # what the registry says of a tracker's own exception is said here
+            raised = (isinstance(error, ComponentFailed) and error.__cause__) or error
+            whole = "".join(traceback.format_exception(raised))
+            self.take((Failure(name, f"{_told(named, when, raised)}; it observes no longer, the run goes on", whole),))
 
 
 def _told(named: str, when: str, error: BaseException) -> str:

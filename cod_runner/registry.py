@@ -21,11 +21,14 @@ from cod_runner.component_results import check_built
 from cod_runner.errors import CodrunError, PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 from cod_runner.local_plugins import LocalFile, read_local
+from cod_runner.plugin_modules import (
+    ENTRY_POINT_GROUP,
+    is_nearly_ours,
+    refuse_another_version,
+    refuse_unknown_hooks,
+    refuse_unmarked_hooks,
+)
 
-ENTRY_POINT_GROUP = "codrun"
-"""Of entry points, and the distribution that our own components come in."""
-NEARLY = 0.8
-"""How alike, from 0 to 1, the group of an entry point is that was meant to be ours: `codruns`, `codrum`."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
     "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "trains_itself",
@@ -70,7 +73,7 @@ class Registry:
         """Load every entry point of the group ``codrun``, each on its own, so that one cannot break another."""
         registry = cls()
         every = metadata.entry_points()
-        for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if _is_nearly_ours(group))):
+        for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if is_nearly_ours(group))):
             for entry in sorted(every.select(group=group), key=lambda point: (point.name, point.value)):
                 distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
                 version = entry.dist.version if entry.dist else "unknown"
@@ -95,9 +98,11 @@ class Registry:
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
         try:
-            self._manager.register(load(), name=unique)
-            self._refuse_unknown_hooks(unique)
-            self._refuse_unmarked_hooks(unique)
+            loaded = load()
+            refuse_another_version(loaded)
+            self._manager.register(loaded, name=unique)
+            refuse_unknown_hooks(self._manager, loaded)
+            refuse_unmarked_hooks(self._manager, loaded)
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
@@ -155,34 +160,6 @@ class Registry:
                     f"component `{component.name}` defines the option `{min(reserved)}`, which is the core's"
                 )
         return declared
-
-    def _refuse_unknown_hooks(self, unique: str) -> None:
-        """A misspelt hook would never be called; ``check_pending`` finds it."""
-        try:
-            self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            plugin = self._manager.get_plugin(unique)
-            marked = [name for name in dir(plugin) if hasattr(getattr(plugin, name), "codrun_impl")]
-            wrong = [name for name in marked if not hasattr(Hooks, name)]
-            known = [name for name in dir(Hooks) if name.startswith("codrun_")]
-            near = difflib.get_close_matches(wrong[0], known, 1) if wrong else []
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            raise PluginError(f"unknown hook `{wrong[0] if wrong else '?'}`{hint}") from error
-
-    def _refuse_unmarked_hooks(self, unique: str) -> None:
-        """A hook without its mark would never be called either."""
-        plugin = self._manager.get_plugin(unique)
-        unmarked = [
-            name
-            for name in dir(Hooks)
-            if name.startswith("codrun_")
-            and callable(getattr(plugin, name, None))
-            and not hasattr(getattr(plugin, name), "codrun_impl")
-        ]
-        if unmarked:
-            raise PluginError(f"its `{unmarked[0]}` is not marked as a hook; write `@hookimpl` above it")
-        if not self._manager.get_hookcallers(plugin):
-            raise PluginError("it has no hook: it needs a `codrun_components` that is marked with `@hookimpl`")
 
     def _claim(self, component: Component, plugin: Plugin) -> None:
         place = (component.kind, component.name)
@@ -347,13 +324,6 @@ class Registry:
 
     def _suspect(self, component: Component) -> Suspect:
         return _suspect(*self._components[component.kind, component.name])
-
-
-def _is_nearly_ours(group: str) -> bool:
-    """Whether a group's name is a mistake for :data:`ENTRY_POINT_GROUP`."""
-    first = group.replace("-", "_").lower().partition(".")[0]
-    near = difflib.SequenceMatcher(None, first, ENTRY_POINT_GROUP).ratio() >= NEARLY
-    return group != ENTRY_POINT_GROUP and (near or first.startswith(("codrun", "cod_run")))
 
 
 def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:

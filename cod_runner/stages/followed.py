@@ -36,8 +36,8 @@ class Reached:
 
 @dataclass
 class Followed:
-    """Observes a run through its hooks. A worker's hooks are called in the worker, so of its cells it reads the end of
-    the file of losses in the run's folder, if there is one."""
+    """Observes a run through its hooks, and reads how far a cell is from the end of its file of losses, which is
+    written where it trains: ``training/<cell>.jsonl``."""
 
     context: RunContext
     cells: int
@@ -56,11 +56,6 @@ class Followed:
         """A cell is handed to the executor."""
         self._training[cell["key"]] = dict(cell)
         self._handed += 1
-
-    @hookimpl
-    def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
-        """A cell trains in this process."""
-        self._reached[cell["key"]] = Reached(step, dict(losses))
 
     @hookimpl
     def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:

@@ -126,43 +126,45 @@ def test_a_stage_that_fails_or_is_killed_is_in_the_record(tmp_path: Path) -> Non
     assert (tmp_path / "run.json").exists()
 
 
+def wrote(folder: Path, seed: int, steps: int, torn: str = "") -> dict[str, Any]:
+    """A cell whose file of losses has so many steps."""
+    cell = {"key": f"key{seed}", "method": "kd", "arm": "cod", "k": 8, "seed": seed}
+    lines = [
+        {"key": cell["key"], "step": step, "losses": {"hard": step / 7, "kd": 0.03}} for step in range(1, steps + 1)
+    ]
+    (folder / "training").mkdir(exist_ok=True)
+    (folder / "training" / f"kd-cod-k8-s{seed}.jsonl").write_text(
+        "".join(f"{json.dumps(line)}\n" for line in lines) + torn
+    )
+    return cell
+
+
 def test_what_a_terminal_shows_of_cells_losses_and_spending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followed, "SECONDS_BETWEEN_LOOKS", 0.0)
     spending = Spending()
     context = cast(RunContext, SimpleNamespace(spending=spending, folder=SimpleNamespace(path=tmp_path)))
     following = Followed(context, cells=8, done=2)
     assert following.lines() == ["2 of 8 cells"]
-    cells = [{"key": f"key{seed}", "method": "kd", "arm": "cod", "k": 8, "seed": seed} for seed in range(6)]
-    for cell in cells:
-        following.codrun_cell_started(cell, ())
+    for seed in range(6):
+        following.codrun_cell_started({**wrote(tmp_path, 0, 3), "key": f"key{seed}", "seed": seed}, ())
     spending.resume("a ledger", 95, 12_000, 0.1)
     reserved = spending.reserve(400, 0.02)
     assert reserved is not None
     spending.settle(reserved, 345, 0.0234)
     spending.reused(3)
-    following.codrun_step(cells[0], 50, {"hard": 0.41234, "kd": 0.03})
+    wrote(tmp_path, 0, 300, torn='{"key": "key0", "st')
     whole = "2 of 8 cells; 96 model calls, 12,345 tokens, $0.1234, 3 answers from the ledger"
-    assert following.lines() == [whole, "kd-cod-k8-s0: step 50, hard 0.412, kd 0.03"]
-    for cell in cells[1:]:
-        following.codrun_step(cell, 1, {"hard": 1.0})
-    assert following.lines()[-1] == "and 2 more"
+    assert following.lines() == [whole, "kd-cod-k8-s0: step 300, hard 42.9, kd 0.03"]
+    for seed in range(1, 6):
+        wrote(tmp_path, seed, 1)
+    assert following.lines()[1:] == [
+        "kd-cod-k8-s0: step 300, hard 42.9, kd 0.03",
+        *(f"kd-cod-k8-s{seed}: step 1, hard 0.143, kd 0.03" for seed in range(1, 4)),
+        "and 2 more",
+    ]
     following.codrun_cell_finished({"key": "key0"})
     assert following.lines()[0].startswith("3 of 8 cells; ")
     assert not any("s0" in line for line in following.lines())
-
-
-def test_losses_of_workers_are_read_from_the_ends_of_their_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(followed, "SECONDS_BETWEEN_LOOKS", 0.0)
-    context = cast(RunContext, SimpleNamespace(spending=Spending(), folder=SimpleNamespace(path=tmp_path)))
-    following = Followed(context, cells=9, done=0)
-    following.codrun_cell_started({"key": "a", "method": "kd", "arm": "cod", "k": 8, "seed": 0}, ())
-    file = tmp_path / "training" / "kd-cod-k8-s0.jsonl"
-    file.parent.mkdir()
-    lines = [json.dumps({"key": "a", "step": step, "losses": {"hard": step / 1000}}) for step in range(1, 300)]
-    file.write_text("\n".join(lines) + '\n{"key": "a", "st')
-    assert following.lines() == ["0 of 9 cells", "kd-cod-k8-s0: step 299, hard 0.299"]
 
 
 @pytest.mark.parametrize(
