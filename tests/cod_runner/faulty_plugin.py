@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 PLUGIN = """
@@ -251,3 +252,9 @@ def line_of(package: Path, text: str, number: int = 0, name: str = "parts") -> i
     """The number of the ``number``-th line, from 0, that holds ``text``."""
     lines = (package / f"{name}.py").read_text().splitlines()
     return [at for at, line in enumerate(lines, start=1) if text in line][number]
+
+
+def forget() -> None:
+    """Let the next test import its own copy."""
+    for module in [name for name in sys.modules if name.partition(".")[0] == "codrun_faulty"]:
+        del sys.modules[module]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from faulty_plugin import write_plugin
+from faulty_plugin import forget, write_plugin
 
 from cod_runner.cli import call
 from cod_runner.code_digests import code_digest
@@ -98,6 +98,7 @@ def test_a_run_says_where_its_cells_are_another_code_s(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     package = write_plugin(tmp_path / "site")
+    forget()
     Path("code.yaml").write_text(RECIPE)
 
     def said(*flags: str) -> list[str]:
@@ -120,6 +121,5 @@ def test_a_run_says_where_its_cells_are_another_code_s(
     assert said("--fresh") == said() == []
     edit("plugin", '"codrun_faulty.parts:Loss", "fails as told"', '"codrun_faulty.parts:Loss", "fails", version=2')
     edit("parts", "* 2", "* 3")
-    for module in [name for name in sys.modules if name.startswith("codrun_faulty")]:
-        monkeypatch.delitem(sys.modules, module)
+    forget()
     assert said() == said() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faulty_plugin import line_of, write_plugin
+from faulty_plugin import forget, line_of, write_plugin
 
 from cod_runner.blame import NOT_A_PLUGINS
 from cod_runner.cli import call
@@ -32,6 +32,7 @@ evaluate: {metrics: [accuracy, faulty]}
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = tmp_path_factory.mktemp("site")
     write_plugin(site)
+    forget()
     return site
 
 
