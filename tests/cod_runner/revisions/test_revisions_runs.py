@@ -58,7 +58,7 @@ def test_each_revision_runs_its_own_code_and_the_second_call_repeats_nothing(
     shown = capfd.readouterr()
     assert shown.out.startswith("## codrun compare: `main` → `working tree`\n")
     row = "| `steady` | `kd` | `plain` | 8 | 0.900 | 0.500 | −0.400 ± 0.000 | 0 of 2 | <0.001 | ↓ **regression** |"
-    assert row in shown.out
+    assert row in shown.out.replace("\N{NO-BREAK SPACE}", " ")
     assert "Each side ran its own code of \\`sample-plugin\\`; both share the store" in shown.out
     assert "2 of 2 cells with the same key in both runs have different numbers" in shown.out
     assert "broken" not in shown.err
