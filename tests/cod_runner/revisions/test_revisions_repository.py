@@ -35,7 +35,7 @@ def test_what_git_could_take_for_an_option_never_reaches_it(
 ) -> None:
     repository = Repository.around(repo)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was asked"))
-    with pytest.raises(RecipeError, match="name a branch, a tag or a commit$"):
+    with pytest.raises(RecipeError, match=r"name a branch, a tag or a commit$"):
         repository.commit_of(revision)
 
 
