@@ -89,7 +89,7 @@ class DataError(SettingError):
 
 
 class ExpectationMissed(CodrunError):
-    """The run finished, and an entry of ``expect:`` was not met."""
+    """The run finished, and an entry of ``expect:`` was not met; or, where the run is strict, did not run."""
 
     exit_code = 3
 
@@ -101,7 +101,7 @@ class RegressionFound(CodrunError):
 
 
 class CellsLeftOut(CodrunError):
-    """The run finished, but for cells whose training sets could not be drawn."""
+    """The run finished, but for cells whose training sets could not be drawn, or whose metrics are not numbers."""
 
 
 class ProviderError(CodrunError):
@@ -115,3 +115,9 @@ class PluginError(CodrunError):
     """A plugin cannot be loaded, or two plugins claim one name."""
 
     exit_code = 2
+
+
+class WrongResult(PluginError):
+    """A component gave back something other than its kind's contract says: a bug in its plugin."""
+
+    exit_code = 1

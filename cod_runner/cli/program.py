@@ -48,6 +48,18 @@ class RunByDefault(TyperGroup):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what a plugin's code raises is put down to its component."""
+        try:
+            return super().invoke(ctx)
+        except (Exception, SystemExit) as error:
+            if not isinstance(ctx.obj, Registry):
+                raise
+            failed = ctx.obj.blamed(error)
+            if failed is None:
+                raise
+            raise failed from error
+
 
 app = typer.Typer(
     cls=RunByDefault,
