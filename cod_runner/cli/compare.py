@@ -97,9 +97,9 @@ def compare(
       and the like go to both.
     - `codrun compare runs/a --published recipes/paper/published.csv`
 
-    A difference is a **regression** or a **gain** where it is larger than `--tolerance` and a one-sided paired t-test,
-    moderated for few seeds and adjusted for the number of rows, gives p <= 0.05; **unchanged** within the tolerance;
-    else **unclear**: seeds alone can make it. With `--fail-on-regression` cells count too that the first run has and
+    A difference is a regression or a gain where it is larger than `--tolerance` and a one-sided paired t-test,
+    moderated for few seeds and adjusted for the number of rows, gives p <= 0.05; unchanged within the tolerance;
+    else unclear: seeds alone can make it. With `--fail-on-regression` cells count too that the first run has and
     the second lacks although its recipe asks for them, and runs that have nothing in common.
     """
     if as_markdown and as_json:
@@ -135,9 +135,8 @@ def compare(
         notes = found.notes
     else:
         if len(paths) != 2:
-            raise typer.BadParameter(
-                "give two runs' folders, or one and --published FILE, or recipes and --rev REVISION"
-            )
+            which = "give a second run" if len(paths) == 1 else "give two runs' folders"
+            raise typer.BadParameter(f"{which}, or one run and --published FILE, or recipes and --rev REVISION")
         if flags != Flags():
             raise typer.BadParameter(
                 "flags that change a run (--set, --k, ...) go with --rev; two runs are made already"

@@ -57,6 +57,16 @@ def moved(make_run: MakeRun, make_row: MakeRow) -> Callable[..., Path]:
     return made
 
 
+def without_accuracy(folder: Path, seed: int) -> Path:
+    """A run one of whose cells was measured by its other metrics alone."""
+    cells = [json.loads(line) for line in (folder / "cells.jsonl").read_text().splitlines()]
+    kept = [
+        {name: value for name, value in cell.items() if (name, cell["seed"]) != ("accuracy", seed)} for cell in cells
+    ]
+    (folder / "cells.jsonl").write_text("".join(f"{json.dumps(cell)}\n" for cell in kept))
+    return folder
+
+
 def compared(first: Path, second: Path, **wishes: Any) -> list[Comparison]:
     return [compare_runs(read(first), read(second), Wishes(**wishes))]
 
@@ -213,9 +223,10 @@ def test_a_cell_that_could_not_run_is_called_left_out(
 
 
 def test_a_number_that_is_gone_is_a_missing_cell(base: Path, moved: Callable[..., Path]) -> None:
-    (comparison,) = compared(base, moved(0.0, 0.0, math.nan))
+    (comparison,) = compared(base, without_accuracy(moved(0.0, 0.0, 0.0), seed=2))
     assert [(each.seed, each.why) for each in comparison.missing] == [(2, "no number")]
     assert comparison.metrics[0].differences[0].seeds == (0, 1)
+    assert comparison.metrics[1].differences[0].seeds == (0, 1, 2)
     (other_way,) = [compare_runs(read(base.parent / "change"), read(base))]
     assert other_way.missing == ()
 
@@ -258,7 +269,7 @@ def test_several_comparisons_are_adjusted_together_and_told_apart(base: Path, mo
 
 
 def test_json_holds_everything_and_no_number_that_json_lacks(base: Path, moved: Callable[..., Path]) -> None:
-    data = data_of(compared(base, moved(-0.11, None, math.nan)))
+    data = data_of(compared(base, without_accuracy(moved(-0.11, None, math.nan), seed=2)))
     json.dumps(data, allow_nan=False)
     assert (data["verdict"], data["regressed"]) == ("regression", True)
     (one,) = data["comparisons"]
@@ -266,7 +277,7 @@ def test_json_holds_everything_and_no_number_that_json_lacks(base: Path, moved: 
     assert difference["first"] == {"mean": 0.8, "values": [0.8]}
     assert difference["difference"]["sd"] is None
     assert difference["seeds"] == [0]
-    assert [each["why"] for each in one["missing"]] == ["not finished", "no number"]
+    assert [each["seed"] for each in one["missing"]] == [1, 2]
 
 
 def test_the_command_prints_clean_data_and_ends_with_3(
@@ -287,7 +298,7 @@ def test_the_command_prints_clean_data_and_ends_with_3(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a"], "give two runs' folders"),
+        (["a"], "give a second run"),
         (["a", "b", "c"], "give two runs' folders"),
         (["a", "b", "--json", "--markdown"], "not both"),
         (["a", "b", "--seeds", "1"], "go with --rev"),
