@@ -23,6 +23,7 @@ from cod_runner.report.compare.conclusion import conclusion, outcome, raise_on_r
 from cod_runner.report.compare.data import data_of
 from cod_runner.report.compare.github_text import code, plain
 from cod_runner.report.compare.markdown import LONGEST_COMMENT, MOST_ROWS, markdown_of
+from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.reading import RunFiles, read_run
 from cod_runner.runs.records import CellRow, LeftOut, MetricRecord, RunRecord
 
@@ -220,6 +221,15 @@ def test_a_cell_that_could_not_run_is_called_left_out(
     (comparison,) = compared(base, moved(0.0, None, None))
     assert [(each.seed, each.why) for each in comparison.missing] == [(1, "left out"), (2, "left out")]
     assert "kd, cod, k = 8, seeds 1, 2 (left out)" in conclusion([comparison])
+
+
+def test_a_cell_that_failed_says_why(base: Path, moved: Callable[..., Path], record: RunRecord) -> None:
+    place = {"key": "x", "method": "kd", "arm": "cod", "k": 8, "seed": 2, "name": "kd-cod-k8-s2"}
+    record.failed = [FailedCell(**place, cause="the metric `f1` is nan")]
+    comparisons = compared(base, moved(0.0, 0.0, None))
+    assert conclusion(comparisons) == (
+        "Regression: missing from change: kd, cod, k = 8, seed 2 (failed: the metric `f1` is nan)."
+    )
 
 
 def test_a_number_that_is_gone_is_a_missing_cell(base: Path, moved: Callable[..., Path]) -> None:
