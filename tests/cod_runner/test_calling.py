@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shlex
 import subprocess
 import sys
@@ -124,3 +125,12 @@ def test_what_is_wrong_is_an_error_with_every_fault(recipe: Path) -> None:
     ]
     with pytest.raises(CodrunError, match=r"nowhere\.yaml"):
         cod_runner.run("nowhere.yaml")
+
+
+def test_a_worker_that_imports_the_calling_script_does_not_run_it(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(CodrunError, match='put the call below `if __name__ == "__main__":`, or give `jobs=1`'):
+        cod_runner.run(recipe)
+    assert not Path("runs").exists()
