@@ -74,6 +74,7 @@ def test_it_does_what_the_command_does(recipe: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_record_has_the_command_that_repeats_the_run(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("elsewhere").mkdir()
     result = cod_runner.run(
         recipe, overrides="describe=two moons", k=8, seeds=[0], arms="plain", jobs=1, device="cpu", out="a folder",
         allow_folders=["elsewhere"], offline=True,
