@@ -208,9 +208,13 @@ def test_a_cell_that_could_not_run_is_called_left_out(
 
 
 def test_a_number_that_is_gone_is_a_missing_cell(base: Path, moved: Callable[..., Path]) -> None:
-    (comparison,) = compared(base, moved(0.0, 0.0, math.nan))
-    assert [(each.seed, each.why) for each in comparison.missing] == [(2, "no number")]
-    assert comparison.metrics[0].differences[0].seeds == (0, 1)
+    change = moved(0.0, 0.0, 0.1)
+    lines = (change / "cells.jsonl").read_text()
+    for gone, why in (('"odd"', "no number"), ('"accuracy": NaN, "odd"', "not finished")):
+        (change / "cells.jsonl").write_text(re.sub('"accuracy"(?=: 0[.]9)', gone, lines))
+        (comparison,) = compared(base, change)
+        assert [(each.seed, each.why) for each in comparison.missing] == [(2, why)]
+        assert comparison.metrics[0].differences[0].seeds == (0, 1)
     (other_way,) = [compare_runs(read(base.parent / "change"), read(base))]
     assert other_way.missing == ()
 
@@ -261,7 +265,7 @@ def test_json_holds_everything_and_no_number_that_json_lacks(base: Path, moved: 
     assert difference["first"] == {"mean": 0.8, "values": [0.8]}
     assert difference["difference"]["sd"] is None
     assert difference["seeds"] == [0]
-    assert [each["why"] for each in one["missing"]] == ["not finished", "no number"]
+    assert [(each["seed"], each["why"]) for each in one["missing"]] == [(1, "not finished"), (2, "not finished")]
 
 
 def test_the_command_prints_clean_data_and_ends_with_3(
