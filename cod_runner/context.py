@@ -36,7 +36,7 @@ class RunSettings:
 
     @property
     def flags(self) -> list[str]:
-        """They as the command line writes them; none for a setting that has its default."""
+        """The settings as the command line writes them; none for one that has its default."""
         named = {"--out": self.out, "--jobs": self.jobs, "--executor": self.executor}
         flags = [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
         flags += ["--device", self.device] if self.device != "auto" else []
