@@ -43,7 +43,7 @@ class Subject:
             self.said.append(clause)
 
     def fail(self, wrong: str, clause: str) -> NoReturn:
-        raise AssertionError(f"{self.what} {wrong}; the contract says: {clause}")
+        raise AssertionError(f"{self.what} {' '.join(wrong.split())}; the contract says: {clause}")
 
     def options(self, **changes: Any) -> Options:
         """Validated options; raises :class:`CodrunError` where the given ones do not do."""
