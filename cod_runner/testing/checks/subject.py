@@ -75,12 +75,13 @@ class Subject:
 
     @contextmanager
     def watched(
-        self, when: str, *, refusals: bool = False, write: Sequence[Path] = (), draws: bool = False
+        self, when: str, *, refusals: bool = False, write: Sequence[Path] = (), draws: bool = False, clause: str = ""
     ) -> Iterator[None]:
         """Turn whatever a block raises into an ``AssertionError``; see that it reaches no network, writes only what it
         may, and leaves the process's random generators alone (unless it ``draws``).
 
-        With ``refusals`` a :class:`CodrunError` passes through: a component may refuse what it is given.
+        With ``refusals`` a :class:`CodrunError` passes through: a component may refuse what it is given. ``clause`` is
+        what the contract says of the whole block.
         """
         given = [self.folder, *write, *(path for path in (self.context.store, self.context.run) if path is not None)]
         watch = None
@@ -93,7 +94,8 @@ class Subject:
             self._complain(watch, when)
             if refusals and isinstance(error, CodrunError):
                 raise
-            raise AssertionError(f"{self.what} raised {type(error).__name__} {when}: {error}") from error
+            promised = f"; the contract says: {clause}" if clause else ""
+            raise AssertionError(f"{self.what} raised {type(error).__name__} {when}: {error}{promised}") from error
         self._complain(watch, when)
         if not draws and watch.generators:
             self.fail(f"changed the random generator of {' and '.join(watch.generators)} {when}", SEED)

@@ -55,7 +55,7 @@ def _attached(subject: Subject, tracker: object) -> Any:
 def _called(subject: Subject, hook: Any, name: str, told: dict[str, Any], clause: str) -> None:
     plain = {key: value for key, value in told.items() if key != "teacher"}
     before = copy.deepcopy(plain)
-    with subject.watched(f"in `{name}`", refusals=True, write=_named_files(subject)):
+    with subject.watched(f"in `{name}`", refusals=True, write=_named_files(subject), clause=clause):
         getattr(hook, name)(**told)
     subject.must(plain == before, f"changed what `{name}` told it", PURE)
     subject.must(True, "", clause)

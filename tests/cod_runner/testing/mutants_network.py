@@ -349,6 +349,12 @@ class CutIsInexact(Small):
         return ForgetsDecay(self.words, sorted(used))
 
 
+@mutant("student", "gives a list as its cut")
+class CutIsAList(Small):
+    def compact(self, encoded: Sequence[Encoded]) -> Any:
+        return [0, 1]
+
+
 @mutant("student", "gives word vectors that are not of unit length")
 class LongVectors(Small):
     def word_vectors(self, words: Sequence[str]) -> list[tuple[float, ...]]:

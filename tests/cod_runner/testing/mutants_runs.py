@@ -53,6 +53,12 @@ class NeedsATask(OneByOne):
         yield from super().map(work, tasks[1:], jobs)
 
 
+@mutant("executor", r"gives \[None\] for the tasks \[\]")
+class SomethingOfNothing(OneByOne):
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Any:
+        yield from super().map(work, tasks, jobs) if tasks else [None]
+
+
 @mutant("executor", "gives no result until all tasks are done")
 class AllAtTheEnd(OneByOne):
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Any:
