@@ -67,11 +67,19 @@ from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest, folder_written_whole, lock
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
-from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
+from cod_runner.hugging_face import (
+    fetched_checkpoint,
+    hub_errors,
+    no_download_bars,
+    only_data,
+    pretrained,
+    quiet_transformers,
+)
 from cod_runner.label_prompts import LabelPrompt, LabelPromptFields, one_line
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
+from cod_runner.loss_terms import term_names
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -178,6 +186,7 @@ __all__ = [
     "layer_mapping",
     "lock",
     "masked_mean",
+    "no_download_bars",
     "one_line",
     "one_thread",
     "only_data",
@@ -187,5 +196,6 @@ __all__ = [
     "quiet_transformers",
     "read_text",
     "recipe_file",
+    "term_names",
     "text_distance",
 ]  # fmt: skip
