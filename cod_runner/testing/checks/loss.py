@@ -77,7 +77,7 @@ def _values(subject: Subject, case: LossCase) -> Tensor:
         student=replace(ours, hidden=_Layers(ours.hidden, "student", subject)),
         teacher=replace(theirs, hidden=_Layers(theirs.hidden, "teacher", subject)),
     )
-    with subject.watched("in `forward`", draws=True), torch.random.fork_rng():
+    with subject.watched("in `forward`", untouched=()), torch.random.fork_rng():
         torch.manual_seed(0)
         values = named.values()
     wanted = (len(case.batch.ids),)
@@ -184,7 +184,7 @@ def _check_gradient(subject: Subject, case: LossCase) -> None:
             torch.manual_seed(0)
             return loss(replace(case.student, logits=logits, hidden=hidden), teacher, case.batch).sum()
 
-    with subject.watched("in float64", draws=True):
+    with subject.watched("in float64", untouched=()):
         total = value(*inputs)
         subject.must(
             isinstance(total, Tensor) and total.requires_grad, "gives values that do not depend on the student", DEPENDS
@@ -277,7 +277,7 @@ def _summed(subject: Subject, loss: Loss, case: LossCase) -> None:
     """As the engine has it: a loss that needs labels is given the rows that have one."""
     term = WeightedTerm(subject.component.name, loss, 1.0)
     try:
-        with subject.watched("in a batch in which some rows have no label", refusals=True, draws=True):
+        with subject.watched("in a batch in which some rows have no label", refusals=True, untouched=()):
             total = summed(term, case.student, case.teacher, case.batch)
     except CodrunError as error:
         subject.fail(f"cannot do with rows that have no label ({error})", LABELS)

@@ -21,6 +21,9 @@ PURE = "Hooks: what an observer is told stays as it is"
 LIFE = "Hooks: a whole run, and a second call that continues it, can be observed"
 WORKER = "Hooks.codrun_step: in a worker a tracker of its own gets no other hook"
 
+DRAWN_FROM = ("torch",)
+"""The generator that trainings draw from beside a tracker; services make names of their own with another."""
+
 
 @check_of("tracker")
 def check_tracker(subject: Subject) -> None:
@@ -57,7 +60,8 @@ def _attached(subject: Subject, tracker: object) -> Any:
 def _called(subject: Subject, hook: Any, name: str, told: dict[str, Any], clause: str) -> None:
     plain = {key: value for key, value in told.items() if key != "teacher"}
     before = copy.deepcopy(plain)
-    with subject.watched(f"in `{name}`", refusals=True, write=_named_files(subject), clause=clause):
+    files = _named_files(subject)
+    with subject.watched(f"in `{name}`", refusals=True, write=files, untouched=DRAWN_FROM, clause=clause):
         getattr(hook, name)(**told)
     subject.must(plain == before, f"changed what `{name}` told it", PURE)
     subject.must(True, "", clause)

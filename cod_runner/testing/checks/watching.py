@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+GENERATORS = ("random", "numpy.random", "torch")
+"""The random generators that all of a process share."""
 WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.rename": 1, "sqlite3.connect": 0}
 """Events that change files beside ``open``, and which of their arguments names what is changed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mutant_options as wrong
+import torch
 from mutant_table import mutant
 
 from cod_runner.api import BuildContext, hookimpl
@@ -152,6 +153,13 @@ class ChangesLosses(KeepsLines):
     @hookimpl
     def codrun_step(self, cell: Any, step: int, losses: Any) -> None:
         losses["total"] = sum(losses.values())
+
+
+@mutant("tracker", "changed the random generator of torch in `codrun_step`")
+class DrawsBesideTheTraining(KeepsLines):
+    @hookimpl
+    def codrun_step(self, cell: Any, step: int, losses: Any) -> None:
+        torch.rand(1)
 
 
 @mutant("tracker", "raised FileExistsError in `codrun_run_started`")
