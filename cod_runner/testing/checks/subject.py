@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from cod_runner.api import BuildContext, Classifier, CodrunError, Component, Options
 from cod_runner.testing.checks.toys import LABELS, TEXTS, toy_teacher
-from cod_runner.testing.checks.watching import GENERATORS, watching
+from cod_runner.testing.checks.watching import GENERATORS, Watch, watching
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Subject:
         what the contract says of the whole block.
         """
         given = [self.folder, *write, *(path for path in (self.context.store, self.context.run) if path is not None)]
-        watch = None
+        watch: Watch | None = None
         try:
             with watching(given) as watch:
                 yield
@@ -109,7 +109,7 @@ class Subject:
         for kept in (NETWORK, FILES, *((SEED,) if untouched else ())):
             self.must(True, "", kept)
 
-    def _complain(self, watch: Any, when: str) -> None:
+    def _complain(self, watch: Watch | None, when: str) -> None:
         if watch is None:
             return
         if watch.connections:
