@@ -130,7 +130,7 @@ SETTINGS: dict[tuple[Kind, str], tuple[Setting, ...]] = {
     ),
     ("selector", "typical"): (Setting(lambda folder: {"encoder": str(folder / "encoder")}),),
     ("selector", "diverse"): (Setting(lambda folder: {"encoder": str(folder / "encoder")}),),
-    ("generator", "masked_lm"): (of_model("masked", search_steps=2, samples=2), of_model("masked", guided=False)),
+    ("generator", "masked_lm"): (of_model("masked", SLOW, search_steps=2, samples=2), of_model("masked", guided=False)),
     ("generator", "precomputed"): (of_file("pairs.csv"),),
     ("cfe_measure", "similarity"): (of_model("encoder"),),
     ("cfe_measure", "fluency"): (of_model("language"),),
