@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -37,13 +36,21 @@ class Failure:
     """As Python prints it."""
 
 
+@dataclass(frozen=True)
+class _Called:
+    """What sentences call an observer, and which code is its author's."""
+
+    named: str
+    package: str
+    """The first part of its module's name."""
+
+
 class Observer:
     """One object with observer hooks, alone with its hooks, so that it keeps no other from being called."""
 
-    def __init__(self, name: str, named: str, observing: object) -> None:
+    def __init__(self, name: str, called: _Called, observing: object) -> None:
         self.name = name
-        self.named = named
-        """As sentences name it."""
+        self.called = called
         manager = pluggy.PluginManager("codrun")
         manager.add_hookspecs(Hooks)
         manager.register(observing, name=name)
@@ -71,8 +78,9 @@ class Observers:
 
     def build(self, name: str, options: Mapping[str, Any], context: BuildContext) -> None:
         """Build a tracker, which observes from now on; a :class:`SettingError` from it points at the tracker."""
-        with self._guarded(name, self._named(name), "when it was built"):
-            tracker = Observer(name, self._named(name), self._registry.build("tracker", name, options, context))
+        called = self._called(name)
+        with self._guarded(name, called, "when it was built"):
+            tracker = Observer(name, called, self._registry.build("tracker", name, options, context))
             if not tracker.hooks:
                 raise TypeError("none of its methods is a hook of codrun, marked with @hookimpl")
             self._trackers[name] = tracker
@@ -81,7 +89,7 @@ class Observers:
         """Call a hook of every observer."""
         for each in (*self._trackers.values(), *self._of_the_registry(hook)):
             if hook in each.hooks and each.name not in self.failures:
-                with self._guarded(each.name, each.named, f"in {hook}"):
+                with self._guarded(each.name, each.called, f"in {hook}"):
                     each.call(hook, given)
 
     def take(self, failures: Iterable[Failure]) -> None:
@@ -99,19 +107,21 @@ class Observers:
             if place not in self._others:
                 distribution, _, name = implemented.plugin_name.rpartition(":")
                 named = f"the plugin `{name}`" + (f" ({distribution})" if distribution else "")
-                self._others[place] = Observer(implemented.plugin_name, named, implemented.plugin)
+                called = _Called(named, str(implemented.function.__module__).partition(".")[0])
+                self._others[place] = Observer(implemented.plugin_name, called, implemented.plugin)
             yield self._others[place]
 
-    def _named(self, name: str) -> str:
+    def _called(self, name: str) -> _Called:
         """The tracker and its package."""
         for plugin in self._registry.plugins:
-            if any((one.kind, one.name) == ("tracker", name) for one in plugin.components):
-                package = f"{plugin.distribution or plugin.name} {plugin.version}".strip()
-                return f"the tracker `{name}` ({package})"
-        return f"the tracker `{name}`"
+            for component in plugin.components:
+                if (component.kind, component.name) == ("tracker", name):
+                    distribution = f"{plugin.distribution or plugin.name} {plugin.version}".strip()
+                    return _Called(f"the tracker `{name}` ({distribution})", component.build.partition(":")[0].partition(".")[0])
+        return _Called(f"the tracker `{name}`", "")
 
     @contextmanager
-    def _guarded(self, name: str, named: str, when: str) -> Iterator[None]:
+    def _guarded(self, name: str, called: _Called, when: str) -> Iterator[None]:
         try:
             yield
         except SettingError as error:
@@ -119,24 +129,25 @@ class Observers:
                 error.component = ("tracker", name)
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            whole = "".join(traceback.format_exception(error))
-            self.take((Failure(name, f"{_told(named, when, error)}; it observes no longer, the run goes on", whole),))
+            said = f"{_told(called, when, error)}; it observes no longer, the run goes on"
+            self.take((Failure(name, one_line(said), "".join(traceback.format_exception(error))),))
 
 
-def _told(named: str, when: str, error: BaseException) -> str:
-    """One sentence; of an exception that nobody foresaw with its place, the deepest that is not a library's."""
+def _told(called: _Called, when: str, error: BaseException) -> str:
+    """One sentence; of an exception that nobody foresaw with its place: the deepest in the author's own code."""
     if isinstance(error, CodrunError):
-        return one_line(f"{named} failed {when}: {error}")
+        said = str(error)
+        return said if said.startswith(called.named) else f"{called.named} failed {when}: {said}"
     try:
         said = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - it is a stranger's code too
         said = "an error that cannot be shown"
     shortened = f"{said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
     what = f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
-    where = f", at {own[-1].filename}:{own[-1].lineno}" if own else ""
-    return one_line(f"{named} failed {when}: {what}{where}")
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [each for each in frames if str(each[0].f_globals.get("__name__")).partition(".")[0] == called.package]
+    where = "".join(f", at {frame.f_code.co_filename}:{line}" for frame, line in (own or frames)[-1:])
+    return f"{called.named} failed {when}: {what}{where}"
 
 
 def _log_traceback(failure: Failure) -> None:
