@@ -117,7 +117,8 @@ class Observers:
             for component in plugin.components:
                 if (component.kind, component.name) == ("tracker", name):
                     distribution = f"{plugin.distribution or plugin.name} {plugin.version}".strip()
-                    return _Called(f"the tracker `{name}` ({distribution})", component.build.partition(":")[0].partition(".")[0])
+                    package = component.build.partition(":")[0].partition(".")[0]
+                    return _Called(f"the tracker `{name}` ({distribution})", package)
         return _Called(f"the tracker `{name}`", "")
 
     @contextmanager
