@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from followed_run import lines, run
 
+from cod_runner.api import BuildContext
 from codrun_trackers.logged import THE_RUN, Logged
+from codrun_trackers.mlflow import MLflow
+from codrun_trackers.plugin import MLflowOptions
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +107,20 @@ def test_tools_say_nothing_on_the_terminal(
     assert [line for line in (shown.out + shown.err).lower().splitlines() if any(word in line for word in words)] == []
     assert sorted(path.name for path in called.iterdir()) == ["followed.yaml", "run", "wandb"]
     assert os.listdir(called / "wandb") == ["settings"]  # noqa: PTH208
+
+
+def test_names_that_mlflow_refuses_are_spelt_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    values = {"use": "csv", "values": {"../a/b?": "good", "x" * 999: "bad"}}
+    tracker = MLflow(MLflowOptions(), BuildContext())
+    recipe = {"name": "followed", "methods": {"kd": []}, "dataset": values}
+    tracker.codrun_run_started(recipe=recipe, folder=tmp_path)
+    row = {"key": "k1", "method": "kd", "arm": "plain", "k": 4, "seed": 0, "f1@5!": 0.5}
+    tracker.codrun_cell_finished(row=row)
+    data = mlflow_runs(tmp_path)["kd-plain-k4-s0"].data
+    assert data.metrics == {"f1_5_": 0.5}
+    assert data.params["dataset.values..._a_b_"] == "good"
+    assert [value for name, value in data.params.items() if "xxx" in name] == ["bad"]
 
 
 def test_notes_of_another_destination_do_not_count(tmp_path: Path) -> None:
