@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,18 @@ class RunSettings:
     offline: bool = False
     fresh: bool = False
     permissions: Permissions = field(default_factory=Permissions)
+    strict: bool = False
+    """Whether an expectation that a profile or a flag left out counts as missed."""
+
+    @property
+    def flags(self) -> list[str]:
+        """They as the command line writes them; none for a setting that has its default."""
+        named = {"--out": self.out, "--jobs": self.jobs, "--executor": self.executor}
+        flags = [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
+        flags += ["--device", self.device] if self.device != "auto" else []
+        flags += self.permissions.flags
+        given = {"--offline": self.offline, "--fresh": self.fresh, "--strict": self.strict}
+        return [*flags, *(flag for flag, value in given.items() if value)]
 
 
 @dataclass(frozen=True)
@@ -86,11 +99,23 @@ def opened_run(
 ) -> Iterator[RunContext]:
     """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
     recipe, store, path = loaded.recipe, Store(), run_path(loaded, settings.out)
-    with RunFolder(path).opened() as folder, store.in_use(f"the run {path}"):
+    with (
+        RunFolder(path).opened() as folder,
+        store.in_use(f"the run {path}"),
+        registry.blaming_plugins(),
+    ):
         bounds = recipe.bounds
         spending = Spending(bounds.calls, bounds.tokens, bounds.usd, run=folder.identifier, named=recipe.budget_key)
         observers = Observers(registry, progress.warn)
         yield RunContext(loaded, registry, store, settings, folder, spending, progress, observers)
+
+
+def command_of(loaded: LoadedRecipe, settings: RunSettings) -> str:
+    """The command that repeats a run in the same working directory, for a shell; also for a call from Python."""
+    recipe = str(loaded.path)
+    if not loaded.path.is_absolute() and (not loaded.path.suffix or recipe.startswith("-")):
+        recipe = f"./{recipe}"  # else it is taken for a command, or a flag
+    return shlex.join(["codrun", recipe, *loaded.flags, *settings.flags])
 
 
 def run_path(loaded: LoadedRecipe, out: Path | None) -> Path:

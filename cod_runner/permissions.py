@@ -16,7 +16,7 @@ import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import file_digest, write_whole
 
 
@@ -28,6 +28,8 @@ class Permissions:
     """``host`` or ``host:port``, lower case."""
     folders: tuple[Path, ...] = ()
     """Absolute; what is below them is allowed too."""
+    flags: tuple[str, ...] = ()
+    """What of it the command line allowed, as it writes it; not what the settings file allows."""
 
     def allow_address(self, address: str) -> bool:
         """Whether texts and keys may go to the host of ``address``, an ``http://`` or ``https://`` one."""
@@ -96,15 +98,21 @@ def settings_shown() -> str:
 
 def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) -> Permissions:
     """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
+    hosts, folders = list(hosts), list(folders)
+    for each in folders:
+        if not each.is_dir():
+            raise RecipeError(f"--allow-folder: there is no folder {each}")
     path = settings_file()
     settings = _read(path)
+    flags = [*(("--allow-host", host) for host in hosts), *(("--allow-folder", str(folder)) for folder in folders)]
     listed = {_host(each, "--allow-host") for each in hosts}
     listed |= {_host(each, f"{path}: allow_hosts") for each in settings.allow_hosts}
     try:
         below = [path.parent / each.expanduser() for each in settings.allow_folders]
     except RuntimeError as error:  # there is no such user after `~`
         raise CodrunError(f"{path}: allow_folders: {error}; write the folder out") from error
-    return Permissions(frozenset(listed), (*(each.absolute() for each in folders), *below))
+    allowed = (*(each.absolute() for each in folders), *below)
+    return Permissions(frozenset(listed), allowed, tuple(word for flag in flags for word in flag))
 
 
 def _read(path: Path) -> _Settings:
@@ -135,7 +143,7 @@ def _host(value: str, said: str) -> str:
     if not host or value != parts.netloc or parts.username is not None or "*" in value:
         bare = _bare_ipv6(value)
         if bare is None:
-            raise CodrunError(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
+            raise RecipeError(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
         return bare
     host = host.rstrip(".").lower()
     return host if port is None else _with_port(host, port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from typing import Any
 
@@ -39,14 +40,25 @@ def one_line(text: str) -> str:
 def json_text(data: Any) -> str:
     """Data as indented JSON that reads back as the same data and that a terminal can show safely.
 
-    What :func:`visible` writes out is escaped as JSON does.
+    What :func:`visible` writes out is escaped as JSON does. JSON has no infinite number and no NaN: they are null.
     """
-    return _IN_JSON.sub(_escaped_in_json, json.dumps(data, indent=2, ensure_ascii=False))
+    return _IN_JSON.sub(_escaped_in_json, json.dumps(without_nan(data), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def json_line(data: Any) -> str:
     """:func:`json_text` on one line."""
-    return _IN_JSON.sub(_escaped_in_json, json.dumps(data, ensure_ascii=False))
+    return _IN_JSON.sub(_escaped_in_json, json.dumps(without_nan(data), ensure_ascii=False, allow_nan=False))
+
+
+def without_nan(data: Any) -> Any:
+    """Plain data with None for every number that is infinite or NaN, which JSON cannot hold."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: without_nan(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_nan(value) for value in data]
+    return data
 
 
 class LogLines(logging.Formatter):

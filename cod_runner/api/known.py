@@ -85,7 +85,7 @@ class Kept:
     """Something that a component keeps in the store."""
 
     what: str
-    """In words: ``the converted model of `x` ``."""
+    """In words, as in "the converted model of `x`"."""
     place: str | None
     """Its folder below the store's root, as ``codrun store list`` names it: ``models/KEY``; None where that is not
     known before it is made."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
-from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.calling import Asked
+from cod_runner.permissions import NO_PERMISSIONS, Permissions
+from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.messages import shortened
-from cod_runner.store import Store
 
 LONGEST_SHOWN = 100
 """Characters of a wrong value that a sentence quotes."""
@@ -29,7 +29,7 @@ MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd"
 ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
 
 
-def _run_folder(value: str) -> Path:
+def run_folder(value: str) -> Path:
     """``--out``, refused where no folder can be."""
     shown = shortened(value, LONGEST_SHOWN)
     if not value.strip():
@@ -56,11 +56,11 @@ StudentsOption = Annotated[
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
+    typer.Option("--out", parser=run_folder, metavar="DIR", help="the run's folder; else runs/NAME"),
 ]
 NewFolderOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the folder to write; else beside the student"),
+    typer.Option("--out", parser=run_folder, metavar="DIR", help="the folder to write; else beside the student"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
 OfflineOption = Annotated[
@@ -95,26 +95,45 @@ def loaded_recipe(
     students: str | None = None,
 ) -> LoadedRecipe:
     """The recipe of a command with its flags on top; raises :class:`RecipeError` with every fault found."""
-    flags: dict[str, Any] = {
-        "k": _numbers("--k", k),
-        "seeds": _numbers("--seeds", seeds),
-        "methods": _words(methods),
-        "arms": _words(arms),
-        "students": students,
-    }
-    given = {name: value for name, value in flags.items() if value is not None}
-    permissions = as_when_it_ran(recipe, Store().root, permissions)
-    return load_recipe(
-        recipe, context.obj, profile=profile, overrides=overrides or [], flags=given, permissions=permissions
+    return asked(recipe, profile, overrides, k, seeds, methods, arms, students).load(context.obj, permissions)
+
+
+def asked(
+    recipe: Path,
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+    k: str | None = None,
+    seeds: str | None = None,
+    methods: str | None = None,
+    arms: str | None = None,
+    students: str | None = None,
+) -> Asked:
+    """The recipe and flags of a command, read."""
+    return Asked(
+        recipe,
+        profile,
+        overrides or [],
+        k=_numbers("--k", k),
+        seeds=_numbers("--seeds", seeds),
+        methods=_words("--methods", methods),
+        arms=_words("--arms", arms),
+        students=students,
     )
 
 
-def _words(value: str | None) -> list[str] | None:
-    return None if value is None else [word for word in value.replace(",", " ").split() if word]
+def _words(flag: str, value: str | None) -> list[str] | None:
+    """The words of a list with commas, or spaces, between them; refused where nothing stands beside a comma."""
+    if value is None:
+        return None
+    parts = [part.split() for part in value.split(",")]
+    if len(parts) > 1 and not all(parts):
+        shown = shortened(value, LONGEST_SHOWN)
+        raise typer.BadParameter(f"{flag} has a comma too many: `{shown}`")
+    return [word for part in parts for word in part]
 
 
 def _numbers(flag: str, value: str | None) -> list[int] | None:
-    words = _words((value or "").strip("[]")) if value is not None else None
+    words = None if value is None else _words(flag, value.strip().removeprefix("[").removesuffix("]"))
     if words is None:
         return None
     try:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
     AllowFolderOption,
     AllowHostOption,
@@ -23,7 +24,7 @@ from cod_runner.cli.options import (
     SeedsOption,
     SetOption,
     StudentsOption,
-    loaded_recipe,
+    asked,
 )
 from cod_runner.context import RunSettings
 from cod_runner.permissions import read_permissions
@@ -52,14 +53,14 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="an expectation whose cells a profile or a flag leaves out ends with 3 too")
+    ] = False,
 ) -> None:
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
-    from cod_runner import pipeline
     from cod_runner.report.terminal import show_report
-    from cod_runner.runs.expectations import show_expectations
 
     permissions = read_permissions(allow_host or [], allow_folder or [])
-    loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)
     settings = RunSettings(
         out=out,
         jobs=jobs,
@@ -68,14 +69,15 @@ def run(
         offline=offline,
         fresh=fresh,
         permissions=permissions,
+        strict=strict,
     )
-    with loaded.pointing():
-        result = pipeline.run(loaded, context.obj, settings, Progress(quiet=quiet))
+    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
+    progress = Progress(quiet=quiet)
+    result = run_as_asked(wanted, context.obj, settings, progress)
     if as_json:
-        typer.echo(json_text(result.record.model_dump(mode="json")))
+        typer.echo(json_text(result.as_json()))
     else:
-        show_report(Terminal(), result.report)
-        show_expectations(Terminal(), result.expectations)
+        show_report(Terminal(), result.report, progress.notes)
         Terminal().print(Text(one_line(f"report: {result.folder.path / 'report.html'}")))
     result.raise_if_incomplete()
     result.raise_if_missed()

@@ -8,9 +8,10 @@ from itertools import combinations
 from statistics import fmean
 
 from cod_runner.api import Attempt, CfeMeasure, Example
+from cod_runner.component_results import check_measures
 from cod_runner.counterfactuals.judgement import Reason, folded
 from cod_runner.counterfactuals.outcomes import PairOutcome
-from cod_runner.errors import CodrunError
+from cod_runner.recipe.expectation import CFE_MEASURES, CfeNumber
 
 NO_CANDIDATE = (Reason.EMPTY, Reason.REFUSAL, Reason.PREAMBLE_ONLY)
 """Reject reasons of answers that hold no candidate."""
@@ -52,18 +53,18 @@ def quality_table(outcomes: Sequence[PairOutcome], gold: Sequence[Example] = ())
 
     rows = [
         Quality("originals searched", float(len(outcomes)), float(len(successes))),
-        share("yield (originals with a verified flip)", len(successes), len(outcomes)),
-        share("flip rate of candidates the teacher read", sum(_flips(one) for one in read), len(read)),
-        share("candidates refused unread", len(attempts) - len(read), len(attempts)),
+        share(_title("yield"), len(successes), len(outcomes)),
+        share(_title("flip_rate"), sum(_flips(one) for one in read), len(read)),
+        share(_title("refused"), len(attempts) - len(read), len(attempts)),
         share("answers that hold a candidate", sum(one.reason not in NO_CANDIDATE for one in attempts), len(attempts)),
         share("identical answers", sum(one.reason == Reason.IDENTICAL for one in attempts), len(attempts)),
-        both("edits", lambda one: one.attempt.edits),
-        both("share of three edits or more", many_edits),
-        both("minimality (edits / words)", minimality),
-        both("probability change", probability_change),
-        both("probability of the class it is read as", certainty),
-        both("boundary margin |p1 - p2|", boundary_margin),
-        Quality("diversity of candidates", diversity(outcomes), diversity(successes)),
+        both(_title("edits"), lambda one: one.attempt.edits),
+        both(_title("three_edits"), many_edits),
+        both(_title("minimality"), minimality),
+        both(_title("probability_change"), probability_change),
+        both(_title("certainty"), certainty),
+        both(_title("boundary_margin"), boundary_margin),
+        Quality(_title("diversity"), diversity(outcomes), diversity(successes)),
     ]
     if gold:
         agreed = [
@@ -81,12 +82,15 @@ def measured(outcomes: Sequence[PairOutcome], measures: Sequence[CfeMeasure]) ->
     pairs = [(one.outcome.original, one.attempt.input) for one in best]
     rows = []
     for measure in measures:
-        values = measure(pairs)
-        if len(values) != len(pairs):
-            raise CodrunError(f"the measure `{measure.title}` gave {len(values)} values for {len(pairs)} pairs")
+        values = check_measures(f"the measure `{measure.title}`", measure(pairs), len(pairs))
         of_flipped = [value for one, value in zip(best, values, strict=True) if one.outcome.verified]
         rows.append(Quality(measure.title, _mean_of(values), _mean_of(of_flipped)))
     return rows
+
+
+def _title(name: CfeNumber) -> str:
+    """What a row is called that an expectation can be about."""
+    return CFE_MEASURES[name][0]
 
 
 @dataclass(frozen=True)

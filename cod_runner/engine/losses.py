@@ -17,10 +17,10 @@ from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import autocast
 from cod_runner.engine.labels import SomeLabels, labelled_part
 from cod_runner.engine.optimisation import FUSED_ON
-from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded
+from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.signals import TeacherSignals
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import file_written_whole, touch
 
 
@@ -54,8 +54,11 @@ def summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch)
     else:
         with torch.no_grad(), torch.random.fork_rng():
             values = term.loss(student, teacher, batch)
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        what = f"a tensor of {values.dtype}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise WrongResult(f"the loss `{term.name}` returned {what}; a loss returns a tensor of float32")
     if values.shape != (len(batch.ids),):
-        raise CodrunError(
+        raise WrongResult(
             f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
             "examples; a loss returns one value per example"
         )
@@ -108,7 +111,7 @@ class TrainingData:
         """The student's outputs in the precision of this training, then in float32."""
         with autocast(self.precision, self.device):
             outputs = self.student(batch.inputs, hidden=layers)
-        return as_float32(outputs)
+        return as_float32(checked_outputs(outputs, self.student, len(batch.ids), layers))
 
     def matched(self, teacher: Outputs, student: Outputs) -> Outputs:
         """Teacher states at the student's positions, where a loss compares positions and the student has a mask."""

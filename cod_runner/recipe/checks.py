@@ -17,9 +17,10 @@ from cod_runner.api import TrainSettings
 from cod_runner.errors import Fault
 from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, STANDARD, Arm
 from cod_runner.recipe.balance import imbalance
-from cod_runner.recipe.grammar import Expectation, Recipe
+from cod_runner.recipe.expectation import CELL_NUMBERS, CFE_MEASURES, Expectation
+from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted, shortened
-from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, plain, text_of
+from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, is_null, plain, text_of
 from cod_runner.recipe.overlays import as_component
 
 RESULT_KEYS = frozenset({
@@ -39,19 +40,24 @@ class Domain:
     arms: frozenset[str] = frozenset()
     ks: frozenset[int] = frozenset()
     metrics: frozenset[str] = frozenset()
+    cfes: bool = False
+    """Whether some arm adds what the section `counterfactuals` searches."""
 
     def __or__(self, other: Domain) -> Domain:
         return Domain(
-            self.methods | other.methods, self.arms | other.arms, self.ks | other.ks, self.metrics | other.metrics
+            self.methods | other.methods,
+            self.arms | other.arms,
+            self.ks | other.ks,
+            self.metrics | other.metrics,
+            self.cfes or other.cfes,
         )
 
     def holds(self, expectation: Expectation) -> bool:
         """Whether all cells of an expectation are among these."""
-        return (
-            expectation.method in self.methods
-            and expectation.k in self.ks
-            and set(expectation.arms) <= self.arms
-            and (expectation.metric or expectation.gain) in self.metrics
+        if expectation.cfes is not None:
+            return self.cfes
+        return expectation.number in {*self.metrics, *CELL_NUMBERS} and all(
+            each.method in self.methods and each.arm in self.arms and each.k in self.ks for each in expectation.cells
         )
 
 
@@ -59,11 +65,13 @@ def domain_of(tree: Mapping) -> Domain:
     """The domain of a recipe, as far as it can be read."""
     methods = tree.get("methods")
     metrics = (as_component(item) for item in _items(tree, "evaluate", "metrics"))
+    arms = _arms(tree)
     return Domain(
         frozenset(methods.entries) if isinstance(methods, Mapping) else frozenset(),
-        frozenset(_arms(tree)),
+        frozenset(arms),
         frozenset(value for item in _items(tree, "k") if (value := _whole_number(item)) is not None and value >= 2),
         frozenset(name for each in metrics if isinstance(each, Mapping) and (name := text_of(each.get("use")))),
+        any(arm.uses_section for arm in arms.values()),
     )
 
 
@@ -229,29 +237,59 @@ def _budgets(tree: Mapping) -> Iterator[Fault]:
 
 def _expectations(tree: Mapping, domain: Domain) -> Iterator[Fault]:
     """An expectation must be about cells that the recipe has; a recipe without any has a fault of its own."""
-    allowed: dict[str, frozenset[str]] = {
-        "method": domain.methods, "metric": domain.metrics, "gain": domain.metrics, "arm": domain.arms,
-        "over": domain.arms,
-    }  # fmt: skip
     for item in _items(tree, "expect"):
         if not isinstance(item, Mapping):
             continue
-        for key, names in allowed.items():
-            node = item.get(key)
-            name = text_of(node)
-            if node is None or name is None or not names or name in names:
-                continue
-            what = {"gain": "metric", "over": "arm"}.get(key, key)
-            yield node.mark.fault(f"the recipe has no {what} {quoted(name)}{nearest(name, names)}")
-        k, node = _whole_number(item.get("k")), item.get("k")
-        if k is not None and node is not None and k >= 1 and domain.ks and k not in domain.ks:
-            there = ", ".join(map(str, sorted(domain.ks)))
-            yield node.mark.fault(f"the recipe has no k of {k}; there are: {there}")
-        gain = item.get("gain")
-        compared = {text_of(item.get("arm")) or COD, text_of(item.get("over")) or PLAIN}
-        unnamed = (compared - domain.arms) & {COD, PLAIN}
-        if gain is not None and text_of(gain) is not None and domain.arms and unnamed:
-            yield gain.mark.fault(
-                f"`gain` compares the arms `{COD}` and `{PLAIN}` unless `arm` and `over` name others, so the recipe "
+        for key in ("metric", "gain", "ratio"):
+            yield from _unknown_number(item.get(key), domain)
+        over = item.get("over")
+        for cells in (item, over) if isinstance(over, Mapping) else (item,):
+            yield from _unknown(cells.get("method"), "method", domain.methods)
+            yield from _unknown(cells.get("arm"), "arm", domain.arms)
+            yield from _unknown_k(cells.get("k"), domain.ks)
+        yield from _unknown(over, "arm", domain.arms)
+        yield from _unnamed_arms(item, domain)
+        cfes = item.get("cfes")
+        if text_of(cfes) is not None and cfes is not None and domain.arms and not domain.cfes:
+            yield cfes.mark.fault(
+                "the recipe searches no counterfactuals: no arm adds `flips` or `misses`; add the arm "
+                f"`{COD}`, or remove the entry"
+            )
+
+
+def _unknown(node: Node | None, what: str, names: frozenset[str]) -> Iterator[Fault]:
+    name = text_of(node)
+    if node is not None and name is not None and names and name not in names:
+        yield node.mark.fault(f"the recipe has no {what} {quoted(name)}{nearest(name, names)}")
+
+
+def _unknown_number(node: Node | None, domain: Domain) -> Iterator[Fault]:
+    """A number is a metric of the recipe, or one that every line of cells.jsonl may have."""
+    name = text_of(node)
+    if node is None or name is None or not domain.metrics or name in domain.metrics or name in CELL_NUMBERS:
+        return
+    if name in CFE_MEASURES:
+        yield node.mark.fault(f"`{name}` is a measure of the counterfactuals; write `cfes: {name}`, without cells")
+        return
+    known = {*domain.metrics, *CELL_NUMBERS}
+    hint = nearest(name, known if difflib.get_close_matches(name, known, 1) else domain.metrics)
+    yield node.mark.fault(f"the recipe has no metric {quoted(name)}{hint}")
+
+
+def _unknown_k(node: Node | None, ks: frozenset[int]) -> Iterator[Fault]:
+    k = _whole_number(node)
+    if k is not None and node is not None and k >= 1 and ks and k not in ks:
+        yield node.mark.fault(f"the recipe has no k of {k}; there are: {', '.join(map(str, sorted(ks)))}")
+
+
+def _unnamed_arms(item: Mapping, domain: Domain) -> Iterator[Fault]:
+    """A gain or a ratio that leaves its arms to the defaults needs these."""
+    defaults = {"arm": COD, "over": PLAIN}
+    unnamed = {name for key, name in defaults.items() if item.get(key) is None or is_null(item.get(key))}
+    for key in ("gain", "ratio"):
+        node = item.get(key)
+        if node is not None and text_of(node) is not None and domain.arms and unnamed - domain.arms:
+            yield node.mark.fault(
+                f"`{key}` compares the arms `{COD}` and `{PLAIN}` unless `arm` and `over` name others, so the recipe "
                 "needs both arms"
             )

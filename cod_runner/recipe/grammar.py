@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, mo
 from cod_runner.api import FinetuneSettings, Kind, TrainSettings
 from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, WORDS, Arm, arms_of
 from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
+from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$|^multilingual$")]
@@ -76,9 +77,13 @@ class WeightedLoss(Use):
 class Budget(Section):
     """What a run may spend on model calls; every bound is checked before a call is sent."""
 
-    calls: NonNegativeInt | None = None
-    tokens: NonNegativeInt | None = None
-    usd: float | None = Field(None, ge=0)
+    calls: NonNegativeInt | None = Field(None, description="model calls; absent: as many as are needed")
+    tokens: NonNegativeInt | None = Field(
+        None, description="tokens of prompts and answers together; absent: as many as are needed"
+    )
+    usd: float | None = Field(
+        None, ge=0, description="US dollars, by the prices that litellm knows; absent: as many as are needed"
+    )
 
 
 class Counterfactuals(Section):
@@ -131,6 +136,7 @@ class Evaluate(Section):
     metrics: list[Use] = Field(
         default_factory=lambda: [Use(use=name) for name in DEFAULT_METRICS],
         min_length=1,
+        description="what is measured of each student; each is a column of `cells.jsonl` and a table of the report",
     )
 
     def fold_of(self, seed: int) -> int | None:
@@ -158,43 +164,6 @@ class Card(Section):
     intended_use: str | None = Field(None, min_length=1, max_length=2000, description="what the students are for")
 
 
-class Expectation(Section):
-    """What a regression run must show: a metric of one arm, or the gain of one arm over another."""
-
-    metric: str | None = Field(None, description="with `arm`: the mean of this metric over seeds")
-    gain: str | None = Field(None, description="instead of `metric`: of `arm` over `over`, mean over seeds")
-    method: str
-    arm: str | None = Field(None, description=f"for `gain` it may be left out: `{COD}`")
-    over: str | None = Field(None, description=f"for `gain`: the arm that it is compared with; `{PLAIN}`")
-    k: int = Field(ge=1)
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Expectation:
-        if (self.metric is None) == (self.gain is None):
-            raise ValueError("give either `metric` (with `arm`) or `gain`")
-        if self.metric is not None and (self.arm is None or self.over is not None):
-            raise ValueError("`metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names")
-        if self.gain is not None and len(set(self.compared)) == 1:
-            raise ValueError(f"`gain` compares the arm `{self.compared[0]}` with itself")
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("give `at_least`, `at_most` or both")
-        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
-            raise ValueError(f"nothing is at least {self.at_least} and at most {self.at_most}")
-        return self
-
-    @property
-    def compared(self) -> tuple[str, str]:
-        """For a gain: the arm that gains, and the one that it gains over."""
-        return self.arm or COD, self.over or PLAIN
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        """The arms that it is about."""
-        return (self.arm or COD,) if self.gain is None else self.compared
-
-
 class Recipe(Section):
     """A whole recipe after ``extends``, profile and overrides are merged. ``extends`` and ``profiles`` are resolved
     before this model sees it."""
@@ -209,7 +178,7 @@ class Recipe(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], NoRepeats] = Field(
         min_length=1, description="one student per seed"
     )
-    teacher: Teacher
+    teacher: Teacher = Field(description="the model whose decisions the students learn")
     student: Use = Field(description="the model that is trained")
     budget: Budget | None = Field(
         None, description="what all model calls of a run together may cost, teacher's and generators'"
@@ -230,8 +199,8 @@ class Recipe(Section):
         description="true: every arm drops an original that any of them cannot use; false: each drops its own; absent: "
         "arms that add something drop the same, unless `arms` is a list",
     )
-    train: TrainSettings = TrainSettings()
-    evaluate: Evaluate = Evaluate()
+    train: TrainSettings = Field(TrainSettings(), description="how every student is trained")
+    evaluate: Evaluate = Field(Evaluate(), description="on what, when and by which metrics students are measured")
     expect: list[Expectation] = Field(
         default_factory=list, description="what a regression run must show; a miss ends with exit code 3"
     )

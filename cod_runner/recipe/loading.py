@@ -15,7 +15,8 @@ from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.recipe.arms import DEFAULT_ARMS, SPELLED_OUT
 from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
-from cod_runner.recipe.grammar import Expectation, Recipe
+from cod_runner.recipe.expectation import Expectation
+from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.messages import nearest, quoted, shortened
 from cod_runner.recipe.nodes import Entry, Items, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
 from cod_runner.recipe.overlays import arms_chosen, merge, set_at
@@ -45,6 +46,8 @@ class LoadedRecipe:
     """What runs, as written: every key and value with its position."""
     profiles: tuple[str, ...] = ()
     """Names of the recipe's profiles."""
+    flags: tuple[str, ...] = ()
+    """What was put on top of the file, as the command line writes it: ``--profile``, ``--set``, ``--k``, ..."""
 
     @contextmanager
     def pointing(self) -> Iterator[None]:
@@ -121,7 +124,16 @@ def load_recipe(
         not_run=[each for each in expect if not cells.holds(each)],
         tree=checked.tree,
         profiles=tuple(profiles),
+        flags=tuple(_as_flags(profile, overrides, flags)),
     )
+
+
+def _as_flags(profile: str | None, overrides: Sequence[str], flags: Dict[str, Any]) -> Iterator[str]:
+    yield from () if profile is None else ("--profile", profile)
+    for each in overrides:
+        yield from ("--set", each)
+    for name, value in flags.items():
+        yield from (f"--{name}", value if isinstance(value, str) else ",".join(map(str, value)))
 
 
 def _merged(base: Mapping | None, overlays: Sequence[Mapping], validator: Validator, faults: list[Fault]) -> Mapping:

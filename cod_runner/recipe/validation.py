@@ -88,6 +88,7 @@ class Validator:
             if options is not None:
                 checked.options[place] = options
                 _put_options(data, place, kind, node, options)
+        checked.faults += self._locate_baselines(tree, data)
         converted: Coerced = {place: (node, wanted) for place, node, wanted in coerced(Recipe, tree)}
         checked.faults += _type_faults(converted)
         try:
@@ -134,7 +135,8 @@ class Validator:
                 faults += faults_of(wrong, own, place, _option_keys(component, place))
                 return None
             except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
-                faults.append(node.mark.fault(_of_a_broken_validator(component, error)))
+                failed = self._registry.blame(kind, component.name, error)
+                faults.append(node.mark.fault(f"{failed}, while it checked the options"))
                 return None
         options = _by_folder(own, dumps, folders[0])
         outside = list(self._outside(own, options, files))
@@ -150,13 +152,32 @@ class Validator:
             for item, below in zip(node.items, value, strict=False):
                 yield from self._outside(item, below, files)
         elif isinstance(node, Scalar) and isinstance(value, str) and value in files:
-            source, path = node.mark.source, files[value].resolve()
-            if not source.flag and not self._permissions.allow_file(path, source.folder):
-                yield node.mark.fault(
-                    f"{path} is outside the recipe's folder, and a recipe reads no files from elsewhere by itself: if "
-                    f"you trust it with this one, run it with `--allow-folder {path.parent}`, or list the folder under "
-                    f"`allow_folders` in {settings_shown()}"
-                )
+            yield from self._not_allowed(node, files[value].resolve())
+
+    def _not_allowed(self, node: Scalar, path: Path) -> Iterator[Fault]:
+        source = node.mark.source
+        if not source.flag and not self._permissions.allow_file(path, source.folder):
+            yield node.mark.fault(
+                f"{path} is outside the recipe's folder, and a recipe reads no files from elsewhere by itself: if "
+                f"you trust it with this one, run it with `--allow-folder {path.parent}`, or list the folder under "
+                f"`allow_folders` in {settings_shown()}"
+            )
+
+    def _locate_baselines(self, tree: Mapping, data: dict[str, Any]) -> list[Fault]:
+        """Make the runs' folders that expectations name absolute in ``data``; a fault for each that lies outside."""
+        faults: list[Fault] = []
+        expect = tree.get("expect")
+        for index, item in enumerate(expect.items if isinstance(expect, Items) else ()):
+            node = child(item, "of")
+            if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value or node.broken:
+                continue  # the grammar reports what is wrong
+            try:
+                path = Path(node.mark.source.folder, Path(node.value).expanduser())
+                faults += self._not_allowed(node, path.resolve())
+                data["expect"][index]["of"] = str(path)
+            except (OSError, RuntimeError, ValueError) as error:
+                faults.append(node.mark.fault(f"{quoted(node.value)} cannot be a run's folder: {error}"))
+        return faults
 
 
 def _known_keys(place: Place) -> set[str]:
@@ -244,8 +265,3 @@ def _type_faults(converted: Coerced) -> list[Fault]:
         cure = "; remove the quotes" if in_quotes else ""
         faults.append(node.mark.fault(f"`{dotted(place)}` must be {wanted}, not {quoted(node.value)}{cure}"))
     return faults
-
-
-def _of_a_broken_validator(component: Component, error: Exception) -> str:
-    reason = shortened(f"{type(error).__name__}: {error}", 200)
-    return f"the plugin of the {component.kind} `{component.name}` failed while it checked the options: {reason}"

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 
 from cod_runner.plain_text import one_line, visible
 from cod_runner.report.calibration import CALIBRATION_COLUMNS, CALIBRATION_TITLE, calibration_notes
-from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
+from cod_runner.report.contents import (
+    VERDICT_COLUMNS,
+    VERDICTS_TITLE,
+    Report,
+    gain_summary,
+    notes_on_verdicts,
+    smallest_p_in_words,
+    verdict_words,
+    what_cod_changes,
+)
 from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow, arm_name, pooled
@@ -49,6 +58,11 @@ def markdown(report: Report) -> str:
     if report.costs:
         lines += ["", f"## {COSTS_TITLE}", "", *markdown_grid(*cost_grid(report.costs)), ""]
         lines += [f"- {markdown_line(note)}" for note in cost_notes(report.costs)]
+    if report.verdicts:
+        body = [[markdown_line(word) for word in verdict_words(each)] for each in report.verdicts]
+        lines += ["", f"## {VERDICTS_TITLE}", "", *markdown_grid(VERDICT_COLUMNS, body)]
+        if notes := notes_on_verdicts(report.verdicts):
+            lines += ["", *(f"- {markdown_line(note)}" for note in notes)]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {markdown_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -73,7 +87,7 @@ GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
 def gain_grid(gains: Sequence[Gain]) -> tuple[tuple[str, ...], list[list[str]]]:
     """(columns, rows) of a table of gains; with the arm first, where they are over several."""
     rows = [_gain_words(gain) for gain in gains]
-    if len({gain.over for gain in gains}) == 1:
+    if len({gain.over for gain in gains}) <= 1:
         return GAIN_COLUMNS, rows
     return ("against", *GAIN_COLUMNS), [[arm_name(gain.over), *row] for gain, row in zip(gains, rows, strict=True)]
 

@@ -8,19 +8,21 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cod_runner.blame import ComponentFailed
 from cod_runner.errors import CodrunError
 from cod_runner.files import lock, sweep, write_whole
 from cod_runner.machine import provenance
-from cod_runner.plain_text import LogLines
+from cod_runner.plain_text import LogLines, without_nan
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
-from cod_runner.runs.declared import methods_without_teacher, metrics_of
+from cod_runner.runs.declared import methods_without_teacher, metrics_of, terms_of_teacher
+from cod_runner.runs.failed import not_numbers
 from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
 
@@ -35,14 +37,16 @@ KEPT_BETWEEN_CALLS = (
     "teacher",
     "data",
     "notes",
+    "stages",
     "quality",
     "origins",
     "longest_input",
     "folds",
     "not_kept",
+    "verdicts",
 )
 
-OF_THESE_SETTINGS = ("notes", "folds", "not_kept")
+OF_THESE_SETTINGS = ("notes", "folds", "not_kept", "verdicts")
 """Of these, what is not true any more where data, teacher, student, training or evaluation have changed."""
 
 FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"
@@ -77,7 +81,7 @@ class RunFolder:
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
         """Create the folder, lock it against a second run, remove what a killed one left half-written, and log to
-        ``run.log`` while the block runs."""
+        ``run.log`` while the block runs, the traceback of a component that fails included."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -98,6 +102,10 @@ class RunFolder:
             LOG.propagate = False
             try:
                 yield self
+            except ComponentFailed as error:
+                _log_traceback(error)
+                error.log = self.log
+                raise
             finally:
                 LOG.removeHandler(handler)
                 with suppress(OSError):  # the disk may be full
@@ -145,9 +153,9 @@ class RunFolder:
                 **provenance(),
                 "recipe": loaded.recipe.name,
                 "profile": loaded.profile,
-                "command": f"codrun {loaded.path}" + (f" --profile {loaded.profile}" if loaded.profile else ""),
                 "metrics": metrics,
                 "without_teacher": methods_without_teacher(loaded.recipe, registry),
+                "terms_of_teacher": terms_of_teacher(loaded.recipe, registry),
                 "student_from_teacher": registry.options(
                     "student", loaded.recipe.student.use, loaded.recipe.student.options
                 ).from_teacher(),
@@ -161,15 +169,18 @@ class RunFolder:
 
     def write_record(self, record: RunRecord) -> None:
         """Replace ``run.json``."""
-        write_whole(self.record, json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+        data = without_nan(record.model_dump(mode="json"))
+        write_whole(self.record, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
-    def finished_rows(self) -> dict[str, dict[str, Any]]:
-        """The last complete line per key in ``cells.jsonl``; a torn line is ignored.
+    def finished_rows(self, metrics: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The last complete line per key in ``cells.jsonl``; a torn line is ignored, and a cell one of whose
+        ``metrics``, by the names of the recipe, is infinite or NaN is not finished.
 
         Raises :class:`CodrunError` for a line that a report could not read, before anything is run.
         """
         read_rows(self.cells, ())
-        return {line["key"]: line for line in json_lines(self.cells)}
+        lines = {line["key"]: line for line in json_lines(self.cells)}
+        return {key: line for key, line in lines.items() if not not_numbers(line, metrics)}
 
     def append_row(self, row: CellRow) -> None:
         """Append a finished cell and wait until it is on disk; what a kill left of a line is removed first.
@@ -206,6 +217,13 @@ class RunFolder:
     def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
         """Replace a file by these JSON lines."""
         write_whole(path, b"".join(_json(line) + b"\n" for line in lines))
+
+
+def _log_traceback(error: ComponentFailed) -> None:
+    """It may be another process's, of which only the text is here."""
+    record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, str(error), (), None)
+    record.exc_text = error.traceback
+    LOG.handle(record)
 
 
 def _json(line: dict[str, Any]) -> bytes:

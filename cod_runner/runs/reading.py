@@ -15,6 +15,7 @@ from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.declared import complete
+from cod_runner.runs.failed import not_numbers
 from cod_runner.runs.records import CellRow, RunRecord
 
 RESTORE = "run the recipe again to restore it"
@@ -53,7 +54,9 @@ def read_run(folder: Path, registry: Registry) -> RunFiles:
 def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
     """The last line per key of ``cells.jsonl``; ``metrics`` are the names of the recipe's metrics.
 
-    A line cut off by a kill is skipped; a missing file has no rows. Raises :class:`CodrunError` that names the line.
+    A line cut off by a kill is skipped, and a key whose last line has a metric that is infinite or NaN, as earlier
+    versions wrote it: its cell is not finished. A missing file has no rows. Raises :class:`CodrunError` that names the
+    line.
     """
     rows: dict[str, CellRow] = {}
     for number, line in numbered_lines(path):
@@ -62,7 +65,8 @@ def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
         except CodrunError as error:
             raise CodrunError(f"{path}:{number}: {error}; delete the line: its cell is then run again") from error
         rows.pop(row.key, None)
-        rows[row.key] = row
+        if not not_numbers(row.metrics, row.metrics):
+            rows[row.key] = row
     return list(rows.values())
 
 

@@ -15,13 +15,15 @@ from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.errors import CellsLeftOut, ExpectationMissed
 from cod_runner.report import Report, write_reports
+from cod_runner.report.as_json import results_json
 from cod_runner.runs.cells import Part
 from cod_runner.runs.declared import with_origins
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
+from cod_runner.runs.failed import CURE, failed_in_words
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.folds import EVALUATION, POOL, folds_of, put_together
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
-from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
+from cod_runner.runs.records import HELD_OUT_LABELS, CellRow, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
 from cod_runner.stages.chance import how_good, warning_of_chance
 from cod_runner.stages.held_out import gold_labels
@@ -29,6 +31,7 @@ from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
 from cod_runner.stages.shortages import Shortage
 from cod_runner.stages.teacher import SetKey, teacher_facts
+from cod_runner.stages.timing import stage
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,46 @@ class RunResult:
     record: RunRecord
     report: Report
     expectations: list[ExpectationResult]
+    strict: bool = False
+    """Whether an expectation that did not run counts as missed."""
+
+    @property
+    def rows(self) -> tuple[CellRow, ...]:
+        """The finished cells of the recipe, by method, k, arm and seed."""
+        return self.report.rows
 
     def raise_if_incomplete(self) -> None:
-        """Raise :class:`CodrunError` that says which cells could not run, if any."""
+        """Raise :class:`CellsLeftOut` that says which cells could not run or failed, if any."""
+        sentences = []
         if self.record.left_out:
-            raise CellsLeftOut(f"{self.record.left_out_in_words}; the notes say what can be done, and all others ran")
+            sentences.append(f"{self.record.left_out_in_words}; the notes say what can be done")
+        if self.record.failed:
+            sentences.append(f"{failed_in_words(self.record.failed)}; {CURE}")
+        if sentences:
+            raise CellsLeftOut(f"{'; '.join(sentences)}; all other cells ran")
 
     def raise_if_missed(self) -> None:
-        """Raise :class:`ExpectationMissed` that names each missed entry."""
-        missed = [result.sentence for result in self.expectations if result.missed]
+        """Raise :class:`ExpectationMissed` that names each missed entry; where the run is strict, also each that did
+        not run."""
+        missed = [each.sentence for each in self.expectations if each.missed or (self.strict and not each.ran)]
         if missed:
             raise ExpectationMissed("; ".join(missed))
+
+    @property
+    def exit_code(self) -> int:
+        """What ``codrun`` ends with: 0, 1 where a cell could not run or failed, 3 where an expectation was missed."""
+        try:
+            self.raise_if_incomplete()
+            self.raise_if_missed()
+        except (CellsLeftOut, ExpectationMissed) as error:
+            return error.exit_code
+        return 0
+
+    def as_json(self) -> dict[str, Any]:
+        """``codrun RECIPE --json``: ``run.json``, which holds verdicts and cells that could not run, with the cells,
+        the gains, the folder and the exit code beside."""
+        record = self.record.model_dump(mode="json")
+        return {**record, **results_json(self.report), "folder": str(self.folder.path), "exit_code": self.exit_code}
 
 
 @contextmanager
@@ -152,11 +184,16 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     record.notes = list(dict.fromkeys([*record.notes, *context.progress.notes]))
     record = with_origins(record, loaded.recipe, context.registry)
     record.finished_now(seconds, ran)
-    folder.write_record(record)
-    if ran:
-        context.observers.notify("codrun_run_finished", summary=record.model_dump(mode="json"), folder=folder.path)
     rows, others = current_rows(read_rows(folder.cells, record.metric_names), record.cell_keys)
-    report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
-    if ran:
-        context.observers.notify("codrun_report_written", summary=record.model_dump(mode="json"), folder=folder.path)
-    return RunResult(folder, record, report, check_expectations(loaded.recipe.expect, loaded.not_run, rows))
+    expectations = check_expectations(loaded.recipe.expect, loaded.not_run, rows, record.quality, folder.path)
+    record.verdicts = [each.record for each in expectations]
+    folder.write_record(record)
+    with stage(context, record, "report") if ran else context.progress.stage("report"):
+        if ran:
+            context.observers.notify("codrun_run_finished", summary=record.model_dump(mode="json"), folder=folder.path)
+        report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
+        if ran:
+            context.observers.notify(
+                "codrun_report_written", summary=record.model_dump(mode="json"), folder=folder.path
+            )
+    return RunResult(folder, record, report, expectations, context.settings.strict)

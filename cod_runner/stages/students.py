@@ -24,6 +24,8 @@ from cod_runner.api import (
     expected_calibration_error,
     input_as_json,
 )
+from cod_runner.blame import NOT_A_PLUGINS
+from cod_runner.component_results import check_metric, described
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
@@ -34,12 +36,14 @@ from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
+from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
 from cod_runner.observers import Observers
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, Part
+from cod_runner.runs.failed import FailedCell, cause_of
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord, write_student_record
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
@@ -47,6 +51,7 @@ from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, build_trackers, heard
+from cod_runner.stages.worker_output import passed_on, write_to_the_file
 from cod_runner.store import content_key
 
 
@@ -69,34 +74,51 @@ def train_students(
     source: TeacherSource,
     part: Part,
     sets: Mapping[SetKey, TrainingSet],
-) -> None:
+) -> list[FailedCell]:
     """Train the cells that wait; each is on disk before the next is counted, so a kill loses at most what was in
-    flight. Where only their students were gone, their lines stay as they are."""
+    flight. Where only their students were gone, their lines stay as they are. Returns the cells that failed, which
+    are not on disk."""
+    failed: list[FailedCell] = []
     if not part.waiting:
-        return
+        return failed
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in part.waiting]
     observers, progress, chosen = context.observers, context.progress, context.recipe.executor
-    lines = context.folder.finished_rows() if part.again else {}
+    names = [metric.use for metric in context.recipe.evaluate.metrics]
+    lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
-    executor: Executor = context.registry.build(
-        "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
-    )
+    use = context.settings.executor or chosen.use
+    executor: Executor = context.registry.build("executor", use, chosen.options, BuildContext(say=progress.warn))
+    runner = context.registry.named("executor", use)
     jobs = context.settings.jobs or default_jobs(context.device)
     training = {cell.key for cell in part.waiting}
-    with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
+    at_once = min(jobs, len(tasks))
+    with (
+        passed_on(context.folder.path, progress) as pass_on,
+        progress.bar(f"training {len(tasks)} students, {at_once} at once", at_once) as step,
+    ):
         step(0, len(tasks))
         work = CellWork(context.registry, observers)
-        for done, row in enumerate(heard(observers, executor.map(work, tasks, jobs)), start=1):
+        for done, given in enumerate(executor.map(work, tasks, jobs), start=1):
+            if not isinstance(given, Observed):
+                raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
+            pass_on()
+            row = heard(observers, given)
             training.discard(row.key)
-            if part.again:
+            if isinstance(row, FailedCell):
+                progress.say(row.sentence)
+                failed.append(row)
+            elif part.again:
                 _compare(row, lines[row.key], progress)
             else:
                 context.folder.append_row(row)
                 observers.notify("codrun_cell_finished", row=row.to_json())
                 remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
+    if training:
+        raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
+    return failed
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
@@ -122,12 +144,20 @@ class CellWork:
         self._run: Path | None = None
         """The run whose trackers this process built; None where they are the run's own."""
 
-    def __call__(self, task: CellTask) -> Observed[CellRow]:
+    def __call__(self, task: CellTask) -> Observed[CellRow | FailedCell]:
         run = task.worker.students.parent
         if self._observers is None or self._run not in (None, run):
             self._run, self._observers = run, Observers(self._registry, lambda sentence: None)
+            write_to_the_file(run)
             build_trackers(self._observers, task.worker.recipe, run, lambda sentence: None)
-        row = train_cell(task, self._registry, self._observers)
+        try:
+            with self._registry.blaming_plugins():
+                row = train_cell(task, self._registry, self._observers)
+        except CodrunError:
+            raise
+        except Exception as error:
+            error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up
+            raise
         return Observed(row, tuple(self._observers.failures.values()) if self._run is not None else ())
 
     def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
@@ -141,8 +171,9 @@ def _work_of_this_process() -> CellWork:
     return CellWork(Registry.discover())
 
 
-def train_cell(task: CellTask, registry: Registry, observers: Observers) -> CellRow:
-    """Build, train, measure and save one student; returns its line of ``cells.jsonl``.
+def train_cell(task: CellTask, registry: Registry, observers: Observers) -> CellRow | FailedCell:
+    """Build, train, measure and save one student; returns its line of ``cells.jsonl``. One whose metrics or logits are
+    infinite or NaN is not saved.
 
     Its result depends on the task alone, bit for bit on one CPU, so students always train on one thread.
     """
@@ -184,7 +215,13 @@ def train_cell(task: CellTask, registry: Registry, observers: Observers) -> Cell
         )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
-    metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    metrics = {
+        use.use: check_metric(registry.named("metric", use.use), build_metric(registry, use)(predictions))
+        for use in recipe.evaluate.metrics
+    }
+    cause = cause_of(metrics, bool(torch.isfinite(predictions.student_logits).all()))
+    if cause is not None:
+        return FailedCell(**vars(cell), name=cell.name, cause=cause)
     said = _logits(student, task.training.held_out, device, precision)
     score = held_out_score(said, _gold(task.training.held_out))
     if recipe.students != "none":

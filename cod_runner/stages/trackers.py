@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -52,8 +52,7 @@ def build_trackers(
         observers.build(name, options, context)
 
 
-def heard(observers: Observers, results: Iterable[Observed[Result]]) -> Iterator[Result]:
-    """The results as they come; failures of trackers in workers are told here."""
-    for each in results:
-        observers.take(each.failures)
-        yield each.result
+def heard(observers: Observers, given: Observed[Result]) -> Result:
+    """What a worker did; the failures of its trackers are told here."""
+    observers.take(given.failures)
+    return given.result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cod_runner.registry import Registry
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "cod_runner"
 FILES = sorted(CORE.rglob("*.py"))
+FOR_PYTEST = sorted((ROOT / "pytest_codrun").glob("*.py"))
 PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if path.is_dir())
 PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
 
@@ -24,7 +26,6 @@ WORDS = {"hub", "margin"}
 """Names of components that are words of the core's too: where a model lies, and a setting of the search."""
 
 MAY_IMPORT: dict[str, str] = {
-    "__init__": "",
     "plain_text": "",
     "errors": "plain_text",
     "machine": "",
@@ -55,37 +56,48 @@ MAY_IMPORT: dict[str, str] = {
         "recipe_files reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
-    "registry": "api errors hookspecs",
+    "blame": "api errors plain_text",
+    "build_paths": "",
+    "component_results": "api errors plain_text",
+    "registry": "api blame build_paths component_results errors hookspecs",
     "observers": "api errors hookspecs plain_text registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
-    "data": "api errors recipe",
+    "data": "api component_results errors recipe",
     "engine": "api checked_tensors errors files fixed_batches loss_terms signal_tables",
-    "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
-    "runs": "api errors files machine plain_text recipe registry store",
-    "report": "api binomial errors figure_style files plain_text recipe registry runs text_files word_diff",
+    "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
+    "runs": "api blame errors files loss_terms machine plain_text recipe registry store",
+    "report": "api binomial errors figure_style files loss_terms plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
-    "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
+    "estimates": "api data errors recipe registry runs sizes",
+    "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
-        "api binomial context counterfactuals data destinations disk engine errors files machine observers progress "
-        "recipe registry report runs store"
+        "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
+        "files machine observers progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
+    "calling": "context permissions pipeline progress recipe registry store",
+    "__init__": "calling context permissions pipeline progress registry",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (
         "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
         "runs scaffold stages store text_files"
     ),
-    "testing": "api engine",
+    "revisions": "errors files progress registry runs store",
+    "testing": "api engine hookspecs",
     "cli": (
-        "__init__ api context counterfactuals deployment disk engine errors llm permissions pipeline plain_text plan "
-        "progress recipe registry report runs scaffold store terminal"
+        "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
+        "plain_text plan progress recipe registry report revisions runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""
+PYTEST_MAY_IMPORT = "calling context errors files machine permissions plain_text progress recipe registry runs"
+"""What `pytest_codrun` may import of the core, beside which it stands: it calls recipes as the command line does."""
+LOADED_IN_EVERY_SESSION = {"__init__", "plugin", "hooks", "chosen", "options"}
+"""Files of `pytest_codrun` that pytest imports before it has met a recipe."""
 
 
 def room_of(path: Path) -> str:
@@ -94,12 +106,16 @@ def room_of(path: Path) -> str:
 
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "cod_runner":
-            yield from (f"cod_runner.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+        yield from imported_by(node)
+
+
+def imported_by(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module == "cod_runner":
+        yield from (f"cod_runner.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
 
 
 def rooms_imported(path: Path) -> set[str]:
@@ -134,6 +150,24 @@ def test_what_may_be_imported_is_imported(room: str) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
 def test_the_core_imports_no_plugin(path: Path) -> None:
     assert not [name for name in imported(path) if name.startswith("codrun_")]
+
+
+def test_nothing_imports_what_pytest_loads() -> None:
+    assert [path for path in [*FILES, *PLUGIN_FILES] if "pytest_codrun" in path.read_text(encoding="utf-8")] == []
+    used = {name.split(".")[1] for path in FOR_PYTEST for name in imported(path) if name.startswith("cod_runner.")}
+    assert used == set(PYTEST_MAY_IMPORT.split())
+
+
+@pytest.mark.parametrize("path", FOR_PYTEST, ids=lambda path: path.name)
+def test_what_every_pytest_session_loads_imports_nothing_of_codrun(path: Path) -> None:
+    if path.stem not in LOADED_IN_EVERY_SESSION:
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name for node in top for name in imported_by(node)}
+    ours = {name.removeprefix("pytest_codrun.") for name in names if name.startswith("pytest_codrun")}
+    assert ours <= LOADED_IN_EVERY_SESSION
+    assert {name.split(".")[0] for name in names} - {"pytest_codrun", "pytest"} <= set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("path", PLUGIN_FILES, ids=lambda path: str(path.relative_to(ROOT / "plugins")))
