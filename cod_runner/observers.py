@@ -5,24 +5,20 @@ A :class:`SettingError` is no failure but the observer's word that the recipe do
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pluggy
 
 from cod_runner.api import BuildContext
+from cod_runner.blame import ComponentFailed, failure, log_traceback
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.hookspecs import Hooks
-from cod_runner.plain_text import one_line
 from cod_runner.registry import Registry
-
-LOG = logging.getLogger("codrun")
-LONGEST_FAULT = 500
-"""Characters of what an observer's exception says."""
 
 
 @dataclass(frozen=True)
@@ -31,26 +27,19 @@ class Failure:
 
     name: str
     """Of the observer."""
-    sentence: str
-    traceback: str
-    """As Python prints it."""
+    error: ComponentFailed
 
 
-@dataclass(frozen=True)
-class _Called:
-    """What sentences call an observer, and which code is its author's."""
-
-    named: str
-    package: str
-    """The first part of its module's name."""
+Blaming = Callable[[BaseException], ComponentFailed]
+"""What is said of an exception that an observer raised."""
 
 
 class Observer:
     """One object with observer hooks, alone with its hooks, so that it keeps no other from being called."""
 
-    def __init__(self, name: str, called: _Called, observing: object) -> None:
+    def __init__(self, name: str, observing: object, blaming: Blaming) -> None:
         self.name = name
-        self.called = called
+        self.blaming = blaming
         manager = pluggy.PluginManager("codrun")
         manager.add_hookspecs(Hooks)
         manager.register(observing, name=name)
@@ -77,28 +66,32 @@ class Observers:
         """By the observer's name, of those that failed in this process."""
 
     def build(self, name: str, options: Mapping[str, Any], context: BuildContext) -> None:
-        """Build a tracker, which observes from now on; a :class:`SettingError` from it points at the tracker."""
-        called = self._called(name)
-        with self._guarded(name, called, "when it was built"):
-            tracker = Observer(name, called, self._registry.build("tracker", name, options, context))
+        """Build a tracker, which observes from now on; a :class:`SettingError` from it points at the tracker.
+
+        Raises :class:`PluginError` where there is no such tracker.
+        """
+        registry, named = self._registry, self._registry.named("tracker", name)
+        blaming = partial(_failure, named, partial(registry.blame, "tracker", name))
+        with self._guarded(name, blaming):
+            tracker = Observer(name, registry.build("tracker", name, options, context), blaming)
             if not tracker.hooks:
-                raise TypeError("none of its methods is a hook of codrun, marked with @hookimpl")
+                raise TypeError("none of its methods is a hook of codrun that is marked with `@hookimpl`")
             self._trackers[name] = tracker
 
     def notify(self, hook: str, **given: Any) -> None:
         """Call a hook of every observer."""
         for each in (*self._trackers.values(), *self._of_the_registry(hook)):
             if hook in each.hooks and each.name not in self.failures:
-                with self._guarded(each.name, each.called, f"in {hook}"):
+                with self._guarded(each.name, each.blaming):
                     each.call(hook, given)
 
     def take(self, failures: Iterable[Failure]) -> None:
         """Hear of observers that failed in a worker: they observe no longer here either."""
-        for failure in failures:
-            if failure.name not in self.failures:
-                self.failures[failure.name] = failure
-                self._warn(failure.sentence)
-                _log_traceback(failure)
+        for each in failures:
+            if each.name not in self.failures:
+                self.failures[each.name] = each
+                self._warn(f"{each.error}; it observes no longer, the run goes on")
+                log_traceback(each.error)
 
     def _of_the_registry(self, hook: str) -> Iterator[Observer]:
         """Whatever observes every run, the last that was registered first."""
@@ -107,52 +100,32 @@ class Observers:
             if place not in self._others:
                 distribution, _, name = implemented.plugin_name.rpartition(":")
                 named = f"the plugin `{name}`" + (f" ({distribution})" if distribution else "")
-                called = _Called(named, str(implemented.function.__module__).partition(".")[0])
-                self._others[place] = Observer(implemented.plugin_name, called, implemented.plugin)
+                owns = partial(_share_a_package, str(implemented.function.__module__))
+                blaming = partial(_failure, named, partial(failure, named, owns=owns))
+                self._others[place] = Observer(implemented.plugin_name, implemented.plugin, blaming)
             yield self._others[place]
 
-    def _called(self, name: str) -> _Called:
-        """The tracker and its package."""
-        for plugin in self._registry.plugins:
-            for component in plugin.components:
-                if (component.kind, component.name) == ("tracker", name):
-                    distribution = f"{plugin.distribution or plugin.name} {plugin.version}".strip()
-                    package = component.build.partition(":")[0].partition(".")[0]
-                    return _Called(f"the tracker `{name}` ({distribution})", package)
-        return _Called(f"the tracker `{name}`", "")
-
     @contextmanager
-    def _guarded(self, name: str, called: _Called, when: str) -> Iterator[None]:
+    def _guarded(self, name: str, blaming: Blaming) -> Iterator[None]:
         try:
             yield
         except SettingError as error:
             if error.component is None and name in self._trackers:
                 error.component = ("tracker", name)
             raise
+        except ComponentFailed as error:  # already told by the registry
+            self.take([Failure(name, error)])
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            said = f"{_told(called, when, error)}; it observes no longer, the run goes on"
-            self.take((Failure(name, one_line(said), "".join(traceback.format_exception(error))),))
+            self.take([Failure(name, blaming(error))])
 
 
-def _told(called: _Called, when: str, error: BaseException) -> str:
-    """One sentence; of an exception that nobody foresaw with its place: the deepest in the author's own code."""
+def _failure(named: str, unforeseen: Blaming, error: BaseException) -> ComponentFailed:
+    """What is said of an observer's exception; one that the observer foresaw has its own sentence."""
     if isinstance(error, CodrunError):
-        said = str(error)
-        return said if said.startswith(called.named) else f"{called.named} failed {when}: {said}"
-    try:
-        said = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - it is a stranger's code too
-        said = "an error that cannot be shown"
-    shortened = f"{said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
-    what = f"{type(error).__name__}: {shortened}" if shortened else type(error).__name__
-    frames = list(traceback.walk_tb(error.__traceback__))
-    own = [each for each in frames if str(each[0].f_globals.get("__name__")).partition(".")[0] == called.package]
-    where = "".join(f", at {frame.f_code.co_filename}:{line}" for frame, line in (own or frames)[-1:])
-    return f"{called.named} failed {when}: {what}{where}"
+        return ComponentFailed(f"{named} failed: {error}", "".join(traceback.format_exception(error)))
+    return unforeseen(error)
 
 
-def _log_traceback(failure: Failure) -> None:
-    """It may be another process's, of which only the text is here."""
-    record = LOG.makeRecord(LOG.name, logging.WARNING, __file__, 0, f"what `{failure.name}` raised:", (), None)
-    record.exc_text = failure.traceback
-    LOG.handle(record)
+def _share_a_package(one: str, other: str) -> bool:
+    """Whether two modules are of one package."""
+    return one.partition(".")[0] == other.partition(".")[0]
