@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def _life(subject: Subject, texts: bool) -> list[tuple[str, dict[str, Any]]]:
     assert folder is not None
     rows = TEXTS if texts else POINTS
     recipe = {
-        "recipe": 1, "name": "toy", "k": [8], "seeds": [0, 1], "methods": {"kd": [{"use": "kd", "weight": 1.0}]},
+        "recipe": 1, "name": "toy", "k": [8], "seeds": [0, 1],
+        "methods": {name: [{"use": name, "weight": 1.0}] for name in ("kd", "hard")},
         "dataset": {"use": "toy", "labels": list(LABELS)}, "train": {"steps": 3},
     }  # fmt: skip
     row = {
@@ -100,7 +102,18 @@ def _life(subject: Subject, texts: bool) -> list[tuple[str, dict[str, Any]]]:
         "usd": None,
     }
     cells = [_cell(0), _cell(1)]
-    summary = {"name": "toy", "seconds": 3.0, "cells": 2, "not_kept": [], "notes": [], "git_commit": None, "cost": 0.0}
+    summary = {
+        "recipe": "toy", "command": "codrun toy.yaml", "versions": {}, "seconds": 3.0, "not_kept": [], "notes": [],
+        "git_commit": None, "cost": 0.0, "cell_keys": [cell["key"] for cell in cells],
+    }  # fmt: skip
+    lines = [json.dumps({**cell, **row}) for cell in cells]
+    written = {
+        "recipe.yaml": json.dumps(recipe), "run.json": json.dumps(summary), "cells.jsonl": "\n".join(lines) + "\n",
+        "counterfactuals.jsonl": "", "table.md": "", "table.csv": "method,arm,k\nkd,plain,8\n",
+        "report.html": "<!doctype html><title>toy</title>",
+    }  # fmt: skip
+    for name, text in written.items():  # as a run leaves them before its last hook
+        (folder / name).write_text(text, encoding="utf-8")
     return [
         ("codrun_run_started", {"recipe": recipe, "cells": len(cells), "folder": folder}),
         ("codrun_teacher_ready", {"teacher": toy_teacher(texts), "pool": list(rows)}),
