@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, str] = {
     "build_paths": "",
     "component_results": "api errors plain_text",
     "registry": "api blame build_paths component_results errors hookspecs",
-    "observers": "api errors hookspecs plain_text registry",
+    "observers": "api blame errors hookspecs registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
