@@ -19,6 +19,8 @@ from cod_runner.stages.timing import NAMES
 SHOWN_AT_ONCE = 4
 SECONDS_BETWEEN_LOOKS = 2.0
 """At the files that workers write: a terminal is drawn more often."""
+SECONDS_UNTIL_STALE = 120.0
+"""A cell that has not written for so long has failed, or is at something else."""
 LONGEST_LINE = 4096
 """Bytes at the end of a file that hold its last line."""
 
@@ -81,8 +83,10 @@ class Followed:
         self._looked = now
         for key, cell in list(self._training.items()):
             path = self.context.folder.path / "training" / f"{_name(cell)}.jsonl"
-            reached = last_step(path, key, self._since)
-            if reached is not None and key in self._training:
+            reached = last_step(path, key, max(self._since, time.time() - SECONDS_UNTIL_STALE))
+            if reached is None:
+                self._reached.pop(key, None)
+            elif key in self._training:
                 self._reached[key] = reached
 
 
