@@ -14,6 +14,7 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
+from cod_runner.api.version import unmet_requirement
 from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
 from cod_runner.build_paths import unresolved
 from cod_runner.component_results import check_built
@@ -85,7 +86,9 @@ class Registry:
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
         try:
-            self._manager.register(load(), name=unique)
+            loaded = load()
+            _refuse_another_version(loaded)
+            self._manager.register(loaded, name=unique)
             self._refuse_unknown_hooks(unique)
             self._refuse_unmarked_hooks(unique)
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
@@ -323,6 +326,14 @@ def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:
 
 def _suspect(component: Component, plugin: Plugin) -> Suspect:
     return Suspect(component, plugin.name, plugin.distribution, plugin.version, plugin.module)
+
+
+def _refuse_another_version(loaded: object) -> None:
+    """Raise :class:`PluginError` where a plugin asks for contracts that this codrun does not have."""
+    asked = getattr(loaded, "codrun_api", None)
+    refused = None if asked is None else unmet_requirement(asked)
+    if refused is not None:
+        raise PluginError(refused)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ components from a light module; the classes behind them are imported when a cell
     def codrun_components():
         yield Component(kind="loss", name="mine", options=MineOptions, build="my_plugin.loss:Mine", summary="...")
 
+What of it a plugin relies on has a version, :data:`API_VERSION`; ``codrun_api = "1.0"`` beside the hooks asks for it.
+
 Vocabulary: an *example* is one labelled input; an *input* is a text, a tuple of numbers for vector models, or two
 texts mixed; *signals* are what the teacher said about an example; layers ("blocks") are counted from 1, hidden state 0
 is what enters block 1.
@@ -51,6 +53,7 @@ from cod_runner.api.measures import CfeMeasure, Metric, Predictions
 from cod_runner.api.options import CheckpointOption, Options, PathOption
 from cod_runner.api.training import FinetuneSettings, TrainSettings
 from cod_runner.api.training_sets import Choice, Chooser, Choosing, Selection, Selector
+from cod_runner.api.version import API_VERSION
 from cod_runner.checkpoints import (
     checkpoint_folder,
     checkpoint_identity,
@@ -84,6 +87,7 @@ from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
 from cod_runner.word_edits import WORD, text_distance
 
 __all__ = [
+    "API_VERSION",
     "KINDS",
     "WORD",
     "Answerer",

@@ -18,18 +18,26 @@ class TrainSettings(Options):
     steps: int | None = Field(None, ge=1, description="optimiser steps, instead of epochs")
     batch_size: int = Field(8, ge=1, description="examples per step; even where there are pairs")
     lr: float = Field(6.0e-5, gt=0, description="peak learning rate")
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="how the learning rate falls after the warm-up: to zero, in a line or a cosine, or never"
+    )
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps that warm up")
-    weight_decay: float = Field(0.0, ge=0)
-    optimiser: Literal["adamw", "adam"] = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0, description="of every trained parameter, biases and norms too")
+    optimiser: Literal["adamw", "adam"] = Field(
+        "adamw", description="adamw takes weight decay from the weights, adam adds it to the gradient"
+    )
+    betas: tuple[float, float] = Field(
+        (0.9, 0.999), description="how slowly the averages of the gradient and of its square forget, each below 1"
+    )
+    eps: float = Field(1e-8, gt=0, description="added to the root of the averaged square, against division by zero")
     clip: float | None = Field(None, gt=0, description="largest gradient norm; absent: no clipping")
     accumulation: int = Field(1, ge=1, description="batches whose gradients make one step")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="autocast; auto is bf16 where the machine computes in it, else fp32"
     )
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, about a third more time"
+    )
     compact_vocabulary: bool = Field(True, description="train only the embedding rows in use; exact")
 
     @field_validator("betas")
@@ -61,5 +69,5 @@ class FinetuneSettings(TrainSettings):
     default_epochs: ClassVar[int] = 3
 
     rows: int = Field(5000, ge=2, description="training rows, drawn from the pool; more than there are: all")
-    lr: float = Field(2.0e-5, gt=0)
-    seed: int = Field(0, ge=0)
+    lr: float = Field(2.0e-5, gt=0, description="peak learning rate")
+    seed: int = Field(0, ge=0, description="of the rows, their order, the head's first values and dropout")

@@ -22,8 +22,11 @@ def validate(
 ) -> None:
     """Check recipes with every plugin's options; needs no model, data or network.
 
-    Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it.
+    Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it. The
+    schema for editors beside a recipe, if there is one, is brought up to date.
     """
+    from cod_runner.scaffold import refresh_schema
+
     permissions = read_permissions(folders=allow_folder or [])
     told: list[str] = []
     faults: list[Fault] = []
@@ -42,5 +45,8 @@ def validate(
         counts = f"{len(loaded.recipe.methods)} methods x {len(loaded.recipe.arms)} arms"
         valid = f"{recipe}: valid ({counts} x k {loaded.recipe.k} x {len(loaded.recipe.seeds)} seeds)"
         typer.echo(one_line(valid))
+    for folder in dict.fromkeys(recipe.parent for recipe in recipes):
+        if (renewed := refresh_schema(folder, context.obj)) is not None:
+            typer.echo(one_line(f"{renewed}: brought up to date with the installed plugins, for editors"))
     if told:
         raise RecipeError("\n".join(told), faults)

@@ -88,16 +88,16 @@ class Expectation(Section):
         description="instead of `metric`, and without cells: a measure of all counterfactuals that the run searched; "
         "`yield`, `flip_rate` and `refused` are of all originals and candidates, the others of verified flips",
     )
-    method: str | None = None
-    arm: str | None = Field(None, description=f"for `gain` and `ratio` it may be left out: `{COD}`")
+    method: str | None = Field(None, description="the method of the cells, by its name under `methods`")
+    arm: str | None = Field(None, description=f"the arm of the cells; absent for `gain` and `ratio`: `{COD}`")
     over: str | Over | None = Field(
         None,
         description=f"for `gain` and `ratio`: the arm that is compared with, `{PLAIN}` if absent; or what is different "
         "in those cells, such as `{method: hard}`",
     )
-    k: int | None = Field(None, ge=1)
-    at_least: float | None = None
-    at_most: float | None = None
+    k: int | None = Field(None, ge=1, description="the number of training examples of the cells")
+    at_least: float | None = Field(None, description="the smallest value that passes")
+    at_most: float | None = Field(None, description="the largest value that passes")
     within: float | None = Field(
         None, ge=0, description="instead of bounds: the largest difference, up or down, from the number of the run `of`"
     )

@@ -77,9 +77,13 @@ class WeightedLoss(Use):
 class Budget(Section):
     """What a run may spend on model calls; every bound is checked before a call is sent."""
 
-    calls: NonNegativeInt | None = None
-    tokens: NonNegativeInt | None = None
-    usd: float | None = Field(None, ge=0)
+    calls: NonNegativeInt | None = Field(None, description="model calls; absent: as many as are needed")
+    tokens: NonNegativeInt | None = Field(
+        None, description="tokens of prompts and answers together; absent: as many as are needed"
+    )
+    usd: float | None = Field(
+        None, ge=0, description="US dollars, by the prices that litellm knows; absent: as many as are needed"
+    )
 
 
 class Counterfactuals(Section):
@@ -132,6 +136,7 @@ class Evaluate(Section):
     metrics: list[Use] = Field(
         default_factory=lambda: [Use(use=name) for name in DEFAULT_METRICS],
         min_length=1,
+        description="what is measured of each student; each is a column of `cells.jsonl` and a table of the report",
     )
 
     def fold_of(self, seed: int) -> int | None:
@@ -173,7 +178,7 @@ class Recipe(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], NoRepeats] = Field(
         min_length=1, description="one student per seed"
     )
-    teacher: Teacher
+    teacher: Teacher = Field(description="the model whose decisions the students learn")
     student: Use = Field(description="the model that is trained")
     budget: Budget | None = Field(
         None, description="what all model calls of a run together may cost, teacher's and generators'"
@@ -194,8 +199,8 @@ class Recipe(Section):
         description="true: every arm drops an original that any of them cannot use; false: each drops its own; absent: "
         "arms that add something drop the same, unless `arms` is a list",
     )
-    train: TrainSettings = TrainSettings()
-    evaluate: Evaluate = Evaluate()
+    train: TrainSettings = Field(TrainSettings(), description="how every student is trained")
+    evaluate: Evaluate = Field(Evaluate(), description="on what, when and by which metrics students are measured")
     expect: list[Expectation] = Field(
         default_factory=list, description="what a regression run must show; a miss ends with exit code 3"
     )

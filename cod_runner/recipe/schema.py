@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
 
 from cod_runner.api import Component, Kind
 from cod_runner.recipe.arms import SPELLED_OUT
@@ -16,6 +19,10 @@ from cod_runner.registry import Registry
 Schema: TypeAlias = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+WRITTEN_BY = "Written by codrun"
+"""How the comment in every schema begins, by which codrun knows its own files."""
+LONGEST_DEFAULT = 60
+"""Characters of a default that a description tells."""
 _REFERENCE = "#/$defs/"
 _COMPONENTS = (Use.__name__, Teacher.__name__, WeightedLoss.__name__)
 """The models that stand for a component of some kind."""
@@ -24,8 +31,8 @@ _COMPONENTS = (Use.__name__, Teacher.__name__, WeightedLoss.__name__)
 def json_schema(registry: Registry) -> Schema:
     """The schema of a recipe file (draft 2020-12).
 
-    A file that ``extends`` another, a fragment, and a profile may omit anything and may blank keys with ``null``; so
-    every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
+    A file that ``extends`` another, a fragment (one without a name), and a profile may omit anything and may blank keys
+    with ``null``; so every definition is there twice: complete, and as ``partial.NAME`` with nothing required.
     """
     definitions: dict[str, Schema] = {}
     grammar = _hoisted(Recipe, "", definitions)
@@ -37,14 +44,16 @@ def json_schema(registry: Registry) -> Schema:
         definitions.pop(replaced, None)
     _allow_short_forms(grammar, definitions)
     definitions["Recipe"] = grammar
+    definitions = {name: _with_defaults_told(schema) for name, schema in definitions.items()}
     definitions |= {f"partial.{name}": _partial(schema) for name, schema in definitions.items()}
     # A parent may define any arm, so any name may be listed.
     definitions["partial.ArmNames"] = {**definitions["ArmNames"], "items": {"type": "string"}}
     definitions["file"] = _file(definitions["Recipe"])
     definitions["partial.file"] = _file(definitions["partial.Recipe"])
-    whole = {"allOf": [{"required": ["recipe"]}, {"not": {"required": ["extends"]}}]}
+    whole = {"allOf": [{"required": ["recipe", "name"]}, {"not": {"required": ["extends"]}}]}
     return {
         "$schema": DIALECT,
+        "$comment": f"{WRITTEN_BY}, which writes it anew when plugins change; do not edit it",
         "title": "A codrun recipe",
         "type": "object",
         "if": whole,
@@ -56,14 +65,39 @@ def json_schema(registry: Registry) -> Schema:
 
 def _hoisted(model: type[BaseModel], prefix: str, definitions: dict[str, Schema]) -> Schema:
     """A model's schema; the models inside it become separate definitions, their names prefixed."""
-    schema = model.model_json_schema(ref_template=f"{_REFERENCE}{prefix}{{model}}")
+    schema = model.model_json_schema(ref_template=f"{_REFERENCE}{prefix}{{model}}", schema_generator=_WithEveryDefault)
     definitions |= {f"{prefix}{name}": each for name, each in schema.pop("$defs", {}).items()}
     return schema
 
 
+class _WithEveryDefault(GenerateJsonSchema):
+    """Pydantic's, with the defaults that a function makes too."""
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        factory = schema.get("default_factory")
+        made_alone = factory is not None and not schema.get("default_factory_takes_data")
+        return factory() if made_alone else super().get_default_value(schema)  # type: ignore[call-arg, misc]
+
+
+def _with_defaults_told(definition: Schema) -> Schema:
+    """Each key's default in its description too, since editors that show the one do not show the other. What is absent
+    or empty by default has a description that says what that means."""
+    properties = definition.get("properties", {})
+    told = {key: _with_default_told(option) for key, option in properties.items()}
+    return {**definition, "properties": told} if properties else definition
+
+
+def _with_default_told(option: Schema) -> Schema:
+    default = option.get("default")
+    text = json.dumps(default, ensure_ascii=False)
+    if "description" not in option or default in (None, "", [], {}) or len(text) > LONGEST_DEFAULT:
+        return option
+    return {**option, "description": f"{option['description']} (default: {text})"}
+
+
 def _component_of(kind: Kind, registry: Registry, definitions: dict[str, Schema]) -> Schema:
     """Any component of a kind: by name alone, where all its options have defaults, or as a mapping."""
-    bare: list[str] = []
+    bare: dict[str, str] = {}
     mappings: list[Schema] = []
     for name in registry.names(kind):
         component = registry.find(kind, name)
@@ -71,8 +105,8 @@ def _component_of(kind: Kind, registry: Registry, definitions: dict[str, Schema]
         definitions[f"{kind}.{name}"] = schema
         mappings.append({"$ref": f"{_REFERENCE}{kind}.{name}"})
         if schema["required"] == ["use"]:
-            bare.append(name)
-    by_name: list[Schema] = [{"enum": bare}] if bare else []
+            bare[name] = component.summary
+    by_name: list[Schema] = [{"enum": list(bare), "enumDescriptions": list(bare.values())}] if bare else []
     return {"description": f"a {kind}", "anyOf": [*by_name, *mappings]} if mappings else {"not": {}}
 
 
@@ -139,8 +173,8 @@ def _allow_short_forms(grammar: Schema, definitions: dict[str, Schema]) -> None:
 
 
 def _either(schema: Schema, other: Schema) -> Schema:
-    described = {"description": schema["description"]} if "description" in schema else {}
-    return {"anyOf": [schema, other], **described}
+    said: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
+    return {"anyOf": [schema, other], **said}
 
 
 def _followed(node: Schema, definitions: dict[str, Schema]) -> Schema:

@@ -17,7 +17,7 @@ from cod_runner.report.table import in_order
 from cod_runner.runs.records import CellRow
 
 FOLDER = "training"
-MOST_LINES = 2_000
+MOST_LINES = 1_000
 """Of one file; of a longer one every second line is read, or third, ..."""
 LARGEST_FILE = 100_000_000
 """Bytes; a larger file is passed over."""

@@ -95,4 +95,5 @@ def _themed_tag(tag: str) -> str:
     if tag.startswith("<svg "):
         tag = re.sub(r' (?:width|height|version|xmlns(?::xlink)?)="[^"]*"', "", tag)
     tag = re.sub(r"font-family: [^;\"]*", "font-family: inherit", tag.replace("xlink:href=", "href="))
+    tag = tag.replace(f"fill: {PAPER}", "fill: none")  # what lies below, the shadow of a narrow page say, is seen
     return _COLOUR.sub(lambda found: _VARIABLES[found.group()], tag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_RECIPE = re.compile(r"""^\{?[ \t]*["']?(?:recipe|extends)["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
+_RECIPE = re.compile(r"""^(?:\{[ \t]*)?["']?(?:recipe|extends)["']?[ \t]*:(?:\s|$)""", re.MULTILINE)
 """A key of the outermost mapping that every recipe has one of; other YAML files (workflows, say) are passed over."""
 
 
@@ -13,7 +13,8 @@ def recipes_in(tree: Path, place: Path) -> list[Path]:
     """The recipes at a place of a tree, relative to the tree: a file itself, of a folder all below it.
 
     In a folder those count that are YAML and have the key ``recipe`` or ``extends``; names that begin with ``_`` or
-    ``.`` are fragments, or hidden, and what a run wrote into its own folder is none. A place that is not there has none.
+    ``.`` are fragments, or hidden, and what a run wrote into its own folder does not count. A place that is not there
+    has none.
     """
     found = tree / place
     if found.is_file():

@@ -196,9 +196,12 @@ def _measure(name: CfeNumber, quality: Sequence[QualityRow]) -> float:
 
 
 def _other_run(of: Path, folder: Path | None) -> Baseline:
-    if folder is not None and of.is_dir() and of.samefile(folder):
-        raise NothingMeasured(f"{of} is the folder of this very run; name another with `of`, or with --out")
-    return read_baseline(of)
+    try:
+        if folder is not None and of.is_dir() and of.resolve() == folder.resolve():
+            raise NothingMeasured(f"{of} is the folder of this very run; name another with `of`, or with --out")
+        return read_baseline(of)
+    except OSError as error:
+        raise NothingMeasured(f"{of} cannot be read ({error.strerror}); mend its permissions") from error
 
 
 def _of_the_other(wanted: Expectation, theirs: Baseline) -> dict[int, float]:

@@ -7,7 +7,7 @@ import keyword
 import re
 from pathlib import Path
 
-from cod_runner.api import KINDS, Kind
+from cod_runner.api import API_VERSION, KINDS, Kind
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import folder_written_whole
 
@@ -47,6 +47,7 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
         "@kind@": kind,
         "@module@": module,
         "@distribution@": module.replace("_", "-"),
+        "@api@": ".".join(map(str, API_VERSION)),
         "@Class@": "".join(part.capitalize() for part in bare.split("_")),
     }
     files = {

@@ -45,6 +45,7 @@ from cod_runner.scaffold.defaults import (
 )
 from cod_runner.scaffold.labels import read_labels
 from cod_runner.scaffold.sample import Sample, take_sample
+from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
 from cod_runner.scaffold.sizes import smallest_fold, suitable_k, suitable_shots, without_shots
 from cod_runner.scaffold.wishes import Wishes
 from cod_runner.scaffold.words import speaks_of_sentiment
@@ -154,7 +155,7 @@ def write_recipe(
     data: Path, registry: Registry, out: Path | None = None, wishes: Wishes = ALL_GUESSED
 ) -> tuple[Path, list[str]]:
     """Write :func:`new_recipe` to ``out`` (default: the data's name with `.yaml`, in the current folder), which must
-    not exist yet. Returns its path and the sentences."""
+    not exist yet, and the schema beside it by which editors check it. Returns its path and the sentences."""
     out = out or Path(f"{data.stem}.yaml")
     try:
         taken = out.exists()
@@ -163,6 +164,14 @@ def write_recipe(
     if taken:
         raise RecipeError(f"{out} already exists and is not overwritten; name another file with --out")
     content, sentences = new_recipe(data, registry, out.parent, wishes)
+    try:
+        write_schema(out.parent / BESIDE, registry)
+        content = FIRST_LINE + content
+        sentences.append(
+            f"editors: they complete, explain and check the recipe by {BESIDE}, which its first line names"
+        )
+    except CodrunError as error:
+        sentences.append(f"editors cannot check the recipe: {error}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with out.open("x", encoding="utf-8") as file:

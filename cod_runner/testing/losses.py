@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from cod_runner.api import Batch, Example, Loss, Options, Outputs
+from cod_runner.api import Batch, Example, Input, Loss, Options, Outputs
+from cod_runner.engine.asking import each_answer
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses
-from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.outputs import Row
+from cod_runner.engine.signals import TeacherSignals
 from cod_runner.testing.classifiers import TextClassifier
 
 PAIRED = (
@@ -57,26 +57,30 @@ def loss_case(
     student = student or TextClassifier(labels, texts=texts, width=8, layers=2, seed=2)
     batches = TrainingBatches(student, examples, 2 * len(examples), "cpu")
     needs = (options or Options()).needs(teacher.shape, student.shape)
-    with tempfile.TemporaryDirectory() as folder:
-        store = SignalStore(Path(folder))
-        store.add(teacher, texts, needs.teacher, device="cpu")
-        data = TrainingData(student, batches, store.reader(teacher.fingerprint), needs.teacher, "fp32")
-        data.aligned = getattr(loss, "aligned", False)
-        bind_losses(
-            [WeightedTerm("checked", loss, 1.0, lambda theirs, ours: needs)],
-            ["checked"],
-            data,
-            seed=seed,
-            cache_folder=None,
-        )
-        rows = range(len(examples))
-        batch = batches.batch(rows)
-        student.eval()
-        with torch.no_grad():
-            ours = data.student_outputs(batch, needs.student)
-        theirs = data.matched(data.signals(rows, needs.teacher), ours)
-        # Copied: the folder that the states are mapped from goes away.
-        return LossCase(loss, ours, changed(theirs, torch.clone), batch)
+    signals = cast(TeacherSignals, _SignalsAtHand(teacher))
+    data = TrainingData(student, batches, signals, needs.teacher, "fp32")
+    data.aligned = getattr(loss, "aligned", False)
+    term = WeightedTerm("checked", loss, 1.0, lambda theirs, ours: needs)
+    bind_losses([term], ["checked"], data, seed=seed, cache_folder=None)
+    rows = range(len(examples))
+    batch = batches.batch(rows)
+    student.eval()
+    with torch.no_grad():
+        ours = data.student_outputs(batch, needs.student)
+    theirs = data.matched(data.signals(rows, needs.teacher), ours)
+    return LossCase(loss, ours, theirs, batch)
+
+
+class _SignalsAtHand:
+    """What a teacher says, as :class:`TeacherSignals` gives it, without a store."""
+
+    def __init__(self, teacher: TextClassifier) -> None:
+        self._teacher, self.shape = teacher, teacher.shape
+
+    def rows(self, inputs: Sequence[Input], layers: Sequence[int]) -> list[Row]:
+        """One for each input."""
+        answers = (answer for some in each_answer(self._teacher, inputs, layers, "cpu") for answer in some)
+        return [answer.row for answer in sorted(answers, key=lambda answer: answer.position)]
 
 
 def longer(outputs: Outputs, by: int = 3) -> Outputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import tempfile
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cod_runner import api, testing
+from cod_runner import api
 from cod_runner.api import Component, Kind, Options
 from cod_runner.cli.option_types import described
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_plugin import new_plugin
+from cod_runner.testing.checks import CHECKS, declaration, network, scorer
 from making.text import autodoc, code, table
 
 CONTRACTS: dict[Kind, tuple[str, ...]] = {
@@ -31,6 +33,8 @@ CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
 }
 """The names of ``cod_runner.api`` that a page documents; a tracker's contract is the hooks."""
+BESIDE = {"teacher": (network, scorer), "student": (network,)}
+"""Modules of checks that a kind needs besides its own."""
 PLURALS: dict[Kind, str] = {kind: f"{kind}s" for kind in CONTRACTS} | {"loss": "losses"}
 
 
@@ -151,15 +155,24 @@ def methods_of_options() -> dict[str, set[Kind] | None]:
 
 
 def _checks(kind: Kind) -> Iterator[str]:
-    yield "One line of a test checks the whole contract on toy data, and so does `codrun plugins --check NAME`.\n"
-    yield autodoc(*_apart(*(f".. autofunction:: cod_runner.testing.{name}\n" for name in checks_of(kind))))
+    check = CHECKS[kind]
+    yield (
+        f"One line of a test, `{check.__name__}(component)`, or on the command line `codrun plugins --check NAME`, "
+        "looks at all of this on toy data:\n"
+    )
+    yield "\n".join(f"- {clause}" for clause in clauses_of(kind)) + "\n"
+    yield autodoc(*_apart(".. autofunction:: cod_runner.testing.checks.check_component\n"))
 
 
-def checks_of(kind: Kind) -> list[str]:
-    """The functions of ``cod_runner.testing`` that check this kind."""
-    wanted = {"teacher": ("check_classifier", "check_label_scorer"), "student": ("check_classifier",)}
-    names = wanted.get(kind, (f"check_{kind}",))
-    return [name for name in (*names, "check_component") if hasattr(testing, name)]
+def clauses_of(kind: Kind) -> list[str]:
+    """What the check of this kind looks at: the sentences that its modules name."""
+    modules = [declaration, importlib.import_module(CHECKS[kind].__module__), *BESIDE.get(kind, ())]
+    return [
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str) and ": " in value
+    ]
 
 
 def _installed(kind: Kind, registry: Registry) -> Iterator[str]:

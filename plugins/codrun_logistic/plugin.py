@@ -15,20 +15,20 @@ class GaussianOptions(Options):
     n: int = Field(2000, ge=4, description="vectors of the split `train`")
     validation: int = Field(2000, ge=2, description="vectors of the split `validation`")
     weights: list[float] = Field(min_length=1, description="w: class 1 has probability sigmoid(w.x)")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of the vectors and their labels")
 
 
 class Theorem1Options(Options):
     """The grid over which the estimation errors are simulated."""
 
     norms: list[float] = Field(default=[1, 2, 4, 8], min_length=1, description="|w|: how sure the teacher is")
-    dimensions: list[int] = Field(default=[2, 5, 20], min_length=1)
+    dimensions: list[int] = Field(default=[2, 5, 20], min_length=1, description="numbers in a vector")
     overshoots: list[float] = Field(
         default=[0, 0.1, 0.3], min_length=1, description="distance of a CFE past the boundary"
     )
     k: int = Field(200, ge=4, multiple_of=2, description="training points per arm")
     repeats: int = Field(200, ge=10, description="training sets drawn per point of the grid")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of the training sets")
 
 
 @hookimpl

@@ -35,7 +35,7 @@ class KDOptions(Options):
 class SoftOptions(Options):
     """Cross-entropy on the teacher's probabilities: soft labels only."""
 
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, gt=0, description="logits are divided by it on both sides")
 
 
 class RandomSoftOptions(Options):

@@ -17,7 +17,7 @@ class MoonsOptions(Options):
     n: int = Field(1000, ge=4, description="points of the split `train`, half of them per class")
     validation: int = Field(1000, ge=2, description="points of the split `validation`")
     noise: float = Field(0.2, ge=0, description="standard deviation of the Gaussian noise on each coordinate")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of the points and their noise")
 
 
 class MLPOptions(Options):
@@ -27,7 +27,7 @@ class MLPOptions(Options):
     hidden: list[int] = Field(
         default=[64, 64], description="units per hidden layer, all of one width; []: logistic regression"
     )
-    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    activation: Literal["relu", "tanh", "gelu"] = Field("relu", description="what follows each hidden layer")
     margin_weights: list[float] | None = Field(
         None, description="two classes and `hidden: []` only: w of the margin w.x, given instead of trained"
     )
@@ -53,7 +53,7 @@ class GradientOptions(Options):
     """Walks up the gradient of the teacher's logit margin until the teacher's prediction flips."""
 
     step: float = Field(0.1, gt=0, description="Euclidean length of a step")
-    max_steps: int = Field(100, ge=1)
+    max_steps: int = Field(100, ge=1, description="after so many steps without a flip the search gives up")
     halvings: int = Field(0, ge=0, le=60, description="bisections of the last step, back towards the boundary; 0: none")
     overshoot: float = Field(0.0, ge=0, description="distance walked past the flip")
 

@@ -48,10 +48,12 @@ class Logged:
         """Note that all of it is logged."""
         self._write(key, self._names[key], True)
 
-    def forget(self) -> None:
-        """Everything of this destination is gone there."""
+    def forget(self) -> list[str]:
+        """Begin anew, since the run of the whole is gone there; returns the names of all that was known."""
+        known = [*self._names.values()]
         self._names.clear()
         self._complete.clear()
+        return known
 
     def _take(self, key: str, name: str, complete: bool) -> None:
         self._names[key] = name

@@ -57,7 +57,7 @@ class MLflow(Following):
             parent = self._parent(client)
             now = int(time.time() * 1000)
             if (earlier := self._logged.name(row["key"])) is not None:
-                client.delete_run(earlier)
+                _delete(client, earlier)
             child = client.create_run(
                 client.get_run(parent).info.experiment_id,
                 start_time=now - int(1000 * row.get("seconds", 0)),
@@ -98,16 +98,11 @@ class MLflow(Following):
 
     def _parent(self, client: MlflowClient) -> str:
         """The run above all cells: the one of an earlier call, unless it was deleted."""
-        from mlflow.exceptions import MlflowException
-
         if (known := self._logged.name(THE_RUN)) is not None:
-            try:
-                if client.get_run(known).info.lifecycle_stage == "active":
-                    return known
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-            self._logged.forget()
+            if _is_there(client, known):
+                return known
+            for below in self._logged.forget():
+                _delete(client, below)
         found = client.get_experiment_by_name(self._experiment)
         experiment = found.experiment_id if found else client.create_experiment(self._experiment)
         made = client.create_run(experiment, run_name=self.contents.folder.name)
@@ -139,6 +134,23 @@ class MLflow(Following):
             if self._opened is None:
                 self._opened = MlflowClient(self._uri)
             yield self._opened
+
+
+def _is_there(client: MlflowClient, run: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+
+
+def _delete(client: MlflowClient, run: str) -> None:
+    """Into MLflow's bin; what is not there stays away."""
+    if _is_there(client, run):
+        client.delete_run(run)
 
 
 def _as_csv(table: Table) -> str:

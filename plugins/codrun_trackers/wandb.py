@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cod_runner.api import BuildContext, SettingError
@@ -68,11 +68,12 @@ class Wandb(Following):
             DO_NOT_TRACK="true",
             WANDB_CACHE_DIR=str(hidden),
             WANDB_DATA_DIR=str(hidden),
-            WANDB_CONFIG_DIR=str(hidden),
         ):
             import wandb
 
             (self.contents.folder / "wandb").mkdir(exist_ok=True)
+            with chdir(self.contents.folder):  # where it looks for `wandb/settings`, which could name another host
+                wandb.setup(settings=_quiet(self._options.address))
             run = wandb.init(
                 project=self._project,
                 entity=self._options.entity,

@@ -36,7 +36,7 @@ class LoraOptions(Options):
 
     r: int = Field(8, ge=1, description="rank")
     alpha: float = Field(16, gt=0, description="scale; the update is multiplied by alpha / r")
-    dropout: float = Field(0.05, ge=0, lt=1)
+    dropout: float = Field(0.05, ge=0, lt=1, description="of what enters an adapter, while it trains")
     targets: list[str] | None = Field(
         None,
         min_length=1,

@@ -37,7 +37,7 @@ def test_a_page_per_kind_names_its_scaffold_contract_check_and_components(pages:
     text = (pages / f"kinds/{kind}.md").read_text(encoding="utf-8")
     assert f"--kind {kind}`" in text
     assert "cod_runner.hookspecs.Hooks" in text if kind == "tracker" else f"autoclass:: {api.__name__}." in text
-    assert "cod_runner.testing.check_component" in text
+    assert "cod_runner.testing.checks.check_component" in text
     assert all(f"\n### {name}\n" in text for name in Registry.discover().names(kind))
 
 

@@ -44,7 +44,11 @@ def conclusion(comparisons: Sequence[Comparison]) -> str:
     verdicts = _counts(comparisons)
     if not verdicts:
         return "Nothing was compared."
-    counted = ", ".join(f"{verdicts[each]} {each}" for each in Verdict if verdicts[each])
+    counted = ", ".join(
+        f"{verdicts[each]} {each}{'s' if each is Verdict.GAIN and verdicts[each] > 1 else ''}"
+        for each in Verdict
+        if verdicts[each]
+    )
     said = f"No regression in {verdicts.total()} {'difference' if verdicts.total() == 1 else 'differences'} ({counted})"
     if doubtful := _doubtful(comparisons):
         return f"{said}; seed noise can make this, and more seeds would tell: {_listed(doubtful)}."
@@ -136,7 +140,7 @@ def _doubtful(comparisons: Sequence[Comparison]) -> list[str]:
     return [
         _moved(compared, each, title)
         for title, compared, each in _all(comparisons, Verdict.UNCLEAR)
-        if (each.pairs.summary.mean < 0) == compared.metric.higher_is_better
+        if each.judgement.improvement < 0
     ]
 
 

@@ -30,4 +30,4 @@ def code(text: str) -> str:
 def plain(text: str) -> str:
     """The text as words of a sentence: escaped as in ``table.md``, and without what a forge adds to Markdown."""
     shown = markdown_line(shortened(text, LONGEST_SENTENCE)).replace("[", "\\[")
-    return _CALLS.sub(_BREAK, shown.replace("$", "&#36;"))
+    return _CALLS.sub(_BREAK, shown).replace("$", "&#36;")

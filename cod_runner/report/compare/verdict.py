@@ -74,6 +74,8 @@ class Judgement:
     """The verdict on one setting by one metric, and the numbers behind it."""
 
     verdict: Verdict
+    improvement: float
+    """The mean difference, positive where it is for the better."""
     p_worse: float
     """Of no drop, one-sided; adjusted over the comparison."""
     p_better: float
@@ -85,7 +87,7 @@ class Judgement:
     @property
     def p(self) -> float:
         """The p in the direction of the difference."""
-        return min(self.p_worse, self.p_better)
+        return self.p_worse if self.improvement < 0 else self.p_better
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,23 @@ class Sample:
     share: bool
     """Whether all values of the metric lie from 0 to 1, so that the prior speaks of them."""
 
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.improvements) / len(self.improvements)
+
 
 def judge(samples: Sequence[Sample]) -> list[Judgement]:
     """A verdict on every sample of one comparison."""
     worse = adjusted([_p_of_a_rise([-value for value in each.improvements], each.share) for each in samples])
     better = adjusted([_p_of_a_rise(list(each.improvements), each.share) for each in samples])
     return [
-        Judgement(_verdict(each, down, up), down, up, _detectable(each, ALPHA / len(samples)))
+        Judgement(_verdict(each, down, up), each.mean, down, up, _detectable(each, ALPHA / len(samples)))
         for each, down, up in zip(samples, worse, better, strict=True)
     ]
 
 
 def _verdict(sample: Sample, p_worse: float, p_better: float) -> Verdict:
-    mean = math.fsum(sample.improvements) / len(sample.improvements)
+    mean = sample.mean
     if abs(mean) <= sample.tolerance + 1e-9:  # a difference of exactly the tolerance, whatever its rounding
         return Verdict.UNCHANGED
     if mean < 0:

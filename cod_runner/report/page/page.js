@@ -18,6 +18,7 @@
       const hidden = box.scrollWidth > box.clientWidth + 1;
       if (hidden && !hints.has(box)) hints.set(box, hintAt(box));
       if (hints.has(box)) hints.get(box).hidden = !hidden;
+      box.tabIndex = hidden ? 0 : -1; // what does not scroll is no stop for the keyboard
     }
   }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy
 import torch
@@ -34,6 +35,7 @@ def check_exporter(subject: Subject) -> None:
     refused = []
     toys = [subject.student] if subject.student is not None else [_few_words(), toy_teacher(False)]
     for student in toys:
+        subject.context = replace(subject.context, labels=tuple(student.labels))
         texts = _reads_texts(student)
         inputs = [row.input for row in (TEXTS if texts else POINTS)[:9]]
         try:

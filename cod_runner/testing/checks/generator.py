@@ -91,7 +91,7 @@ def _proposed(
     options = subject.options()
     subject.must(given == list(requests), "changed the requests that it was given", PURE)
     subject.must(
-        not asked.attributions or options.asks_for_attribution(),
+        not (texts and asked.attributions) or options.asks_for_attribution(),
         "asks for attributions, and does not say so",
         ATTRIBUTION,
     )

@@ -130,10 +130,9 @@ FILES = "BuildContext: nothing is written but below the folders that a component
 
 def toy_context(folder: Path) -> BuildContext:
     """What codrun would tell a component of a run on the toy data."""
-    for name in ("recipe", "store", "run"):
+    for name in ("store", "run"):
         (folder / name).mkdir()
     return BuildContext(
-        folder=folder / "recipe",
         labels=LABELS,
         describe="Is the film liked?",
         offline=True,

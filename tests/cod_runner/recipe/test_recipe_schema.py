@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -13,9 +14,14 @@ from pydantic import ConfigDict
 
 from cod_runner.api import Component, Options, hookimpl
 from cod_runner.recipe import LoadedRecipe
+from cod_runner.recipe.nodes import Source, plain
 from cod_runner.recipe.schema import json_schema
+from cod_runner.recipe.yaml import read_file
 from cod_runner.registry import Registry
 
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").rglob("*.yaml"))
+INSTALLED = json_schema(Registry.discover())
+"""With all of our plugins."""
 Faults = Callable[[str], list[str]]
 
 
@@ -54,6 +60,8 @@ def _references(node: Any) -> Iterator[str]:
         "train: {steps: 5, betas: [0.9, 0.98]}\nexecutor: processes\ntrackers: [{use: log}]",
         "evaluate: {metrics: [kl, {use: ece}]}\narms: [plain]",
         "expect: [{gain: kl, method: kd, k: 8, at_least: 0}]",
+        "expect: [{ratio: seconds, method: kd, k: 8, over: {method: lwd}, at_most: 2}, {cfes: edits, at_most: 3}]",
+        "expect: [{metric: usd, method: kd, arm: cod, k: 8, within: 0.1, of: base}]",
         "profiles: {ci: {k: [8], student: {layers_from_teacher: [1]}, train: {lr: null}, dataset: preset}, no: null}",
     ],
 )
@@ -149,6 +157,9 @@ def test_resolved_recipes_are_valid(recipe: str, complaints: Faults, load: Calla
         ("[lexicon]", "[]", "$.counterfactuals"),
         ("seeds: [0, 1]", "seeds: [0, 1]\ntrian: {}", "$"),
         ("seeds: [0, 1]", "seeds: [0, 1]\ntrain: {epoch: 1}", "$.train"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nexpect: [{gain: kl, method: kd, at_least: 0}]", "$.expect[0]"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nexpect: [{cfes: edit, at_most: 3}]", "$.expect[0].cfes"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nexpect: [{cfes: edits, within: -1, of: x}]", "$.expect[0].within"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nprofiles: {x: {trian: {}}}", "$.profiles.x"),
     ],
 )
@@ -183,3 +194,55 @@ def test_a_plugin_without_a_schema_of_its_own_spoils_nothing(registry: Registry)
 
 def test_a_registry_without_components_has_a_schema_too() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema(Registry()))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_recipe_of_ours_is_valid_fragments_and_children_too(path: Path) -> None:
+    root = read_file(path, Source(path.name, path.parent), [])
+    assert root is not None
+    assert [error.message for error in jsonschema.Draft202012Validator(INSTALLED).iter_errors(plain(root))] == []
+
+
+def _options(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any], bool]]:
+    """(definition, key, its schema, whether it is required) of every mapping that a whole recipe may contain."""
+    for name, definition in schema["$defs"].items():
+        if not name.startswith("partial."):
+            for key, option in definition.get("properties", {}).items():
+                yield name, key, option, key in definition.get("required", ())
+
+
+def test_every_option_of_ours_is_explained() -> None:
+    told = {f"{name}.{key}": option.get("description", "") for name, key, option, _ in _options(INSTALLED)}
+    assert len(told) > 300
+    assert [place for place, words in told.items() if len(words.split()) < 2] == []
+
+
+def test_every_option_of_ours_has_its_default_or_is_required() -> None:
+    of_the_file = {"file.extends", "file.profiles"}
+    assert {
+        f"{name}.{key}"
+        for name, key, option, required in _options(INSTALLED)
+        if not required and "default" not in option
+    } == of_the_file
+
+
+def test_a_default_stands_in_the_description_once() -> None:
+    said = {f"{name}.{key}": option["description"] for name, key, option, _ in _options(INSTALLED)}
+    assert said["TrainSettings.batch_size"] == "examples per step; even where there are pairs (default: 8)"
+    assert said["loss.kd.weight"] == said["loss.lwd.weight"] == "factor of this term in the sum (default: 1.0)"
+    assert said["Budget.calls"] == "model calls; absent: as many as are needed"
+    assert INSTALLED["$defs"]["Evaluate"]["properties"]["metrics"]["default"] == [
+        {"use": "accuracy"}, {"use": "agreement"}, {"use": "kl"}, {"use": "ece"}, {"use": "f1"},
+    ]  # fmt: skip
+
+
+def test_every_component_is_explained_where_its_name_is_completed() -> None:
+    registry = Registry.discover()
+    for kind in ("loss", "metric", "selector", "executor"):
+        names, *mappings = INSTALLED["$defs"][kind]["anyOf"]
+        told = {name: registry.find(kind, name).summary for name in names["enum"]}
+        assert dict(zip(names["enum"], names["enumDescriptions"], strict=True)) == told
+        for each in mappings:
+            use = INSTALLED["$defs"][each["$ref"].removeprefix("#/$defs/")]["properties"]["use"]
+            assert use == {"const": use["const"], "description": registry.find(kind, use["const"]).summary}
+            assert use["description"]

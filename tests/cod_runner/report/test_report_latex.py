@@ -80,7 +80,8 @@ def hostile(recipe_with: Callable[..., Recipe], record: RunRecord, make_row: Cal
 def test_a_stranger_s_names_close_nothing_and_start_nothing(hostile: str) -> None:
     assert set(re.findall(r"\\[a-zA-Z]+", hostile)) <= {
         "\\begin", "\\end", "\\centering", "\\caption", "\\label", "\\toprule", "\\midrule", "\\bottomrule", "\\quad",
-        "\\pm", "\\textbackslash", "\\textasciicircum", "\\textasciitilde", "\\textendash", "\\usepackage", "\\textbf", "\\dots",
+        "\\dots", "\\pm", "\\textbackslash", "\\textasciicircum", "\\textasciitilde", "\\textendash", "\\usepackage",
+        "\\textbf",
     }  # fmt: skip
     bare = re.sub(r"\\[{}]", "", "\n".join(each for each in hostile.splitlines() if not each.startswith("%")))
     depth = 0
