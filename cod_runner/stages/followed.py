@@ -75,7 +75,7 @@ class Followed:
     def lines(self) -> list[str]:
         """One on the run, and one for each of a few cells that train."""
         cells = "" if self._handed == self.cells else f"{self.done} of {self.cells} cells"  # else the bar says so
-        of_the_run = "; ".join(filter(None, (cells, str(self.context.spending.total))))
+        of_the_run = "; ".join(filter(None, [cells, *self.context.told_spending()]))
         self._look_at_the_files()
         # drawn by another thread than the one that trains, in which a cell may end meanwhile
         known = [(self._training.get(key), reached) for key, reached in list(self._reached.items())]

@@ -139,8 +139,10 @@ def test_what_a_terminal_shows_of_cells_losses_and_spending(tmp_path: Path, monk
     monkeypatch.setattr(followed, "SECONDS_BETWEEN_LOOKS", 0.0)
     spending = Spending()
     recipe = SimpleNamespace(train=TrainSettings(steps=2000))
-    given = SimpleNamespace(spending=spending, folder=SimpleNamespace(path=tmp_path), recipe=recipe)
-    context = cast(RunContext, given)
+    folder = SimpleNamespace(path=tmp_path)
+    context = RunContext(**{name: cast(Any, None) for name in RunContext.__dataclass_fields__})
+    context.spending, context.folder = spending, cast(Any, folder)
+    context.loaded = cast(Any, SimpleNamespace(recipe=recipe))
     now = 0.0
     monkeypatch.setattr(followed.time, "monotonic", lambda: now)
     following = Followed(context, cells=8, done=2)
