@@ -83,6 +83,10 @@ class RunContext:
 
         return choose_device(self.settings.device)
 
+    def told_spending(self) -> list[str]:
+        """What the run spent so far, as a line beside its stages; none where it called no paid model."""
+        return list(filter(None, [str(self.spending.total)]))
+
     def note_use(self, name: str, *, new: bool = False) -> None:
         """Note in the store that this run needs the entry ``name``, and makes it if it is ``new``."""
         self.store.uses.note(name, Maker(self.recipe.name, self.folder.path.name), new=new)

@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["report", "nowhere"], "nowhere is not a run's folder"),
         (["report", "file.txt"], "file.txt is not a run's folder"),
         (["compare", "empty", "nowhere"], "empty is not a run's folder"),
-        (["compare", "empty"], "give a second run"),
+        (["compare", "empty"], "give two runs' folders, or one"),
         (["pick", "empty"], "empty is not a run's folder"),
         (["bench", "nowhere"], "nowhere is not a run's folder"),
         (["predict", "empty", "a text"], "neither a student's folder nor a run's"),
@@ -81,15 +81,3 @@ def test_fragments_among_recipes_are_passed_over(tmp_path: Path, capsys: pytest.
     assert call(["validate", "_nowhere.yaml", "moons.yaml"]) == 2, "what is not there is no fragment"
     (tmp_path / "_base.yaml").write_text("recipe: [")
     assert call(["validate", "_base.yaml", "moons.yaml"]) == 2, "its faults are those of the recipe that extends it"
-
-
-def test_a_note_is_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["run", MOONS, "--seeds", "0", "--set", "teacher.finetune.rows=99999", "--set", "train.steps=5"]
-    said = "is more than the pool has"
-    assert call([*command, "--quiet", "--set", "expect=[]"]) == 0
-    first = capsys.readouterr()
-    assert first.err.count(said) == 1 and said not in first.out
-    assert call([*command, "--quiet", "--set", "expect=[]"]) == 0
-    again = capsys.readouterr()
-    assert said not in again.err and " ".join(again.out.split()).count(said) == 1, "it was not said by this call"
-    assert "model calls" not in again.out
