@@ -173,7 +173,7 @@ def _allow_short_forms(grammar: Schema, definitions: dict[str, Schema]) -> None:
 
 
 def _either(schema: Schema, other: Schema) -> Schema:
-    said = {key: schema[key] for key in ("description", "default") if key in schema}
+    said: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     return {"anyOf": [schema, other], **said}
 
 
