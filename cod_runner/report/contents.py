@@ -227,7 +227,13 @@ def verdict_words(verdict: VerdictRecord) -> list[str]:
     return [verdict.what, verdict.bound, MISSING if verdict.verdict == "not run" else verdict.found, verdict.verdict]
 
 
-def not_run_in_words(verdicts: Sequence[VerdictRecord]) -> str:
+def notes_on_verdicts(verdicts: Sequence[VerdictRecord]) -> list[str]:
+    """Why nothing was measured, where nothing was, and how many expectations did not run."""
+    empty = [each.sentence for each in verdicts if each.verdict == "miss" and each.measured is None]
+    return [*empty, *filter(None, [_not_run_in_words(verdicts)])]
+
+
+def _not_run_in_words(verdicts: Sequence[VerdictRecord]) -> str:
     """How many expectations were not judged, and why; "" where all were."""
     count = sum(each.verdict == "not run" for each in verdicts)
     if not count:

@@ -14,7 +14,7 @@ from cod_runner.report.contents import (
     VERDICTS_TITLE,
     Report,
     gain_summary,
-    not_run_in_words,
+    notes_on_verdicts,
     smallest_p_in_words,
     verdict_words,
     what_cod_changes,
@@ -62,8 +62,8 @@ def show_verdicts(console: Console, verdicts: Sequence[VerdictRecord]) -> None:
         *words, verdict = map(one_line, verdict_words(each))
         shown.add_row(*map(Text, words), Text(verdict, style=_OF_A_VERDICT[each.verdict]))
     console.print(shown)
-    if not_run := not_run_in_words(verdicts):
-        console.print(Text(not_run, style="yellow"))
+    for note in notes_on_verdicts(verdicts):
+        console.print(Text(one_line(note), style="yellow"))
 
 
 def rich_table(table: Table) -> RichTable:

@@ -15,7 +15,7 @@ from cod_runner.report.contents import (
     VERDICTS_TITLE,
     Report,
     gain_summary,
-    not_run_in_words,
+    notes_on_verdicts,
     smallest_p_in_words,
     verdict_words,
     what_cod_changes,
@@ -61,8 +61,8 @@ def markdown(report: Report) -> str:
     if report.verdicts:
         body = [[markdown_line(word) for word in verdict_words(each)] for each in report.verdicts]
         lines += ["", f"## {VERDICTS_TITLE}", "", *markdown_grid(VERDICT_COLUMNS, body)]
-        if not_run := not_run_in_words(report.verdicts):
-            lines += ["", f"- {markdown_line(not_run)}"]
+        if notes := notes_on_verdicts(report.verdicts):
+            lines += ["", *(f"- {markdown_line(note)}" for note in notes)]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {markdown_line(note)}" for note in report.notes)]
     return "\n".join(lines) + "\n"

@@ -66,7 +66,7 @@ class ExpectationResult:
         if not self.seeds:
             return _shown(self.measured)
         kind = "median " if self.expectation.ratio is not None and len(self.seeds) > 1 else ""
-        deviation = "" if self.deviation is None else f" ± {_shown(self.deviation)}"
+        deviation = "" if self.deviation is None else f" ± {_shown(self.deviation, beside=self.measured)}"
         seeds = "seed" if len(self.seeds) == 1 else "seeds"
         return f"{kind}{_shown(self.measured)}{deviation} over {len(self.seeds)} {seeds}"
 
@@ -196,9 +196,12 @@ def _measure(name: CfeNumber, quality: Sequence[QualityRow]) -> float:
 
 
 def _other_run(of: Path, folder: Path | None) -> Baseline:
-    if folder is not None and of.is_dir() and of.samefile(folder):
-        raise NothingMeasured(f"{of} is the folder of this very run; name another with `of`, or with --out")
-    return read_baseline(of)
+    try:
+        if folder is not None and of.is_dir() and of.resolve() == folder.resolve():
+            raise NothingMeasured(f"{of} is the folder of this very run; name another with `of`, or with --out")
+        return read_baseline(of)
+    except OSError as error:
+        raise NothingMeasured(f"{of} cannot be read ({error.strerror}); mend its permissions") from error
 
 
 def _of_the_other(wanted: Expectation, theirs: Baseline) -> dict[int, float]:
@@ -217,5 +220,7 @@ def _finite(values: Collection[float]) -> bool:
     return all(map(math.isfinite, values))
 
 
-def _shown(value: float) -> str:
-    return f"{value:,.4f}" if abs(value) < SMALL else f"{value:,.2f}"
+def _shown(value: float, beside: float | None = None) -> str:
+    """With as many decimals as the number has that it stands beside."""
+    small = abs(value if beside is None else beside) < SMALL
+    return f"{value:,.4f}" if small else f"{value:,.2f}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 MOST_NAMED = 6
 """Cells that a sentence names; the rest is counted."""
-CURE = "once that is mended the same command runs them again, and no others"
+CURE = "once that is mended, the same command runs them again and repeats nothing else"
 
 
 class FailedCell(BaseModel):
@@ -30,7 +30,7 @@ class FailedCell(BaseModel):
 
     @property
     def sentence(self) -> str:
-        return f"the cell {self.name} failed, since {self.cause}; {CURE}"
+        return f"the cell {self.name} failed: {self.cause}"
 
 
 def not_numbers(values: Mapping[str, Any], metrics: Collection[str]) -> dict[str, float]:

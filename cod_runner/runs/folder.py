@@ -41,9 +41,10 @@ KEPT_BETWEEN_CALLS = (
     "longest_input",
     "folds",
     "not_kept",
+    "verdicts",
 )
 
-OF_THESE_SETTINGS = ("notes", "folds", "not_kept")
+OF_THESE_SETTINGS = ("notes", "folds", "not_kept", "verdicts")
 """Of these, what is not true any more where data, teacher, student, training or evaluation have changed."""
 
 FORMER_FILES = r"run\.json|recipe\.yaml|\.id|table\.(?:md|csv)|report\.html|(?:counterfactuals|control)\.jsonl"

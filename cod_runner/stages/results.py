@@ -57,7 +57,7 @@ class RunResult:
         if self.record.failed:
             sentences.append(f"{failed_in_words(self.record.failed)}; {CURE}")
         if sentences:
-            raise CellsLeftOut(f"{'; '.join(sentences)}; all others ran")
+            raise CellsLeftOut(f"{'; '.join(sentences)}; all other cells ran")
 
     def raise_if_missed(self) -> None:
         """Raise :class:`ExpectationMissed` that names each missed entry; where the run is strict, also each that did

@@ -39,7 +39,8 @@ class Processes:
             finished = True
         except BrokenProcessPool as error:
             raise CodrunError(
-                "a worker process died without an error message (often: out of memory); "
+                "a worker process died without an error message (often: out of memory, or a script of your own whose "
+                'call of cod_runner.run does not stand below `if __name__ == "__main__":`); '
                 "run again with a smaller --jobs, finished cells are not repeated"
             ) from error
         finally:

@@ -73,7 +73,7 @@ MAY_IMPORT: dict[str, str] = {
         "registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "calling": "context permissions pipeline progress recipe registry store",
+    "calling": "context errors permissions pipeline progress recipe registry store",
     "__init__": "calling context permissions pipeline progress registry",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (

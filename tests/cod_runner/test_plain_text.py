@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cod_runner.plain_text import LogLines, json_text, one_line, visible
+from cod_runner.plain_text import LogLines, json_line, json_text, one_line, visible
 
 ANYTHING = st.text(st.characters(categories=None), max_size=40)
 READABLE = (
@@ -65,3 +65,10 @@ def test_json_reads_back_as_the_same_data_and_can_be_printed(data: object) -> No
 def test_a_log_s_record_is_one_line() -> None:
     record = logging.LogRecord("codrun", logging.INFO, "", 0, "got %s", ("\x1b[2J\n2026 ERROR forged",), None)
     assert LogLines().format(record).endswith(r"INFO got \x1b[2J 2026 ERROR forged")
+
+
+def test_json_has_null_for_what_it_has_no_number_for() -> None:
+    data = {"a": [float("nan"), 1.5, (float("inf"), True)], "b": {"c": -float("inf"), "d": None, "e": "NaN"}}
+    expected = {"a": [None, 1.5, [None, True]], "b": {"c": None, "d": None, "e": "NaN"}}
+    assert json.loads(json_text(data), parse_constant=pytest.fail) == expected
+    assert json.loads(json_line(data), parse_constant=pytest.fail) == expected

@@ -274,11 +274,11 @@ ADDED = [
     ),
     (
         "expect: [{metric: accuracy, method: kd, k: 8, at_least: 1}]",
-        "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names",
+        "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` and `ratio` compare with the cells that `over` names",
     ),
     (
         "expect: [{metric: accuracy, method: kd, arm: cod, over: plain, k: 8, at_least: 1}]",
-        "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` compares an arm with the one that `over` names",
+        "12:10: `expect.0`: `metric` goes with `arm` alone; `gain` and `ratio` compare with the cells that `over` names",
     ),
     (
         "expect: [{gain: kl, method: kd, over: cod, k: 8, at_least: 1}]",
@@ -292,7 +292,101 @@ ADDED = [
         "arms: {plain: {}, x: {add: flips}}\nexpect: [{gain: kl, method: kd, k: 8, at_most: 0}]",
         "13:17: `gain` compares the arms `cod` and `plain` unless `arm` and `over` name others, so the recipe needs both arms",
     ),
-    ("expect: [{gain: kl, method: kd, k: 8}]", "12:10: `expect.0`: give `at_least`, `at_most` or both"),
+    (
+        "expect: [{gain: kl, method: kd, k: 8}]",
+        "12:10: `expect.0`: give `at_least`, `at_most` or both, or else `within` and `of`",
+    ),
+    (
+        "expect: [{method: kd, arm: cod, k: 8, at_least: 1}]",
+        "12:10: `expect.0`: give one of `metric` (with `arm`), `gain`, `ratio` and `cfes`",
+    ),
+    (
+        "expect: [{metric: kl, gain: kl, method: kd, k: 8, at_least: 1}]",
+        "12:10: `expect.0`: give one of `metric` (with `arm`), `gain`, `ratio` and `cfes`",
+    ),
+    (
+        "expect: [{ratio: train_seconds, k: 8, at_most: 1}]",
+        "12:10: `expect.0`: `method` is missing; `ratio` is about cells, of a `method` and a `k`",
+    ),
+    (
+        "expect: [{metric: kl, method: kd, arm: cod, at_most: 1}]",
+        "12:10: `expect.0`: `k` is missing; `metric` is about cells, of a `method` and a `k`",
+    ),
+    (
+        "expect: [{ratio: train_secs, method: kd, k: 8, at_most: 1}]",
+        "12:18: the recipe has no metric `train_secs`; did you mean `train_seconds`?",
+    ),
+    (
+        "expect: [{metric: yield, method: kd, arm: cod, k: 8, at_least: 1}]",
+        "12:19: `yield` is a measure of the counterfactuals; write `cfes: yield`, without cells",
+    ),
+    (
+        "expect: [{metric: key, method: kd, arm: cod, k: 8, at_least: 1}]",
+        "12:19: the recipe has no metric `key`; there are: accuracy, agreement, ece, f1, kl",
+    ),
+    (
+        "expect: [{gain: kl, method: kd, arm: cod, over: {method: kd}, k: 8, at_most: 1}]",
+        "12:10: `expect.0`: `gain` compares the cells with themselves",
+    ),
+    (
+        "expect: [{ratio: seconds, method: kd, over: {method: lwdd}, k: 8, at_most: 1}]",
+        "12:54: the recipe has no method `lwdd`; did you mean `lwd`?",
+    ),
+    (
+        "expect: [{ratio: seconds, method: kd, over: {arm: plian}, k: 8, at_most: 1}]",
+        "12:51: the recipe has no arm `plian`; did you mean `plain`?",
+    ),
+    (
+        "expect: [{ratio: seconds, method: kd, over: {k: 9}, k: 8, at_most: 1}]",
+        "12:49: the recipe has no k of 9; there are: 8, 16",
+    ),
+    (
+        "expect: [{ratio: seconds, method: kd, over: {kk: 16}, k: 8, at_most: 1}]",
+        "12:46: unknown key `expect.0.over.kk`; did you mean `k`?",
+    ),
+    (
+        "expect: [{ratio: seconds, method: kd, over: 3, k: 8, at_most: 1}]",
+        "12:45: `expect.0.over` must be text or a mapping, not `3`",
+    ),
+    (
+        "arms: [plain]\nexpect: [{ratio: seconds, method: kd, k: 8, at_most: 1}]",
+        "13:18: `ratio` compares the arms `cod` and `plain` unless `arm` and `over` name others, so the recipe needs both arms",
+    ),
+    (
+        "expect: [{cfes: minimalty, at_most: 1}]",
+        "12:17: `expect.0.cfes` must be `yield`, `flip_rate`, `refused`, `edits`, `three_edits`, `minimality`, "
+        "`probability_change`, `certainty`, `boundary_margin` or `diversity`, not `minimalty`; did you mean `minimality`?",
+    ),
+    (
+        "expect: [{cfes: yield, k: 8, at_least: 1}]",
+        "12:10: `expect.0`: `cfes` is about all counterfactuals of a run, not about cells; remove `k`",
+    ),
+    (
+        "arms: [plain]\nexpect: [{cfes: yield, at_least: 1}]",
+        "13:17: the recipe searches no counterfactuals: no arm adds `flips` or `misses`; add the arm `cod`, or remove the entry",
+    ),
+    (
+        "expect: [{cfes: yield, within: 0.1}]",
+        "12:10: `expect.0`: `within` and `of` go together: how near it must be to the number of another run's folder",
+    ),
+    (
+        "expect: [{cfes: yield, of: base}]",
+        "12:10: `expect.0`: `within` and `of` go together: how near it must be to the number of another run's folder",
+    ),
+    (
+        "expect: [{cfes: yield, within: 0.1, of: base, at_least: 0.2}]",
+        "12:10: `expect.0`: give `at_least`, `at_most` or both, or else `within` and `of`",
+    ),
+    (
+        "expect: [{cfes: yield, within: -0.1, of: base}]",
+        "12:32: `expect.0.within` must be at least 0, not `-0.1`",
+    ),
+    ("expect: [{cfes: yield, within: 0.1, of: ''}]", "12:41: `expect.0.of` is empty"),
+    ("expect: [{cfes: yield, within: 0.1, of: [base]}]", "12:41: `expect.0.of` must be text, not a list"),
+    (
+        "expect: [{cfes: yield, within: 0.1, of: ~nobody-of-that-name/base}]",
+        "12:41: `~nobody-of-that-name/base` cannot be a run's folder: Could not determine home directory.",
+    ),
     (
         "expect: [{gain: kl, method: kd, k: 8, at_least: 1, at_most: 0}]",
         "12:10: `expect.0`: nothing is at least 1.0 and at most 0.0",

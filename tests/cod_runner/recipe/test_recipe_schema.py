@@ -60,6 +60,8 @@ def _references(node: Any) -> Iterator[str]:
         "train: {steps: 5, betas: [0.9, 0.98]}\nexecutor: processes\ntrackers: [{use: log}]",
         "evaluate: {metrics: [kl, {use: ece}]}\narms: [plain]",
         "expect: [{gain: kl, method: kd, k: 8, at_least: 0}]",
+        "expect: [{ratio: seconds, method: kd, k: 8, over: {method: lwd}, at_most: 2}, {cfes: edits, at_most: 3}]",
+        "expect: [{metric: usd, method: kd, arm: cod, k: 8, within: 0.1, of: base}]",
         "profiles: {ci: {k: [8], student: {layers_from_teacher: [1]}, train: {lr: null}, dataset: preset}, no: null}",
     ],
 )
@@ -155,6 +157,9 @@ def test_resolved_recipes_are_valid(recipe: str, complaints: Faults, load: Calla
         ("[lexicon]", "[]", "$.counterfactuals"),
         ("seeds: [0, 1]", "seeds: [0, 1]\ntrian: {}", "$"),
         ("seeds: [0, 1]", "seeds: [0, 1]\ntrain: {epoch: 1}", "$.train"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nexpect: [{gain: kl, method: kd, at_least: 0}]", "$.expect[0]"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nexpect: [{cfes: edit, at_most: 3}]", "$.expect[0].cfes"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nexpect: [{cfes: edits, within: -1, of: x}]", "$.expect[0].within"),
         ("seeds: [0, 1]", "seeds: [0, 1]\nprofiles: {x: {trian: {}}}", "$.profiles.x"),
     ],
 )

@@ -12,7 +12,8 @@ from cod_runner.report.contents import Report, build_report, smallest_p_in_words
 from cod_runner.report.protocol import component_in_words, protocol
 from cod_runner.report.terminal import show_report
 from cod_runner.report.text import csv_text, markdown, signed, spreadsheet_safe
-from cod_runner.runs.records import CellRow, RunRecord
+from cod_runner.runs.failed import FailedCell
+from cod_runner.runs.records import CellRow, RunRecord, VerdictRecord
 
 
 @pytest.fixture
@@ -182,3 +183,54 @@ def test_the_smallest_p_is_that_of_the_seeds_it_names(
         "with 100 seeds (estimated from 20,000 draws) it cannot fall below 5e-05."
     )
     assert said(*rows(8, 32), *rows(16, 33)).endswith("with 32 seeds it cannot fall below 4.66e-10.")
+
+
+VERDICTS = [
+    VerdictRecord(
+        what="f1, kd, cod, k = 8", bound="at least 0.5", found="0.6600 ± 0.0300 over 3 seeds", verdict="pass",
+        measured=0.66, seeds=[0, 1, 2], sentence="told",
+    ),
+    VerdictRecord(what="usd, kd, cod, k = 8", bound="at most 1", found="nothing", verdict="miss", sentence="no `usd`"),
+    VerdictRecord(what="f1, kd, a|b*, k = 16", bound="at least 0", found="nothing", verdict="not run", sentence="x"),
+]  # fmt: skip
+
+
+def test_verdicts_stand_in_the_table_and_on_the_terminal(
+    recipe: Recipe, record: RunRecord, rows: list[CellRow]
+) -> None:
+    judged = build_report(recipe, record.model_copy(update={"verdicts": VERDICTS}), rows)
+    lines = markdown(judged).splitlines()
+    start = lines.index("## Expectations")
+    assert lines[start + 2 : start + 10] == [
+        "| expected | bound | measured | verdict |",
+        "| --- | --- | --- | --- |",
+        "| f1, kd, cod, k = 8 | at least 0.5 | 0.6600 ± 0.0300 over 3 seeds | pass |",
+        "| usd, kd, cod, k = 8 | at most 1 | nothing | miss |",
+        "| f1, kd, a\\|b\\*, k = 16 | at least 0 | – | not run |",
+        "",
+        "- no \\`usd\\`",
+        "- 1 of 3 expectations did not run, since a profile or a flag leaves out their cells; with --strict that is a "
+        "miss.",
+    ]
+    console = Console(record=True, width=200, file=io.StringIO())
+    show_report(console, judged)
+    shown = console.export_text()
+    assert "│ usd, kd, cod, k = 8  │ at most 1    │ nothing                      │ miss    │" in shown
+    assert "\nno `usd`\n1 of 3 expectations did not run" in shown
+
+
+def test_a_recipe_that_expects_nothing_shows_nothing(report: Report) -> None:
+    assert "Expectations" not in markdown(report)
+
+
+def test_failed_cells_are_named_with_their_cause(recipe: Recipe, record: RunRecord, rows: list[CellRow]) -> None:
+    cells = [
+        FailedCell(key=f"x{seed}", method="hard", arm="cod", k=16, seed=seed, name=f"hard-cod-k16-s{seed}", cause=cause)
+        for seed, cause in enumerate(("the metric `f1` is nan", "the metric `kl` is inf"))
+    ]
+    notes = build_report(recipe, record.model_copy(update={"failed": cells}), rows).notes
+    assert notes[0] == (
+        "2 cells failed: the metric `f1` is nan (hard-cod-k16-s0); the metric `kl` is inf (hard-cod-k16-s1); once that "
+        "is mended, the same command runs them again and repeats nothing else."
+    )
+    assert notes[1] == "1 of 24 cells are not finished; the same command continues with them."

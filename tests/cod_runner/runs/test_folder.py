@@ -15,7 +15,8 @@ from cod_runner.errors import CodrunError, SettingError
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.runs.folder import RunFolder
-from cod_runner.runs.records import CellRow, MetricRecord
+from cod_runner.runs.reading import read_rows
+from cod_runner.runs.records import CellRow, MetricRecord, RunRecord, VerdictRecord
 
 
 def row(key: str, accuracy: float = 0.5, **extra: Any) -> CellRow:
@@ -166,3 +167,39 @@ def test_what_a_killed_run_left_half_written_goes_and_all_else_stays(tmp_path: P
         pass
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert left == {*mine, ".lock", "run.log", "students"}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_line_whose_metric_is_not_a_number_is_not_a_finished_cell(tmp_path: Path, bad: float) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_row(row("a", 0.5))
+    folder.append_row(row("b", bad))
+    folder.append_row(row("a", bad))  # the last line of a key counts
+    folder.append_row(row("c", 0.7, odd=bad))
+    assert set(folder.finished_rows(["accuracy"])) == {"c"}
+    assert [each.key for each in read_rows(folder.cells, ["accuracy"])] == ["c"]
+    assert [each.key for each in read_rows(folder.cells, ["accuracy", "odd"])] == []
+
+
+def test_a_record_is_json_also_where_a_number_is_not_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_record(RunRecord(recipe="small", seconds=float("nan"), teacher={"accuracy": float("inf")}))
+    written = json.loads(folder.record.read_text(), parse_constant=pytest.fail)
+    assert (written["seconds"], written["teacher"]) == (None, {"accuracy": None})
+
+
+def test_the_verdicts_of_the_last_call_that_ended_stay_until_the_next_one_ends(
+    tmp_path: Path, recipe_with: Callable[..., Recipe], registry_of: Callable[..., Any]
+) -> None:
+    registry = registry_of(
+        Component("metric", "brier", Options, "m:Brier", ""),
+        Component("loss", "hard", HardOptions, "m:Hard", ""),
+        Component("loss", "kd", KDOptions, "m:KD", ""),
+    )
+    loaded = loaded_from(recipe_with(evaluate={"metrics": ["brier"]}), tmp_path)
+    folder = RunFolder(tmp_path)
+    record = folder.begin(loaded, registry, [], "settings")
+    record.verdicts = [VerdictRecord(what="brier", bound="at most 1", found="0.5", verdict="pass", sentence="")]
+    folder.write_record(record)
+    assert folder.begin(loaded, registry, [], "settings").verdicts == record.verdicts
+    assert folder.begin(loaded, registry, [], "other settings").verdicts == []
