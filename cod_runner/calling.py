@@ -13,6 +13,7 @@ from cod_runner.errors import CodrunError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
+from cod_runner.recipe.builds import refuse_unbuildable
 from cod_runner.registry import Registry
 from cod_runner.store import Store
 
@@ -44,7 +45,7 @@ class Asked:
             "arms": self.arms,
             "students": self.students,
         }
-        return load_recipe(
+        loaded = load_recipe(
             self.recipe,
             registry,
             profile=self.profile,
@@ -56,6 +57,8 @@ class Asked:
             },
             permissions=as_when_it_ran(self.recipe, Store().root, permissions),
         )
+        refuse_unbuildable(loaded, registry)
+        return loaded
 
 
 def run_as_asked(asked: Asked, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cod_runner.llm.budget import Spending
+from cod_runner.observers import Observers
 from cod_runner.permissions import Permissions
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
@@ -68,6 +69,8 @@ class RunContext:
     spending: Spending
     """Budget and meter, shared by everything in the run that calls a paid model."""
     progress: Progress
+    observers: Observers
+    """The run's trackers, once they are built."""
 
     @property
     def recipe(self) -> Recipe:
@@ -96,10 +99,15 @@ def opened_run(
 ) -> Iterator[RunContext]:
     """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
     recipe, store, path = loaded.recipe, Store(), run_path(loaded, settings.out)
-    with RunFolder(path).opened() as folder, store.in_use(f"the run {path}"):
+    with (
+        RunFolder(path).opened() as folder,
+        store.in_use(f"the run {path}"),
+        registry.blaming_plugins(),
+    ):
         bounds = recipe.bounds
         spending = Spending(bounds.calls, bounds.tokens, bounds.usd, run=folder.identifier, named=recipe.budget_key)
-        yield RunContext(loaded, registry, store, settings, folder, spending, progress)
+        observers = Observers(registry, progress.warn)
+        yield RunContext(loaded, registry, store, settings, folder, spending, progress, observers)
 
 
 def command_of(loaded: LoadedRecipe, settings: RunSettings) -> str:

@@ -44,9 +44,9 @@ class Sending:
     def refusal(self) -> SettingError:
         """The error of a run that would send it all the same."""
         to = self.destination
+        why = to.why or f"this is not the provider's own address for `{to.component}` with its own key"
         return SettingError(
-            f"{self.what} would go to {to.address}, which is not the provider's own address for `{to.component}` "
-            f"with its own key; if you trust it, say so outside the recipe: {self.cure}",
+            f"{self.what} would go to {to.address}, and {why}; if you trust it, say so outside the recipe: {self.cure}",
             *to.setting,
         )
 

@@ -94,6 +94,12 @@ class ExpectationMissed(CodrunError):
     exit_code = 3
 
 
+class RegressionFound(CodrunError):
+    """A run is worse than another by more than seed noise, or lacks what the other measured."""
+
+    exit_code = 3
+
+
 class CellsLeftOut(CodrunError):
     """The run finished, but for cells whose training sets could not be drawn, or whose metrics are not numbers."""
 
@@ -109,3 +115,9 @@ class PluginError(CodrunError):
     """A plugin cannot be loaded, or two plugins claim one name."""
 
     exit_code = 2
+
+
+class WrongResult(PluginError):
+    """A component gave back something other than its kind's contract says: a bug in its plugin."""
+
+    exit_code = 1

@@ -62,7 +62,7 @@ def file_written_whole(path: Path, *, within: Path | None = None) -> Iterator[Pa
     folder ``within`` on the same disk, by default that of ``path``, until :func:`sweep` finds it. What the operating
     system refuses, also in the block, becomes a :class:`CodrunError` that names ``path``.
     """
-    with _writing(path), _temporary_folder(within or path.parent) as folder:
+    with _writing(path), temporary_folder(within or path.parent) as folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder / path.name
         yield temporary
@@ -75,7 +75,7 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 
     Errors and what a kill leaves are as of :func:`file_written_whole`.
     """
-    with _writing(path), _temporary_folder(path.parent) as folder:
+    with _writing(path), temporary_folder(path.parent) as folder:
         temporary = folder / path.name
         temporary.mkdir()
         yield temporary
@@ -90,7 +90,7 @@ def remove_whole(path: Path) -> None:
     Of a link, the link. Raises :class:`CodrunError` where the system refuses.
     """
     try:
-        with _temporary_folder(path.parent) as folder:
+        with temporary_folder(path.parent) as folder:
             path.rename(folder / path.name)
     except OSError as error:
         raise CodrunError(f"{path} cannot be removed ({error.strerror}); mend its permissions") from error
@@ -125,7 +125,7 @@ def _told_by_the_system(error: Exception) -> str | None:
 
 
 @contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
+def temporary_folder(parent: Path) -> Iterator[Path]:
     """A new folder in ``parent``, removed at the end; its lock shows :func:`sweep` that its maker lives."""
     parent.mkdir(parents=True, exist_ok=True)
     folder, held = _locked_folder(parent)
@@ -223,7 +223,7 @@ def sweep(folder: Path, former: str = "") -> None:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether it looks as :func:`_temporary_folder` makes it: a folder with a lock and at most one thing besides."""
+    """Whether it looks as :func:`temporary_folder` makes it: a folder with a lock and at most one thing besides."""
     if path.is_symlink() or not path.is_dir():
         return False
     try:

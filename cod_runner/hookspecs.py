@@ -13,6 +13,8 @@ class Hooks:
     """Every hook a plugin may implement. All are optional; the entry point names a module or an object.
 
     All but ``codrun_step`` are called in the run's own process, on the one object that the tracker's ``build`` made.
+    An observer that raises is named once and called no more, and the run goes on without it; a :class:`SettingError`,
+    which says that the recipe does not suit it, ends the run.
     """
 
     @hookspec

@@ -41,6 +41,21 @@ def quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@contextmanager
+def no_download_bars() -> Iterator[None]:
+    """Inside, huggingface_hub draws no bars, which would fall into what is drawn already, and into logs. Imports it
+    only when it is called."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    drawn = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if drawn:
+            enable_progress_bars()
+
+
 def hub_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises where the hub refuses or does not answer. Imports it only when it is called.
 
@@ -66,15 +81,16 @@ def fetched_checkpoint(
     try:
         if unreachable is None and not _in_cache(name, revision, *files[:1]):
             say(f"fetching the model `{name}` from the hub")
-        return Path(
-            huggingface_hub.snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=list(files) or FILES,
-                ignore_patterns=None if files else NOT_FILES,
-                local_files_only=unreachable is not None,
+        with no_download_bars():
+            return Path(
+                huggingface_hub.snapshot_download(
+                    name,
+                    revision=revision,
+                    allow_patterns=list(files) or FILES,
+                    ignore_patterns=None if files else NOT_FILES,
+                    local_files_only=unreachable is not None,
+                )
             )
-        )
     except LocalEntryNotFoundError as error:
         raise CodrunError(
             f"the model `{name}` is not available: {unreachable or 'the hub did not answer'}, and it is not in the "

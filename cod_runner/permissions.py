@@ -16,7 +16,7 @@ import platformdirs
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import file_digest, write_whole
 
 
@@ -98,9 +98,12 @@ def settings_shown() -> str:
 
 def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) -> Permissions:
     """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
+    hosts, folders = list(hosts), list(folders)
+    for each in folders:
+        if not each.is_dir():
+            raise RecipeError(f"--allow-folder: there is no folder {each}")
     path = settings_file()
     settings = _read(path)
-    hosts, folders = list(hosts), list(folders)
     flags = [*(("--allow-host", host) for host in hosts), *(("--allow-folder", str(folder)) for folder in folders)]
     listed = {_host(each, "--allow-host") for each in hosts}
     listed |= {_host(each, f"{path}: allow_hosts") for each in settings.allow_hosts}
@@ -140,7 +143,7 @@ def _host(value: str, said: str) -> str:
     if not host or value != parts.netloc or parts.username is not None or "*" in value:
         bare = _bare_ipv6(value)
         if bare is None:
-            raise CodrunError(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
+            raise RecipeError(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
         return bare
     host = host.rstrip(".").lower()
     return host if port is None else _with_port(host, port)

@@ -14,12 +14,17 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
+from cod_runner.api.version import unmet_requirement
+from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
+from cod_runner.build_paths import unresolved
+from cod_runner.component_results import check_built
 from cod_runner.errors import PluginError, SettingError
 from cod_runner.hookspecs import Hooks
 
 ENTRY_POINT_GROUP = "codrun"
-LONGEST_FAULT = 500
-"""Characters of what a broken plugin says."""
+"""Of entry points, and the distribution that our own components come in."""
+NEARLY = 0.8
+"""How alike, from 0 to 1, the group of an entry point is that was meant to be ours: `codruns`, `codrum`."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
     "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "trains_itself",
@@ -49,6 +54,8 @@ class Registry:
         self._manager.add_hookspecs(Hooks)
         self._components: dict[tuple[Kind, str], tuple[Component, Plugin]] = {}
         self._clashes: dict[tuple[Kind, str], str] = {}
+        self._blame = Blame()
+        self._leading_nowhere: dict[str, str | None] = {}
 
     @property
     def hook(self) -> Any:
@@ -59,11 +66,16 @@ class Registry:
     def discover(cls) -> Registry:
         """Load every entry point of the group ``codrun``, each on its own, so that one cannot break another."""
         registry = cls()
-        found = metadata.entry_points(group=ENTRY_POINT_GROUP)
-        for entry in sorted(found, key=lambda point: (point.name, point.value)):
-            distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
-            version = entry.dist.version if entry.dist else "unknown"
-            registry.register(entry.name, entry.value, entry.load, distribution, version)
+        every = metadata.entry_points()
+        for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if _is_nearly_ours(group))):
+            for entry in sorted(every.select(group=group), key=lambda point: (point.name, point.value)):
+                distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
+                version = entry.dist.version if entry.dist else "unknown"
+                if group == ENTRY_POINT_GROUP:
+                    registry.register(entry.name, entry.value, entry.load, distribution, version)
+                else:
+                    fault = f"its entry point is in the group `{group}`, and plugins are looked for in `codrun`"
+                    registry.plugins.append(Plugin(entry.name, entry.value, distribution, version, fault=fault))
         return registry
 
     def register(
@@ -74,13 +86,16 @@ class Registry:
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
         try:
-            self._manager.register(load(), name=unique)
+            loaded = load()
+            _refuse_another_version(loaded)
+            self._manager.register(loaded, name=unique)
             self._refuse_unknown_hooks(unique)
+            self._refuse_unmarked_hooks(unique)
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            plugin.fault = _told(error)
+            plugin.fault = told(error)
             plugin.components = []
             if self._manager.has_plugin(unique):
                 self._manager.unregister(name=unique)
@@ -126,16 +141,32 @@ class Registry:
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise PluginError(f"unknown hook `{wrong[0] if wrong else '?'}`{hint}") from error
 
+    def _refuse_unmarked_hooks(self, unique: str) -> None:
+        """A hook without its mark would never be called either."""
+        plugin = self._manager.get_plugin(unique)
+        unmarked = [
+            name
+            for name in dir(Hooks)
+            if name.startswith("codrun_")
+            and callable(getattr(plugin, name, None))
+            and not hasattr(getattr(plugin, name), "codrun_impl")
+        ]
+        if unmarked:
+            raise PluginError(f"its `{unmarked[0]}` is not marked as a hook; write `@hookimpl` above it")
+        if not self._manager.get_hookcallers(plugin):
+            raise PluginError("it has no hook: it needs a `codrun_components` that is marked with `@hookimpl`")
+
     def _claim(self, component: Component, plugin: Plugin) -> None:
         place = (component.kind, component.name)
         if place in self._components:
             first = self._components[place][1]
             self._clashes[place] = (
                 f"{component.kind} `{component.name}` is claimed by two plugins: `{first.name}` of "
-                f"{first.distribution} and `{plugin.name}` of {plugin.distribution}; uninstall one of them"
+                f"{first.distribution} and `{plugin.name}` of {plugin.distribution}; {_cure_of_a_clash(first, plugin)}"
             )
             return
         self._components[place] = (component, plugin)
+        self._blame.may_fall_on(_suspect(component, plugin))
 
     @property
     def warnings(self) -> list[str]:
@@ -171,19 +202,35 @@ class Registry:
         """Import the component's class and build it from validated options."""
         component = self.find(kind, name)
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
-        with _raised_by(component):
-            return _attribute(component.build)(checked, context)
+        with self._running(component):
+            built = self._attribute(component, component.build)(checked, context)
+        check_built(kind, self.named(kind, name), built)
+        self._blame.remember(built, self._suspect(component))
+        return built
 
     def reopen(self, kind: Kind, name: str, folder: Path, context: BuildContext) -> Any:
         """What a component wrote into ``folder``; None where it declares no ``reopen``."""
         component = self.find(kind, name)
-        with _raised_by(component):
-            return _attribute(component.reopen)(folder, context) if component.reopen else None
+        if not component.reopen:
+            return None
+        with self._running(component):
+            opened = self._attribute(component, component.reopen)(folder, context)
+        self._blame.remember(opened, self._suspect(component))
+        return opened
 
     def attach(self, name: str, tracker: object) -> None:
-        """Let a tracker that a recipe names observe the run."""
+        """Let an object observe every run of this registry; trackers that a recipe names observe theirs alone."""
         if not self._manager.has_plugin(name):
             self._manager.register(tracker, name=name)
+
+    @contextmanager
+    def observed_by(self, observer: object) -> Iterator[None]:
+        """Let an object of ours observe the run with hooks of its own, for a block."""
+        self._manager.register(observer)
+        try:
+            yield
+        finally:
+            self._manager.unregister(observer)
 
     def options(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Options:
         """A component's validated options, which say what must be known of it before it is built."""
@@ -198,17 +245,95 @@ class Registry:
     @contextmanager
     def asked(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Iterator[Options]:
         """:meth:`options`, for a block that asks them: a :class:`SettingError` from it points at the component."""
-        with _raised_by(self.find(kind, name)):
+        with self.blaming_plugins(), _raised_by(self.find(kind, name)):
             yield self.options(kind, name, options)
 
+    def unresolved(self, component: Component) -> str | None:
+        """One sentence where the component's ``build`` or ``reopen`` leads nowhere; imports nothing."""
+        for path in filter(None, (component.build, component.reopen)):
+            if path not in self._leading_nowhere:
+                self._leading_nowhere[path] = unresolved(path)
+            if (reason := self._leading_nowhere[path]) is not None:
+                named = self.named(component.kind, component.name)
+                return f"{named} is {'built' if path == component.build else 'reopened'} by `{path}`, {reason}"
+        return None
 
-def _told(error: BaseException) -> str:
-    """What a stranger's error says, as far as it can be asked and is worth reading."""
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 - it is a stranger's code too
-        said = "an error that cannot be shown"
-    return f"{type(error).__name__}: {said[:LONGEST_FAULT]}{'...' if len(said) > LONGEST_FAULT else ''}"
+    def _attribute(self, component: Component, path: str) -> Any:
+        module, _, name = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError):
+            if (sentence := self.unresolved(component)) is not None:
+                raise PluginError(sentence) from None
+            raise
+
+    def named(self, kind: Kind, name: str) -> str:
+        """A component and its package, as in "the loss `ted` (codrun 0.9)"."""
+        return self._suspect(self.find(kind, name)).named
+
+    def blame(self, kind: Kind, name: str, error: BaseException) -> ComponentFailed:
+        """What is said of an exception that this component raised: one sentence, and the traceback beside it."""
+        suspect = self._suspect(self.find(kind, name))
+        return failure(suspect.named, error, suspect.owns)
+
+    def blamed(self, error: BaseException) -> ComponentFailed | None:
+        """:meth:`blame` of the component whose code raised it; None where none did, or where it is foreseen."""
+        return self._blame.of(error)
+
+    @contextmanager
+    def blaming_plugins(self) -> Iterator[None]:
+        """Raise an unforeseen exception from inside as the :class:`ComponentFailed` of the component whose code raised
+        it; one that no plugin's code raised passes unchanged."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            failed = self.blamed(error)
+            if failed is None:
+                raise
+            raise failed from error
+
+    @contextmanager
+    def _running(self, component: Component) -> Iterator[None]:
+        """A block that runs nothing but this component's own code."""
+        try:
+            with _raised_by(component):
+                yield
+        except (Exception, SystemExit) as error:
+            if is_foreseen(error):
+                raise
+            raise self.blame(component.kind, component.name, error) from error
+
+    def _suspect(self, component: Component) -> Suspect:
+        return _suspect(*self._components[component.kind, component.name])
+
+
+def _is_nearly_ours(group: str) -> bool:
+    """Whether a group's name is a mistake for :data:`ENTRY_POINT_GROUP`."""
+    first = group.replace("-", "_").lower().partition(".")[0]
+    near = difflib.SequenceMatcher(None, first, ENTRY_POINT_GROUP).ratio() >= NEARLY
+    return group != ENTRY_POINT_GROUP and (near or first.startswith(("codrun", "cod_run")))
+
+
+def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:
+    ours = [plugin.distribution == ENTRY_POINT_GROUP for plugin in (one, other)]
+    if one.distribution == other.distribution:
+        return "rename one of them"
+    if not any(ours):
+        return "uninstall one of them"
+    theirs = other if ours[0] else one
+    return f"codrun's own stays, so rename the other's component, or uninstall {theirs.distribution}"
+
+
+def _suspect(component: Component, plugin: Plugin) -> Suspect:
+    return Suspect(component, plugin.name, plugin.distribution, plugin.version, plugin.module)
+
+
+def _refuse_another_version(loaded: object) -> None:
+    """Raise :class:`PluginError` where a plugin asks for contracts that this codrun does not have."""
+    asked = getattr(loaded, "codrun_api", None)
+    refused = None if asked is None else unmet_requirement(asked)
+    if refused is not None:
+        raise PluginError(refused)
 
 
 @contextmanager
@@ -220,8 +345,3 @@ def _raised_by(component: Component) -> Iterator[None]:
         if error.component is None:
             error.component = (component.kind, component.name)
         raise
-
-
-def _attribute(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)

@@ -11,9 +11,9 @@ BINS = 15
 
 
 def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float:
-    """Naeini et al. (2015): over bins of equal width of the confidence, the mean of |accuracy - confidence|, weighted
-    by the rows in each. A confidence on an edge falls into the lower bin. ``logits`` are ``[rows, classes]``,
-    ``labels`` ``[rows]``."""
+    """Naeini et al. (2015): over bins of equal width of the confidence, the mean of the difference between accuracy
+    and confidence, weighted by the rows in each. A confidence on an edge falls into the lower bin. ``logits`` are
+    ``[rows, classes]``, ``labels`` ``[rows]``."""
     import torch
 
     confidence, chosen = torch.softmax(logits.double(), -1).max(-1)

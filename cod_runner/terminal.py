@@ -17,6 +17,13 @@ class Terminal(Console):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **settings})
+        self._forced = bool(settings.get("force_terminal"))
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether lines can be drawn over. ``FORCE_COLOR``, which CI systems set, makes a console colourful, and its
+        log no terminal."""
+        return self.is_interactive and not self.is_dumb_terminal and (self._forced or self.file.isatty())
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

@@ -9,6 +9,8 @@ components from a light module; the classes behind them are imported when a cell
     def codrun_components():
         yield Component(kind="loss", name="mine", options=MineOptions, build="my_plugin.loss:Mine", summary="...")
 
+What of it a plugin relies on has a version, :data:`API_VERSION`; ``codrun_api = "1.0"`` beside the hooks asks for it.
+
 Vocabulary: an *example* is one labelled input; an *input* is a text, a tuple of numbers for vector models, or two
 texts mixed; *signals* are what the teacher said about an example; layers ("blocks") are counted from 1, hidden state 0
 is what enters block 1.
@@ -51,6 +53,7 @@ from cod_runner.api.measures import CfeMeasure, Metric, Predictions
 from cod_runner.api.options import CheckpointOption, Options, PathOption
 from cod_runner.api.training import FinetuneSettings, TrainSettings
 from cod_runner.api.training_sets import Choice, Chooser, Choosing, Selection, Selector
+from cod_runner.api.version import API_VERSION
 from cod_runner.checkpoints import (
     checkpoint_folder,
     checkpoint_identity,
@@ -64,11 +67,19 @@ from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest, folder_written_whole, lock
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
-from cod_runner.hugging_face import fetched_checkpoint, hub_errors, only_data, pretrained, quiet_transformers
+from cod_runner.hugging_face import (
+    fetched_checkpoint,
+    hub_errors,
+    no_download_bars,
+    only_data,
+    pretrained,
+    quiet_transformers,
+)
 from cod_runner.label_prompts import LabelPrompt, LabelPromptFields, one_line
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
+from cod_runner.loss_terms import term_names
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -76,6 +87,7 @@ from cod_runner.text_files import csv_rows, file_bytes, json_lines, read_text
 from cod_runner.word_edits import WORD, text_distance
 
 __all__ = [
+    "API_VERSION",
     "KINDS",
     "WORD",
     "Answerer",
@@ -174,6 +186,7 @@ __all__ = [
     "layer_mapping",
     "lock",
     "masked_mean",
+    "no_download_bars",
     "one_line",
     "one_thread",
     "only_data",
@@ -183,5 +196,6 @@ __all__ = [
     "quiet_transformers",
     "read_text",
     "recipe_file",
+    "term_names",
     "text_distance",
 ]  # fmt: skip

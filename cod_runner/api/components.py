@@ -55,7 +55,10 @@ class BuildContext:
     """The recipe's ``describe:`` line, one sentence on what the task is."""
     device: str = "cpu"
     seed: int = 0
+    """Where a component draws, it draws from this (and from what its options say), never from the generators that the
+    process shares, so that its results depend on no other component."""
     offline: bool = False
+    """Nothing may be reached over a network: what is not on this machine is a :class:`CodrunError` that says so."""
     teacher: Callable[[], Classifier] | None = None
     """For students that are cut from their teacher: loads it, once it is asked for."""
     pool: Sequence[Example] = ()

@@ -48,6 +48,8 @@ class Destination:
     own: bool = True
     """Whether the address is the provider's own, and the key its own; what goes anywhere else needs the user's word,
     given outside the recipe."""
+    why: str = ""
+    """Where it is not own: why it needs the user's word; by default that the address is not the provider's own."""
     setting: tuple[str | int, ...] = ()
     """The option that names the address, below the component."""
 
@@ -83,7 +85,7 @@ class Kept:
     """Something that a component keeps in the store."""
 
     what: str
-    """In words: ``the converted model of `x` ``."""
+    """In words, as in "the converted model of `x`"."""
     place: str | None
     """Its folder below the store's root, as ``codrun store list`` names it: ``models/KEY``; None where that is not
     known before it is made."""

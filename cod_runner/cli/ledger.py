@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cod_runner.cli.options import JsonOption
-from cod_runner.errors import CodrunError
+from cod_runner.errors import RecipeError
 from cod_runner.llm.ledger import Ledger
 from cod_runner.plain_text import json_text, one_line
 from cod_runner.store import Store
@@ -47,7 +47,7 @@ def ledger_list(as_json: JsonOption = False) -> None:
 def ledger_export(path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines; must not exist yet")]) -> None:
     """Write every answer to a file, so that a team or a paper can share its counterfactuals."""
     if path.exists():
-        raise CodrunError(f"{path} exists; name another file, nothing is overwritten")
+        raise RecipeError(f"{path} exists; name another file, nothing is overwritten")
     with _ledger() as found:
         typer.echo(one_line(f"wrote {found.export(path)} answers to {path}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -84,8 +85,18 @@ def _chosen(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Com
         elif named := [component for component in plugin.components if component.name == name]:
             chosen.append((plugin, named))
     if not chosen:
-        raise PluginError(f"no plugin and no component is named `{name}`; `codrun plugins` lists them")
+        near = _near(registry, name)
+        hint = f"did you mean {' or '.join(f'`{each}`' for each in near)}?" if near else "`codrun plugins` lists them"
+        raise PluginError(f"no plugin and no component is named `{name}`; {hint}")
     return chosen
+
+
+def _near(registry: Registry, name: str) -> list[str]:
+    """Up to three names like this one, or else of what is described with it: `cosin` stands for `similarity`, say."""
+    components = [component for plugin in registry.plugins for component in plugin.components]
+    known = {plugin.name for plugin in registry.plugins} | {component.name for component in components}
+    described = [each.name for each in components if len(name) > 3 and name.lower() in each.summary.lower()]
+    return difflib.get_close_matches(name, sorted(known), 3) or described[:3]
 
 
 def _show_options(console: Console, component: Component) -> None:

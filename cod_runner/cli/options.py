@@ -29,7 +29,7 @@ MethodsOption = Annotated[str | None, typer.Option("--methods", metavar="kd,lwd"
 ArmsOption = Annotated[str | None, typer.Option("--arms", metavar="plain,cod", help="only these arms")]
 
 
-def _run_folder(value: str) -> Path:
+def run_folder(value: str) -> Path:
     """``--out``, refused where no folder can be."""
     shown = shortened(value, LONGEST_SHOWN)
     if not value.strip():
@@ -56,11 +56,11 @@ StudentsOption = Annotated[
 
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the run's folder; else runs/<name>"),
+    typer.Option("--out", parser=run_folder, metavar="DIR", help="the run's folder; else runs/NAME"),
 ]
 NewFolderOption = Annotated[
     Path | None,
-    typer.Option("--out", parser=_run_folder, metavar="DIR", help="the folder to write; else beside the student"),
+    typer.Option("--out", parser=run_folder, metavar="DIR", help="the folder to write; else beside the student"),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps; auto takes the best there is")]
 OfflineOption = Annotated[
@@ -115,18 +115,25 @@ def asked(
         overrides or [],
         k=_numbers("--k", k),
         seeds=_numbers("--seeds", seeds),
-        methods=_words(methods),
-        arms=_words(arms),
+        methods=_words("--methods", methods),
+        arms=_words("--arms", arms),
         students=students,
     )
 
 
-def _words(value: str | None) -> list[str] | None:
-    return None if value is None else [word for word in value.replace(",", " ").split() if word]
+def _words(flag: str, value: str | None) -> list[str] | None:
+    """The words of a list with commas, or spaces, between them; refused where nothing stands beside a comma."""
+    if value is None:
+        return None
+    parts = [part.split() for part in value.split(",")]
+    if len(parts) > 1 and not all(parts):
+        shown = shortened(value, LONGEST_SHOWN)
+        raise typer.BadParameter(f"{flag} has a comma too many: `{shown}`")
+    return [word for part in parts for word in part]
 
 
 def _numbers(flag: str, value: str | None) -> list[int] | None:
-    words = _words((value or "").strip("[]")) if value is not None else None
+    words = None if value is None else _words(flag, value.strip().removeprefix("[").removesuffix("]"))
     if words is None:
         return None
     try:

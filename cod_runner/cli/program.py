@@ -15,6 +15,7 @@ from cod_runner import __version__
 from cod_runner.cli.auto import auto
 from cod_runner.cli.bench import bench
 from cod_runner.cli.cfes import cfes
+from cod_runner.cli.compare import compare
 from cod_runner.cli.export import export
 from cod_runner.cli.ledger import ledger
 from cod_runner.cli.new import new
@@ -23,12 +24,12 @@ from cod_runner.cli.plan import plan
 from cod_runner.cli.plugins import plugins
 from cod_runner.cli.predict import predict
 from cod_runner.cli.push import push
-from cod_runner.cli.report import compare, report
+from cod_runner.cli.report import report
 from cod_runner.cli.run import run
 from cod_runner.cli.schema import schema
 from cod_runner.cli.store import store
 from cod_runner.cli.validate import validate
-from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError
+from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError, RegressionFound
 from cod_runner.plain_text import one_line
 from cod_runner.registry import Registry
 from cod_runner.terminal import Terminal
@@ -47,6 +48,18 @@ class RunByDefault(TyperGroup):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what a plugin's code raises is put down to its component."""
+        try:
+            return super().invoke(ctx)
+        except (Exception, SystemExit) as error:
+            if not isinstance(ctx.obj, Registry):
+                raise
+            failed = ctx.obj.blamed(error)
+            if failed is None:
+                raise
+            raise failed from error
+
 
 app = typer.Typer(
     cls=RunByDefault,
@@ -59,7 +72,7 @@ app = typer.Typer(
     "Start with `codrun recipes/quickstart.yaml`, or with data of your own: `codrun auto DATA.csv`, or step by step "
     "`codrun new recipe`, `plan`, `run`, `pick`, `predict`, `export`.\n\n"
     "Exit codes: 0 done, 1 the run failed or some of its cells could not run, 2 the recipe or the call is wrong, 3 an "
-    "expectation was missed, 130 interrupted (can be resumed).",
+    "expectation was missed or `compare --fail-on-regression` found a regression, 130 interrupted (can be resumed).",
 )
 app.command()(run)
 app.command()(validate)
@@ -100,6 +113,9 @@ def call(arguments: Sequence[str]) -> int:
         return error.exit_code
     except ExpectationMissed as error:
         errors.print(_marked("missed", str(error)))
+        return error.exit_code
+    except RegressionFound as error:
+        errors.print(_marked("regression", str(error)))
         return error.exit_code
     except CodrunError as error:
         logging.getLogger("codrun").error(str(error))

@@ -72,11 +72,12 @@ def run(
         strict=strict,
     )
     wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
-    result = run_as_asked(wanted, context.obj, settings, Progress(quiet=quiet))
+    progress = Progress(quiet=quiet)
+    result = run_as_asked(wanted, context.obj, settings, progress)
     if as_json:
         typer.echo(json_text(result.as_json()))
     else:
-        show_report(Terminal(), result.report)
+        show_report(Terminal(), result.report, progress.notes)
         Terminal().print(Text(one_line(f"report: {result.folder.path / 'report.html'}")))
     result.raise_if_incomplete()
     result.raise_if_missed()

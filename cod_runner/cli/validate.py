@@ -22,14 +22,20 @@ def validate(
 ) -> None:
     """Check recipes with every plugin's options; needs no model, data or network.
 
-    The schema for editors beside a recipe, if there is one, is brought up to date.
+    Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it. The
+    schema for editors beside a recipe, if there is one, is brought up to date.
     """
     from cod_runner.scaffold import refresh_schema
 
     permissions = read_permissions(folders=allow_folder or [])
     told: list[str] = []
     faults: list[Fault] = []
+    fragments = [recipe for recipe in recipes if recipe.name.startswith("_") and recipe.is_file()]
+    passed_over = fragments if len(fragments) < len(recipes) else []  # alone, it is said what they are
     for recipe in recipes:
+        if recipe in passed_over:
+            typer.echo(one_line(f"{recipe}: passed over, a fragment (its name begins with `_`)"))
+            continue
         try:
             loaded = loaded_recipe(context, recipe, profile, overrides, permissions=permissions)
         except RecipeError as error:

@@ -8,9 +8,9 @@ from itertools import combinations
 from statistics import fmean
 
 from cod_runner.api import Attempt, CfeMeasure, Example
+from cod_runner.component_results import check_measures
 from cod_runner.counterfactuals.judgement import Reason, folded
 from cod_runner.counterfactuals.outcomes import PairOutcome
-from cod_runner.errors import CodrunError
 from cod_runner.recipe.expectation import CFE_MEASURES, CfeNumber
 
 NO_CANDIDATE = (Reason.EMPTY, Reason.REFUSAL, Reason.PREAMBLE_ONLY)
@@ -82,9 +82,7 @@ def measured(outcomes: Sequence[PairOutcome], measures: Sequence[CfeMeasure]) ->
     pairs = [(one.outcome.original, one.attempt.input) for one in best]
     rows = []
     for measure in measures:
-        values = measure(pairs)
-        if len(values) != len(pairs):
-            raise CodrunError(f"the measure `{measure.title}` gave {len(values)} values for {len(pairs)} pairs")
+        values = check_measures(f"the measure `{measure.title}`", measure(pairs), len(pairs))
         of_flipped = [value for one, value in zip(best, values, strict=True) if one.outcome.verified]
         rows.append(Quality(measure.title, _mean_of(values), _mean_of(of_flipped)))
     return rows

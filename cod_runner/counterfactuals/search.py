@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from cod_runner.api import Attempt, Attribution, CodrunError, Example, Generator, Input, Proposal, Request, TeacherView
+from cod_runner.component_results import check_proposals
 from cod_runner.counterfactuals.different_words import on_different_words
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome, outcome_key
@@ -110,12 +111,8 @@ class PairSearch:
                 if not asked:
                     break
                 requests = [request for _, request in asked]
-                proposals = generator.propose(requests, view)
-                if len(proposals) != len(requests):
-                    raise CodrunError(
-                        f"the generator `{name}` answered {len(proposals)} of {len(requests)} requests: a bug in its "
-                        "plugin, which must return a list, empty or not, for each"
-                    )
+                given = generator.propose(requests, view)
+                proposals = check_proposals(f"the generator `{name}`", given, len(requests), requests[0].input)
                 silent |= {request.id for request, offered in zip(requests, proposals, strict=True) if not offered}
                 if view.shared:
                     self.stored.share(self._shared_key, len(view.shared))

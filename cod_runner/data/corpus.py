@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from cod_runner.api import DataError, Example, Input, LoadedData
+from cod_runner.component_results import UNLABELLED
 from cod_runner.errors import CodrunError
 
 EVALUATION_SHARE = 0.2
@@ -24,8 +25,6 @@ FOLDS = ("evaluate", "folds")
 LABELS = ("dataset", "labels")
 """Settings of a recipe that a fault of the data points at."""
 
-UNLABELLED = -1
-"""Stands for a label that is not public, as in GLUE's test sets."""
 UNLABELLED_SPLIT = "unlabelled"
 """The name of a split of which only the texts are read."""
 

@@ -116,10 +116,10 @@ def is_export_of(folder: Path, student: Path) -> bool:
 
 
 def record_to_export(student: Path) -> StudentRecord:
-    """What the folder says of its student; raises :class:`CodrunError` where it holds none, or an export already."""
+    """What the folder says of its student; raises :class:`RecipeError` where it holds none, or an export already."""
     record = read_student_record(student)
     if record is None:
-        raise CodrunError(f"{student} is not a student's folder: it has no student.json")
+        raise RecipeError(f"{student} is not a student's folder: it has no student.json")
     if record.exported is not None:
         raise RecipeError(
             f"{student} is an export already, by `{record.exported.use}`; name the folder of the student itself"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cod_runner.api import Answerer, BuildContext, Classifier, Encoded, Input
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.registry import Registry
 from cod_runner.runs.student_record import StudentRecord, read_student_record
 
@@ -31,10 +31,10 @@ class OpenedStudent:
 
 
 def open_student(folder: Path, registry: Registry, context: BuildContext | None = None) -> OpenedStudent:
-    """Open the student of ``folder``; raises :class:`CodrunError` that says what the folder is instead."""
+    """Open the student of ``folder``; raises :class:`RecipeError` that says what the folder is instead."""
     record = read_student_record(folder)
     if record is None:
-        raise CodrunError(
+        raise RecipeError(
             f"{folder} is not a student's folder: it has no student.json; name one like runs/NAME/students/CELL"
         )
     given = replace(context or BuildContext(), labels=record.labels, describe=record.describe)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.runs.student_record import HeldOut, StudentRecord
 
 FEW_ROWS = 30
@@ -123,9 +123,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def _target(precision: float | None, recall: float | None) -> float:
     given = [value for value in (precision, recall) if value is not None]
     if len(given) != 1:
-        raise CodrunError("a threshold is for a wanted precision or for a wanted recall: give one of the two")
+        raise RecipeError("a threshold is for a wanted precision or for a wanted recall: give one of the two")
     if not 0 < given[0] <= 1:
-        raise CodrunError(f"a precision or recall is a share above 0 and at most 1, not {given[0]:g}")
+        raise RecipeError(f"a precision or recall is a share above 0 and at most 1, not {given[0]:g}")
     return given[0]
 
 
@@ -133,7 +133,7 @@ def _index(record: StudentRecord, label: str) -> int:
     if label in record.labels:
         return record.labels.index(label)
     near = difflib.get_close_matches(label, record.labels, 1, cutoff=0.0)
-    raise CodrunError(
+    raise RecipeError(
         f"{record.cell} has no label `{label}`; did you mean `{near[0]}`? It has "
         f"{', '.join(f'`{each}`' for each in record.labels)}"
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from cod_runner.api import Classifier, HiddenStateScorer, Input, LabelScorer, Mixture, ModelShape, Teacher
 from cod_runner.engine.inference import each_row
 from cod_runner.engine.outputs import Row
-from cod_runner.errors import CodrunError, PluginError
+from cod_runner.errors import CodrunError, WrongResult
 
 ONE_POSITION = (0,)
 """Token ids of an answer without tokens: it has one position, and is equal to no text of a classifier."""
@@ -127,8 +127,8 @@ def _checked_states(states: Mapping[int, Tensor], scorer: HiddenStateScorer, inp
     return of_layer.float().cpu()
 
 
-def _bug(what: str) -> PluginError:
-    return PluginError(f"the teacher's plugin gave {what}: a bug in it")
+def _bug(what: str) -> WrongResult:
+    return WrongResult(f"the teacher's plugin gave {what}: a bug in it")
 
 
 def network(teacher: Teacher) -> Classifier:

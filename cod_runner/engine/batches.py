@@ -10,6 +10,7 @@ import torch
 from cod_runner.api import Batch, Classifier, CodrunError, Encoded, Example
 from cod_runner.engine.device import sent
 from cod_runner.engine.labels import labels_of
+from cod_runner.engine.outputs import checked_encodings
 from cod_runner.engine.seeds import derived_seed
 
 
@@ -34,7 +35,8 @@ class TrainingBatches:
                 f"`train.batch_size: {batch_size}` cannot be filled with whole pairs; set a multiple of 2"
             )
         self._classifier = classifier
-        self.encoded: list[Encoded] = classifier.encode([example.input for example in self.examples])
+        encoded = classifier.encode([example.input for example in self.examples])
+        self.encoded: Sequence[Encoded] = checked_encodings(encoded, classifier, len(self.examples))
 
     def of_pass(self, number: int, seed: int, *purpose: str) -> list[list[int]]:
         """Pass ``number`` as row numbers, batch by batch, in the order that ``(seed, *purpose, number)`` shuffles.

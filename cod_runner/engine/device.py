@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
-from cod_runner.errors import CodrunError
+from cod_runner.errors import RecipeError
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str) -> str:
-    """``auto`` takes CUDA, then Apple's GPU, then the CPU; anything else is checked."""
+    """``auto`` takes CUDA, then Apple's GPU, then the CPU; raises :class:`RecipeError` for one that is not there."""
     if wanted == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -25,11 +25,11 @@ def choose_device(wanted: str) -> str:
     try:
         device = torch.device(wanted)
     except RuntimeError:
-        raise CodrunError(f"no device is called `{wanted}`; there are cpu, cuda, cuda:1, mps and auto") from None
+        raise RecipeError(f"no device is called `{wanted}`; there are cpu, cuda, cuda:1, mps and auto") from None
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise CodrunError(f"this machine has no `{wanted}`; omit --device to take the best there is")
+        raise RecipeError(f"this machine has no `{wanted}`; omit --device to take the best there is")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise CodrunError(f"this machine has no `{wanted}`; omit --device to take the best there is")
+        raise RecipeError(f"this machine has no `{wanted}`; omit --device to take the best there is")
     return wanted
 
 

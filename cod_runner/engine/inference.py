@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.device import autocast, resolve_precision, sent, threads
-from cod_runner.engine.outputs import Row, unpadded
+from cod_runner.engine.outputs import Row, checked_encodings, checked_outputs, unpadded
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order
 
 EVALUATION_BATCH = 32
@@ -27,7 +27,7 @@ def each_row(
     Batch-invariant: batches have a fixed shape, and each is computed by one CPU thread, since more of them would add
     sums in another order. Where only logits are wanted, several batches are under way at once, one per core.
     """
-    encoded = classifier.encode(inputs)
+    encoded = checked_encodings(classifier.encode(inputs), classifier, len(inputs))
     classifier.eval()
 
     def computed(batch: FixedBatch) -> list[tuple[int, Encoded, Row]]:
@@ -35,6 +35,7 @@ def each_row(
         collated = classifier.collate([encoded[row] for row in batch.rows], batch.length)
         with torch.no_grad():
             outputs = classifier({name: sent(value, device) for name, value in collated.items()}, hidden=layers)
+        checked_outputs(outputs, classifier, len(batch.rows), layers)
         real = [encoded[position] for position in batch.positions]
         return list(zip(batch.positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))
 
@@ -61,14 +62,15 @@ def predict(
     if not inputs:
         return torch.empty(0, classifier.shape.classes)
     classifier.eval()
-    encoded = classifier.encode(inputs)
+    encoded = checked_encodings(classifier.encode(inputs), classifier, len(inputs))
     order = sorted(range(len(encoded)), key=lambda position: (len(encoded[position].ids), position))
     parts = []
     for start in range(0, len(order), batch_size):
         rows = [encoded[position] for position in order[start : start + batch_size]]
         batch = {name: sent(value, device) for name, value in classifier.collate(rows).items()}
         with autocast(resolve_precision(precision, device), device):
-            parts.append(classifier(batch).logits.float())
+            outputs = checked_outputs(classifier(batch), classifier, len(rows), ())
+            parts.append(outputs.logits.float())
         progress(min(start + batch_size, len(order)), len(order))
     logits = torch.cat(parts).cpu()  # one transfer, after every batch was sent
     restored = torch.empty_like(logits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +17,10 @@ from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import autocast
 from cod_runner.engine.labels import SomeLabels, labelled_part
 from cod_runner.engine.optimisation import FUSED_ON
-from cod_runner.engine.outputs import as_float32, laid_out_as, moved, padded
+from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.signals import TeacherSignals
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import file_written_whole, touch
 
 
@@ -55,8 +54,11 @@ def summed(term: WeightedTerm, student: Outputs, teacher: Outputs, batch: Batch)
     else:
         with torch.no_grad(), torch.random.fork_rng():
             values = term.loss(student, teacher, batch)
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        what = f"a tensor of {values.dtype}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise WrongResult(f"the loss `{term.name}` returned {what}; a loss returns a tensor of float32")
     if values.shape != (len(batch.ids),):
-        raise CodrunError(
+        raise WrongResult(
             f"the loss `{term.name}` returned the shape {tuple(values.shape)} for a batch of {len(batch.ids)} "
             "examples; a loss returns one value per example"
         )
@@ -109,7 +111,7 @@ class TrainingData:
         """The student's outputs in the precision of this training, then in float32."""
         with autocast(self.precision, self.device):
             outputs = self.student(batch.inputs, hidden=layers)
-        return as_float32(outputs)
+        return as_float32(checked_outputs(outputs, self.student, len(batch.ids), layers))
 
     def matched(self, teacher: Outputs, student: Outputs) -> Outputs:
         """Teacher states at the student's positions, where a loss compares positions and the student has a mask."""
@@ -169,21 +171,6 @@ def bind_losses(
                 )
             )
         term.loss.to(data.device)
-
-
-def term_names(terms: Sequence[WeightedTerm]) -> list[str]:
-    """A name for each term, by which its stream, its cache and its column in the log are known.
-
-    Namesakes are counted apart for terms of weight 0 (``kd-unweighted``), so that adding one never renames, and so
-    never changes, a term that trains.
-    """
-    seen: Counter[str] = Counter()
-    names = []
-    for term in terms:
-        name = term.name if term.weight > 0 else f"{term.name}-unweighted"
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return names
 
 
 def _cached(folder: Path | None, device: str, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cod_runner.api import Outputs
+from cod_runner.api import Classifier, Encoded, Outputs
 from cod_runner.engine.device import sent
+from cod_runner.errors import WrongResult
 
 MEAN = -1
 
@@ -25,6 +26,51 @@ class Row:
     tokens: int
     pooled_at: int
     """The token that the classification head reads, counted among the real ones; :data:`MEAN` for the mean of all."""
+
+
+def checked_outputs(outputs: Outputs, classifier: Classifier, rows: int, layers: Sequence[int]) -> Outputs:
+    """What a classifier said of a batch of ``rows``, if it has the form of its contract; looks at no number."""
+
+    def wrong(what: str) -> WrongResult:
+        return WrongResult(f"{class_of(classifier)}: `forward` returned {what}")
+
+    if not isinstance(outputs, Outputs):
+        raise wrong(f"a {type(outputs).__name__}, and must return Outputs")
+    if not isinstance(outputs.logits, Tensor):
+        raise wrong(f"logits that are a {type(outputs.logits).__name__}, and must be a tensor")
+    shape, classes = tuple(outputs.logits.shape), len(classifier.labels)
+    if shape != (rows, classes):
+        raise wrong(f"logits of the shape {list(shape)} for {rows} inputs and {classes} labels")
+    if not outputs.logits.is_floating_point():
+        raise wrong(f"logits of {outputs.logits.dtype}, which must be float32")
+    for layer in layers:
+        if layer not in outputs.hidden:
+            raise wrong(f"no hidden states of layer {layer}, which was asked for")
+        states = outputs.hidden[layer]
+        if states.ndim != 3 or len(states) != rows:
+            raise wrong(
+                f"hidden states of layer {layer} of the shape {list(states.shape)}, not [{rows}, tokens, width]"
+            )
+    if outputs.mask is not None and (outputs.mask.ndim != 2 or len(outputs.mask) != rows):
+        raise wrong(f"a mask of the shape {list(outputs.mask.shape)}, not [{rows}, tokens]")
+    return outputs
+
+
+def checked_encodings(encoded: Sequence[Encoded], classifier: Classifier, inputs: int) -> Sequence[Encoded]:
+    """What a classifier made of ``inputs`` inputs, if it is one :class:`Encoded` of each."""
+    if len(encoded) != inputs or not all(isinstance(each, Encoded) for each in encoded):
+        strange = next((each for each in encoded if not isinstance(each, Encoded)), None)
+        what = f"{len(encoded)} encodings" if strange is None else f"a {type(strange).__name__}"
+        raise WrongResult(
+            f"{class_of(classifier)}: `encode` returned {what} for {inputs} inputs, not an Encoded of each"
+        )
+    return encoded
+
+
+def class_of(classifier: object) -> str:
+    """A classifier as sentences name it, where nobody knows what a recipe calls it."""
+    kind = type(classifier)
+    return f"the classifier `{kind.__module__}.{kind.__qualname__}`"
 
 
 def unpadded(outputs: Outputs, tokens: Sequence[int]) -> list[Row]:

@@ -36,7 +36,6 @@ from cod_runner.engine.losses import (
     mean_over_step,
     needs_labels,
     summed,
-    term_names,
 )
 from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
 from cod_runner.engine.seeds import random_stream
@@ -44,6 +43,7 @@ from cod_runner.engine.signals import TeacherSignals
 from cod_runner.engine.steps import planned_steps
 from cod_runner.engine.training_log import TrainingLog
 from cod_runner.errors import CodrunError, SettingError
+from cod_runner.loss_terms import term_names
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def train_student(
     if all(needs_labels(term) for term in weighted):  # a row without a label would teach nothing and fill a step
         examples = [example for example in examples if example.label is not None]
     batches = TrainingBatches(student, examples, settings.batch_size, device)
-    names = term_names(terms)
+    names = term_names((term.name, term.weight) for term in terms)
     if not weighted:
         raise CodrunError(f"every loss ({', '.join(names)}) has weight 0, so there is nothing to train on")
     needs = [term.needs(student.shape if signals is None else signals.shape, student.shape) for term in terms]

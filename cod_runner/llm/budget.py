@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from cod_runner.errors import ProviderError, SettingError, standing_at
@@ -15,6 +15,41 @@ class Reservation:
 
     tokens: int
     usd: float | None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What model calls took."""
+
+    calls: int = 0
+    tokens: int = 0
+    """In and out."""
+    usd: float = 0.0
+    """Of the calls whose price is known."""
+    unpriced_calls: int = 0
+    reused: int = 0
+    """Answers that were paid for earlier."""
+
+    @property
+    def price(self) -> float | None:
+        """US dollars; None where the price of a call is unknown."""
+        return None if self.unpriced_calls else round(self.usd, 6)
+
+    def __add__(self, more: Spent) -> Spent:
+        return Spent(*(one + other for one, other in zip(astuple(self), astuple(more), strict=True)))
+
+    def __sub__(self, before: Spent) -> Spent:
+        return Spent(*(now - then for now, then in zip(astuple(self), astuple(before), strict=True)))
+
+    def __str__(self) -> str:
+        """``96 model calls, 12,300 tokens, $0.1200``, the parts that there are; "" for nothing."""
+        parts = []
+        if self.calls:
+            parts += [f"{self.calls:,} model call{'' if self.calls == 1 else 's'}", f"{self.tokens:,} tokens"]
+            parts.append("price unknown" if self.price is None else f"${self.price:,.{2 if self.price >= 1 else 4}f}")
+        if self.reused:
+            parts.append(f"{self.reused:,} answer{'' if self.reused == 1 else 's'} from the ledger")
+        return ", ".join(parts)
 
 
 class Spending:
@@ -42,7 +77,7 @@ class Spending:
         self._tokens = 0
         self._usd = 0.0
         self._unpriced_calls = 0
-        self._reused = 0
+        self._made = Spent()
         self._in_flight: list[Reservation] = []
         self._resumed: set[str] = set()
 
@@ -91,6 +126,7 @@ class Spending:
             self._tokens += tokens
             self._usd += usd or 0.0
             self._unpriced_calls += usd is None
+            self._made += Spent(1, tokens, usd or 0.0, int(usd is None))
 
     def release(self, reservation: Reservation) -> None:
         """The call failed and cost nothing."""
@@ -100,17 +136,25 @@ class Spending:
     def reused(self, answers: int = 1) -> None:
         """Count answers that were paid for earlier."""
         with self._lock:
-            self._reused += answers
+            self._made += Spent(reused=answers)
+
+    @property
+    def made(self) -> Spent:
+        """What was spent in this process, without what :meth:`resume` reports."""
+        with self._lock:
+            return self._made
+
+    @property
+    def total(self) -> Spent:
+        """What the run spent so far, earlier processes included; ``reused`` is of this one."""
+        with self._lock:
+            return Spent(self._calls, self._tokens, self._usd, self._unpriced_calls, self._made.reused)
 
     def summary(self) -> dict[str, Any]:
         """For ``run.json``: ``calls``, ``tokens``, ``usd`` (``"unknown"`` if a call had no price), ``reused``."""
-        with self._lock:
-            return {
-                "calls": self._calls,
-                "tokens": self._tokens,
-                "usd": "unknown" if self._unpriced_calls else round(self._usd, 6),
-                "reused": self._reused,
-            }
+        spent = self.total
+        price = "unknown" if spent.price is None else spent.price
+        return {"calls": spent.calls, "tokens": spent.tokens, "usd": price, "reused": spent.reused}
 
     def _remove(self, reservation: Reservation) -> None:
         # by identity: two reservations of the same size compare equal

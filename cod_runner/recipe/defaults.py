@@ -4,3 +4,5 @@ DEFAULT_EXECUTOR = "processes"
 DEFAULT_METRICS = ("accuracy", "agreement", "kl", "ece", "f1")
 DEFAULT_SELECTOR = "random"
 DEFAULT_EXPORTER = "onnx"
+DEFAULT_TRACKERS = ("jsonl",)
+"""They observe every run, whatever a recipe's ``trackers`` says."""

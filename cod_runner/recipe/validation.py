@@ -135,7 +135,8 @@ class Validator:
                 faults += faults_of(wrong, own, place, _option_keys(component, place))
                 return None
             except Exception as error:  # noqa: BLE001 - a stranger's validator may raise anything
-                faults.append(node.mark.fault(_of_a_broken_validator(component, error)))
+                failed = self._registry.blame(kind, component.name, error)
+                faults.append(node.mark.fault(f"{failed}, while it checked the options"))
                 return None
         options = _by_folder(own, dumps, folders[0])
         outside = list(self._outside(own, options, files))
@@ -264,8 +265,3 @@ def _type_faults(converted: Coerced) -> list[Fault]:
         cure = "; remove the quotes" if in_quotes else ""
         faults.append(node.mark.fault(f"`{dotted(place)}` must be {wanted}, not {quoted(node.value)}{cure}"))
     return faults
-
-
-def _of_a_broken_validator(component: Component, error: Exception) -> str:
-    reason = shortened(f"{type(error).__name__}: {error}", 200)
-    return f"the plugin of the {component.kind} `{component.name}` failed while it checked the options: {reason}"

@@ -10,7 +10,9 @@ from cod_runner.recipe.arms import COD, CONTROL, PLAIN, STANDARD
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.calibration import Calibrated, calibrations, held_out_in_words
 from cod_runner.report.costs import ArmCost, arm_costs
+from cod_runner.report.curves import StepLosses, TrainingCurve, training_curves
 from cod_runner.report.protocol import Setting, protocol
+from cod_runner.report.shares import TermShare, small_terms_in_words, term_shares
 from cod_runner.report.statistics import DRAWS
 from cod_runner.report.table import (
     MISSING,
@@ -53,6 +55,10 @@ class Report:
     """What each arm's training sets are made of and what they needed, by arm and k."""
     calibrations: tuple[Calibrated, ...]
     """How sure the students are before and after their temperature, by method, arm and k."""
+    curves: tuple[TrainingCurve, ...]
+    """What each loss term was over the steps, by method, k and arm; empty where the run left none."""
+    shares: tuple[TermShare, ...]
+    """How much of the loss each term was, of methods with several."""
     teacher: tuple[str, ...]
     """What must be known of a teacher that only answers, in sentences."""
     notes: tuple[str, ...]
@@ -76,8 +82,10 @@ def build_report(
     rows: Sequence[CellRow],
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
+    losses: Mapping[str, StepLosses] | None = None,
 ) -> Report:
-    """Compute tables, gains and notes. ``other_lines`` counts lines of cells that the recipe no longer has.
+    """Compute tables, gains and notes. ``other_lines`` counts lines of cells that the recipe no longer has; ``losses``
+    are those of every step, by the key of the cell (:func:`cod_runner.report.curves.read_losses`).
 
     The metrics' titles and directions, and the methods without a teacher, come from ``record``.
     """
@@ -106,6 +114,8 @@ def build_report(
 
     others = [arm for arm in in_order(recipe.arms) if arm not in (PLAIN, COD)]
     held_out = held_out_in_words(record, rows)
+    curves = training_curves(recipe, rows, losses or {})
+    shares = term_shares(recipe, rows, curves)
 
     return Report(
         recipe=recipe,
@@ -126,8 +136,18 @@ def build_report(
         ),
         costs=tuple(arm_costs(recipe, rows)),
         calibrations=tuple(calibrations(recipe, rows)),
+        curves=tuple(curves),
+        shares=tuple(shares),
         teacher=tuple(teacher_in_words(record)),
-        notes=tuple(_notes(recipe, record, rows, other_lines, floor, optimistic, verified)),
+        notes=tuple(
+            dict.fromkeys(
+                [
+                    *_notes(recipe, record, rows, other_lines, floor, optimistic, verified),
+                    *small_terms_in_words(shares, record.terms_of_teacher),
+                    *record.notes,
+                ]
+            )
+        ),
         verdicts=tuple(record.verdicts),
     )
 
@@ -181,7 +201,7 @@ def _notes(
             f"Beside the queries of each arm, generators asked the teacher about {record.shared_queries:,} texts for "
             "no original in particular."
         )
-    return [*notes, *(note for note in record.notes if note not in notes)]
+    return notes
 
 
 def students_kept_in_words(record: RunRecord, rows: Sequence[CellRow]) -> str:
@@ -215,6 +235,10 @@ def gain_summary(report: Report) -> str:
         if gains or not sentences:
             distilled = [gain for gain in gains if gain.method not in report.floor]
             sentences.append(gains_in_words(distilled or gains))
+    counted = (*report.gains[0], *report.gains_over_others[0])
+    left_out = list(dict.fromkeys(gain.method for gain in counted if gain.method in report.floor))
+    if left_out and any(gain.method not in report.floor for gain in counted):
+        sentences.append(f"Not counted: {', '.join(left_out)}, without a teacher in the loss.")
     return " ".join(sentences)
 
 

@@ -1,5 +1,5 @@
-"""How each arm looks in figures: Okabe and Ito's colours, which colour-blind readers can tell apart, with a line and a
-marker of its own for those who see none."""
+"""How each arm and each loss term looks in figures: Okabe and Ito's colours, which colour-blind readers can tell apart
+(those that are pale on white made darker), with a line and a marker of its own for those who see none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cod_runner.report.table import in_order
 Line = Literal["-", "--", "-.", ":"]
 WORDS: dict[Line, str] = {"-": "solid", "--": "dashed", "-.": "dash-dotted", ":": "dotted"}
 FLOOR_COLOUR, TEACHER_COLOUR = "#009E73", "#555555"
+INK, PAPER, GRID_COLOUR = "#000000", "#ffffff", "#dddddd"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ KNOWN: dict[str, tuple[str, Line, str]] = {
     CONTROL: ("#CC79A7", "-.", "^"),
     COD: ("#D55E00", "-", "o"),
 }
-COLOURS = ("#E69F00", "#56B4E9", "#000000", "#9A8B00", "#5D3A9B", "#994F00")
+COLOURS = ("#B57A00", "#2E8BC0", "#000000", "#9A8B00", "#5D3A9B", "#994F00")
 MARKERS = ("D", "v", "P", "X", "<", ">", "*")
 LINES: tuple[Line, ...] = (":", "-", "-.", "--")
 """Those of other arms, each in turn: six colours and seven markers repeat together after 42 arms."""
+TERMS = ("#0072B2", "#D55E00", FLOOR_COLOUR, "#5D3A9B", "#B57A00", "#994F00")
+TERM_LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
 FURTHEST = 0.18
 """The largest shift, in doublings."""
 
@@ -54,3 +57,8 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
         colour, line, marker = KNOWN.get(arm) or next(free)
         found[arm] = Look(colour, line, marker, step * (place - (len(ordered) - 1) / 2))
     return found
+
+
+def term_looks(terms: Iterable[str]) -> dict[str, tuple[str, Line]]:
+    """The colour and the line of every loss term, in their order; the twelfth is the last that is like no other."""
+    return dict(zip(terms, zip(cycle(TERMS), cycle(TERM_LINES), strict=False), strict=False))

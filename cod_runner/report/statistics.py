@@ -1,4 +1,4 @@
-"""The few statistics of a report: mean and deviation over seeds, and an exact test of paired differences."""
+"""The few statistics of a report: mean and deviation over seeds, tests of paired differences."""
 
 from __future__ import annotations
 
@@ -102,3 +102,21 @@ def _signed_sums(differences: Sequence[float]) -> list[float]:
     for difference in differences:
         sums = [value + difference for value in sums] + [value - difference for value in sums]
     return sums
+
+
+def student_t_tail(t: float, degrees: int) -> float:
+    """P(T >= t) of Student's t with a whole number of degrees of freedom, at least 1; good to about 1e-15.
+
+    The finite series of Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    angle = math.atan2(abs(t), math.sqrt(degrees))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = degrees % 2
+    term = cosine if odd else 1.0
+    total = term if degrees > 1 else 0.0
+    for step in range(2 + odd, degrees - 1, 2):
+        term *= cosine**2 * (step - 1) / step
+        total += term
+    inside = 2 / math.pi * (angle + sine * total) if odd else sine * total
+    beyond = max(0.0, (1 - inside) / 2)
+    return beyond if t >= 0 else 1 - beyond

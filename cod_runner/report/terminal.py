@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
@@ -27,8 +27,9 @@ from cod_runner.runs.records import VerdictRecord
 _OF_A_VERDICT = {"pass": "green", "miss": "bold red", "not run": "dim"}
 
 
-def show_report(console: Console, report: Report) -> None:
-    """Print the headline tables, what CoD changed in the first of them (against plain and control), and the notes."""
+def show_report(console: Console, report: Report, said: Collection[str] = ()) -> None:
+    """Print the headline tables, what CoD changed in the first of them (against plain and control), and the notes but
+    for those that were ``said`` already."""
     for table in report.tables:
         console.print(rich_table(table))
     for note in dict.fromkeys(note for table in report.tables for note in table.footnotes):
@@ -47,6 +48,8 @@ def show_report(console: Console, report: Report) -> None:
         console.print()
         console.print(_costs(report.costs))
     for note in report.notes:
+        if note in said:
+            continue
         console.print(Text(f"note: {one_line(note)}", style="yellow"))
     show_verdicts(console, report.verdicts)
 
@@ -105,12 +108,16 @@ def rich_grid(
     signed_column: int | None = None,
     better_up: bool = True,
     fold: bool = False,
+    never_cut: int | None = None,
 ) -> RichTable:
-    """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse."""
+    """A titled table; the numbers of ``signed_column`` are green where they are better, red where worse, and the words
+    of ``never_cut`` are whole in a narrow terminal too."""
     shown = RichTable(title=Text(one_line(title)), title_justify="left", title_style="bold")
     for place, name in enumerate(head):
         justify: JustifyMethod = "left" if place == 0 or signed_column is None else "right"
-        shown.add_column(Text(one_line(name)), justify=justify, overflow="fold" if fold else "ellipsis")
+        shown.add_column(
+            Text(one_line(name)), justify=justify, overflow="fold" if fold else "ellipsis", no_wrap=place == never_cut
+        )
     colours = {"+": "green", MINUS: "red"} if better_up else {"+": "red", MINUS: "green"}
     for row in body:
         texts = [Text(one_line(word)) for word in row]

@@ -87,7 +87,7 @@ GAIN_COLUMNS = ("method", "k", "mean gain", "± sd", "better seeds", "p")
 def gain_grid(gains: Sequence[Gain]) -> tuple[tuple[str, ...], list[list[str]]]:
     """(columns, rows) of a table of gains; with the arm first, where they are over several."""
     rows = [_gain_words(gain) for gain in gains]
-    if len({gain.over for gain in gains}) == 1:
+    if len({gain.over for gain in gains}) <= 1:
         return GAIN_COLUMNS, rows
     return ("against", *GAIN_COLUMNS), [[arm_name(gain.over), *row] for gain, row in zip(gains, rows, strict=True)]
 

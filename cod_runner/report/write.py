@@ -13,6 +13,8 @@ from cod_runner.recipe.sections import NAME
 from cod_runner.registry import Registry
 from cod_runner.report.card import write_cards
 from cod_runner.report.contents import Report, build_report
+from cod_runner.report.curves import read_losses
+from cod_runner.report.latex import latex
 from cod_runner.report.text import csv_text, markdown
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow, RunRecord
@@ -30,24 +32,27 @@ def write_reports(
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
 ) -> Report:
-    """Write ``table.md``, ``table.csv``, ``figures/*.png``, ``report.html`` and every student's card into ``folder``,
-    each atomically.
+    """Write ``table.md``, ``table.csv``, ``table.tex``, ``figures/*.png`` and ``*.svg``, ``report.html`` and every
+    student's card into ``folder``, each atomically. Training curves are read from ``folder/training``.
 
     ``rows`` are the recipe's own cells (:func:`cod_runner.runs.reading.current_rows`), ``outcomes`` the lines of
     ``counterfactuals.jsonl``, ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's.
     Returns the report, for the terminal.
     """
     from cod_runner.report.figures import draw_figures
-    from cod_runner.report.page import page
+    from cod_runner.report.page.one_run import page
 
-    report = build_report(recipe, record, rows, outcomes, other_lines)
+    report = build_report(recipe, record, rows, outcomes, other_lines, read_losses(folder, rows))
     write_whole(folder / "table.md", markdown(report))
     write_whole(folder / "table.csv", csv_text(report))
+    write_whole(folder / "table.tex", latex(report))
     figures = draw_figures(report)
     files = {name: _file_name(name, number) for number, name in enumerate(figures)}
-    for name, png in figures.items():
-        write_whole(folder / "figures" / files[name], png)
-    write_whole(folder / "report.html", page(report, {**_drawn_by_others(folder, files.values()), **figures}))
+    for name, drawn in figures.items():
+        write_whole(folder / "figures" / f"{files[name]}.png", drawn.png)
+        write_whole(folder / "figures" / f"{files[name]}.svg", drawn.svg)
+    others = _drawn_by_others(folder, {f"{file}.png" for file in files.values()})
+    write_whole(folder / "report.html", page(report, figures, others))
     write_cards(folder, report)
     return report
 
@@ -62,8 +67,8 @@ def write_reports_again(folder: Path, registry: Registry) -> Report:
 
 
 def _file_name(figure: str, number: int) -> str:
-    """``accuracy.png``; a metric with a name that cannot be a file's gets its number among the figures."""
-    return f"{figure}.png" if NAME.fullmatch(figure) else f"metric-{number + 1}.png"
+    """``accuracy``; a metric with a name that cannot be a file's gets its number among the figures."""
+    return figure if NAME.fullmatch(figure) else f"metric-{number + 1}"
 
 
 def _drawn_by_others(folder: Path, ours: Collection[str]) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from cod_runner.errors import CodrunError, SettingError, standing_at
+from cod_runner.loss_terms import term_names
 from cod_runner.recipe.grammar import Recipe, WeightedLoss
 from cod_runner.registry import Registry
 from cod_runner.runs.origins import longest_input, origins_of
@@ -33,6 +34,22 @@ def methods_without_teacher(recipe: Recipe, registry: Registry) -> list[str]:
     return [name for name, losses in recipe.methods.items() if not _use_teacher(losses, registry)]
 
 
+def terms_of_teacher(recipe: Recipe, registry: Registry) -> dict[str, list[str]]:
+    """By method, the terms of its loss with a positive weight that use the teacher.
+
+    A loss whose plugin is gone, or takes other options today, is passed over.
+    """
+    found = {}
+    for method, losses in recipe.methods.items():
+        names = term_names((loss.use, loss.weight) for loss in losses)
+        found[method] = [
+            name
+            for name, loss in zip(names, losses, strict=True)
+            if not _surely_without_teacher([loss], registry, if_unknown=True)
+        ]
+    return found
+
+
 def complete(record: RunRecord, recipe: Recipe, registry: Registry) -> RunRecord:
     """The record, completed with what older versions of codrun did not write.
 
@@ -44,8 +61,11 @@ def complete(record: RunRecord, recipe: Recipe, registry: Registry) -> RunRecord
     without = record.without_teacher
     if without is None:
         without = [name for name, losses in recipe.methods.items() if _surely_without_teacher(losses, registry)]
+    of_teacher = record.terms_of_teacher
+    if of_teacher is None:
+        of_teacher = terms_of_teacher(recipe, registry)
     return (record if record.origins is not None else with_origins(record, recipe, registry)).model_copy(
-        update={"metrics": metrics, "without_teacher": without}
+        update={"metrics": metrics, "without_teacher": without, "terms_of_teacher": of_teacher}
     )
 
 
@@ -72,8 +92,8 @@ def _use_teacher(losses: Sequence[WeightedLoss], registry: Registry) -> bool:
     return any(registry.options("loss", loss.use, loss.options).uses_teacher() for loss in weighed)
 
 
-def _surely_without_teacher(losses: Sequence[WeightedLoss], registry: Registry) -> bool:
+def _surely_without_teacher(losses: Sequence[WeightedLoss], registry: Registry, if_unknown: bool = False) -> bool:
     try:
         return not _use_teacher(losses, registry)
     except (CodrunError, ValidationError):  # the plugin is gone, or takes other options today
-        return False
+        return if_unknown

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cod_runner.blame import ComponentFailed
 from cod_runner.errors import CodrunError
 from cod_runner.files import lock, sweep, write_whole
 from cod_runner.machine import provenance
 from cod_runner.plain_text import LogLines, without_nan
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
-from cod_runner.runs.declared import methods_without_teacher, metrics_of
+from cod_runner.runs.declared import methods_without_teacher, metrics_of, terms_of_teacher
 from cod_runner.runs.failed import not_numbers
 from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
@@ -36,6 +37,7 @@ KEPT_BETWEEN_CALLS = (
     "teacher",
     "data",
     "notes",
+    "stages",
     "quality",
     "origins",
     "longest_input",
@@ -79,7 +81,7 @@ class RunFolder:
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
         """Create the folder, lock it against a second run, remove what a killed one left half-written, and log to
-        ``run.log`` while the block runs."""
+        ``run.log`` while the block runs, the traceback of a component that fails included."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -100,6 +102,10 @@ class RunFolder:
             LOG.propagate = False
             try:
                 yield self
+            except ComponentFailed as error:
+                _log_traceback(error)
+                error.log = self.log
+                raise
             finally:
                 LOG.removeHandler(handler)
                 with suppress(OSError):  # the disk may be full
@@ -149,6 +155,7 @@ class RunFolder:
                 "profile": loaded.profile,
                 "metrics": metrics,
                 "without_teacher": methods_without_teacher(loaded.recipe, registry),
+                "terms_of_teacher": terms_of_teacher(loaded.recipe, registry),
                 "student_from_teacher": registry.options(
                     "student", loaded.recipe.student.use, loaded.recipe.student.options
                 ).from_teacher(),
@@ -210,6 +217,13 @@ class RunFolder:
     def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
         """Replace a file by these JSON lines."""
         write_whole(path, b"".join(_json(line) + b"\n" for line in lines))
+
+
+def _log_traceback(error: ComponentFailed) -> None:
+    """It may be another process's, of which only the text is here."""
+    record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, str(error), (), None)
+    record.exc_text = error.traceback
+    LOG.handle(record)
 
 
 def _json(line: dict[str, Any]) -> bytes:

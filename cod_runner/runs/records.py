@@ -278,6 +278,8 @@ class RunRecord(BaseModel):
     """The recipe's, in its order. Older records have none: :func:`cod_runner.runs.declared.complete` adds them."""
     without_teacher: list[str] | None = None
     """Methods none of whose losses uses the teacher: the floor. None in older records."""
+    terms_of_teacher: dict[str, list[str]] | None = None
+    """By method, the terms of its loss that use the teacher, named as in a cell's ``losses``. None in older records."""
     student_from_teacher: bool = False
     """Whether the students start from the teacher's weights, the floor's too."""
     cell_keys: list[str] | None = None
@@ -303,6 +305,14 @@ class RunRecord(BaseModel):
     """Positions (tokens) of a text that the students read; None where it is not known."""
     folds: dict[int, FoldRecord] = Field(default_factory=dict)
     """By fold, from 0; empty where the data is not divided into folds."""
+
+    def stage(self, name: str) -> StageRecord:
+        """The stage of this name, added at the end if it has not run yet."""
+        found = next((stage for stage in self.stages if stage.name == name), None)
+        if found is None:
+            found = StageRecord(name=name)
+            self.stages.append(found)
+        return found
 
     def metric(self, name: str) -> MetricRecord:
         """What is known of a metric."""

@@ -7,8 +7,8 @@ import keyword
 import re
 from pathlib import Path
 
-from cod_runner.api import KINDS, Kind
-from cod_runner.errors import CodrunError
+from cod_runner.api import API_VERSION, KINDS, Kind
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import folder_written_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,24 +21,24 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
 
     ``my-plugin`` is a distribution's name: its module is ``my_plugin``. Any other name gets the module
     ``codrun_<name>``, so that it shadows no library of that name. The component is called ``name`` with ``_`` for
-    ``-``. Raises :class:`CodrunError` for an invalid or taken name, an unknown kind, or a folder that exists.
+    ``-``. Raises :class:`RecipeError` for an invalid or taken name, an unknown kind, or a folder that exists.
     """
     component = name.replace("-", "_")
     bare = component.removeprefix("codrun_")
     if not NAME.fullmatch(bare) or keyword.iskeyword(component):
-        raise CodrunError(
+        raise RecipeError(
             f"`{name}` cannot be a plugin's name: use lower-case letters, digits, `-` and `_`, starting with a letter, "
             "ending with a letter or digit, and not a Python keyword"
         )
     if kind not in KINDS:
-        raise CodrunError(f"there is no kind `{kind}`; a component is one of {', '.join(KINDS)}")
+        raise RecipeError(f"there is no kind `{kind}`; a component is one of {', '.join(KINDS)}")
     package = folder / name
     try:
         taken = package.exists()
     except OSError as error:
         raise CodrunError(f"{package} cannot be written: {error.strerror}") from error
     if taken:
-        raise CodrunError(f"{package} already exists and is not overwritten; choose another name or folder")
+        raise RecipeError(f"{package} already exists and is not overwritten; choose another name or folder")
     module = component if "-" in name else f"codrun_{bare}"
     _refuse_installed(module, name)
     replacements = {
@@ -47,6 +47,7 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
         "@kind@": kind,
         "@module@": module,
         "@distribution@": module.replace("_", "-"),
+        "@api@": ".".join(map(str, API_VERSION)),
         "@Class@": "".join(part.capitalize() for part in bare.split("_")),
     }
     files = {
@@ -71,7 +72,7 @@ def _refuse_installed(module: str, name: str) -> None:
     """A second module of this name would hide the first, or be hidden by it."""
     spec = importlib.util.find_spec(module)
     if spec is not None and spec.origin is not None:  # a plain folder of this name has no origin
-        raise CodrunError(
+        raise RecipeError(
             f"the plugin `{name}` would be the module `{module}`, which is already installed ({spec.origin}); choose "
             "another name"
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from cod_runner.api import BuildContext
 from cod_runner.data.corpus import Corpus, prepare_corpus
-from cod_runner.errors import CodrunError, DataError
+from cod_runner.errors import CodrunError, DataError, RecipeError
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
@@ -162,7 +162,7 @@ def write_recipe(
     except OSError as error:
         raise CodrunError(f"{out} cannot be written: {error.strerror}") from error
     if taken:
-        raise CodrunError(f"{out} already exists and is not overwritten; name another file with --out")
+        raise RecipeError(f"{out} already exists and is not overwritten; name another file with --out")
     content, sentences = new_recipe(data, registry, out.parent, wishes)
     try:
         write_schema(out.parent / BESIDE, registry)

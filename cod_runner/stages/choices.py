@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from cod_runner.api import BuildContext, Choice, Choosing, Classifier, Example, Input, Teacher
+from cod_runner.component_results import check_choices
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, PairOutcome, RecordingView
 from cod_runner.data.fewshot import Group, TrainingSet
@@ -16,7 +17,6 @@ from cod_runner.engine.inference import predict
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.training import train_student
-from cod_runner.errors import PluginError
 from cod_runner.stages.additions import ArmAdditions
 from cod_runner.stages.build import build_student, build_term
 from cod_runner.stages.load import Experiment
@@ -56,23 +56,16 @@ class Choices:
         originals: Sequence[Example],
         outcomes: Sequence[PairOutcome],
         choosing: Choosing,
-    ) -> list[list[int]]:
+    ) -> Sequence[Sequence[int]]:
         choices = [
             Choice(original, tuple(addition.candidates(outcome)))
             for original, outcome in zip(originals, outcomes, strict=True)
         ]
-        orders = self._experiment.choosers[arm].rank(choices, choosing)
-        sizes = [len(choice.candidates) for choice in choices]
-        wrong = len(orders) != len(choices) or any(
-            len(set(order)) < len(order) or not set(order) <= set(range(size))
-            for order, size in zip(orders, sizes, strict=False)
-        )
-        if wrong:
-            raise PluginError(
-                f"the chooser of the arm `{arm}` ranked candidates that there are not: a bug in its plugin, which must "
-                "return positions of each choice's candidates"
-            )
-        return orders
+        ranked = self._experiment.choosers[arm].rank(choices, choosing)
+        use = self._context.recipe.arms[arm].choose
+        assert use is not None
+        named = self._context.registry.named("chooser", use.use)
+        return check_choices(named, ranked, [len(choice.candidates) for choice in choices])
 
 
 class WarmStudent:

@@ -28,6 +28,7 @@ from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.engine.training import refuse_misaligned
 from cod_runner.errors import CodrunError, PluginError, SettingError, standing_at
+from cod_runner.estimates import all_calls, budget_warnings, generator_calls, teacher_queries
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.answering import answering_of
@@ -65,6 +66,7 @@ def load_experiment(context: RunContext, fold: int | None = None) -> tuple[Exper
     cannot be reached or two things do not fit, before any training or spending.
     """
     _show_destinations(context)
+    _show_what_the_budget_lacks(context)
     with _offline_hint(context.loaded):
         worker = context.worker  # first of all: a device that is not there is refused before any data is read
         corpus, dev, shots = load_rows(context, fold)
@@ -100,6 +102,17 @@ def _show_destinations(context: RunContext) -> None:
     refuse_strangers(found)
     for sending in found:
         context.progress.say(f"sends {sending}")
+
+
+def _show_what_the_budget_lacks(context: RunContext) -> None:
+    """Say so before the first call; offline, none is made."""
+    if context.settings.offline:
+        return
+    recipe, registry = context.recipe, context.registry
+    for warning in budget_warnings(
+        recipe, all_calls(generator_calls(recipe, registry), teacher_queries(recipe, registry))
+    ):
+        context.progress.caution(warning)
 
 
 def _refuse_undeclared(context: RunContext, corpus: Corpus, teacher: Teacher) -> None:

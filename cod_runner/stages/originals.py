@@ -6,14 +6,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from cod_runner.api import Example, Input, Selection, Selector, Teacher
+from cod_runner.component_results import check_ranking
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import RecordingView
 from cod_runner.data.fewshot import in_random_order, parts_of
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
-from cod_runner.errors import PluginError, standing_at
+from cod_runner.errors import standing_at
 from cod_runner.recipe.arms import Arm
-from cod_runner.recipe.sections import Use
 from cod_runner.runs.identity import component_identity
 from cod_runner.stages.load import Experiment
 from cod_runner.store import content_key
@@ -67,14 +67,6 @@ class Orders:
                 wanted = min(len(ordered), arm.originals(k, self._classes))
                 inputs = [row.input for row in ordered]
                 ranked = selector.rank(Selection(inputs, wanted, seed, view, embedded.append, step))
-                parts.append([ordered[place] for place in _checked(ranked, len(ordered), arm.select)])
+                named = self._context.registry.named("selector", arm.select.use)
+                parts.append([ordered[place] for place in check_ranking(named, ranked, len(ordered))])
         return Order(parts, frozenset(view.shared), sum(embedded))
-
-
-def _checked(ranked: Sequence[int], rows: int, select: Use) -> Sequence[int]:
-    if sorted(ranked) != list(range(rows)):
-        raise PluginError(
-            f"the selector `{select.use}` ranked {len(set(ranked)):,} of {rows:,} rows: a bug in its plugin, which "
-            "must return every position once"
-        )
-    return ranked

@@ -31,6 +31,7 @@ from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
 from cod_runner.stages.shortages import Shortage
 from cod_runner.stages.teacher import SetKey, teacher_facts
+from cod_runner.stages.timing import stage
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,12 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     expectations = check_expectations(loaded.recipe.expect, loaded.not_run, rows, record.quality, folder.path)
     record.verdicts = [each.record for each in expectations]
     folder.write_record(record)
-    if ran:
-        context.registry.hook.codrun_run_finished(summary=record.model_dump(mode="json"), folder=folder.path)
-    report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
-    if ran:
-        context.registry.hook.codrun_report_written(summary=record.model_dump(mode="json"), folder=folder.path)
+    with stage(context, record, "report") if ran else context.progress.stage("report"):
+        if ran:
+            context.observers.notify("codrun_run_finished", summary=record.model_dump(mode="json"), folder=folder.path)
+        report = write_reports(folder.path, loaded.recipe, record, rows, json_lines(folder.counterfactuals), others)
+        if ran:
+            context.observers.notify(
+                "codrun_report_written", summary=record.model_dump(mode="json"), folder=folder.path
+            )
     return RunResult(folder, record, report, expectations, context.settings.strict)

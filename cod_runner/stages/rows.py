@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cod_runner.api import BuildContext, DataError, Dataset, Example, LoadedData
+from cod_runner.component_results import check_data
 from cod_runner.context import RunContext
 from cod_runner.data.corpus import (
     DEV_ROWS,
@@ -85,10 +86,10 @@ def divided_corpus(
 
 def read_data(recipe: Recipe, registry: Registry, *, offline: bool, progress: Progress) -> LoadedData:
     """The data set of a recipe, as its plugin reads it."""
-    given = BuildContext(offline=offline, say=progress.warn)
+    given = BuildContext(offline=offline, say=progress.warn, tell=progress.tell)
     dataset: Dataset = registry.build("dataset", recipe.dataset.use, recipe.dataset.options, given)
     with standing_at("dataset"):
-        return dataset.load()
+        return check_data(registry.named("dataset", recipe.dataset.use), dataset.load())
 
 
 def corpora_of(recipe: Recipe, data: LoadedData) -> tuple[Corpus, ...]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from cod_runner.api import (
     expected_calibration_error,
     input_as_json,
 )
+from cod_runner.blame import NOT_A_PLUGINS
+from cod_runner.component_results import check_metric, described
 from cod_runner.context import RunContext, WorkerContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.asking import network
@@ -33,8 +36,10 @@ from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals import SignalStore, TeacherSignals
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
+from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import folder_written_whole
 from cod_runner.machine import cores
+from cod_runner.observers import Observers
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell, Part
@@ -45,7 +50,8 @@ from cod_runner.stages.build import TeacherSource, build_metric, build_student, 
 from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
-from cod_runner.stages.trackers import attach_trackers
+from cod_runner.stages.trackers import Observed, build_trackers, heard
+from cod_runner.stages.worker_output import passed_on, write_to_the_file
 from cod_runner.store import content_key
 
 
@@ -77,19 +83,28 @@ def train_students(
         return failed
     evaluation, dev = experiment.corpus.evaluation, experiment.dev
     tasks = [CellTask(cell, context.worker, source, sets[cell.training_set], evaluation, dev) for cell in part.waiting]
-    hook, progress, chosen = context.registry.hook, context.progress, context.recipe.executor
+    observers, progress, chosen = context.observers, context.progress, context.recipe.executor
     names = [metric.use for metric in context.recipe.evaluate.metrics]
     lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
-        hook.codrun_cell_started(cell=vars(task.cell), training=task.training.rows)
-    executor: Executor = context.registry.build(
-        "executor", context.settings.executor or chosen.use, chosen.options, BuildContext(say=progress.warn)
-    )
+        observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
+    use = context.settings.executor or chosen.use
+    executor: Executor = context.registry.build("executor", use, chosen.options, BuildContext(say=progress.warn))
+    runner = context.registry.named("executor", use)
     jobs = context.settings.jobs or default_jobs(context.device)
     training = {cell.key for cell in part.waiting}
-    with progress.bar(f"training {len(tasks)} students, {min(jobs, len(tasks))} at once") as step:
+    at_once = min(jobs, len(tasks))
+    with (
+        passed_on(context.folder.path, progress) as pass_on,
+        progress.bar(f"training {len(tasks)} students, {at_once} at once", at_once) as step,
+    ):
         step(0, len(tasks))
-        for done, row in enumerate(executor.map(CellWork(context.registry), tasks, jobs), start=1):
+        work = CellWork(context.registry, observers)
+        for done, given in enumerate(executor.map(work, tasks, jobs), start=1):
+            if not isinstance(given, Observed):
+                raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
+            pass_on()
+            row = heard(observers, given)
             training.discard(row.key)
             if isinstance(row, FailedCell):
                 progress.say(row.sentence)
@@ -98,9 +113,11 @@ def train_students(
                 _compare(row, lines[row.key], progress)
             else:
                 context.folder.append_row(row)
-                hook.codrun_cell_finished(row=row.to_json())
+                observers.notify("codrun_cell_finished", row=row.to_json())
                 remove_what_cannot_be_chosen(context, training)
             step(done, len(tasks))
+    if training:
+        raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
     return failed
 
 
@@ -121,16 +138,27 @@ class CellWork:
     """Trains cells with a run's own registry, so that its trackers see every step. A copy that is unpickled in
     another process works with that process's registry, and with trackers of its own."""
 
-    def __init__(self, registry: Registry, *, observed: bool = True) -> None:
+    def __init__(self, registry: Registry, observers: Observers | None = None) -> None:
         self._registry = registry
-        self._observed = observed
-        """Whether the recipe's trackers are attached."""
+        self._observers = observers
+        self._run: Path | None = None
+        """The run whose trackers this process built; None where they are the run's own."""
 
-    def __call__(self, task: CellTask) -> CellRow | FailedCell:
-        if not self._observed:
-            attach_trackers(task.worker.recipe, self._registry, task.worker.students.parent)
-            self._observed = True
-        return train_cell(task, self._registry)
+    def __call__(self, task: CellTask) -> Observed[CellRow | FailedCell]:
+        run = task.worker.students.parent
+        if self._observers is None or self._run not in (None, run):
+            self._run, self._observers = run, Observers(self._registry, lambda sentence: None)
+            write_to_the_file(run)
+            build_trackers(self._observers, task.worker.recipe, run, lambda sentence: None)
+        try:
+            with self._registry.blaming_plugins():
+                row = train_cell(task, self._registry, self._observers)
+        except CodrunError:
+            raise
+        except Exception as error:
+            error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up
+            raise
+        return Observed(row, tuple(self._observers.failures.values()) if self._run is not None else ())
 
     def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
         return _work_of_this_process, ()
@@ -140,10 +168,10 @@ class CellWork:
 def _work_of_this_process() -> CellWork:
     """One for all cells that a worker trains: plugins are discovered, and trackers built, once."""
     logging.getLogger("codrun").addHandler(logging.NullHandler())
-    return CellWork(Registry.discover(), observed=False)
+    return CellWork(Registry.discover())
 
 
-def train_cell(task: CellTask, registry: Registry) -> CellRow | FailedCell:
+def train_cell(task: CellTask, registry: Registry, observers: Observers) -> CellRow | FailedCell:
     """Build, train, measure and save one student; returns its line of ``cells.jsonl``. One whose metrics or logits are
     infinite or NaN is not saved.
 
@@ -182,12 +210,15 @@ def train_cell(task: CellTask, registry: Registry) -> CellRow | FailedCell:
             seed=cell.seed,
             device=device,
             cache_folder=worker.store.folder("losses") / fitted_key(task),
-            on_step=lambda step, losses: registry.hook.codrun_step(cell=vars(cell), step=step, losses=losses),
+            on_step=lambda step, losses: observers.notify("codrun_step", cell=vars(cell), step=step, losses=losses),
             evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
         )
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
-    metrics = {use.use: float(build_metric(registry, use)(predictions)) for use in recipe.evaluate.metrics}
+    metrics = {
+        use.use: check_metric(registry.named("metric", use.use), build_metric(registry, use)(predictions))
+        for use in recipe.evaluate.metrics
+    }
     cause = cause_of(metrics, bool(torch.isfinite(predictions.student_logits).all()))
     if cause is not None:
         return FailedCell(**vars(cell), name=cell.name, cause=cause)

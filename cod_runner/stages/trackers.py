@@ -1,20 +1,58 @@
-"""The trackers that a recipe names, observing its run, in the main process and in each worker."""
+"""The trackers of a run: those that its recipe names, and those of every run; in the main process and in workers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from cod_runner.api import BuildContext
+from cod_runner.context import RunContext
+from cod_runner.destinations import refuse_strangers, sendings
+from cod_runner.observers import Failure, Observers
+from cod_runner.recipe.defaults import DEFAULT_TRACKERS
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.registry import Registry
+
+Result = TypeVar("Result")
 
 
-def attach_trackers(
-    recipe: Recipe, registry: Registry, run: Path, say: Callable[[str], None] = lambda sentence: None
+@dataclass(frozen=True)
+class Observed(Generic[Result]):
+    """What a worker did, and which of its trackers failed meanwhile."""
+
+    result: Result
+    failures: tuple[Failure, ...] = ()
+
+
+def start_trackers(context: RunContext, cells: int) -> None:
+    """Build the run's trackers and tell them that it begins, with ``cells`` to run. Nothing is sent to a host that the
+    user has not allowed."""
+    recipe, folder = context.recipe, context.folder.path
+    if not context.settings.offline:
+        refuse_strangers(sendings(context.loaded, context.registry, context.settings.permissions))
+    build_trackers(context.observers, recipe, folder, context.progress.warn, offline=context.settings.offline)
+    plain_recipe = recipe.model_dump(mode="json")
+    context.observers.notify("codrun_run_started", recipe=plain_recipe, cells=cells, folder=folder)
+
+
+def build_trackers(
+    observers: Observers, recipe: Recipe, run: Path, say: Callable[[str], None], *, offline: bool = False
 ) -> None:
-    """Build each tracker of the recipe and let it observe the run in the folder ``run``; ``say`` takes what it has to
-    tell."""
-    context = BuildContext(run=run, say=say)
-    for use in recipe.trackers:
-        registry.attach(use.use, registry.build("tracker", use.use, use.options, context))
+    """Let the trackers observe the run in the folder ``run``; ``say`` takes what they have to tell.
+
+    Raises :class:`SettingError` for one that the recipe does not suit, or whose library is not installed.
+    """
+    context = BuildContext(run=run, say=say, offline=offline)
+    named = {use.use: use.options for use in recipe.trackers}
+    for name in DEFAULT_TRACKERS:
+        if name not in named:
+            observers.build(name, {}, context)
+    for name, options in named.items():
+        observers.build(name, options, context)
+
+
+def heard(observers: Observers, given: Observed[Result]) -> Result:
+    """What a worker did; the failures of its trackers are told here."""
+    observers.take(given.failures)
+    return given.result

@@ -15,7 +15,7 @@ from typing import Any
 
 import platformdirs
 
-from cod_runner.errors import CodrunError
+from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import announce, is_held, is_locked, leave_wal, lock, sweep
 from cod_runner.signal_tables import Answers, answers_by_teacher
 from cod_runner.store.entries import (
@@ -40,7 +40,7 @@ def content_key(data: Any) -> str:
 class Store:
     """``$CODRUN_HOME``, or the platform's cache folder: teachers, converted models, signals, verdicts, model answers.
 
-    Raises :class:`CodrunError` if ``CODRUN_HOME`` begins with the home folder of a user that there is not.
+    Raises :class:`RecipeError` if ``CODRUN_HOME`` begins with the home folder of a user that there is not.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -48,7 +48,7 @@ class Store:
         try:
             self.root = root or Path(home or platformdirs.user_cache_dir("codrun")).expanduser().absolute()
         except RuntimeError as error:
-            raise CodrunError(f"CODRUN_HOME={home} names no folder ({error}); write the path out") from error
+            raise RecipeError(f"CODRUN_HOME={home} names no folder ({error}); write the path out") from error
 
     def folder(self, name: str) -> Path:
         """The sub-folder ``name``, made if it is missing."""
@@ -98,13 +98,13 @@ class Store:
     def entries(self) -> list[StoreEntry]:
         """What codrun keeps here, the largest first; of all else in the folder nothing is known and nothing is listed.
 
-        Raises :class:`CodrunError` for a folder that holds something, but nothing of ours.
+        Raises :class:`RecipeError` for a folder that holds something, but nothing of ours.
         """
         if not self.root.exists():
             return []
         found = [entry for entry in entries_of(self.root) if entry.paths]
         if not found and not (self.root / ".users").is_dir() and any(self.root.iterdir()):
-            raise CodrunError(
+            raise RecipeError(
                 f"{self.root} is not a store of codrun: nothing in it was written by codrun, and nothing was "
                 "changed; set CODRUN_HOME to the store's folder"
             )
@@ -118,11 +118,11 @@ class Store:
         return sorted(path.name for path in self.root.iterdir() if path.name not in ours)
 
     def entry(self, name: str) -> StoreEntry:
-        """The entry of this name, or a part of one; raises :class:`CodrunError` for an unknown name."""
+        """The entry of this name, or a part of one; raises :class:`RecipeError` for an unknown name."""
         for entry in (*self.entries(), *(parts_of(self.root) if "/" in name else ())):
             if entry.name == name:
                 return entry
-        raise CodrunError(
+        raise RecipeError(
             f"the store {self.root} holds nothing named `{name}`; `codrun store list` shows what it holds"
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import DataError
+from cod_runner.api import DataError, no_download_bars
 from codrun_data.hub_options import is_local
 from codrun_data.options import is_inside
 
@@ -72,6 +72,21 @@ def fenced(*, offline: bool) -> Iterator[None]:
         datasets.data_files.resolve_pattern = resolve
         for module, value in zip(modules, before, strict=True):
             module.HF_HUB_OFFLINE = value
+
+
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Inside, neither ``datasets`` nor the hub draws bars."""
+    import datasets
+
+    drawn = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with no_download_bars():
+            yield
+    finally:
+        if drawn:
+            datasets.enable_progress_bars()
 
 
 def _refuse_links_out(files: list[str], folder: Path) -> None:

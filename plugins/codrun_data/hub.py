@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from cod_runner.api import BuildContext, DataError, LoadedData, ProviderError, hub_errors
-from codrun_data.fence import check_name, fenced
+from codrun_data.fence import check_name, fenced, no_bars
 from codrun_data.hub_options import HubOptions, is_local
 from codrun_data.readers import Row, Table, batch_rows, column_positions, one_line
 from codrun_data.tables import load_tables
@@ -32,7 +32,7 @@ class Hub:
 
     def __init__(self, options: HubOptions, context: BuildContext) -> None:
         self.options = options
-        self._offline = context.offline
+        self._offline, self._tell = context.offline, context.tell
 
     def load(self) -> LoadedData:
         """Raises :class:`ProviderError` if the hub cannot be reached and :class:`DataError` if it does not have the
@@ -78,10 +78,11 @@ class Hub:
         elif self._offline or huggingface_hub.constants.HF_HUB_OFFLINE:
             unreachable = "this run is offline"
         else:
+            self._tell(f"fetching the data set `{options.path}` from the hub, or reading it from its cache")
             unreachable = self._why_unreachable()
         # Versions below 4 ask whether to run a data set's script, unless they are told not to.
         asks = "trust_remote_code" in inspect.signature(datasets.load_dataset).parameters
-        with fenced(offline=self._offline or unreachable is not None):
+        with fenced(offline=self._offline or unreachable is not None), no_bars():
             try:
                 return dict(
                     datasets.load_dataset(

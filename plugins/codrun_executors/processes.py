@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from cod_runner.api import BuildContext, CodrunError, Options
+
+SECONDS_TO_END = 5
+"""How long a broken pool's workers are waited for, each."""
 
 
 class Processes:
@@ -23,7 +27,7 @@ class Processes:
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         """Results in the order in which tasks finish. The first exception stops the workers and is raised here."""
-        if jobs == 1 or len(tasks) == 1:
+        if jobs == 1 or len(tasks) <= 1:
             yield from (work(task) for task in tasks)
             return
         pool = ProcessPoolExecutor(
@@ -32,15 +36,17 @@ class Processes:
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_end_with_the_parent,
         )
+        started: list[BaseProcess] = []
         finished = False
         try:
-            for future in as_completed([pool.submit(work, task) for task in tasks]):
+            futures = [pool.submit(work, task) for task in tasks]
+            started += (pool._processes or {}).values()  # the pool forgets them when it breaks
+            for future in as_completed(futures):
                 yield future.result()
             finished = True
         except BrokenProcessPool as error:
             raise CodrunError(
-                "a worker process died without an error message (often: out of memory, or a script of your own whose "
-                'call of cod_runner.run does not stand below `if __name__ == "__main__":`); '
+                f"a worker process died without an error message{_how(started)}; "
                 "run again with a smaller --jobs, finished cells are not repeated"
             ) from error
         finally:
@@ -48,6 +54,20 @@ class Processes:
                 for process in list((pool._processes or {}).values()):
                     process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _how(processes: Sequence[BaseProcess]) -> str:
+    """What ended a worker, in brackets. The others were then ended by SIGTERM."""
+    for process in processes:
+        process.join(SECONDS_TO_END)
+    codes = [process.exitcode for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)]
+    if not codes or codes[0] is None:
+        return " (often: out of memory)"
+    if codes[0] > 0:
+        return f" (it left with exit code {codes[0]}: some code of a component, or of a library, ended the process)"
+    name = signal.Signals(-codes[0]).name if -codes[0] in set(signal.Signals) else f"signal {-codes[0]}"
+    causes = {"SIGKILL": "often: out of memory", "SIGSEGV": "a crash in a library's native code"}
+    return f" ({name}{f', {causes[name]}' if name in causes else ''})"
 
 
 def _end_with_the_parent() -> None:

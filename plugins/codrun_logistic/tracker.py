@@ -13,12 +13,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cod_runner.api import BuildContext, Classifier, CodrunError, Example, hookimpl, one_thread
+from cod_runner.api import BuildContext, Classifier, CodrunError, Example, SettingError, hookimpl, one_thread
 from codrun_logistic.drawing import draw
 from codrun_logistic.estimation import errors_of
 from codrun_logistic.plugin import Theorem1Options
 from codrun_logistic.report import StudentErrors, summary_text
 from codrun_logistic.simulation import simulate
+
+NEEDS_A_LINEAR_TEACHER = (
+    "the tracker `theorem1` needs a linear teacher of two classes over vectors: `use: mlp` with `hidden: []` and "
+    "`margin_weights`; or remove it from `trackers`"
+)
+NEEDS_A_LOGISTIC_STUDENT = "the tracker `theorem1` needs a logistic student: `use: mlp` with `hidden: []`"
 
 
 class Theorem1:
@@ -30,13 +36,24 @@ class Theorem1:
         self._say = context.say
 
     @hookimpl
+    def codrun_run_started(self, recipe: Mapping[str, Any]) -> None:
+        """Refuse what can be refused before the teacher is trained."""
+        student = recipe.get("student", {"use": "mlp"})
+        if student["use"] != "mlp" or student.get("hidden"):
+            raise SettingError(NEEDS_A_LOGISTIC_STUDENT)
+        teacher = recipe.get("teacher", {"use": "mlp"})
+        if teacher["use"] == "mlp" and teacher.get("hidden"):
+            raise SettingError(NEEDS_A_LINEAR_TEACHER)
+
+    @hookimpl
     def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
         """A linear teacher's margin has the same slope everywhere, which is w_t."""
         inputs = [example.input for example in pool[:2]]
+        if not hasattr(teacher, "attribution"):  # it only answers
+            raise SettingError(NEEDS_A_LINEAR_TEACHER)
         slopes = [[part.score for part in one] for one in teacher.attribution(inputs, [1] * len(inputs))]
         if len(teacher.labels) != 2 or isinstance(inputs[0], str) or slopes[0] != slopes[-1] or not any(slopes[0]):
-            raise CodrunError("the tracker `theorem1` needs a linear teacher of two classes over vectors: `use: mlp` "
-                              "with `hidden: []` and `margin_weights`; or remove it from `trackers`")  # fmt: skip
+            raise SettingError(NEEDS_A_LINEAR_TEACHER)
         self._truth = torch.tensor(slopes[0], dtype=torch.float64)
 
     @hookimpl
@@ -73,7 +90,7 @@ def student_weights(folder: Path) -> Tensor:
     """w of a saved logistic student: the difference of its two logits' weights, ``[d]``; its intercept is ignored."""
     weights = load_file(folder / "model.safetensors")
     if set(weights) != {"head.weight", "head.bias"} or len(weights["head.weight"]) != 2:
-        raise CodrunError("the tracker `theorem1` needs a logistic student: `use: mlp` with `hidden: []`")
+        raise CodrunError(NEEDS_A_LOGISTIC_STUDENT)
     below, above = weights["head.weight"].double()
     return above - below
 

@@ -13,12 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cod_runner.api import BuildContext, Classifier, CodrunError, Example, hookimpl
+from cod_runner.api import BuildContext, Classifier, Example, SettingError, hookimpl
 from codrun_moons.classifier import MLP, saved
 from codrun_moons.drawing import Panel, draw
 from codrun_moons.geometry import Margin, Window, boundary_points, hausdorff, mean_distance, proximity
 from codrun_moons.plugin import BoundariesOptions
 from codrun_moons.report import CellMeasures, summary_text
+
+NEEDS_THE_PLANE = (
+    "the tracker `boundaries` draws two classes in the plane: it needs a teacher and a student `mlp` with `inputs: 2`; "
+    "or remove it from `trackers`"
+)
 
 
 class Boundaries:
@@ -35,14 +40,16 @@ class Boundaries:
         self._say = context.say
 
     @hookimpl
-    def codrun_run_started(self, folder: Path) -> None:
+    def codrun_run_started(self, recipe: Mapping[str, Any], folder: Path) -> None:
+        models = [recipe[name] for name in ("teacher", "student") if name in recipe]
+        if any((model["use"], model.get("inputs")) != ("mlp", 2) for model in models):
+            raise SettingError(NEEDS_THE_PLANE)
         self._noted = folder / "theory" / "training.jsonl"
 
     @hookimpl
     def codrun_teacher_ready(self, teacher: Classifier, pool: Sequence[Example]) -> None:
         if not isinstance(teacher, MLP) or teacher.options.inputs != 2 or len(teacher.labels) != 2:
-            raise CodrunError("the tracker `boundaries` draws two classes in the plane: it needs a teacher and a "
-                              "student `mlp` with `inputs: 2`; or remove it from `trackers`")  # fmt: skip
+            raise SettingError(NEEDS_THE_PLANE)
         self._teacher = copy.deepcopy(teacher).cpu()
         self._pool = pool
 

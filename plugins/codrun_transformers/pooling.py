@@ -39,7 +39,8 @@ class PooledEncoder(nn.Module):
         self.pooling = pooling
         self.normalises = normalises
         self.dropout = nn.Dropout(_dropout(encoder.config))
-        self.head = nn.Linear(encoder.config.hidden_size, classes)
+        with torch.random.fork_rng():  # what is drawn here is overwritten, and must shift no other draw
+            self.head = nn.Linear(encoder.config.hidden_size, classes)
         encoder.config.num_labels = classes
 
     def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **more: Any) -> Any:

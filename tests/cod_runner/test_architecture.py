@@ -48,29 +48,35 @@ MAY_IMPORT: dict[str, str] = {
     "reliability": "",
     "binomial": "",
     "word_edits": "",
+    "loss_terms": "",
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
-        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm recipe_files "
-        "reliability text_encoder text_files word_edits"
+        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm loss_terms "
+        "recipe_files reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
-    "registry": "api errors hookspecs",
+    "blame": "api errors plain_text",
+    "build_paths": "",
+    "component_results": "api errors plain_text",
+    "registry": "api blame build_paths component_results errors hookspecs",
+    "observers": "api errors hookspecs plain_text registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
-    "data": "api errors recipe",
-    "engine": "api checked_tensors errors files fixed_batches signal_tables",
-    "counterfactuals": "api binomial data errors files plain_text recipe registry store word_diff",
-    "runs": "api errors files machine plain_text recipe registry store",
-    "report": "api binomial errors figure_style files plain_text recipe registry runs text_files word_diff",
+    "data": "api component_results errors recipe",
+    "engine": "api checked_tensors errors files fixed_batches loss_terms signal_tables",
+    "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
+    "runs": "api blame errors files loss_terms machine plain_text recipe registry store",
+    "report": "api binomial errors figure_style files loss_terms plain_text recipe registry runs text_files word_diff",
     "destinations": "api errors permissions recipe registry",
-    "context": "engine llm permissions progress recipe registry runs store",
+    "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
-    "plan": ("api context data destinations engine errors llm permissions plain_text recipe registry runs sizes store"),
+    "estimates": "api data errors recipe registry runs sizes",
+    "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
-        "api binomial context counterfactuals data destinations disk engine errors files machine progress recipe "
-        "registry report runs store"
+        "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
+        "files machine observers progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "calling": "context errors permissions pipeline progress recipe registry store",
@@ -80,10 +86,11 @@ MAY_IMPORT: dict[str, str] = {
         "api binomial context engine errors files hugging_face machine permissions progress recipe registry report "
         "runs scaffold stages store text_files"
     ),
-    "testing": "api engine",
+    "revisions": "errors files progress registry runs store",
+    "testing": "api engine hookspecs",
     "cli": (
         "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
-        "plain_text plan progress recipe registry report runs scaffold store terminal"
+        "plain_text plan progress recipe registry report revisions runs scaffold store terminal"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""

@@ -178,7 +178,7 @@ NEEDED = 68 + SEARCH + 50
 @pytest.mark.parametrize(("budget", "warned"), [(NEEDED - 1, True), (NEEDED, False)])
 def test_a_budget_of_calls_that_cannot_do_is_warned_of(registry: Registry, budget: int, warned: bool) -> None:
     plan = planned(registry, PAID, f"budget={{calls: {budget}}}")
-    sentence = f"budget allows {budget:,} calls, and the run needs about {NEEDED:,} at the least"
+    sentence = f"budget allows {budget:,} calls, and the run needs about {NEEDED:,} calls at the least"
     assert any(warning.startswith(sentence) for warning in plan.warnings) is warned
 
 
@@ -224,3 +224,19 @@ print(len(plan.queries), sorted({"torch", "transformers", "sklearn", "litellm", 
     (tmp_path / "scorers_declared.py").write_text(DECLARED)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout == "3 []\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ("calls: 200", "budget allows 200 calls, and the run may need up to about 284 calls"),
+        ("calls: 284", None),
+        ("tokens: 100", "budget allows 100 tokens, and the run needs about 1,420 tokens at the least"),
+        ("tokens: 2000", "budget allows 2,000 tokens, and the run may need up to about 2,840 tokens"),
+        ("tokens: 2840", None),
+        ("usd: 2.5, calls: 9999", "budget allows $2.50, and the run may need up to about $2.84"),
+    ],
+)
+def test_a_budget_that_the_estimate_may_exceed_is_said(registry: Registry, budget: str, said: str | None) -> None:
+    warnings = [each for each in planned(registry, PAID, f"budget={{{budget}}}").warnings if each.startswith("budget")]
+    assert [warning.split(", less what")[0] for warning in warnings] == ([] if said is None else [said])

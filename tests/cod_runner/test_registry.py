@@ -234,18 +234,56 @@ def test_discovery_goes_through_entry_points_one_by_one(monkeypatch: pytest.Monk
         metadata.EntryPoint("missing", "there_is_no_such_module", "codrun"),
         metadata.EntryPoint("mine", "a_plugins_entry", "codrun"),
     ]
-    asked: list[str] = []
-
-    def entry_points(group: str) -> list[metadata.EntryPoint]:
-        asked.append(group)
-        return points
-
-    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(points))
     registry = Registry.discover()
-    assert asked == ["codrun"]
     assert registry.names("loss") == ["found"]
     assert [each.name for each in registry.plugins if each.fault] == ["missing"]
     assert "ModuleNotFoundError" in registry.warnings[0]
+
+
+def test_an_entry_point_in_a_group_that_is_nearly_ours_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [
+        "codrun.plugins",
+        "codrun_plugins",
+        "codruns",
+        "cod-runner",
+        "codrum",
+        "console_scripts",
+        "cordova",
+        "run",
+    ]
+    points = [metadata.EntryPoint(f"p{n}", "nowhere", group) for n, group in enumerate(groups)]
+    monkeypatch.setattr(metadata, "entry_points", lambda: metadata.EntryPoints(points))
+    registry = Registry.discover()
+    assert {plugin.name for plugin in registry.plugins} == {"p0", "p1", "p2", "p3", "p4"}
+    assert (
+        "plugin `p0` of unknown (nowhere) is broken and was skipped: its entry point is in the group `codrun.plugins`, "
+        "and plugins are looked for in `codrun`"
+    ) in registry.warnings
+
+
+def test_a_plugin_without_a_hook_or_with_one_that_is_not_marked_is_said() -> None:
+    registry = Registry()
+    empty = registry.register("empty", "empty.plugin", lambda: types.ModuleType("empty"), "codrun-empty", "1")
+    assert empty.fault == "PluginError: it has no hook: it needs a `codrun_components` that is marked with `@hookimpl`"
+    unmarked = types.SimpleNamespace(codrun_components=lambda: [component()])
+    bare = registry.register("bare", "bare.plugin", lambda: unmarked, "codrun-bare", "1")
+    assert bare.fault == "PluginError: its `codrun_components` is not marked as a hook; write `@hookimpl` above it"
+    assert registry.names("loss") == []
+
+
+def test_a_clash_says_which_of_the_two_can_go() -> None:
+    registry = Registry()
+    registry.register("losses", "codrun_losses.plugin", lambda: plugin(component("kd")), "codrun", "1")
+    good(registry, "theirs", component("kd"))
+    assert registry.warnings == [
+        "loss `kd` is claimed by two plugins: `losses` of codrun and `theirs` of codrun-theirs; codrun's own stays, so "
+        "rename the other's component, or uninstall codrun-theirs"
+    ]
+    registry = Registry()
+    for name in ("one", "two"):
+        registry.register(name, name, lambda: plugin(component("kd")), "codrun-both", "1")
+    assert registry.warnings[0].endswith("`one` of codrun-both and `two` of codrun-both; rename one of them")
 
 
 @pytest.fixture
@@ -258,9 +296,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 def test_a_component_is_built_from_validated_options(built: types.ModuleType) -> None:
     registry = Registry()
-    good(registry)
+    good(registry, "good", component(kind="tracker"))
     context = BuildContext(folder=Path("/data"))
-    options, given = registry.build("loss", "mine", {"size": 3, "path": "x.csv"}, context)
+    options, given = registry.build("tracker", "mine", {"size": 3, "path": "x.csv"}, context)
     assert isinstance(options, SomeOptions) and (options.size, options.path) == (3, "/data/x.csv")
     assert given is context
 

@@ -36,7 +36,7 @@ def test_prune_lists_what_goes_and_takes_no_more(home: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     assert re.search(r"^ +\d+\.\d kB  llm\.sqlite  written \d{4}-\d\d-\d\d$", said, re.MULTILINE)
     assert "not codrun's, never pruned: llm.sqlite.damaged, llm.sqlite.export.jsonl" in said
-    assert call(["store", "prune", "llm.sqlite.export.jsonl", "--yes"]) == 1
+    assert call(["store", "prune", "llm.sqlite.export.jsonl", "--yes"]) == 2
     assert "holds nothing named `llm.sqlite.export.jsonl`" in capsys.readouterr().err
     assert call(["store", "prune", "llm.sqlite", "--yes"]) == 0
     assert f"from {home}:\n  llm.sqlite\nfreed" in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_a_folder_of_something_else_is_no_store(
     (tmp_path / "photographs" / "holiday.jpg").write_text("x")
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path))
     for command in (["store", "list"], ["store", "prune", "photographs", "--yes"]):
-        assert call(command) == 1
+        assert call(command) == 2
         assert "is not a store of codrun" in capsys.readouterr().err.replace("\n", " ")
     assert (tmp_path / "photographs" / "holiday.jpg").exists()
 

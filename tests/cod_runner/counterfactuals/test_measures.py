@@ -26,8 +26,14 @@ class TwoRequired(Options):
     new: str
 
 
-def built(options: Options, context: BuildContext) -> Options:
-    return options
+class Measure:
+    title = "a measure"
+
+    def __init__(self, options: Options, context: BuildContext) -> None:
+        self.options = options
+
+    def __call__(self, pairs: object) -> list[float | None]:
+        return []
 
 
 class Measures:
@@ -35,7 +41,7 @@ class Measures:
     @hookimpl
     def codrun_components() -> Iterator[Component]:
         for name, options in (("one", OneRequired), ("no", NoneRequired), ("two", TwoRequired)):
-            yield Component("cfe_measure", name, options, f"{__name__}:built", "a measure")
+            yield Component("cfe_measure", name, options, f"{__name__}:Measure", "a measure")
 
 
 @pytest.fixture
@@ -48,7 +54,8 @@ def registry() -> Registry:
 
 def test_a_bare_value_is_the_one_required_option(registry: Registry) -> None:
     named = ["one=a/b", " one = {checkpoint: x, rows: 4}", "no", "two={old: a, new: b}"]
-    assert build_measures(named, registry, BuildContext()) == [
+    made = build_measures(named, registry, BuildContext())
+    assert [each.options for each in made if isinstance(each, Measure)] == [
         OneRequired(checkpoint="a/b"),
         OneRequired(checkpoint="x", rows=4),
         NoneRequired(),

@@ -180,7 +180,7 @@ def test_a_generator_that_skips_a_request_is_a_fault(tmp_path: Path) -> None:
         def propose(self, requests: Sequence[Request], teacher: TeacherView) -> list[list[Proposal]]:
             return []
 
-    with pytest.raises(CodrunError, match="`short` answered 0 of 1"):
+    with pytest.raises(CodrunError, match="`short`: `propose` returned 0 lists for 1 requests"):
         search(tmp_path, ("short", Short())).search([example("a good film")])
 
 

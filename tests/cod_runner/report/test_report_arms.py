@@ -17,7 +17,7 @@ from cod_runner.report.contents import Report, build_report
 from cod_runner.report.costs import ArmCost, cost_grid
 from cod_runner.report.figures import draw_figures
 from cod_runner.report.looks import looks
-from cod_runner.report.page import page
+from cod_runner.report.page.one_run import page
 from cod_runner.report.protocol import arm_in_words, protocol
 from cod_runner.report.table import in_order, result_table
 from cod_runner.report.terminal import show_report

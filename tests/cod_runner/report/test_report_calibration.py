@@ -8,7 +8,7 @@ from typing import Any
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.calibration import CALIBRATION_NOTE, NOT_FITTED_NOTE, calibration_notes
 from cod_runner.report.contents import Report, build_report
-from cod_runner.report.page import page
+from cod_runner.report.page.one_run import page
 from cod_runner.report.text import markdown
 from cod_runner.runs.records import HELD_OUT_LABELS, CellRow, RunRecord
 

@@ -58,8 +58,8 @@ def test_two_runs_are_paired_cell_by_cell(make_run: MakeRun, make_row: MakeRow) 
     text = shown(show_comparison, comparison)
     assert "Accuracy" in text
     assert "Overall: +0.030 accuracy, better in 1 of 2 seeds" in text
-    assert ["kd", "plain", "8", "0.600", "0.640", "+0.040 ± 0.028", "2 of 2", "0.5"] in lines(text)
-    assert ["kd", "plain", "16", "0.600", "0.580", "−0.020", "0 of 1", "1"] in lines(text)
+    assert ["kd", "plain", "8", "0.600", "0.640", "+0.040 ± 0.028", "2 of 2", "0.417", "unclear"] in lines(text)
+    assert ["kd", "plain", "16", "0.600", "0.580", "−0.020", "0 of 1", "0.861", "unchanged"] in lines(text)
 
 
 def test_nothing_in_common_is_reported(make_run: MakeRun, make_row: MakeRow) -> None:
@@ -108,7 +108,7 @@ def test_runs_are_compared_by_the_metrics_that_both_measured_in_the_better_direc
     comparison = compare_runs(one, two)
     text = shown(show_comparison, comparison)
     assert "Brier score (lower is better)" in text
-    assert ["kd", "cod", "8", "0.300", "0.100", "−0.200 ± 0.000", "2 of 2", "0.5"] in lines(text)
+    assert ["kd", "cod", "8", "0.300", "0.100", "−0.200 ± 0.000", "2 of 2", "<0.001", "gain"] in lines(text)
     assert "better in 2 of 2 seeds" in text
     record.metrics = [MetricRecord.unknown("brier")]
     other = read(make_run("three", second, evaluate=only_brier))

@@ -76,7 +76,8 @@ def test_no_placeholder_is_left(packages: Path) -> None:
     for path in packages.rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             assert not any(
-                mark in path.read_text() for mark in ("@name@", "@module@", "@Class@", "@kind@", "@dist", "@plugin@")
+                mark in path.read_text()
+                for mark in ("@name@", "@module@", "@Class@", "@kind@", "@dist", "@plugin@", "@api@")
             ), path
 
 
@@ -92,11 +93,13 @@ def test_the_packages_own_tests_pass(packages: Path) -> None:
         "--rootdir",
         ".",
         *_python_path(packages),
+        "-k",
+        "not (contract and test_my)",  # of either spelling the same
         *tests,
         folder=packages,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "110 passed" in done.stdout, done.stdout
+    assert "122 passed" in done.stdout, done.stdout
 
 
 def _python_path(packages: Path) -> list[str]:

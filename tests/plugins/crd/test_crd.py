@@ -15,12 +15,15 @@ from cod_runner.api import BuildContext, CodrunError, Example, ModelShape, Outpu
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.training import train_student
+from cod_runner.registry import Registry
+from cod_runner.testing.checks import check_loss
 from cod_runner.testing.classifiers import TextClassifier
-from cod_runner.testing.losses import PAIRED, check_loss, loss_case
+from cod_runner.testing.losses import PAIRED, loss_case
 from codrun_crd.loss import CRD
 from codrun_crd.plugin import CRDOptions
 
 TEXTS = [str(example.input) for example in PAIRED]
+REGISTRY = Registry.discover()
 
 
 def loss_of(**options: object) -> tuple[CRD, CRDOptions]:
@@ -32,7 +35,8 @@ def loss_of(**options: object) -> tuple[CRD, CRDOptions]:
 @pytest.mark.parametrize("pool", ["cls", "mean"])
 def test_it_keeps_the_contract(pool: str, negatives: str) -> None:
     """Negatives come from the training set, not from the batch: a text's value is the same alone and in company."""
-    check_loss(*loss_of(pool=pool, negatives=negatives, temperature=0.5))
+    options = {"dimensions": 6, "pool": pool, "negatives": negatives, "temperature": 0.5}
+    check_loss(REGISTRY.find("loss", "crd"), options)
 
 
 def split_by_class(teacher: TextClassifier) -> list[int]:

@@ -15,13 +15,16 @@ from cod_runner.api import Batch, BuildContext, CodrunError, Example, ModelShape
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.training import train_student
+from cod_runner.registry import Registry
+from cod_runner.testing.checks import check_loss
 from cod_runner.testing.classifiers import TextClassifier
-from cod_runner.testing.losses import PAIRED, check_loss, loss_case
+from cod_runner.testing.losses import PAIRED, loss_case
 from codrun_relations.loss import Relations
 from codrun_relations.plugin import RelationsOptions
 
 TEACHER, STUDENT = ModelShape(layers=4, width=12, classes=2), ModelShape(layers=2, width=8, classes=2)
 TEXTS = [str(example.input) for example in PAIRED]
+REGISTRY = Registry.discover()
 
 
 def loss_of(**options: object) -> tuple[Relations, RelationsOptions]:
@@ -31,7 +34,7 @@ def loss_of(**options: object) -> tuple[Relations, RelationsOptions]:
 
 @pytest.mark.parametrize("layers", ["last", "uniform", [(0, 1), (2, 4)]])
 def test_it_keeps_the_contract(layers: object) -> None:
-    check_loss(*loss_of(layers=layers))
+    check_loss(REGISTRY.find("loss", "relations"), {"heads": 4, "layers": layers})
 
 
 def naive(ours: Tensor, theirs: Tensor, heads: int) -> float:

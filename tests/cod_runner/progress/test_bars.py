@@ -8,8 +8,7 @@ import threading
 
 import pytest
 
-from cod_runner import progress
-from cod_runner.progress import Progress
+from cod_runner.progress import Progress, lines
 from cod_runner.terminal import Terminal
 
 MOVE = re.compile(r"\x1b\[(\?25[lh]|\d*[A-Z]|[\d;]*m)|(\n)|(\r)|([^\x1b\n\r]+)")
@@ -44,7 +43,8 @@ def on_a_terminal() -> tuple[Screen, Progress]:
 
 
 def in_a_file(monkeypatch: pytest.MonkeyPatch, every: float = 0.0) -> tuple[io.StringIO, Progress]:
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", every)
+    monkeypatch.setattr(lines, "FIRST_INTERVAL", every)
+    monkeypatch.setattr(lines, "LONGEST_INTERVAL", every)
     out = io.StringIO()
     return out, Progress(Terminal(file=out, force_terminal=False, width=400))
 
@@ -134,24 +134,6 @@ def test_words_without_a_bar_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> N
     screen, drawn = on_a_terminal()
     drawn.tell("before")
     assert screen.getvalue() == ""
-
-
-def test_a_file_gets_a_line_now_and_then_with_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    out, told = in_a_file(monkeypatch, every=10.0)
-    now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    with told.bar("asking") as step:
-        step(1, 9)
-        told.tell("2 waiting")
-        assert out.getvalue() == "", "nothing in the first ten seconds"
-        now = 110.0
-        step(2, 9)
-        told.tell("3 waiting")
-        now = 120.0
-        told.tell("")
-        assert out.getvalue() == "asking: 2 of 9, 2 waiting\n", "taking words away is no news"
-        step(3, 9)
-    assert out.getvalue() == "asking: 2 of 9, 2 waiting\nasking: 3 of 9\n"
 
 
 def test_nothing_is_shown_where_quiet_was_asked_for() -> None:

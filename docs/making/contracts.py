@@ -1,0 +1,187 @@
+"""A page per kind of component: its contract, what it is given, what its options may say, and what there is of it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cod_runner import api
+from cod_runner.api import Component, Kind, Options
+from cod_runner.cli.option_types import described
+from cod_runner.registry import Registry
+from cod_runner.scaffold.new_plugin import new_plugin
+from cod_runner.testing.checks import CHECKS, declaration, network, scorer
+from making.text import autodoc, code, table
+
+CONTRACTS: dict[Kind, tuple[str, ...]] = {
+    "dataset": ("Dataset", "LoadedData", "Example"),
+    "teacher": ("LabelScorer", "HiddenStateScorer", "Classifier", "Encoded", "Outputs", "Attribution", "VocabularyCut"),
+    "student": ("Classifier", "Encoded", "Outputs", "TrainsItself", "OwnTraining", "Attribution", "VocabularyCut"),
+    "selector": ("Selector", "Selection"),
+    "generator": ("Generator", "Request", "Attempt", "Proposal", "TeacherView"),
+    "chooser": ("Chooser", "Choosing", "Choice"),
+    "loss": ("Loss", "Needs", "Batch", "Outputs", "Binding", "BatchSource"),
+    "metric": ("Metric", "Predictions"),
+    "cfe_measure": ("CfeMeasure",),
+    "executor": ("Executor",),
+    "tracker": (),
+    "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
+}
+"""The names of ``cod_runner.api`` that a page documents; a tracker's contract is the hooks."""
+BESIDE = {"teacher": (network, scorer), "student": (network,)}
+"""Modules of checks that a kind needs besides its own."""
+PLURALS: dict[Kind, str] = {kind: f"{kind}s" for kind in CONTRACTS} | {"loss": "losses"}
+
+
+def shown_name(kind: Kind) -> str:
+    """``cfe_measure`` as words."""
+    return kind.replace("_", " ").replace("cfe", "CFE")
+
+
+def kind_page(kind: Kind, registry: Registry) -> str:
+    """All that the author of a component of this kind must know."""
+    parts = [f"# {shown_name(kind).capitalize() if kind != 'cfe_measure' else 'CFE measure'}\n"]
+    parts += ["## Start one\n", *_scaffold(kind)]
+    parts += ["## The contract\n", _contract(kind)]
+    parts += ["## What `build` is given\n", _given(kind)]
+    parts += ["## What its options may say\n", _methods(kind)]
+    parts += ["## Check it\n", *_checks(kind)]
+    parts += ["## Those that codrun brings\n", *_installed(kind, registry)]
+    return "\n".join(parts)
+
+
+def api_page() -> str:
+    """Everything that a plugin may import, each name once."""
+    documented = [_directive(name) for name in api.__all__ if _is_documented(name)]
+    constants = [(f"`{name}`", _told(name)) for name in api.__all__ if not _is_documented(name)]
+    return (
+        "# Everything that a plugin may import\n\n"
+        "`cod_runner.api` is the only module of codrun that a plugin imports. What matters to a component of one kind "
+        "stands together on [the page of its kind](kinds/index.md).\n\n"
+        + table(("name", "what it is"), constants)
+        + "\n"
+        + autodoc(*documented)
+    )
+
+
+def _is_documented(name: str) -> bool:
+    value = getattr(api, name)
+    return inspect.isclass(value) or inspect.isfunction(value)
+
+
+def _told(name: str) -> str:
+    value = getattr(api, name)
+    return f"`{value!r}`" if isinstance(value, tuple | str) else f"of the type `{type(value).__name__}`"
+
+
+def _directive(name: str) -> str:
+    value = getattr(api, name)
+    if inspect.isclass(value):
+        return f".. autoclass:: cod_runner.api.{name}\n"
+    return f".. autofunction:: cod_runner.api.{name}\n"
+
+
+def _apart(*directives: str) -> list[str]:
+    """Directives whose names stand in the index elsewhere: several pages show them."""
+    return [f"{directive.rstrip()}\n   :no-index:\n" for directive in directives]
+
+
+def _scaffold(kind: Kind) -> Iterator[str]:
+    name = f"my-{kind.replace('_', '-')}"
+    yield f"`codrun new plugin {name} --kind {kind}` writes a package that works, with a test that passes:\n"
+    with tempfile.TemporaryDirectory() as folder:
+        files = new_plugin(name, kind, Path(folder))
+        for path in files:
+            if path.suffix == ".py" and path.name != "__init__.py":
+                yield code((Path(folder) / path).read_text(encoding="utf-8"), "python", str(path))
+
+
+def _contract(kind: Kind) -> str:
+    if kind == "tracker":
+        return "Any of the hooks, each marked with `hookimpl`, and nothing else.\n\n" + autodoc(
+            *_apart(".. autoclass:: cod_runner.hookspecs.Hooks\n")
+        )
+    return autodoc(*_apart(*(f".. autoclass:: cod_runner.api.{name}\n" for name in CONTRACTS[kind])))
+
+
+def _given(kind: Kind) -> str:
+    """The fields of a BuildContext that speak of this kind, or of none in particular."""
+    rows = []
+    for name, meaning in _fields_told(api.BuildContext):
+        about = _kinds_of(meaning)
+        if about is None or kind in about:
+            rows.append((f"`context.{name}`", meaning or "as its name says"))
+    return "`build(options, context)` is called with the checked options and a `BuildContext`:\n\n" + table(
+        ("field", "what it holds"), rows
+    )
+
+
+def _fields_told(model: type[Any]) -> Iterator[tuple[str, str]]:
+    """Each field with the text that stands below it in the source."""
+    lines = inspect.getsource(model).splitlines()
+    for place, line in enumerate(lines):
+        found = re.match(r"    (\w+): ", line)
+        if found:
+            following = "\n".join(lines[place + 1 :])
+            text = re.match(r'\s*"""(.*?)"""', following, re.DOTALL)
+            yield found[1], " ".join(text[1].split()) if text else ""
+
+
+def _kinds_of(text: str) -> set[Kind] | None:
+    """The kinds that the sentence before the first colon names; None where it speaks of all."""
+    before, colon, _ = text.partition(":")
+    if not colon:
+        return None
+    named = {kind for kind, plural in PLURALS.items() if plural.replace("_", " ") in before.lower()}
+    return named or None
+
+
+def _methods(kind: Kind) -> str:
+    names = [name for name, kinds in methods_of_options().items() if kinds is None or kind in kinds]
+    return "The options are a pydantic model. Each of these methods has a default:\n\n" + autodoc(
+        *_apart(*(f".. automethod:: cod_runner.api.Options.{name}\n" for name in names))
+    )
+
+
+def methods_of_options() -> dict[str, set[Kind] | None]:
+    """The methods that options may define, with the kinds of which they are asked; None: of all."""
+    own = [name for name, value in vars(Options).items() if inspect.isfunction(value) and not name.startswith("_")]
+    return {name: _kinds_of(inspect.getdoc(getattr(Options, name)) or "") for name in own}
+
+
+def _checks(kind: Kind) -> Iterator[str]:
+    check = CHECKS[kind]
+    yield (
+        f"One line of a test, `{check.__name__}(component)`, or on the command line `codrun plugins --check NAME`, "
+        "looks at all of this on toy data:\n"
+    )
+    yield "\n".join(f"- {clause}" for clause in clauses_of(kind)) + "\n"
+    yield autodoc(*_apart(".. autofunction:: cod_runner.testing.checks.check_component\n"))
+
+
+def clauses_of(kind: Kind) -> list[str]:
+    """What the check of this kind looks at: the sentences that its modules name."""
+    modules = [declaration, importlib.import_module(CHECKS[kind].__module__), *BESIDE.get(kind, ())]
+    return [
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, str) and ": " in value
+    ]
+
+
+def _installed(kind: Kind, registry: Registry) -> Iterator[str]:
+    for name in registry.names(kind):
+        component = registry.find(kind, name)
+        yield f"### {name}\n\n{component.summary}\n"
+        yield _options(component)
+
+
+def _options(component: Component) -> str:
+    rows = [(f"`{each.name}`", each.type, f"`{each.default}`", each.meaning) for each in described(component.options)]
+    return table(("option", "type", "default", "meaning"), rows) if rows else "No options.\n"

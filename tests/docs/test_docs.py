@@ -1,0 +1,101 @@
+"""The documentation: its tutorial works as it is written, and its pages leave out nothing that a plugin may use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cod_runner import api
+from cod_runner.api import KINDS
+from cod_runner.registry import Registry
+
+DOCS = Path(__file__).parents[2] / "docs"
+FILES = re.compile(r"```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)```\n", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that Sphinx is given, the made pages included."""
+    folder = tmp_path_factory.mktemp("docs") / "pages"
+    sys.path.insert(0, str(DOCS))
+    try:
+        from making import make_pages
+    finally:
+        sys.path.remove(str(DOCS))
+    make_pages(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_per_kind_names_its_scaffold_contract_check_and_components(pages: Path, kind: api.Kind) -> None:
+    text = (pages / f"kinds/{kind}.md").read_text(encoding="utf-8")
+    assert f"--kind {kind}`" in text
+    assert "cod_runner.hookspecs.Hooks" in text if kind == "tracker" else f"autoclass:: {api.__name__}." in text
+    assert "cod_runner.testing.checks.check_component" in text
+    assert all(f"\n### {name}\n" in text for name in Registry.discover().names(kind))
+
+
+def test_every_name_of_the_api_is_documented(pages: Path) -> None:
+    text = (pages / "api.md").read_text(encoding="utf-8")
+    assert [name for name in api.__all__ if f"cod_runner.api.{name}\n" not in text and f"`{name}`" not in text] == []
+
+
+def test_every_question_that_the_core_asks_of_options_stands_on_a_page(pages: Path) -> None:
+    text = "".join((pages / f"kinds/{kind}.md").read_text(encoding="utf-8") for kind in KINDS)
+    asked = [name for name, value in vars(api.Options).items() if callable(value) and not name.startswith("_")]
+    assert [name for name in asked if f"Options.{name}\n" not in text] == []
+
+
+def test_what_only_losses_are_asked_stands_on_their_page_alone(pages: Path) -> None:
+    on = [kind for kind in KINDS if "Options.needs\n" in (pages / f"kinds/{kind}.md").read_text(encoding="utf-8")]
+    assert on == ["loss"]
+
+
+def test_every_recipe_is_in_the_gallery(pages: Path) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (pages / "gallery").glob("*.md"))
+    recipes = [path for path in (DOCS.parent / "recipes").rglob("*.yaml") if not path.name.startswith("_")]
+    assert [path.stem for path in recipes if f"\n## {path.stem}\n" not in text] == []
+
+
+def test_every_command_and_every_key_of_a_recipe_is_listed(pages: Path) -> None:
+    commands = (pages / "commands.md").read_text(encoding="utf-8")
+    assert all(f"\n## codrun {name}\n" in commands for name in ("run", "compare", "new plugin", "store list"))
+    assert "Traceback" not in commands
+    keys = (pages / "recipe.md").read_text(encoding="utf-8")
+    assert all(f"| `{key}` |" in keys for key in ("dataset", "train.lr", "evaluate.metrics", "expect"))
+
+
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    """Its plugin passes its own tests, beats nobody, and its recipe meets what it expects."""
+    place, site = tmp_path / "work", tmp_path / "site"
+    place.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(site), "CODRUN_HOME": str(tmp_path / "store")}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, env=environment, cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    codrun = (sys.executable, "-c", "import sys; from cod_runner.cli import call; sys.exit(call(sys.argv[1:]))")
+    run(*codrun, "new", "plugin", "near-boundary", "--kind", "loss")
+    written = FILES.findall((DOCS / "tutorial.md").read_text(encoding="utf-8"))
+    assert [name for name, _ in written] == [
+        "near-boundary/near_boundary/plugin.py",
+        "near-boundary/near_boundary/loss.py",
+        "near-boundary/tests/test_near_boundary.py",
+        "boundary.yaml",
+    ]
+    for name, text in written:
+        (place / name).write_text(text, encoding="utf-8")
+    shutil.copytree(place / "near-boundary", tmp_path / "source")
+    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site), str(tmp_path / "source"))
+    run(sys.executable, "-m", "pytest", "-q", "near-boundary")
+    run(*codrun, "validate", "boundary.yaml")
+    run(*codrun, "boundary.yaml", "--seeds", "0,1", "--quiet")
+    assert "near" in (place / "runs/boundary/table.md").read_text(encoding="utf-8")
