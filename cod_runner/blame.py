@@ -10,8 +10,9 @@ import errno
 import logging
 import traceback
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
@@ -83,6 +84,11 @@ class Suspect:
         return max((len(own) for own in self.packages if f"{module}.".startswith(f"{own}.")), default=0)
 
 
+def in_package(module: str, entry: str) -> bool:
+    """Whether a module lies in the package of the one that an entry point names."""
+    return f"{module}.".startswith(f"{package_of(entry.partition(':')[0])}.")
+
+
 def package_of(module: str) -> str:
     """The package that a module lies in; a module by itself is its own."""
     return module.rpartition(".")[0] or module
@@ -111,17 +117,21 @@ class Blame:
         or the core's own."""
         if is_foreseen(error) or NOT_A_PLUGINS in getattr(error, "__notes__", ()):
             return None
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        frames.reverse()
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
+        number = next((number for number, frame in enumerate(frames) if self._owners(frame)), None)
+        if number is None:
+            # no line of an author's, but a library's at work on what a component built
+            found = self._made_of([frame for frame in frames if not _is_the_cores(frame)], self._suspects)
+            return None if found is None else failure(found.named, error, found.owns)
+        owners = self._owners(frames[number])
+        # up to where the core called it, whoever made it: a class of one plugin's may be built on another's
+        called = takewhile(lambda frame: not _is_the_cores(frame), frames[number:])
+        own = [frame for frame in frames[number:] if set(owners) & set(self._owners(frame))]
         slope = any(str(frame.f_globals.get("__name__")).startswith("torch.autograd") for frame in frames)
-        for number, frame in enumerate(frames):
-            if owners := self._owners(frame):
-                own = [each for each in frames[number:] if set(owners) & set(self._owners(each))]
-                found = self._made_of(own, owners) or self._by_module(own, owners, slope)
-                if found is not None:
-                    return failure(found.named, error, found.owns)
-                return failure(f"the plugin `{owners[0].plugin}` {owners[0].source}", error, owners[0].owns)
-        return None
+        found = self._made_of(called, self._suspects) or self._made_of(own, owners)
+        found = found or self._by_module(own, owners, slope)
+        named = f"the plugin `{owners[0].plugin}` {owners[0].source}" if found is None else found.named
+        return failure(named, error, (found or owners[0]).owns)
 
     def _owners(self, frame: FrameType) -> list[Suspect]:
         """The components of the plugin whose code it is; of two that share a package, the closer one's."""
@@ -130,7 +140,7 @@ class Blame:
         closest = max((length for length, _ in close), default=0)
         return [suspect for length, suspect in close if length == closest > 0]
 
-    def _made_of(self, frames: Sequence[FrameType], owners: Sequence[Suspect]) -> Suspect | None:
+    def _made_of(self, frames: Iterable[FrameType], owners: Sequence[Suspect]) -> Suspect | None:
         """The component that a frame is a method of, the deepest first."""
         for frame in frames:
             first = frame.f_code.co_varnames[:1]
@@ -155,6 +165,10 @@ class Blame:
         return built[0] if len(built) == 1 else owners[0] if len(owners) == 1 else None
 
 
+def _is_the_cores(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "cod_runner"
+
+
 def is_foreseen(error: BaseException) -> bool:
     """Whether an exception has its own sentence: ours, and a full disk's."""
     return isinstance(error, CodrunError) or (isinstance(error, OSError) and error.errno in OF_THE_MACHINE)
@@ -176,6 +190,13 @@ def failure(named: str, error: BaseException, owns: Callable[[str], object] = bo
             where += f", which called codrun's {Path(last.filename).name}:{last.lineno}"
     whole = "".join(traceback.format_exception(error))
     return ComponentFailed(f"{named} raised {told(error)}{where}", whole)
+
+
+def own_line(error: BaseException, owns: Callable[[str], object]) -> str:
+    """The deepest line in a module that the author owns, as the end of a sentence; "" where there is none."""
+    frames = zip(traceback.extract_tb(error.__traceback__), _modules(error), strict=True)
+    own = [line for line, module in frames if owns(module)]
+    return f", at {shown(own[-1].filename)}:{own[-1].lineno} in {own[-1].name}" if own else ""
 
 
 def _modules(error: BaseException) -> list[str]:

@@ -40,6 +40,15 @@ def unresolved(path: str) -> str | None:
     return None if names & {attribute, "*", "__getattr__"} else _lacking(module, attribute, names)
 
 
+def source_of(module: str) -> Path | None:
+    """The file that a module is read from; None where there is no module, or none that was written in Python."""
+    try:
+        spec = _spec(module)
+    except _Missing:
+        return None
+    return Path(spec.origin) if spec is not None and (spec.origin or "").endswith(".py") else None  # type: ignore[arg-type]
+
+
 class _Missing(Exception):
     """There is no module of this name."""
 

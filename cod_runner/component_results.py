@@ -49,14 +49,20 @@ def check_built(kind: Kind, named: str, built: Any) -> None:
     wanted = BUILT.get(kind, ())
     if kind == "teacher":
         wanted = OF_A_TEACHER + (OF_A_SCORER if hasattr(type(built), "score") else OF_A_CLASSIFIER)
+    if hasattr(type(built), "register_parameter") and "_parameters" not in vars(built):
+        raise WrongResult(f"{named}: its `__init__` does not call `super().__init__()`, which every nn.Module must")
     for name in wanted:
-        # dir() first: a property, such as a fingerprint, may take long
-        there = callable(built) if name == "__call__" else name in dir(built) or hasattr(built, name)
+        there = callable(built) if name == "__call__" else _has(built, name)
         if not there:
             what = "it cannot be called" if name == "__call__" else f"it has no `{name}`"
             raise WrongResult(f"{named}: `build` returned {described(built)}, and {what}, which every {kind} needs")
     if kind == "generator" and not _is_whole(built.rounds):
         raise WrongResult(f"{named}: its `rounds` is {described(built.rounds)}, and must be a whole number from 1")
+
+
+def _has(built: object, name: str) -> bool:
+    """Looks into the class first: a property, such as a fingerprint, may take long to ask."""
+    return hasattr(type(built), name) or hasattr(built, name)
 
 
 def _is_whole(rounds: object) -> bool:

@@ -30,6 +30,8 @@ class Permissions:
     """Absolute; what is below them is allowed too."""
     flags: tuple[str, ...] = ()
     """What of it the command line allowed, as it writes it; not what the settings file allows."""
+    local_plugins: bool = False
+    """Whether Python files that recipes name are run."""
 
     def allow_address(self, address: str) -> bool:
         """Whether texts and keys may go to the host of ``address``, an ``http://`` or ``https://`` one."""
@@ -96,8 +98,13 @@ def settings_shown() -> str:
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
-def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) -> Permissions:
-    """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one."""
+def read_permissions(
+    hosts: Iterable[str] = (), folders: Iterable[Path] = (), *, local_plugins: bool = False
+) -> Permissions:
+    """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one.
+
+    ``local_plugins`` is said for each call anew: no file can say it.
+    """
     hosts, folders = list(hosts), list(folders)
     for each in folders:
         if not each.is_dir():
@@ -112,7 +119,8 @@ def read_permissions(hosts: Iterable[str] = (), folders: Iterable[Path] = ()) ->
     except RuntimeError as error:  # there is no such user after `~`
         raise CodrunError(f"{path}: allow_folders: {error}; write the folder out") from error
     allowed = (*(each.absolute() for each in folders), *below)
-    return Permissions(frozenset(listed), allowed, tuple(word for flag in flags for word in flag))
+    words = (*(word for flag in flags for word in flag), *(["--allow-local-plugins"] if local_plugins else []))
+    return Permissions(frozenset(listed), allowed, words, local_plugins)
 
 
 def _read(path: Path) -> _Settings:

@@ -12,6 +12,7 @@ from cod_runner.registry import Registry
 from cod_runner.runs.cells import Part, cells_of, parts_of, settings_key
 from cod_runner.runs.records import RunRecord
 from cod_runner.stages.additions import Additions, find_additions
+from cod_runner.stages.changed_code import note_code
 from cod_runner.stages.followed import followed
 from cod_runner.stages.held_out import with_held_out
 from cod_runner.stages.kept_students import expect_gaps, settle_students, students_to_train_again
@@ -94,6 +95,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         finished = {} if settings.fresh else context.folder.finished_rows(record.metric_names)
         waiting = [cell for cell in cells if cell.key not in finished]
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
+        note_code(context, record, finished=len(waiting) < len(cells))
         expect_gaps(context, record, cells)
         gone = students_to_train_again(context, record, cells)
         with followed(context, cells=len(cells), done=len(cells) - len(waiting)):

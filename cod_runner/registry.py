@@ -14,17 +14,21 @@ from typing import Any
 import pluggy
 
 from cod_runner.api import KINDS, BuildContext, Component, Kind, Options
-from cod_runner.api.version import unmet_requirement
-from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, is_foreseen, told
+from cod_runner.blame import Blame, ComponentFailed, Suspect, failure, in_package, is_foreseen, own_line, told
 from cod_runner.build_paths import unresolved
+from cod_runner.code_digests import code_digest
 from cod_runner.component_results import check_built
-from cod_runner.errors import PluginError, SettingError
+from cod_runner.errors import CodrunError, PluginError, SettingError
 from cod_runner.hookspecs import Hooks
+from cod_runner.local_plugins import LocalFile, read_local
+from cod_runner.plugin_modules import (
+    ENTRY_POINT_GROUP,
+    is_nearly_ours,
+    refuse_another_version,
+    refuse_unknown_hooks,
+    refuse_unmarked_hooks,
+)
 
-ENTRY_POINT_GROUP = "codrun"
-"""Of entry points, and the distribution that our own components come in."""
-NEARLY = 0.8
-"""How alike, from 0 to 1, the group of an entry point is that was meant to be ours: `codruns`, `codrum`."""
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
     "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "trains_itself",
@@ -43,6 +47,8 @@ class Plugin:
     version: str
     components: list[Component] = field(default_factory=list)
     fault: str | None = None
+    file: LocalFile | None = None
+    """Of a plugin that is one file beside a recipe."""
 
 
 class Registry:
@@ -67,7 +73,7 @@ class Registry:
         """Load every entry point of the group ``codrun``, each on its own, so that one cannot break another."""
         registry = cls()
         every = metadata.entry_points()
-        for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if _is_nearly_ours(group))):
+        for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if is_nearly_ours(group))):
             for entry in sorted(every.select(group=group), key=lambda point: (point.name, point.value)):
                 distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
                 version = entry.dist.version if entry.dist else "unknown"
@@ -79,29 +85,56 @@ class Registry:
         return registry
 
     def register(
-        self, name: str, module: str, load: Callable[[], object], distribution: str = "", version: str = ""
+        self,
+        name: str,
+        module: str,
+        load: Callable[[], object],
+        distribution: str = "",
+        version: str = "",
+        file: LocalFile | None = None,
     ) -> Plugin:
         """Load one plugin inside the guard; a fault is recorded with the plugin rather than raised."""
-        plugin = Plugin(name, module, distribution, version)
+        plugin = Plugin(name, module, distribution, version, file=file)
         self.plugins.append(plugin)
         unique = f"{distribution}:{name}"
         try:
             loaded = load()
-            _refuse_another_version(loaded)
+            refuse_another_version(loaded)
             self._manager.register(loaded, name=unique)
-            self._refuse_unknown_hooks(unique)
-            self._refuse_unmarked_hooks(unique)
+            refuse_unknown_hooks(self._manager, loaded)
+            refuse_unmarked_hooks(self._manager, loaded)
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            plugin.fault = told(error)
+            plugin.fault = told(error) + own_line(error, lambda module: in_package(module, plugin.module))
             plugin.components = []
             if self._manager.has_plugin(unique):
                 self._manager.unregister(name=unique)
         for component in plugin.components:
             self._claim(component, plugin)
         return plugin
+
+    def register_file(self, path: Path, digest: str | None = None) -> Plugin:
+        """Load a plugin that is one file beside a recipe, once; its name is the file's.
+
+        With ``digest`` no other content is loaded. Raises :class:`CodrunError` where it cannot be, or where a file of
+        that name was loaded before and is another.
+        """
+        file, load = read_local(path, digest)
+        for plugin in self.plugins:
+            if plugin.file == file:
+                return plugin
+            if plugin.file is not None and plugin.file.module == file.module:
+                same = plugin.file.path == path
+                what = "has changed since it was loaded" if same else f"has the name of {plugin.file.path}"
+                raise CodrunError(f"{path} {what}; {'start anew' if same else 'rename one of them'}")
+        return self.register(file.module, file.module, load, path.name, file=file)
+
+    @property
+    def local_files(self) -> tuple[LocalFile, ...]:
+        """The files that were loaded as plugins, for a process that needs them too."""
+        return tuple(plugin.file for plugin in self.plugins if plugin.file is not None)
 
     def _declared(self, unique: str) -> list[Component]:
         """Exhaust one plugin's ``codrun_components``, be it a list or a generator, and check what it gave."""
@@ -127,34 +160,6 @@ class Registry:
                     f"component `{component.name}` defines the option `{min(reserved)}`, which is the core's"
                 )
         return declared
-
-    def _refuse_unknown_hooks(self, unique: str) -> None:
-        """A misspelt hook would never be called; ``check_pending`` finds it."""
-        try:
-            self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            plugin = self._manager.get_plugin(unique)
-            marked = [name for name in dir(plugin) if hasattr(getattr(plugin, name), "codrun_impl")]
-            wrong = [name for name in marked if not hasattr(Hooks, name)]
-            known = [name for name in dir(Hooks) if name.startswith("codrun_")]
-            near = difflib.get_close_matches(wrong[0], known, 1) if wrong else []
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            raise PluginError(f"unknown hook `{wrong[0] if wrong else '?'}`{hint}") from error
-
-    def _refuse_unmarked_hooks(self, unique: str) -> None:
-        """A hook without its mark would never be called either."""
-        plugin = self._manager.get_plugin(unique)
-        unmarked = [
-            name
-            for name in dir(Hooks)
-            if name.startswith("codrun_")
-            and callable(getattr(plugin, name, None))
-            and not hasattr(getattr(plugin, name), "codrun_impl")
-        ]
-        if unmarked:
-            raise PluginError(f"its `{unmarked[0]}` is not marked as a hook; write `@hookimpl` above it")
-        if not self._manager.get_hookcallers(plugin):
-            raise PluginError("it has no hook: it needs a `codrun_components` that is marked with `@hookimpl`")
 
     def _claim(self, component: Component, plugin: Plugin) -> None:
         place = (component.kind, component.name)
@@ -240,7 +245,9 @@ class Registry:
         """JSON-able data that decides what the component does; light enough for ``codrun plan``."""
         with self.asked(kind, name, options) as checked:
             decides = checked.identity()
-        return {"use": name, "version": self.find(kind, name).version, "options": decides}
+        identity = {"use": name, "version": self.find(kind, name).version, "options": decides}
+        file = self._components[kind, name][1].file
+        return identity if file is None else {**identity, "file": file.digest}
 
     @contextmanager
     def asked(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Iterator[Options]:
@@ -267,9 +274,21 @@ class Registry:
                 raise PluginError(sentence) from None
             raise
 
+    def code(self, kind: Kind, name: str) -> str | None:
+        """A digest of the code that the component is built by; None for ours, whose versions we raise, for a file,
+        whose content is in its identity, and where there is no source. Imports nothing."""
+        component, plugin = self._components[kind, name]
+        if plugin.distribution == ENTRY_POINT_GROUP or plugin.file is not None:
+            return None
+        return code_digest(component.build.partition(":")[0], {plugin.module.partition(":")[0]})
+
     def named(self, kind: Kind, name: str) -> str:
         """A component and its package, as in "the loss `ted` (codrun 0.9)"."""
         return self._suspect(self.find(kind, name)).named
+
+    def own_line(self, kind: Kind, name: str, error: BaseException) -> str:
+        """The component's own line that raised, as the end of a sentence; "" where there is none."""
+        return own_line(error, self._suspect(self.find(kind, name)).owns)
 
     def blame(self, kind: Kind, name: str, error: BaseException) -> ComponentFailed:
         """What is said of an exception that this component raised: one sentence, and the traceback beside it."""
@@ -307,33 +326,20 @@ class Registry:
         return _suspect(*self._components[component.kind, component.name])
 
 
-def _is_nearly_ours(group: str) -> bool:
-    """Whether a group's name is a mistake for :data:`ENTRY_POINT_GROUP`."""
-    first = group.replace("-", "_").lower().partition(".")[0]
-    near = difflib.SequenceMatcher(None, first, ENTRY_POINT_GROUP).ratio() >= NEARLY
-    return group != ENTRY_POINT_GROUP and (near or first.startswith(("codrun", "cod_run")))
-
-
 def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:
     ours = [plugin.distribution == ENTRY_POINT_GROUP for plugin in (one, other)]
     if one.distribution == other.distribution:
         return "rename one of them"
     if not any(ours):
-        return "uninstall one of them"
+        return "rename the component in the file" if one.file or other.file else "uninstall one of them"
     theirs = other if ours[0] else one
+    if theirs.file is not None:
+        return f"codrun's own stays, so rename the component in {theirs.distribution}"
     return f"codrun's own stays, so rename the other's component, or uninstall {theirs.distribution}"
 
 
 def _suspect(component: Component, plugin: Plugin) -> Suspect:
     return Suspect(component, plugin.name, plugin.distribution, plugin.version, plugin.module)
-
-
-def _refuse_another_version(loaded: object) -> None:
-    """Raise :class:`PluginError` where a plugin asks for contracts that this codrun does not have."""
-    asked = getattr(loaded, "codrun_api", None)
-    refused = None if asked is None else unmet_requirement(asked)
-    if refused is not None:
-        raise PluginError(refused)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cod_runner.cli.options import AllowFolderOption, JsonOption, OfflineOption, QuietOption
+from cod_runner.cli.options import AllowFolderOption, AllowLocalPluginsOption, JsonOption, OfflineOption, QuietOption
 from cod_runner.cli.predict import ArmOption, MethodOption, OneKOption
 from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import json_text, one_line
@@ -31,6 +31,7 @@ def bench(
     threads: Annotated[int, typer.Option("--threads", min=1, help="threads of a torch model on the CPU")] = 1,
     offline: OfflineOption = False,
     allow_folder: AllowFolderOption = None,
+    allow_local_plugins: AllowLocalPluginsOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +63,7 @@ def bench(
         threads=threads,
         progress=progress,
         offline=offline,
-        permissions=read_permissions((), allow_folder or []),
+        permissions=read_permissions((), allow_folder or [], local_plugins=allow_local_plugins),
     )
     bench_tables.write_bench(found, run_folder, picked.run.recipe.name)
     if as_json:

@@ -11,6 +11,7 @@ from cod_runner.api import BuildContext
 from cod_runner.cli.options import (
     AllowFolderOption,
     AllowHostOption,
+    AllowLocalPluginsOption,
     DeviceOption,
     JsonOption,
     KOption,
@@ -42,6 +43,7 @@ def cfes(
     offline: OfflineOption = False,
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
+    allow_local_plugins: AllowLocalPluginsOption = False,
     sample: Annotated[int | None, typer.Option("--sample", min=1, help="show only so many pairs")] = None,
     measure: Annotated[
         list[str] | None,
@@ -61,7 +63,7 @@ def cfes(
     from cod_runner.engine.device import choose_device
     from cod_runner.pipeline import find_counterfactuals
 
-    permissions = read_permissions(allow_host or [], allow_folder or [])
+    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, permissions=permissions)
     settings = RunSettings(out=out, device=device, offline=offline, permissions=permissions)
     progress = Progress(quiet=quiet)

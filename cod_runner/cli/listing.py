@@ -36,7 +36,7 @@ def plugins_json(registry: Registry, name: str | None = None) -> list[dict[str, 
                 for component in components
             ],
         }
-        for plugin, components in _chosen(registry, name)
+        for plugin, components in chosen_plugins(registry, name)
     ]
 
 
@@ -49,7 +49,7 @@ def _schema(component: Component) -> dict[str, Any]:
 
 def show_plugins(console: Console, registry: Registry, name: str | None = None) -> None:
     """A table of all plugins, or one component with each of its options."""
-    chosen = _chosen(registry, name)
+    chosen = chosen_plugins(registry, name)
     table = Table("kind", "name", "plugin", "from", "what it does", box=None, header_style="bold", pad_edge=False)
     rows = [(component, plugin) for plugin, components in chosen for component in components]
     for component, plugin in sorted(rows, key=lambda row: (KINDS.index(row[0].kind), row[0].name)):
@@ -75,7 +75,11 @@ def show_plugins(console: Console, registry: Registry, name: str | None = None) 
             _show_options(console, component)
 
 
-def _chosen(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Component]]]:
+def chosen_plugins(registry: Registry, name: str | None) -> list[tuple[Plugin, list[Component]]]:
+    """Every plugin with its components; with ``name`` that plugin, or the components of that name.
+
+    Raises :class:`PluginError` where there is neither.
+    """
     if name is None:
         return [(plugin, plugin.components) for plugin in registry.plugins]
     chosen = []

@@ -79,6 +79,9 @@ AllowFolderOption = Annotated[
     list[Path] | None,
     typer.Option("--allow-folder", metavar="DIR", help="let the recipe read files of this folder too; may be repeated"),
 ]
+AllowLocalPluginsOption = Annotated[
+    bool, typer.Option("--allow-local-plugins", help="run the Python files that the recipe names under `plugins:`")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 

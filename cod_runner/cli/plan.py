@@ -7,6 +7,7 @@ import typer
 from cod_runner.cli.options import (
     AllowFolderOption,
     AllowHostOption,
+    AllowLocalPluginsOption,
     ArmsOption,
     JsonOption,
     KOption,
@@ -37,12 +38,13 @@ def plan(
     out: OutOption = None,
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
+    allow_local_plugins: AllowLocalPluginsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the cells, what is done, what stays on the disk, model calls and their price, before anything is spent."""
     from cod_runner.plan import plan_of
 
-    permissions = read_permissions(allow_host or [], allow_folder or [])
+    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)
     with loaded.pointing():
         planned = plan_of(loaded, context.obj, out, permissions)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from cod_runner.cli.options import AllowFolderOption, JsonOption, OfflineOption, QuietOption
+from cod_runner.cli.options import AllowFolderOption, AllowLocalPluginsOption, JsonOption, OfflineOption, QuietOption
 from cod_runner.errors import CodrunError, DataError, RecipeError
+from cod_runner.permissions import Permissions, read_permissions
 from cod_runner.plain_text import json_line, one_line
 from cod_runner.progress import Progress
 
@@ -89,6 +90,7 @@ def predict(
         bool, typer.Option("--teacher", help="the word of the run's teacher beside it; what would cost is not asked")
     ] = False,
     allow_folder: AllowFolderOption = None,
+    allow_local_plugins: AllowLocalPluginsOption = False,
     offline: OfflineOption = False,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu (one thread), cuda, cuda:1, mps or auto; by default cpu")
@@ -133,7 +135,8 @@ def predict(
     for sentence in filter(None, (located.said, panel.sentence())):
         progress.say(sentence)
     decision = None if label is None else _decision(located, label, precision, recall, progress)
-    beside = _teacher(located, context.obj, progress, offline, allow_folder or []) if teacher else None
+    permissions = read_permissions((), allow_folder or [], local_plugins=allow_local_plugins)
+    beside = _teacher(located, context.obj, progress, offline, permissions) if teacher else None
     predictor = Predictor(panel, decision, beside)
     with _until_nobody_reads():
         if source is not None:
@@ -169,18 +172,16 @@ def _decision(
 
 
 def _teacher(
-    located: Located, registry: Registry, progress: Progress, offline: bool, folders: list[Path]
+    located: Located, registry: Registry, progress: Progress, offline: bool, permissions: Permissions
 ) -> TeacherBeside:
     """The teacher of the students' run; raises :class:`RecipeError` for a student that lies in no run."""
     from cod_runner.deployment.evaluation import run_recipe
     from cod_runner.deployment.teacher import TeacherBeside, find_teacher, is_paid
-    from cod_runner.permissions import read_permissions
     from cod_runner.runs.student_record import read_student_record
 
     run, record = located.run, read_student_record(located.folders[0])
     if run is None or record is None:
         raise RecipeError(f"--teacher needs the run: {located.folders[0]} does not lie in one; name runs/NAME")
-    permissions = read_permissions((), folders)
     if is_paid(run_recipe(run.folder, registry, permissions), registry):
         progress.say("teacher: what it said during the run; it is not asked again, since that may cost money")
         return TeacherBeside(run, record, registry, None)

@@ -11,6 +11,7 @@ from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
     AllowFolderOption,
     AllowHostOption,
+    AllowLocalPluginsOption,
     ArmsOption,
     DeviceOption,
     JsonOption,
@@ -46,6 +47,7 @@ def run(
     out: OutOption = None,
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
+    allow_local_plugins: AllowLocalPluginsOption = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
     executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
     device: DeviceOption = "auto",
@@ -60,7 +62,7 @@ def run(
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
     from cod_runner.report.terminal import show_report
 
-    permissions = read_permissions(allow_host or [], allow_folder or [])
+    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     settings = RunSettings(
         out=out,
         jobs=jobs,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cod_runner.cli.options import AllowFolderOption, ProfileOption, SetOption, loaded_recipe
+from cod_runner.cli.options import AllowFolderOption, AllowLocalPluginsOption, ProfileOption, SetOption, loaded_recipe
 from cod_runner.errors import Fault, RecipeError
 from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import one_line
@@ -19,6 +19,7 @@ def validate(
     profile: ProfileOption = None,
     overrides: SetOption = None,
     allow_folder: AllowFolderOption = None,
+    allow_local_plugins: AllowLocalPluginsOption = False,
 ) -> None:
     """Check recipes with every plugin's options; needs no model, data or network.
 
@@ -27,7 +28,7 @@ def validate(
     """
     from cod_runner.scaffold import refresh_schema
 
-    permissions = read_permissions(folders=allow_folder or [])
+    permissions = read_permissions(folders=allow_folder or [], local_plugins=allow_local_plugins)
     told: list[str] = []
     faults: list[Fault] = []
     fragments = [recipe for recipe in recipes if recipe.name.startswith("_") and recipe.is_file()]

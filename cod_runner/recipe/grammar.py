@@ -212,6 +212,11 @@ class Recipe(Section):
         "result",
     )
     trackers: list[Use] = Field(default_factory=list, description="observers of the run")
+    plugins: Annotated[list[str], NoRepeats] = Field(
+        default_factory=list,
+        description="Python files beside the recipe that declare components as a plugin's module does; refused without "
+        "`--allow-local-plugins`",
+    )
     card: Card | None = Field(None, description="for the model card of every student; decides no result")
 
     @model_validator(mode="before")

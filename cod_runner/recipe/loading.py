@@ -20,6 +20,7 @@ from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.messages import nearest, quoted, shortened
 from cod_runner.recipe.nodes import Entry, Items, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
 from cod_runner.recipe.overlays import arms_chosen, merge, set_at
+from cod_runner.recipe.own_plugins import load_own_plugins, plugin_paths
 from cod_runner.recipe.validation import Checked, Validator, components_of
 from cod_runner.recipe.writing import recipe_yaml
 from cod_runner.recipe.yaml import DEEPEST, read_value
@@ -98,6 +99,9 @@ def load_recipe(
     if overrides:  # the items of a default list can be addressed too
         running = _with_overrides(validator.completed(running), overrides, validator, faults)
     running = _with_flags(running, flags, faults)
+    refused = load_own_plugins((base, *profiles.values(), running), registry, permissions)
+    if refused:  # what the files declare would be unknown
+        raise RecipeError.of([*faults, *refused])
 
     written = validator.check(base)
     domain = domain_of(written.tree)
@@ -116,7 +120,9 @@ def load_recipe(
     cells = domain_of(checked.tree)
     expect = checked.recipe.expect
     return LoadedRecipe(
-        recipe=checked.recipe.model_copy(update={"expect": [each for each in expect if cells.holds(each)]}),
+        recipe=checked.recipe.model_copy(
+            update={"expect": [each for each in expect if cells.holds(each)], "plugins": plugin_paths(checked.tree)}
+        ),
         written=written.recipe or checked.recipe,
         path=path,
         profile=profile,

@@ -44,6 +44,7 @@ KEPT_BETWEEN_CALLS = (
     "folds",
     "not_kept",
     "verdicts",
+    "code",
 )
 
 OF_THESE_SETTINGS = ("notes", "folds", "not_kept", "verdicts")
@@ -160,6 +161,11 @@ class RunFolder:
                     "student", loaded.recipe.student.use, loaded.recipe.student.options
                 ).from_teacher(),
                 "cell_keys": cell_keys,
+                "local_plugins": {
+                    file.path.name: file.digest
+                    for file in registry.local_files
+                    if str(file.path) in loaded.recipe.plugins
+                },
                 "settings": settings,
                 "optimistic": loaded.recipe.evaluate.select == "best_reported",
                 "verified": counterfactuals is None

@@ -241,6 +241,16 @@ class FoldRecord(BaseModel):
     shared_queries: int = 0
 
 
+class ComponentCode(BaseModel):
+    """The code that made a run's cells, of one component."""
+
+    version: int
+    """As its plugin declares it."""
+    digests: list[str]
+    """Of every code with this version that ran, the last one's at the end; see
+    :func:`cod_runner.code_digests.code_digest`."""
+
+
 class RunRecord(BaseModel):
     """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are preserved."""
 
@@ -303,6 +313,10 @@ class RunRecord(BaseModel):
     """What of other people's the students are made of. None in older records, and until a run has ended."""
     longest_input: int | None = None
     """Positions (tokens) of a text that the students read; None where it is not known."""
+    code: dict[str, ComponentCode] = Field(default_factory=dict)
+    """Of plugins that are not codrun's own, by component."""
+    local_plugins: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each Python file that the recipe names under ``plugins``, by its name."""
     folds: dict[int, FoldRecord] = Field(default_factory=dict)
     """By fold, from 0; empty where the data is not divided into folds."""
 

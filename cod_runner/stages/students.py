@@ -38,6 +38,7 @@ from cod_runner.engine.steps import steps_at
 from cod_runner.engine.training import train_student
 from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import folder_written_whole
+from cod_runner.local_plugins import LocalFile
 from cod_runner.machine import cores
 from cod_runner.observers import Observers
 from cod_runner.progress import Progress
@@ -160,15 +161,19 @@ class CellWork:
             raise
         return Observed(row, tuple(self._observers.failures.values()) if self._run is not None else ())
 
-    def __reduce__(self) -> tuple[Callable[[], CellWork], tuple[()]]:
-        return _work_of_this_process, ()
+    def __reduce__(self) -> tuple[Callable[..., CellWork], tuple[tuple[LocalFile, ...]]]:
+        return _work_of_this_process, (self._registry.local_files,)
 
 
 @functools.cache
-def _work_of_this_process() -> CellWork:
-    """One for all cells that a worker trains: plugins are discovered, and trackers built, once."""
+def _work_of_this_process(local_files: tuple[LocalFile, ...]) -> CellWork:
+    """One for all cells that a worker trains: plugins are discovered, and trackers built, once. Of plugins that are
+    files it loads what the run loaded, or raises :class:`CodrunError`."""
     logging.getLogger("codrun").addHandler(logging.NullHandler())
-    return CellWork(Registry.discover())
+    registry = Registry.discover()
+    for file in local_files:
+        registry.register_file(file.path, file.digest)
+    return CellWork(registry)
 
 
 def train_cell(task: CellTask, registry: Registry, observers: Observers) -> CellRow | FailedCell:

@@ -58,8 +58,11 @@ MAY_IMPORT: dict[str, str] = {
     "hookspecs": "api",
     "blame": "api errors plain_text",
     "build_paths": "",
+    "code_digests": "build_paths",
     "component_results": "api errors plain_text",
-    "registry": "api blame build_paths component_results errors hookspecs",
+    "local_plugins": "errors",
+    "plugin_modules": "api errors hookspecs",
+    "registry": "api blame build_paths code_digests component_results errors hookspecs local_plugins plugin_modules",
     "observers": "api blame errors hookspecs registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
@@ -76,7 +79,7 @@ MAY_IMPORT: dict[str, str] = {
     "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
         "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
-        "files machine observers progress recipe registry report runs store"
+        "files local_plugins machine observers progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "calling": "context errors permissions pipeline progress recipe registry store",
@@ -89,8 +92,8 @@ MAY_IMPORT: dict[str, str] = {
     "revisions": "errors files progress registry runs store",
     "testing": "api engine hookspecs runs",
     "cli": (
-        "__init__ api calling context counterfactuals deployment disk engine errors llm permissions pipeline "
-        "plain_text plan progress recipe registry report revisions runs scaffold store terminal"
+        "__init__ api calling context counterfactuals deployment disk engine errors llm local_plugins permissions "
+        "pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal testing"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""

@@ -130,6 +130,10 @@ GAVE = {
         "the loss `faulty` returned the shape (8, 1) for a batch of 8 examples; a loss returns one value per example",
     ),
     "loss nan": ((LOSS, "{use: faulty, how: nan}"), "the loss term `faulty` became nan in step 1; try a smaller"),
+    "loss super": (
+        (LOSS, "{use: faulty, how: super}"),
+        f"the loss `faulty` ({HOW}): its `__init__` does not call `super().__init__()`, which every nn.Module must",
+    ),
     "student short": (
         (STUDENT, "student: {use: faulty, how: short}"),
         "the classifier `codrun_faulty.parts.Student`: `encode` returned 7 encodings for 8 inputs, not an Encoded of",
@@ -243,6 +247,15 @@ def test_what_a_component_must_not_give_is_said_where_it_enters(
 ) -> None:
     change, sentence = GAVE[which]
     assert said(capsys, change).startswith(sentence)
+
+
+def test_a_library_that_fails_on_what_a_component_built_is_put_down_to_it(
+    package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line of the author's is under way then."""
+    told = said(capsys, (STUDENT, "student: {use: faulty, how: broken}"))
+    assert told.startswith(f"the student `faulty` ({HOW}) raised AttributeError: ")
+    assert "torch/nn/modules/module.py:" in told
 
 
 def test_a_fault_of_the_core_keeps_its_traceback(
