@@ -7,6 +7,7 @@ raised while a plugin's code runs becomes a :class:`ComponentFailed`.
 from __future__ import annotations
 
 import errno
+import logging
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from cod_runner.api import Component, Options
 from cod_runner.errors import CodrunError
 from cod_runner.plain_text import one_line
 
+LOG = logging.getLogger("codrun")
 LONGEST_FAULT = 500
 """Characters of what a stranger's exception says."""
 NOT_A_PLUGINS = "no plugin raised this: it is a fault of codrun itself"
@@ -216,3 +218,10 @@ def shown(file: str) -> str:
     """A source file, relative to the working folder where it is inside it, so that a terminal can open it."""
     path, here = Path(file), Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def log_traceback(error: ComponentFailed) -> None:
+    """Write the whole traceback into the run's log. It may be another process's, of which only the text is here."""
+    record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, str(error), (), None)
+    record.exc_text = error.traceback
+    LOG.handle(record)

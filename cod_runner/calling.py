@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cod_runner.context import RunSettings
+from cod_runner.errors import CodrunError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
@@ -66,6 +68,16 @@ def run_as_asked(asked: Asked, registry: Registry, settings: RunSettings, progre
     """
     from cod_runner import pipeline  # imports torch
 
+    _not_while_a_worker_starts()
     loaded = asked.load(registry, settings.permissions)
     with loaded.pointing():
         return pipeline.run(loaded, registry, settings, progress)
+
+
+def _not_while_a_worker_starts() -> None:
+    """A worker process imports the script that started it, which then runs the recipe again, and so on."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself finds it out
+        raise CodrunError(
+            "a worker process imports the script that calls cod_runner.run: put the call below "
+            '`if __name__ == "__main__":`, or give `jobs=1`'
+        )

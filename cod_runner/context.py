@@ -36,7 +36,7 @@ class RunSettings:
 
     @property
     def flags(self) -> list[str]:
-        """They as the command line writes them; none for a setting that has its default."""
+        """The settings as the command line writes them; none for one that has its default."""
         named = {"--out": self.out, "--jobs": self.jobs, "--executor": self.executor}
         flags = [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
         flags += ["--device", self.device] if self.device != "auto" else []
@@ -82,6 +82,10 @@ class RunContext:
         from cod_runner.engine.device import choose_device  # imports torch
 
         return choose_device(self.settings.device)
+
+    def told_spending(self) -> list[str]:
+        """What the run spent so far, as a line beside its stages; none where it called no paid model."""
+        return list(filter(None, [str(self.spending.total)]))
 
     def note_use(self, name: str, *, new: bool = False) -> None:
         """Note in the store that this run needs the entry ``name``, and makes it if it is ``new``."""

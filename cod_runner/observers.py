@@ -5,24 +5,20 @@ A :class:`SettingError` is no failure but the observer's word that the recipe do
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pluggy
 
 from cod_runner.api import BuildContext
-from cod_runner.blame import ComponentFailed, told
+from cod_runner.blame import ComponentFailed, failure, log_traceback
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.hookspecs import Hooks
-from cod_runner.plain_text import one_line
 from cod_runner.registry import Registry
-
-LOG = logging.getLogger("codrun")
 
 
 @dataclass(frozen=True)
@@ -31,18 +27,19 @@ class Failure:
 
     name: str
     """Of the observer."""
-    sentence: str
-    traceback: str
-    """As Python prints it."""
+    error: ComponentFailed
+
+
+Blaming = Callable[[BaseException], ComponentFailed]
+"""What is said of an exception that an observer raised."""
 
 
 class Observer:
     """One object with observer hooks, alone with its hooks, so that it keeps no other from being called."""
 
-    def __init__(self, name: str, named: str, observing: object) -> None:
+    def __init__(self, name: str, observing: object, blaming: Blaming) -> None:
         self.name = name
-        self.named = named
-        """As sentences name it."""
+        self.blaming = blaming
         manager = pluggy.PluginManager("codrun")
         manager.add_hookspecs(Hooks)
         manager.register(observing, name=name)
@@ -69,27 +66,32 @@ class Observers:
         """By the observer's name, of those that failed in this process."""
 
     def build(self, name: str, options: Mapping[str, Any], context: BuildContext) -> None:
-        """Build a tracker, which observes from now on; a :class:`SettingError` from it points at the tracker."""
-        with self._guarded(name, self._named(name), "when it was built"):
-            tracker = Observer(name, self._named(name), self._registry.build("tracker", name, options, context))
+        """Build a tracker, which observes from now on; a :class:`SettingError` from it points at the tracker.
+
+        Raises :class:`PluginError` where there is no such tracker.
+        """
+        registry, named = self._registry, self._registry.named("tracker", name)
+        blaming = partial(_failure, named, partial(registry.blame, "tracker", name))
+        with self._guarded(name, blaming):
+            tracker = Observer(name, registry.build("tracker", name, options, context), blaming)
             if not tracker.hooks:
-                raise TypeError("none of its methods is a hook of codrun, marked with @hookimpl")
+                raise TypeError("none of its methods is a hook of codrun that is marked with `@hookimpl`")
             self._trackers[name] = tracker
 
     def notify(self, hook: str, **given: Any) -> None:
         """Call a hook of every observer."""
         for each in (*self._trackers.values(), *self._of_the_registry(hook)):
             if hook in each.hooks and each.name not in self.failures:
-                with self._guarded(each.name, each.named, f"in {hook}"):
+                with self._guarded(each.name, each.blaming):
                     each.call(hook, given)
 
     def take(self, failures: Iterable[Failure]) -> None:
         """Hear of observers that failed in a worker: they observe no longer here either."""
-        for failure in failures:
-            if failure.name not in self.failures:
-                self.failures[failure.name] = failure
-                self._warn(failure.sentence)
-                _log_traceback(failure)
+        for each in failures:
+            if each.name not in self.failures:
+                self.failures[each.name] = each
+                self._warn(f"{each.error}; it observes no longer, the run goes on")
+                log_traceback(each.error)
 
     def _of_the_registry(self, hook: str) -> Iterator[Observer]:
         """Whatever observes every run, the last that was registered first."""
@@ -98,44 +100,32 @@ class Observers:
             if place not in self._others:
                 distribution, _, name = implemented.plugin_name.rpartition(":")
                 named = f"the plugin `{name}`" + (f" ({distribution})" if distribution else "")
-                self._others[place] = Observer(implemented.plugin_name, named, implemented.plugin)
+                owns = partial(_share_a_package, str(implemented.function.__module__))
+                blaming = partial(_failure, named, partial(failure, named, owns=owns))
+                self._others[place] = Observer(implemented.plugin_name, implemented.plugin, blaming)
             yield self._others[place]
 
-    def _named(self, name: str) -> str:
-        """The tracker and its package."""
-        for plugin in self._registry.plugins:
-            if any((one.kind, one.name) == ("tracker", name) for one in plugin.components):
-                package = f"{plugin.distribution or plugin.name} {plugin.version}".strip()
-                return f"the tracker `{name}` ({package})"
-        return f"the tracker `{name}`"
-
     @contextmanager
-    def _guarded(self, name: str, named: str, when: str) -> Iterator[None]:
+    def _guarded(self, name: str, blaming: Blaming) -> Iterator[None]:
         try:
             yield
         except SettingError as error:
             if error.component is None and name in self._trackers:
                 error.component = ("tracker", name)
             raise
+        except ComponentFailed as error:  # already told by the registry
+            self.take([Failure(name, error)])
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
-            # what the registry says of a tracker's own exception is said here
-            raised = (isinstance(error, ComponentFailed) and error.__cause__) or error
-            whole = "".join(traceback.format_exception(raised))
-            self.take((Failure(name, f"{_told(named, when, raised)}; it observes no longer, the run goes on", whole),))
+            self.take([Failure(name, blaming(error))])
 
 
-def _told(named: str, when: str, error: BaseException) -> str:
-    """One sentence; of an exception that nobody foresaw with its place, the deepest that is not a library's."""
+def _failure(named: str, unforeseen: Blaming, error: BaseException) -> ComponentFailed:
+    """What is said of an observer's exception; one that the observer foresaw has its own sentence."""
     if isinstance(error, CodrunError):
-        return one_line(f"{named} failed {when}: {error}")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
-    where = f", at {own[-1].filename}:{own[-1].lineno}" if own else ""
-    return one_line(f"{named} failed {when}: {told(error)}{where}")
+        return ComponentFailed(f"{named} failed: {error}", "".join(traceback.format_exception(error)))
+    return unforeseen(error)
 
 
-def _log_traceback(failure: Failure) -> None:
-    """It may be another process's, of which only the text is here."""
-    record = LOG.makeRecord(LOG.name, logging.WARNING, __file__, 0, f"what `{failure.name}` raised:", (), None)
-    record.exc_text = failure.traceback
-    LOG.handle(record)
+def _share_a_package(one: str, other: str) -> bool:
+    """Whether two modules are of one package."""
+    return one.partition(".")[0] == other.partition(".")[0]

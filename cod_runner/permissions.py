@@ -112,8 +112,8 @@ def read_permissions(
     path = settings_file()
     settings = _read(path)
     flags = [*(("--allow-host", host) for host in hosts), *(("--allow-folder", str(folder)) for folder in folders)]
-    listed = {_host(each, "--allow-host") for each in hosts}
-    listed |= {_host(each, f"{path}: allow_hosts") for each in settings.allow_hosts}
+    listed = {_host(each, "--allow-host", RecipeError) for each in hosts}
+    listed |= {_host(each, f"{path}: allow_hosts", CodrunError) for each in settings.allow_hosts}
     try:
         below = [path.parent / each.expanduser() for each in settings.allow_folders]
     except RuntimeError as error:  # there is no such user after `~`
@@ -141,8 +141,8 @@ def _read(path: Path) -> _Settings:
         raise CodrunError(f"the settings file {path} cannot be read ({reason}); mend it") from error
 
 
-def _host(value: str, said: str) -> str:
-    """``host`` or ``host:port`` as compared: lower case, IPv6 in brackets only before a port."""
+def _host(value: str, said: str, wrong: type[CodrunError]) -> str:
+    """``host`` or ``host:port`` as compared: lower case, IPv6 in brackets only before a port. Raises ``wrong``."""
     try:
         parts = urlsplit(f"//{value}")
         host, port = parts.hostname, parts.port
@@ -151,7 +151,7 @@ def _host(value: str, said: str) -> str:
     if not host or value != parts.netloc or parts.username is not None or "*" in value:
         bare = _bare_ipv6(value)
         if bare is None:
-            raise RecipeError(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
+            raise wrong(f"{said}: `{value}` is not a host; write `host` or `host:port`, such as 127.0.0.1:8000")
         return bare
     host = host.rstrip(".").lower()
     return host if port is None else _with_port(host, port)

@@ -117,7 +117,7 @@ def find_counterfactuals(
     """``codrun cfes``: lines 1 to 5 alone, stored or searched anew, for each fold; trains no student."""
     cells = [cell for cell in cells_of(loaded.recipe, registry) if loaded.recipe.arms[cell.arm].uses_section]
     all_found = []
-    with opened_run(loaded, registry, settings, progress) as context, progress.run(NAMES[:3]):
+    with opened_run(loaded, registry, settings, progress) as context, progress.run(NAMES[:3], context.told_spending):
         for part in parts_of(loaded.recipe, cells, cells):
             with progress.stage("data"):
                 experiment, teacher = load_experiment(context, part.fold)

@@ -23,7 +23,7 @@ class Terminal(Console):
     def can_draw(self) -> bool:
         """Whether lines can be drawn over. ``FORCE_COLOR``, which CI systems set, makes a console colourful, and its
         log no terminal."""
-        return self.is_interactive and not self.is_dumb_terminal and (self._forced or self.file.isatty())
+        return self.is_interactive and (self._forced or self.file.isatty())
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

@@ -110,6 +110,9 @@ class _RecipeItem(pytest.Item):
         place = [f"run: {one_line(self.file.shown(folder))}"] if folder else []
         pytest.fail("\n".join([*lines, *place]), pytrace=False)
 
+    def reportinfo(self) -> tuple[os.PathLike[str], int, str]:
+        return self.path, 0, self.name
+
 
 class RunItem(_RecipeItem):
     """The recipe runs, and no cell is left out."""
@@ -118,10 +121,7 @@ class RunItem(_RecipeItem):
         outcome = self.outcome()
         failure = outcome.failure or outcome.left_out
         if failure:
-            self.fail(failure, folder=outcome.folder)
-
-    def reportinfo(self) -> tuple[os.PathLike[str], int | None, str]:
-        return self.path, None, self.name
+            self.fail(failure, f"recipe: {self.file.nodeid}", folder=outcome.folder)
 
 
 class ExpectationItem(_RecipeItem):
@@ -130,18 +130,17 @@ class ExpectationItem(_RecipeItem):
     def __init__(self, *, wanted: Wanted, **more: Any) -> None:
         super().__init__(**more)
         self.wanted = wanted
+        self.user_properties.append(("bound", wanted.bound))
+        if not wanted.runs and not self.file.wishes.strict:
+            self.add_marker(pytest.mark.skip(reason=self._not_run))
 
     def runtest(self) -> None:
-        wanted = self.wanted
-        self.user_properties.append(("bound", wanted.bound))
-        if not wanted.runs:
-            self._not_run()
+        if not self.wanted.runs:
+            self.fail(self._not_run, *self._place)
         outcome = self.outcome()
         if outcome.failure is not None:
             self.fail("not measured, since the run failed", outcome.failure, folder=outcome.folder)
-        found = outcome.verdicts[wanted.number]
-        if found.verdict == "not run":
-            self._not_run()
+        found = outcome.verdicts[self.wanted.number]
         seeds = ", ".join(map(str, found.seeds))
         if found.measured is not None:
             self.user_properties += [("measured", found.measured), ("seeds", seeds)]
@@ -149,20 +148,21 @@ class ExpectationItem(_RecipeItem):
             measured = [f"seeds: {seeds}"] if seeds else []
             self.fail(f"missed: {one_line(found.sentence)}", *self._place, *measured, folder=outcome.folder)
 
-    def _not_run(self) -> NoReturn:
-        sentence = f"{self.wanted.what}: {self.wanted.bound} expected, not run, since its cells are left out"
-        if self.file.wishes.strict:
-            self.fail(sentence, *self._place)
-        pytest.skip(sentence)
+    @property
+    def _not_run(self) -> str:
+        return f"{self.wanted.what}: {self.wanted.bound} expected, not run, since its cells are left out"
 
     @property
     def _place(self) -> list[str]:
         mark = self.wanted.mark
-        return [] if mark is None else [f"expected at {mark.source.shown}:{mark.line}:{mark.column}"]
+        if mark is None:
+            return []
+        where = mark.source.shown if mark.source.flag else f"{mark.source.shown}:{mark.line}:{mark.column}"
+        return [f"expected at {where}"]
 
-    def reportinfo(self) -> tuple[os.PathLike[str], int | None, str]:
+    def reportinfo(self) -> tuple[os.PathLike[str], int, str]:
         mark = self.wanted.mark
-        return self.path, None if mark is None or mark.source.flag else mark.line - 1, self.name
+        return self.path, 0 if mark is None or mark.source.flag else mark.line - 1, self.name
 
 
 def wanted_of(loaded: LoadedRecipe) -> list[Wanted]:

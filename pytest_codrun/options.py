@@ -42,9 +42,10 @@ def add_options(parser: pytest.Parser) -> None:
         dest = name.removeprefix("--").replace("-", "_")
         group.addoption(name, dest=dest, help=help, default=more.pop("default", None), **more)
 
-    def narrowed(name: str, metavar: str, what: str, type: Callable[[str], list[Any]]) -> None:
-        help = f"run only these {what}; expectations on others are not run"
-        option(f"--codrun-{name}", help, metavar=metavar, type=type)
+    def narrowed(name: str, metavar: str, help: str, type: Callable[[str], list[Any]]) -> None:
+        option(f"--codrun-{name}", f"run only these {help}", metavar=metavar, type=type)
+
+    others = "expectations on others are not run"
 
     option(
         "--codrun",
@@ -60,10 +61,10 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="KEY.PATH=VALUE",
         action="append",
     )
-    narrowed("k", "8,16", "numbers of training examples", numbers)
-    narrowed("seeds", "0,1,2", "seeds", numbers)
-    narrowed("methods", "kd,lwd", "methods", words)
-    narrowed("arms", "plain,cod", "arms", words)
+    narrowed("k", "8,16", f"numbers of training examples; {others}", numbers)
+    narrowed("seeds", "0,1,2", "seeds; expectations are judged over them", numbers)
+    narrowed("methods", "kd,lwd", f"methods; {others}", words)
+    narrowed("arms", "plain,cod", f"arms; {others}", words)
     option(
         "--codrun-jobs",
         "students that train at once; by default one for each core, shared among the workers of pytest-xdist (where "

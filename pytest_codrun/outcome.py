@@ -59,9 +59,12 @@ def _read(path: Path) -> Outcome | None:
 
 def _run(asked: Asked, settings: RunSettings, folder: Path, session: str, quiet: bool) -> Outcome:
     outcome = Outcome(session=session, folder=str(folder))
+    progress = Progress(quiet=quiet)
+    registry = Registry.discover()  # of its own, since a run attaches its trackers to it
+    for warning in registry.warnings:
+        progress.warn(warning)
     try:
-        # a registry of its own, since a run attaches its trackers to it
-        result = run_as_asked(asked, Registry.discover(), settings, Progress(quiet=quiet))
+        result = run_as_asked(asked, registry, settings, progress)
     except CodrunError as error:
         outcome.failure = as_told(error)
         return outcome

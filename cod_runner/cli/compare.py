@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,10 +26,10 @@ from cod_runner.plain_text import json_text
 from cod_runner.progress import Progress
 from cod_runner.recipe.messages import shortened
 from cod_runner.registry import Registry
-from cod_runner.report.compare import Comparison, Pair, Wishes, compare_all
-from cod_runner.revisions import Flags, run_revisions
-from cod_runner.runs.reading import read_run
 from cod_runner.terminal import Terminal
+
+if TYPE_CHECKING:
+    from cod_runner.report.compare import Comparison, Wishes
 
 RevOption = Annotated[
     list[str] | None,
@@ -97,11 +97,16 @@ def compare(
       and the like go to both.
     - `codrun compare runs/a --published recipes/paper/published.csv`
 
-    A difference is a **regression** or a **gain** where it is larger than `--tolerance` and a one-sided paired t-test,
-    moderated for few seeds and adjusted for the number of rows, gives p <= 0.05; **unchanged** within the tolerance;
-    else **unclear**: seeds alone can make it. With `--fail-on-regression` cells count too that the first run has and
+    A difference is a regression or a gain where it is larger than `--tolerance` and a one-sided paired t-test,
+    moderated for few seeds and adjusted for the number of rows, gives p <= 0.05; unchanged within the tolerance;
+    else unclear: seeds alone can make it. With `--fail-on-regression` cells count too that the first run has and
     the second lacks although its recipe asks for them, and runs that have nothing in common.
     """
+    from cod_runner.report.compare import Pair, Wishes, compare_all
+    from cod_runner.report.compare.conclusion import raise_on_regression
+    from cod_runner.revisions import Flags, run_revisions
+    from cod_runner.runs.reading import read_run
+
     if as_markdown and as_json:
         raise typer.BadParameter("give --markdown or --json, not both")
     flags = Flags(
@@ -135,9 +140,8 @@ def compare(
         notes = found.notes
     else:
         if len(paths) != 2:
-            raise typer.BadParameter(
-                "give two runs' folders, or one and --published FILE, or recipes and --rev REVISION"
-            )
+            which = "give a second run" if len(paths) == 1 else "give two runs' folders"
+            raise typer.BadParameter(f"{which}, or one run and --published FILE, or recipes and --rev REVISION")
         if flags != Flags():
             raise typer.BadParameter(
                 "flags that change a run (--set, --k, ...) go with --rev; two runs are made already"
@@ -146,8 +150,6 @@ def compare(
     comparisons = compare_all(pairs, wishes)
     _show(comparisons, notes, as_markdown, as_json)
     if fail_on_regression:
-        from cod_runner.report.compare.conclusion import raise_on_regression
-
         raise_on_regression(comparisons)
 
 
@@ -166,12 +168,15 @@ def _show(comparisons: Sequence[Comparison], notes: Sequence[str], as_markdown: 
 
 def _show_published(run: Path, published: Path, registry: Registry) -> None:
     from cod_runner.report.published import compare_published, show_published
+    from cod_runner.runs.reading import read_run
 
     show_published(Terminal(), compare_published(read_run(run, registry), published))
 
 
 def _wishes(metrics: str | None, tolerances: Sequence[str] | None) -> Wishes:
     """What ``--metrics`` and ``--tolerance`` say; raises a fault of the call for what cannot be meant."""
+    from cod_runner.report.compare import Wishes
+
     names = tuple(dict.fromkeys(name for name in (metrics or "").replace(",", " ").split()))
     if metrics is not None and not names:
         raise typer.BadParameter("--metrics names no metric; leave the flag out to compare by accuracy and agreement")

@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor
 
-from cod_runner.errors import RecipeError
+from cod_runner.errors import CodrunError, RecipeError
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str) -> str:
-    """``auto`` takes CUDA, then Apple's GPU, then the CPU; raises :class:`RecipeError` for one that is not there."""
+    """``auto`` takes CUDA, then Apple's GPU, then the CPU; raises :class:`RecipeError` for a name that no
+    device has, and :class:`CodrunError` for one that this machine lacks."""
     if wanted == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -27,9 +28,9 @@ def choose_device(wanted: str) -> str:
     except RuntimeError:
         raise RecipeError(f"no device is called `{wanted}`; there are cpu, cuda, cuda:1, mps and auto") from None
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise RecipeError(f"this machine has no `{wanted}`; omit --device to take the best there is")
+        raise CodrunError(f"this machine has no `{wanted}`; omit --device to take the best there is")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise RecipeError(f"this machine has no `{wanted}`; omit --device to take the best there is")
+        raise CodrunError(f"this machine has no `{wanted}`; omit --device to take the best there is")
     return wanted
 
 

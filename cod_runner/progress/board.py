@@ -19,6 +19,8 @@ class Bar:
     total: int = 0
     told: str = ""
     """A few words on what happens now."""
+    was_told: bool = False
+    """Whether there were such words: then room is kept for them, so that nothing jumps when they come and go."""
 
     def step(self, now: float, done: int, total: int) -> None:
         """``done`` of ``total`` are done now."""
@@ -85,4 +87,6 @@ class Board:
         shown: Bar | Stage | None = self.bars[-1] if self.bars else self.running
         if shown is not None:
             shown.told = words
+        if isinstance(shown, Bar):
+            shown.was_told |= bool(words)
         return shown

@@ -81,13 +81,16 @@ class Drawing:
             if stage is not running:
                 yield self._cut(self._stage(stage, [stage.cost]), width)
             elif bars:
-                start = self._stage(stage)
-                yield self._cut(start + self._bar(bars[-1], now, width - start.cell_len), width)
+                start, bar = self._stage(stage), bars[-1]
+                yield self._cut(start + self._bar(bar, now, width - start.cell_len), width)
+                if bar.was_told:
+                    yield self._cut(Text(f"    {bar.told}"), width)
             else:
                 yield self._cut(self._stage(stage, [stage.told]), width)
         for bar in bars if running is None else ():
             start = self._spin() + Text(" ")
-            yield self._cut(start + self._bar(bar, now, width - start.cell_len), width)
+            drawn = self._bar(bar, now, width - start.cell_len)
+            yield self._cut(start + _spaced(drawn, Text(bar.told)), width)
         for line in self.board.beside():
             yield self._cut(Text(f"  {one_line(line)}", "dim"), width)
 
@@ -110,10 +113,9 @@ class Drawing:
         return frame if isinstance(frame, Text) else Text(str(frame))
 
     def _bar(self, bar: Bar, now: float, room: int) -> Text:
-        """Title, bar, count, time left and words. Where the room is small the bar gives way first, then the words, then
-        the title."""
+        """Title, bar, count and time left. Where the room is small the bar gives way first, then the title."""
         if bar.done is None:
-            return _spaced(Text(bar.title), Text(bar.told))
+            return Text(bar.title)
         count = _spaced(Text(f"{bar.done:,}/{bar.total:,}"), Text(bar.left(now), "cyan"))
         title = Text(bar.title)
         title.truncate(max(SHORTEST_TITLE, room - count.cell_len - 1), overflow="ellipsis")
@@ -122,7 +124,7 @@ class Drawing:
         if columns >= NARROWEST_BAR and bar.total > 0:
             full = min(columns, columns * bar.done // bar.total)
             drawn = Text.assemble((self._marks.full * full, "green"), (self._marks.rest * (columns - full), "dim"))
-        return _spaced(title, drawn, count, Text(bar.told))
+        return _spaced(title, drawn, count)
 
     def _cut(self, line: Text, width: int) -> Text:
         line.rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow, RunRecord
 
 PNG = b"\x89PNG\r\n\x1a\n"
+FORMER = re.compile(r"training-k\d+\.png")
+"""Figures of ours that are drawn anew as long as there is something to draw: of a k that the run had once."""
 LARGEST_FIGURE = 20_000_000
 """Bytes of an image that a plugin drew."""
 
@@ -78,7 +81,12 @@ def _drawn_by_others(folder: Path, ours: Collection[str]) -> dict[str, bytes]:
     """
     drawn = {}
     for path in sorted(folder.glob("figures/*.png")):
-        if path.name not in ours and stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size <= LARGEST_FIGURE:
+        if (
+            path.name not in ours
+            and not FORMER.fullmatch(path.name)
+            and stat.S_ISREG(path.lstat().st_mode)
+            and path.stat().st_size <= LARGEST_FIGURE
+        ):
             content = path.read_bytes()
             if content.startswith(PNG):
                 drawn[path.stem] = content

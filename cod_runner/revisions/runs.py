@@ -18,6 +18,7 @@ from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.revisions.flags import Flags
 from cod_runner.revisions.source import Developed
+from cod_runner.runs.failed import failed_in_words
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.reading import read_record_file, read_run
 
@@ -107,8 +108,8 @@ class PlannedRun:
             raise KeyboardInterrupt
         if code == ExpectationMissed.exit_code:
             return [f"{self._what}: an expectation of the recipe was missed."]
-        if code == CodrunError.exit_code and (left_out := _left_out(folder)):
-            return [f"{self._what}: {left_out}."]
+        if code == CodrunError.exit_code and (lacks := _lacks(folder)):
+            return [f"{self._what}: {lacks}."]
         if code == RecipeError.exit_code:
             raise RecipeError(f"{self._what} cannot run, for the cause above")
         if code != 0:
@@ -177,14 +178,15 @@ def _has_ended(folder: Path) -> bool:
     return record is not None and record.get("finished") is not None
 
 
-def _left_out(folder: Path) -> str:
-    """What could not run, where everything else did; "" where the run failed otherwise."""
+def _lacks(folder: Path) -> str:
+    """Which cells could not run or failed, where all others ran; "" where the run failed otherwise."""
     if not _has_ended(folder):
         return ""
     run = read_run(folder, Registry())
-    left_out = sum(each.cells for each in run.record.left_out)
-    whole = len(run.rows) + left_out == len(run.record.cell_keys or ())
-    return run.record.left_out_in_words if whole else ""
+    lacking = sum(each.cells for each in run.record.left_out) + len(run.record.failed)
+    if len(run.rows) + lacking != len(run.record.cell_keys or ()):
+        return ""
+    return "; ".join(filter(None, (run.record.left_out_in_words, failed_in_words(run.record.failed))))
 
 
 def _calls_in_words(calls: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cod_runner.blame import ComponentFailed
+from cod_runner.blame import ComponentFailed, log_traceback
 from cod_runner.errors import CodrunError
 from cod_runner.files import lock, sweep, write_whole
 from cod_runner.machine import provenance
@@ -104,7 +104,7 @@ class RunFolder:
             try:
                 yield self
             except ComponentFailed as error:
-                _log_traceback(error)
+                log_traceback(error)
                 error.log = self.log
                 raise
             finally:
@@ -223,13 +223,6 @@ class RunFolder:
     def write_lines(self, path: Path, lines: list[dict[str, Any]]) -> None:
         """Replace a file by these JSON lines."""
         write_whole(path, b"".join(_json(line) + b"\n" for line in lines))
-
-
-def _log_traceback(error: ComponentFailed) -> None:
-    """It may be another process's, of which only the text is here."""
-    record = LOG.makeRecord(LOG.name, logging.ERROR, __file__, 0, str(error), (), None)
-    record.exc_text = error.traceback
-    LOG.handle(record)
 
 
 def _json(line: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,12 +14,16 @@ from typing import Any
 
 from cod_runner.api import Example, hookimpl
 from cod_runner.context import RunContext
+from cod_runner.engine.steps import steps_at
+from cod_runner.progress import Pace, left_in_words
 from cod_runner.runs.records import cell_name
 from cod_runner.stages.timing import NAMES
 
 SHOWN_AT_ONCE = 4
 SECONDS_BETWEEN_LOOKS = 2.0
 """At the files that workers write: a terminal is drawn more often."""
+SECONDS_UNTIL_STALE = 120.0
+"""A cell that has not written for so long has failed, or is at something else."""
 LONGEST_LINE = 4096
 """Bytes at the end of a file that hold its last line."""
 
@@ -30,8 +35,10 @@ class Reached:
     step: int
     losses: Mapping[str, float]
 
-    def __str__(self) -> str:
-        return ", ".join([f"step {self.step}", *(f"{name} {value:.3g}" for name, value in self.losses.items())])
+    def told(self, of: int, left: str) -> str:
+        """In words; ``left`` is how long it takes from here, where that is known."""
+        losses = [f"{name} {value:.3g}" for name, value in self.losses.items()]
+        return ", ".join(filter(None, [f"step {self.step:,} of {of:,}", left, *losses]))
 
 
 @dataclass
@@ -48,6 +55,7 @@ class Followed:
     _training: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The cells that wait or train, by key."""
     _reached: dict[str, Reached] = field(default_factory=dict)
+    _paces: dict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
     _since: float = field(default_factory=time.time)
     _looked: float = 0.0
 
@@ -67,12 +75,20 @@ class Followed:
     def lines(self) -> list[str]:
         """One on the run, and one for each of a few cells that train."""
         cells = "" if self._handed == self.cells else f"{self.done} of {self.cells} cells"  # else the bar says so
-        of_the_run = "; ".join(filter(None, (cells, str(self.context.spending.total))))
+        of_the_run = "; ".join(filter(None, [cells, *self.context.told_spending()]))
         self._look_at_the_files()
-        training = [(self._training[key], reached) for key, reached in list(self._reached.items())]
-        shown = [f"{_name(cell)}: {reached}" for cell, reached in training[:SHOWN_AT_ONCE]]
+        # drawn by another thread than the one that trains, in which a cell may end meanwhile
+        known = [(self._training.get(key), reached) for key, reached in list(self._reached.items())]
+        training = [(cell, reached) for cell, reached in known if cell is not None]
+        shown = [self._told(cell, reached) for cell, reached in training[:SHOWN_AT_ONCE]]
         more = len(training) - len(shown)
         return [*filter(None, [of_the_run]), *shown, *([f"and {more} more"] if more else [])]
+
+    def _told(self, cell: Mapping[str, Any], reached: Reached) -> str:
+        now, pace, steps = time.monotonic(), self._paces[cell["key"]], steps_at(self.context.recipe.train, cell["k"])
+        pace.step(now, reached.step, steps)
+        seconds = pace.left(now)
+        return f"{_name(cell)}: {reached.told(steps, '' if seconds is None else left_in_words(seconds))}"
 
     def _look_at_the_files(self) -> None:
         now = time.monotonic()
@@ -81,8 +97,10 @@ class Followed:
         self._looked = now
         for key, cell in list(self._training.items()):
             path = self.context.folder.path / "training" / f"{_name(cell)}.jsonl"
-            reached = last_step(path, key, self._since)
-            if reached is not None and key in self._training:
+            reached = last_step(path, key, max(self._since, time.time() - SECONDS_UNTIL_STALE))
+            if reached is None:
+                self._reached.pop(key, None)
+            elif key in self._training:
                 self._reached[key] = reached
 
 

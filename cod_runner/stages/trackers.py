@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cod_runner.api import BuildContext
 from cod_runner.context import RunContext
 from cod_runner.destinations import refuse_strangers, sendings
+from cod_runner.errors import SettingError, standing_at
 from cod_runner.observers import Failure, Observers
 from cod_runner.recipe.defaults import DEFAULT_TRACKERS
 from cod_runner.recipe.grammar import Recipe
@@ -44,7 +45,12 @@ def build_trackers(
     Raises :class:`SettingError` for one that the recipe does not suit, or whose library is not installed.
     """
     context = BuildContext(run=run, say=say, offline=offline)
-    named = {use.use: use.options for use in recipe.trackers}
+    named: dict[str, Mapping[str, Any]] = {}
+    for index, use in enumerate(recipe.trackers):
+        if use.use in named:
+            with standing_at("trackers", index):
+                raise SettingError(f"the tracker `{use.use}` is named twice and observes a run once; remove one")
+        named[use.use] = use.options
     for name in DEFAULT_TRACKERS:
         if name not in named:
             observers.build(name, {}, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,8 @@ FILES = ("table.md", "table.csv", "recipe.yaml", "run.json", "report.html", "cou
 METRICS_AT_ONCE = 1000
 PARAMETERS_AT_ONCE = 100
 LONGEST_PARAMETER = 500
-"""MLflow's own bounds; a longer value is cut."""
+LONGEST_NAME = 60
+"""Within MLflow's own bounds, and a file's name; what is longer is cut."""
 
 
 class MLflow(Following):
@@ -65,12 +67,14 @@ class MLflow(Following):
                 tags={"mlflow.parentRunId": parent, "codrun.cell": row["key"]},
             ).info.run_id
             self._logged.begin(row["key"], child)
-            parameters = [Param(n, str(v)[:LONGEST_PARAMETER]) for n, v in self.contents.settings(row).items()]
+            settings = _named(self.contents.settings(row))
+            parameters = [Param(name, str(value)[:LONGEST_PARAMETER]) for name, value in settings.items()]
             for start in range(0, len(parameters), PARAMETERS_AT_ONCE):
                 client.log_batch(child, params=parameters[start : start + PARAMETERS_AT_ONCE])
-            metrics = [Metric(name, value, now, 0) for name, value in self.contents.metrics(row).items()]
+            metrics = [Metric(name, value, now, 0) for name, value in _named(self.contents.metrics(row)).items()]
             for point in self.contents.curve(row):
-                metrics += [Metric(f"loss/{name}", value, now, point.step) for name, value in point.losses.items()]
+                losses = _named(point.losses)
+                metrics += [Metric(f"loss/{name}", value, now, point.step) for name, value in losses.items()]
             for start in range(0, len(metrics), METRICS_AT_ONCE):
                 client.log_batch(child, metrics=metrics[start : start + METRICS_AT_ONCE])
             client.set_terminated(child, end_time=now)
@@ -134,6 +138,11 @@ class MLflow(Following):
             if self._opened is None:
                 self._opened = MlflowClient(self._uri)
             yield self._opened
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Under names that MLflow takes: letters, digits, `_`, `-`, `.`, colons and spaces, and not too many."""
+    return {re.sub(r"[^\w.\- :]", "_", name)[:LONGEST_NAME]: value for name, value in values.items()}
 
 
 def _is_there(client: MlflowClient, run: str) -> bool:

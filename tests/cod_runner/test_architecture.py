@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, str] = {
     "local_plugins": "errors",
     "plugin_modules": "api errors hookspecs",
     "registry": "api blame build_paths code_digests component_results errors hookspecs local_plugins plugin_modules",
-    "observers": "api blame errors hookspecs plain_text registry",
+    "observers": "api blame errors hookspecs registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
     "recipe": "api errors permissions plain_text registry",
@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, str] = {
         "files local_plugins machine observers progress recipe registry report runs store"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
-    "calling": "context permissions pipeline progress recipe registry store",
+    "calling": "context errors permissions pipeline progress recipe registry store",
     "__init__": "calling context permissions pipeline progress registry",
     "scaffold": "api data errors files plain_text recipe registry text_files",
     "deployment": (
@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, str] = {
         "runs scaffold stages store text_files"
     ),
     "revisions": "errors files progress registry runs store",
-    "testing": "api engine hookspecs",
+    "testing": "api engine hookspecs runs",
     "cli": (
         "__init__ api calling context counterfactuals deployment disk engine errors llm local_plugins permissions "
         "pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal testing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shlex
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def test_it_does_what_the_command_does(recipe: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_record_has_the_command_that_repeats_the_run(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("elsewhere").mkdir()
     result = cod_runner.run(
         recipe, overrides="describe=two moons", k=8, seeds=[0], arms="plain", jobs=1, device="cpu", out="a folder",
         allow_folders=["elsewhere"], offline=True,
@@ -124,3 +126,12 @@ def test_what_is_wrong_is_an_error_with_every_fault(recipe: Path) -> None:
     ]
     with pytest.raises(CodrunError, match=r"nowhere\.yaml"):
         cod_runner.run("nowhere.yaml")
+
+
+def test_a_worker_that_imports_the_calling_script_does_not_run_it(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(CodrunError, match='put the call below `if __name__ == "__main__":`, or give `jobs=1`'):
+        cod_runner.run(recipe)
+    assert not Path("runs").exists()

@@ -7,6 +7,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub.utils import are_progress_bars_disabled
 from transformers.utils import logging
 
 from cod_runner import hugging_face
@@ -36,6 +37,7 @@ def test_files_that_are_named_are_fetched_and_no_others(here: bool, monkeypatch:
 
     def download(name: str, **given: Any) -> str:
         asked.append(given)
+        assert are_progress_bars_disabled(), "it would draw into what is drawn already"
         return "/cache/there"
 
     def in_cache(name: str, file: str, revision: str | None) -> str | None:
@@ -50,4 +52,5 @@ def test_files_that_are_named_are_fetched_and_no_others(here: bool, monkeypatch:
     assert (asked[0]["allow_patterns"], asked[0]["ignore_patterns"]) == (["sub/m.gguf"], None)
     assert said == ([] if here else ["fetching the model `a/b` from the hub"])
     fetched_checkpoint("a/b", None, offline=True, say=said.append)
+    assert not are_progress_bars_disabled(), "as before"
     assert (asked[1]["allow_patterns"], asked[1]["ignore_patterns"]) == (hugging_face.FILES, hugging_face.NOT_FILES)

@@ -12,6 +12,7 @@ from pydantic import create_model
 
 from cod_runner import pipeline
 from cod_runner.api import BuildContext, CodrunError, Component, Options, SettingError, hookimpl
+from cod_runner.blame import shown
 from cod_runner.context import RunSettings
 from cod_runner.errors import RecipeError
 from cod_runner.hookspecs import Hooks
@@ -136,11 +137,10 @@ def test_those_that_raise_are_named_once_and_called_no_more(
 ) -> None:
     places = ("build", *HOOKS)
     result, said = run(tmp_path, monkeypatch, registry, ValueError("two\nlines"), *places)
-    at = f"{__file__}:{_line_of('raise self.error')}"
+    at = f"{shown(__file__)}:{_line_of('raise self.error')} in met"
     for place in places:
-        when = "when it was built" if place == "build" else f"in {place}"
         named = f"the tracker `fails_in_{place}` (own-package 1.2)"
-        assert said.count(f"{named} failed {when}: ValueError: two lines, at {at}{GONE}") == 1
+        assert said.count(f"{named} raised ValueError: two lines, at {at}{GONE}") == 1
         calls = [hook for failing, hook in Failing.seen if failing == place]
         assert calls[-1] == place and calls.count(place) == 1
     assert len(said) == len(places)
@@ -156,9 +156,9 @@ def _line_of(text: str) -> int:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (SystemExit(3), "SystemExit: 3, at "),
-        (KeyError(), "KeyError, at "),
-        (CodrunError("the disk of the tracker is full"), f"the disk of the tracker is full{GONE}"),
+        (SystemExit(3), "raised SystemExit: 3, at "),
+        (KeyError(), "raised KeyError, at "),
+        (CodrunError("the disk of the tracker is full"), f"failed: the disk of the tracker is full{GONE}"),
     ],
 )
 def test_what_it_raises_is_told_in_its_own_words(
@@ -170,7 +170,7 @@ def test_what_it_raises_is_told_in_its_own_words(
     observers.build("fails_in_codrun_cell_finished", {}, BuildContext())
     observers.notify("codrun_cell_finished", row={})
     (sentence,) = said
-    assert f"failed in codrun_cell_finished: {told}" in sentence
+    assert sentence.startswith(f"the tracker `fails_in_codrun_cell_finished` (own-package 1.2) {told}")
 
 
 @pytest.mark.parametrize("place", ["build", "codrun_run_started", "codrun_step"])
@@ -193,14 +193,14 @@ def test_an_object_without_hooks_is_named(registry: Registry) -> None:
     observers = Observers(registry, said.append)
     observers.build("nothing", {}, BuildContext())
     (sentence,) = said
-    assert "failed when it was built: TypeError: none of its methods is a hook of codrun" in sentence
+    assert "raised TypeError: none of its methods is a hook of codrun that is marked with `@hookimpl`" in sentence
 
 
 def test_a_misspelt_hook_is_named(registry: Registry) -> None:
     said: list[str] = []
     Observers(registry, said.append).build("misspelt", {}, BuildContext())
     (sentence,) = said
-    assert "failed when it was built: PluginValidationError: " in sentence
+    assert "(own-package 1.2) raised PluginValidationError: " in sentence
     assert "codrun_cell_finnished" in sentence
 
 
@@ -218,7 +218,7 @@ def test_a_plugin_that_observes_every_run_is_guarded_too(registry: Registry) -> 
         observers.notify("codrun_cell_finished", row={})
     (sentence,) = said
     assert sentence.startswith(
-        "the plugin `eager` (eager-package) failed in codrun_cell_finished: OSError: [Errno 5] input/output error, at "
+        f"the plugin `eager` (eager-package) raised OSError: [Errno 5] input/output error, at {shown(__file__)}:"
     )
 
 
@@ -274,8 +274,8 @@ def test_one_that_fails_in_workers_is_named_once(
     (said,) = [note for note in progress.notes if "the tracker" in note]
     line = WORKER_PLUGIN.splitlines().index('        raise RuntimeError("no steps today")') + 1
     assert said == (
-        "the tracker `breaking` (breaking-in-workers 1.0) failed in codrun_step: RuntimeError: no steps today, at "
-        f"{site / 'breaking_in_workers.py'}:{line}{GONE}"
+        "the tracker `breaking` (breaking-in-workers 1.0) raised RuntimeError: no steps today, at "
+        f"{site / 'breaking_in_workers.py'}:{line} in codrun_step{GONE}"
     )
     assert "Traceback" not in capsys.readouterr().err
     assert "Traceback" in result.folder.log.read_text()

@@ -95,11 +95,15 @@ def _row(compared: MetricComparison, each: Difference) -> list[str]:
         str(each.k),
         f"{each.first:.{DECIMALS}f}",
         f"{each.second:.{DECIMALS}f}",
-        number_and_deviation(each.pairs.summary),
-        f"{each.pairs.wins} of {each.pairs.summary.n}",
+        _unbroken(number_and_deviation(each.pairs.summary)),
+        _unbroken(f"{each.pairs.wins} of {each.pairs.summary.n}"),
         p_in_words(each),
-        _verdict(each.judgement.verdict, each.pairs),
+        _unbroken(_verdict(each.judgement.verdict, each.pairs)),
     ]
+
+
+def _unbroken(words: str) -> str:
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _verdict(verdict: Verdict, pairs: PairedComparison) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.runs.reading import RunFiles
@@ -23,19 +22,22 @@ class MissingCell:
     arm: str
     k: int
     seed: int
-    why: Literal["left out", "not finished", "no number"]
-    """Its training set could not be drawn; it has not run, or failed; or a metric of it is not a finite number."""
+    why: str
+    """``left out``, since its training set could not be drawn; ``failed: <cause>``; ``not finished``, where it has not
+    run; or ``no number``, where the run measured it, but not by every metric."""
 
 
 def missing_cells(first: RunFiles, second: RunFiles, metrics: Sequence[MetricRecord]) -> tuple[MissingCell, ...]:
     """Every such cell that the second run's recipe asks for, in the order of the first run."""
     theirs = {row.place: row for row in second.rows}
     left_out = {(one.arm, one.k, seed) for one in second.record.left_out for seed in one.seeds}
+    failed = {(each.method, each.arm, each.k, each.seed): each.cause for each in second.record.failed}
     missing = []
     for row in first.rows:
         if row.place not in theirs:
             if _asks_for(second.recipe, row.place):
-                why: Literal["left out", "not finished"] = "left out" if row.place[1:] in left_out else "not finished"
+                why = "left out" if row.place[1:] in left_out else "not finished"
+                why = f"failed: {failed[row.place]}" if row.place in failed else why
                 missing.append(MissingCell(*row.place, why))
         elif any(_finite(row, metric) and not _finite(theirs[row.place], metric) for metric in metrics):
             missing.append(MissingCell(*row.place, "no number"))

@@ -246,7 +246,8 @@ class _Paired:
                 "component's `version` did not?)."
             )
         elif same:
-            yield f"{len(same)} cells have the same key and the same numbers in both runs."
+            have = "cell has" if len(same) == 1 else "cells have"
+            yield f"{len(same)} {have} the same key and the same numbers in both runs."
 
 
 def _unlike(first: CellRow, second: CellRow) -> bool:

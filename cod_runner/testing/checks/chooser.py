@@ -13,6 +13,7 @@ from cod_runner.testing.checks.toys import POINTS, TEXTS, CountingTeacher
 NESTED = "Chooser.nested: whether a choice depends on the earlier originals at most"
 RANK = "Chooser.rank: for each choice, positions of its candidates, the best first, none twice"
 SAME = "Chooser.rank: the same choices and seed give the same ranks"
+STUDENT = "Choosing.student: probabilities after this many steps on the originals alone, at least 1"
 PURE = "Choice: what a chooser is given stays as it is"
 QUESTIONS = "Options.questions: about how many texts the teacher is asked for so many originals, at most"
 
@@ -70,7 +71,7 @@ def _ranked(subject: Subject, chooser: Chooser, choices: Sequence[Choice], texts
     teacher = CountingTeacher(texts)
 
     def student(inputs: Sequence[Input], steps: int) -> list[tuple[float, ...]]:
-        assert steps >= 1, f"{subject.what} asks for a student after {steps} steps"
+        subject.must(steps >= 1, f"asks for a student after {steps} steps", STUDENT)
         return [(said[0] / 2 + 0.25, said[1] / 2 + 0.25) for said in CountingTeacher(texts).score(inputs)]
 
     given = list(choices)

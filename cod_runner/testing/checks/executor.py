@@ -56,9 +56,10 @@ def _check_order(subject: Subject) -> None:
     """With one job, the first of two results is there though the second task fails."""
     executor: Executor = subject.build()
     found: list[Any] = []
-    try:
-        for result in executor.map(halved, [2, 3], 1):
-            found.append(result)
-    except RefusedTask:
-        pass
+    with subject.watched("in `map`, with 1 jobs"):
+        try:
+            for result in executor.map(halved, [2, 3], 1):
+                found.append(result)
+        except RefusedTask:
+            pass
     subject.must(found == [(2, 1)], "gives no result until all tasks are done", AS_THEY_COME)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy
 import torch
@@ -64,16 +65,15 @@ def _reads_texts(student: Classifier) -> bool:
 def _check_export(subject: Subject, student: Classifier, inputs: Sequence[Input]) -> None:
     weights = {name: parameter.detach().clone() for name, parameter in student.named_parameters()}
     reports, answers = [], []
-    for number, (temperature, texts) in enumerate(((1.0, inputs), (TEMPERED, ()))):
-        folder = subject.folder / f"export{number}"
-        folder.mkdir()
+    for temperature, texts in ((1.0, inputs), (TEMPERED, ())):
+        folder = Path(tempfile.mkdtemp(dir=subject.folder))
         exporter: Exporter = subject.build()
         with subject.watched("in `export`", refusals=True):
             report = exporter.export(student, ExportRequest(folder, temperature, texts))
-        _check_report(subject, report, number, len(texts))
+        _check_report(subject, report, folder, len(texts))
         reports.append(report)
-        opened = subject.folder / f"moved{number}"
-        shutil.move(folder, opened)
+        opened = folder.with_name(f"{folder.name}-moved")
+        folder.rename(opened)
         answers.append(_answers(subject, subject.reopen(opened), student, inputs))
     same = all(torch.equal(weights[name], parameter) for name, parameter in student.named_parameters())
     subject.must(same, "changed the student that it exported", LEFT_ALONE)
@@ -92,8 +92,7 @@ def _check_export(subject: Subject, student: Classifier, inputs: Sequence[Input]
     )
 
 
-def _check_report(subject: Subject, report: ExportReport, number: int, texts: int) -> None:
-    folder = subject.folder / f"export{number}"
+def _check_report(subject: Subject, report: ExportReport, folder: Path, texts: int) -> None:
     subject.must(isinstance(report, ExportReport), f"reports {report!r:.80}", REPORT)
     path = folder / report.file
     subject.must(path.is_file(), f"reports the file `{report.file}`, which is not in the folder", REPORT)

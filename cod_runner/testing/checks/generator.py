@@ -84,7 +84,7 @@ def _proposed(
 ) -> list[list[Any]]:
     """What it proposes, as plain data; every proposal must have the right form."""
     asked = CountingTeacher(texts) if teacher is None else teacher
-    asked.requests = {request.id: request.input for request in requests}
+    asked.requests, asked.asker = {request.id: request.input for request in requests}, subject.what
     given = list(requests)
     with subject.watched("in `propose`", refusals=True):
         proposals = generator.propose(given, asked)

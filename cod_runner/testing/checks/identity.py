@@ -80,7 +80,7 @@ def _check_files(subject: Subject, base: Options) -> None:
         if not isinstance(value, str) or len(value) > 4096 or not Path(value).is_file():
             continue
         copy = subject.folder / "copies" / str(number) / Path(value).name
-        copy.parent.mkdir(parents=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(value, copy)
         elsewhere = subject.options(**{name: str(copy)})
         subject.must(

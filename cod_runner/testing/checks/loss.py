@@ -71,9 +71,15 @@ def _case(subject: Subject, loss: Loss, options: Options, *, labels: Sequence[st
 
 def _values(subject: Subject, case: LossCase) -> Tensor:
     """What it gives for a case, which must have the right form."""
-    with subject.watched("in `forward`", draws=True), torch.random.fork_rng():
+    ours, theirs = case.student, case.teacher
+    named = replace(
+        case,
+        student=replace(ours, hidden=_Layers(ours.hidden, "student", subject)),
+        teacher=replace(theirs, hidden=_Layers(theirs.hidden, "teacher", subject)),
+    )
+    with subject.watched("in `forward`", untouched=()), torch.random.fork_rng():
         torch.manual_seed(0)
-        values = case.values()
+        values = named.values()
     wanted = (len(case.batch.ids),)
     subject.must(isinstance(values, Tensor), f"gave {type(values).__name__} {values!r:.60}, no tensor", VALUE)
     subject.must(
@@ -99,17 +105,8 @@ class _Layers(dict[int, Tensor]):
 
 def _check_needs(subject: Subject, case: LossCase) -> None:
     """What is read is named, and what is named is read."""
-    theirs, ours = case.teacher, case.student
-    _values(
-        subject,
-        replace(
-            case,
-            student=replace(ours, hidden=_Layers(ours.hidden, "student", subject)),
-            teacher=replace(theirs, hidden=_Layers(theirs.hidden, "teacher", subject)),
-        ),
-    )
     values = _values(subject, case)
-    for side, outputs in (("teacher", theirs), ("student", ours)):
+    for side, outputs in (("teacher", case.teacher), ("student", case.student)):
         for layer, states in outputs.hidden.items():
             other = replace(outputs, hidden={**outputs.hidden, layer: _moved(states)})
             moved = replace(case, teacher=other) if side == "teacher" else replace(case, student=other)
@@ -187,7 +184,7 @@ def _check_gradient(subject: Subject, case: LossCase) -> None:
             torch.manual_seed(0)
             return loss(replace(case.student, logits=logits, hidden=hidden), teacher, case.batch).sum()
 
-    with subject.watched("in float64", draws=True):
+    with subject.watched("in float64", untouched=()):
         total = value(*inputs)
         subject.must(
             isinstance(total, Tensor) and total.requires_grad, "gives values that do not depend on the student", DEPENDS
@@ -280,7 +277,7 @@ def _summed(subject: Subject, loss: Loss, case: LossCase) -> None:
     """As the engine has it: a loss that needs labels is given the rows that have one."""
     term = WeightedTerm(subject.component.name, loss, 1.0)
     try:
-        with subject.watched("in a batch in which some rows have no label", refusals=True, draws=True):
+        with subject.watched("in a batch in which some rows have no label", refusals=True, untouched=()):
             total = summed(term, case.student, case.teacher, case.batch)
     except CodrunError as error:
         subject.fail(f"cannot do with rows that have no label ({error})", LABELS)

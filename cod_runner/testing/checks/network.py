@@ -271,7 +271,6 @@ def _check_fingerprint(subject: Subject, model: Classifier) -> None:
     subject.must(
         isinstance(first, str) and first == second, f"has the fingerprint {first!r}, then {second!r}", FINGERPRINT
     )
-    # The last one is the head's bias, or near it, in every classifier; one that nothing trains counts too.
     name, parameter = list(model.named_parameters())[-1]
     kept = parameter.detach().clone()
     moved = ""

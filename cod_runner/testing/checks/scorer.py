@@ -39,10 +39,11 @@ def check_scorer(subject: Subject, scorer: LabelScorer) -> None:
     steps: list[tuple[int, int]] = []
     with subject.watched("in `score`"):
         said = scorer.score(texts, lambda done, total: steps.append((done, total)))
+    _check_form(subject, said, len(texts))
+    with subject.watched("in `score`"):
         nothing = scorer.score([])
         again, backwards = scorer.score(texts), scorer.score(list(reversed(texts)))
         alone = torch.cat([scorer.score([text]) for text in texts[:6]])
-    _check_form(subject, said, len(texts))
     subject.must(
         tuple(nothing.shape) == (0, len(labels)), f"gives the shape {list(nothing.shape)} for no inputs", SCORE
     )

@@ -106,13 +106,14 @@ def _trained(subject: Subject, texts: bool, *, compact: bool) -> Classifier:
 
 
 def _check_training(subject: Subject, texts: bool) -> None:
+    model: Classifier = subject.build()
+    cut = model.compact(model.encode([row.input for row in (TEXTS if texts else POINTS)[:2]]))
+    subject.must(cut is None or isinstance(cut, VocabularyCut), f"gives a {type(cut).__name__} as its cut", CUT_FORM)
     first, again, whole = (_trained(subject, texts, compact=compact) for compact in (True, True, False))
     start = dict(subject.build().named_parameters())
     moved = any(not torch.equal(parameter, start[name]) for name, parameter in first.named_parameters())
     subject.must(moved, "has the same weights after three steps of training", TRAINS)
     subject.must(_equal(first, again), "has other weights when the same training is done again", TRAINS)
-    cut = first.compact(first.encode([row.input for row in (TEXTS if texts else POINTS)[:2]]))
-    subject.must(cut is None or isinstance(cut, VocabularyCut), f"gives a {type(cut).__name__} as its cut", CUT_FORM)
     subject.must(_equal(first, whole), "has other weights after a training with its vocabulary cut than without", CUT)
 
 

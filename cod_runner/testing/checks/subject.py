@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from cod_runner.api import BuildContext, Classifier, CodrunError, Component, Options
 from cod_runner.testing.checks.toys import LABELS, TEXTS, toy_teacher
-from cod_runner.testing.checks.watching import watching
+from cod_runner.testing.checks.watching import GENERATORS, Watch, watching
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Subject:
             self.said.append(clause)
 
     def fail(self, wrong: str, clause: str) -> NoReturn:
-        raise AssertionError(f"{self.what} {wrong}; the contract says: {clause}")
+        raise AssertionError(f"{self.what} {' '.join(wrong.split())}; the contract says: {clause}")
 
     def options(self, **changes: Any) -> Options:
         """Validated options; raises :class:`CodrunError` where the given ones do not do."""
@@ -75,15 +75,22 @@ class Subject:
 
     @contextmanager
     def watched(
-        self, when: str, *, refusals: bool = False, write: Sequence[Path] = (), draws: bool = False
+        self,
+        when: str,
+        *,
+        refusals: bool = False,
+        write: Sequence[Path] = (),
+        untouched: Collection[str] = GENERATORS,
+        clause: str = "",
     ) -> Iterator[None]:
         """Turn whatever a block raises into an ``AssertionError``; see that it reaches no network, writes only what it
-        may, and leaves the process's random generators alone (unless it ``draws``).
+        may, and leaves random generators of the process ``untouched``.
 
-        With ``refusals`` a :class:`CodrunError` passes through: a component may refuse what it is given.
+        With ``refusals`` a :class:`CodrunError` passes through: a component may refuse what it is given. ``clause`` is
+        what the contract says of the whole block.
         """
         given = [self.folder, *write, *(path for path in (self.context.store, self.context.run) if path is not None)]
-        watch = None
+        watch: Watch | None = None
         try:
             with watching(given) as watch:
                 yield
@@ -93,14 +100,16 @@ class Subject:
             self._complain(watch, when)
             if refusals and isinstance(error, CodrunError):
                 raise
-            raise AssertionError(f"{self.what} raised {type(error).__name__} {when}: {error}") from error
+            promised = f"; the contract says: {clause}" if clause else ""
+            raise AssertionError(f"{self.what} raised {type(error).__name__} {when}: {error}{promised}") from error
         self._complain(watch, when)
-        if not draws and watch.generators:
-            self.fail(f"changed the random generator of {' and '.join(watch.generators)} {when}", SEED)
-        for clause in (NETWORK, FILES, *(() if draws else (SEED,))):
-            self.must(True, "", clause)
+        changed = [name for name in watch.generators if name in untouched]
+        if changed:
+            self.fail(f"changed the random generator of {' and '.join(changed)} {when}", SEED)
+        for kept in (NETWORK, FILES, *((SEED,) if untouched else ())):
+            self.must(True, "", kept)
 
-    def _complain(self, watch: Any, when: str) -> None:
+    def _complain(self, watch: Watch | None, when: str) -> None:
         if watch is None:
             return
         if watch.connections:

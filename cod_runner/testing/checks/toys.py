@@ -23,9 +23,9 @@ def _texts() -> list[Example]:
     rows = []
     for number in range(24):
         label = number % 2
-        words, noun = (_NEGATIVE, _POSITIVE)[label], _NOUNS[number // 2 % 6]
-        other = _NOUNS[(number // 2 + 1 + number % 3) % 6]
-        text = f"the {noun} is {words[number // 2 % 6]} and the {other} is never {words[(number // 2 + 1) % 6]}"
+        words, place = (_NEGATIVE, _POSITIVE)[label], number // 2
+        noun, other = _NOUNS[place % 6], _NOUNS[(place + 1 + number % 3) % 6]
+        text = f"the {noun} is {words[place % 6]} and the {other} is never {words[(place + 1 + place // 6) % 6]}"
         rows.append(Example(f"text:{number}", text, label))
     return rows
 
@@ -77,6 +77,9 @@ def toy_teacher(texts: bool = True) -> Classifier:
     return _trained(texts)
 
 
+FOR_WHOM = "the contract says: TeacherView.score: a generator says for which request each of its inputs is"
+
+
 @dataclass
 class CountingTeacher:
     """Implements :class:`cod_runner.api.TeacherView` and notes what it is asked."""
@@ -87,6 +90,8 @@ class CountingTeacher:
     """Inputs whose probabilities were wanted."""
     requests: dict[str, Input] = field(default_factory=dict)
     """The requests, by id, for which it may be asked; empty: nobody said."""
+    asker: str = "the component"
+    """Who asks, for sentences."""
     attributions: int = 0
     steps: int = 0
 
@@ -94,14 +99,10 @@ class CountingTeacher:
         """Probabilities, as the engine computes them: an input's answer does not depend on the others."""
         if asked_for:
             assert len(asked_for) == len(inputs), (
-                f"it asks the teacher about {len(inputs)} inputs for {len(asked_for)} requests; the contract says "
-                "(TeacherView.score): it says for which request each of them is (`[inputs]`)"
+                f"{self.asker} asks the teacher about {len(inputs)} inputs for {len(asked_for)} requests; {FOR_WHOM}"
             )
             strange = [request.id for request in asked_for if request.id not in self.requests]
-            assert not strange, (
-                f"it asks the teacher for a request `{strange[:1]}` that nobody made; the contract says "
-                "(TeacherView.score): it says for which request each of them is"
-            )
+            assert not strange, f"{self.asker} asks the teacher for `{strange[0]}`, which nobody requested; {FOR_WHOM}"
         self.asked.update(inputs)
         model, found = toy_teacher(self.texts), []
         with torch.no_grad():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from cod_runner.hookspecs import Hooks
+from cod_runner.runs.records import CellRow, RunRecord
 from cod_runner.testing.checks.calling import check_of
 from cod_runner.testing.checks.subject import Subject
 from cod_runner.testing.checks.toys import LABELS, POINTS, TEXTS, toy_teacher
@@ -18,6 +20,9 @@ KNOWN = "Hooks: every hook that a tracker marks is one of codrun's, and takes it
 PURE = "Hooks: what an observer is told stays as it is"
 LIFE = "Hooks: a whole run, and a second call that continues it, can be observed"
 WORKER = "Hooks.codrun_step: in a worker a tracker of its own gets no other hook"
+
+DRAWN_FROM = ("torch",)
+"""The generator that trainings draw from beside a tracker; services make names of their own with another."""
 
 
 @check_of("tracker")
@@ -55,7 +60,8 @@ def _attached(subject: Subject, tracker: object) -> Any:
 def _called(subject: Subject, hook: Any, name: str, told: dict[str, Any], clause: str) -> None:
     plain = {key: value for key, value in told.items() if key != "teacher"}
     before = copy.deepcopy(plain)
-    with subject.watched(f"in `{name}`", refusals=True, write=_named_files(subject)):
+    files = _named_files(subject)
+    with subject.watched(f"in `{name}`", refusals=True, write=files, untouched=DRAWN_FROM, clause=clause):
         getattr(hook, name)(**told)
     subject.must(plain == before, f"changed what `{name}` told it", PURE)
     subject.must(True, "", clause)
@@ -71,42 +77,62 @@ def _cell(number: int) -> dict[str, Any]:
     return {"key": f"{number:032x}", "method": ("kd", "hard")[number % 2], "arm": "plain", "k": 8, "seed": number}
 
 
+def _row(number: int) -> dict[str, Any]:
+    """Its line of ``cells.jsonl``."""
+    cell = CellRow(
+        **_cell(number),
+        metrics={"accuracy": 0.5, "agreement": 0.75, "kl": 0.1},
+        steps=3,
+        training_rows=8,
+        yield_=1.0,
+        losses={"hard": 0.2},
+        select="last",
+        seconds=1.5,
+    )
+    return cell.to_json()
+
+
 def _steps(cells: int) -> list[tuple[str, dict[str, Any]]]:
     """The steps of some cells, in turn."""
-    told = []
-    for step in (1, 2, 3):
-        for number in range(cells):
-            told.append(
-                ("codrun_step", {"cell": _cell(number), "step": step, "losses": {"hard": 0.7 / step, "kd": 0.5}})
-            )
-    return told
+    return [
+        ("codrun_step", {"cell": _cell(number), "step": step, "losses": {"hard": 0.7 / step, "kd": 0.5}})
+        for step in (1, 2, 3)
+        for number in range(cells)
+    ]
 
 
 def _life(subject: Subject, texts: bool) -> list[tuple[str, dict[str, Any]]]:
+    """Every hook of a run of two cells, whose files are in its folder."""
     folder = subject.context.run
     assert folder is not None
-    rows = TEXTS if texts else POINTS
+    rows, cells = TEXTS if texts else POINTS, [_cell(0), _cell(1)]
+    finished = [_row(0), _row(1)]
     recipe = {
-        "recipe": 1, "name": "toy", "k": [8], "seeds": [0, 1], "methods": {"kd": [{"use": "kd", "weight": 1.0}]},
-        "dataset": {"use": "toy", "labels": list(LABELS)}, "train": {"steps": 3},
+        "recipe": 1, "name": "toy", "k": [8], "seeds": [0, 1], "arms": {"plain": {}}, "train": {"steps": 3},
+        "dataset": {"use": "toy", "labels": list(LABELS)}, "teacher": {"use": "toy"}, "student": {"use": "toy"},
+        "methods": {"kd": [{"use": "kd", "weight": 1.0}], "hard": [{"use": "hard", "weight": 1.0}]},
+        "evaluate": {"metrics": [{"use": "accuracy"}]},
     }  # fmt: skip
-    row = {
-        "accuracy": 0.5,
-        "agreement": 0.75,
-        "kl": 0.1,
-        "losses": {"hard": 0.2},
-        "seconds": 1.5,
-        "steps": 3,
-        "usd": None,
+    record = RunRecord(recipe="toy", seconds=3.0, versions={"codrun": "0.1"})
+    record.cell_keys = [cell["key"] for cell in cells]
+    summary = record.model_dump(mode="json")
+    files = {
+        "recipe.yaml": json.dumps(recipe),  # which is YAML too
+        "run.json": json.dumps(summary),
+        "cells.jsonl": "".join(json.dumps(row) + "\n" for row in finished),
+        "table.md": "| method | accuracy |\n|---|---|\n| kd | 0.5 |\n",
+        "table.csv": "method,accuracy\nkd,0.5\n",
+        "report.html": "<!doctype html><title>toy</title>",
+        "counterfactuals.jsonl": "",
     }
-    cells = [_cell(0), _cell(1)]
-    summary = {"name": "toy", "seconds": 3.0, "cells": 2, "not_kept": [], "notes": [], "git_commit": None, "cost": 0.0}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return [
         ("codrun_run_started", {"recipe": recipe, "cells": len(cells), "folder": folder}),
         ("codrun_teacher_ready", {"teacher": toy_teacher(texts), "pool": list(rows)}),
         *(("codrun_cell_started", {"cell": cell, "training": list(rows[:8])}) for cell in cells),
         *_steps(len(cells)),
-        *(("codrun_cell_finished", {"row": {**cell, **row}}) for cell in cells),
+        *(("codrun_cell_finished", {"row": row}) for row in finished),
         ("codrun_run_finished", {"summary": summary, "folder": folder}),
         ("codrun_report_written", {"summary": summary, "folder": folder}),
     ]

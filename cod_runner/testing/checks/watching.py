@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+GENERATORS = ("random", "numpy.random", "torch")
+"""The random generators that all of a process share."""
 WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.rename": 1, "sqlite3.connect": 0}
 """Events that change files beside ``open``, and which of their arguments names what is changed."""
@@ -119,9 +121,9 @@ def _text(part: Any) -> str:
 
 @functools.cache
 def _anybody_may_write() -> tuple[Path, ...]:
-    """Temporary folders, devices, and the folder in which libraries keep what they downloaded or compiled."""
+    """Temporary folders, devices, and the folders in which libraries keep what they downloaded, compiled or found."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folders = [tempfile.gettempdir(), os.devnull, "/dev", "/proc", caches]
+    folders = [tempfile.gettempdir(), os.devnull, "/dev", "/proc", caches, "~/.config/matplotlib"]
     folders += [value for name in ("HF_HOME", "MPLCONFIGDIR", "PYTHONPYCACHEPREFIX") if (value := os.environ.get(name))]
     return tuple(
         path.absolute() for each in folders for path in (Path(each).expanduser(), Path(each).expanduser().resolve())

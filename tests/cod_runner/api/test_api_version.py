@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,7 +105,7 @@ def test_a_plugin_for_another_version_is_skipped_and_named() -> None:
 
 
 def test_a_plugin_for_this_version_or_none_is_loaded() -> None:
-    for plugin in (Asking("1.0"), SimpleNamespace(), Asking(None)):
+    for plugin in (Asking("1.0"), Asking(None)):
         registry = Registry()
         registry.register("fits", "fits.plugin", lambda plugin=plugin: plugin)
         assert registry.warnings == []

@@ -24,7 +24,7 @@ COMMANDS = list(commands(get_command(app)))
 
 def words(text: str) -> list[str]:
     """Without what Markdown is meant to take away, line ends and the frames of tables."""
-    return re.sub(r"[│╭╮╰╯─]", " ", text.replace("`", "")).split()
+    return re.sub(r"[│╭╮╰╯─]", " ", re.sub(r"`|\*\*", "", text)).split()
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(path) or "codrun" for path, _ in COMMANDS])

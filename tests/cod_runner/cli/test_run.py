@@ -105,3 +105,11 @@ def test_a_report_shows_the_verdicts_of_the_run_and_judges_nothing(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "0.1234" in line]
     assert "miss" in line
     assert "| agreement, kd, cod, k = 8 | at most 1 | 0.1234 over 2 seeds | miss |" in Path("run/table.md").read_text()
+
+
+def test_a_note_that_was_said_is_not_shown_with_the_report(run: Any) -> None:
+    said = "is more than the pool has"
+    code, printed, told = run("--quiet", "--arms", "plain", "--seeds", "0", "--set", "teacher.finetune.rows=99999")
+    assert code == 0
+    assert told.startswith("note: ") and told.count(said) == 1
+    assert said not in printed and said in Path("run/table.md").read_text()

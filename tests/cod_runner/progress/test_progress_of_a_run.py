@@ -30,7 +30,10 @@ def test_a_terminal_shows_what_is_done_what_runs_and_what_waits(on_a_terminal: W
                 "  2 of 9 cells; 3 model calls",
             ]
             progress.tell("2 in flight")
-            assert on_a_terminal.drawn[1].endswith("about 30 s left 2 in flight")
+            assert on_a_terminal.drawn[1].endswith("about 30 s left")
+            assert on_a_terminal.drawn[2:4] == ["    2 in flight", "  students"]
+            progress.tell("")
+            assert on_a_terminal.drawn[2:4] == ["", "  students"], "nothing jumps"
             shown.spent("3 model calls, 120 tokens, $0.0100")
         assert on_a_terminal.drawn[1] == "✓ teacher        10 s  3 model calls, 120 tokens, $0.0100"
 
@@ -53,13 +56,13 @@ def test_the_end_leaves_one_line_for_each_stage_that_ran(on_a_terminal: Watched)
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     watched = Watched(terminal=True, width=width)
     with (
-        watched.progress.run(STAGES, lambda: ["a line of many words, " * 9]),
+        watched.progress.run(STAGES, lambda: ["a line of many words, " * 12]),
         watched.progress.stage("teacher"),
         watched.progress.bar("asking the teacher about the training examples") as step,
     ):
         step(1, 1000)
         watched.progress.tell("many words about calls that failed " * 5)
-        assert len(watched.drawn) == 4
+        assert len(watched.drawn) == 5
         assert max(map(len, watched.drawn)) == width
         assert ("─" in watched.drawn[1]) == (width > 100)
 

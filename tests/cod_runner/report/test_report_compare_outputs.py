@@ -23,6 +23,7 @@ from cod_runner.report.compare.conclusion import conclusion, outcome, raise_on_r
 from cod_runner.report.compare.data import data_of
 from cod_runner.report.compare.github_text import code, plain
 from cod_runner.report.compare.markdown import LONGEST_COMMENT, MOST_ROWS, markdown_of
+from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.reading import RunFiles, read_run
 from cod_runner.runs.records import CellRow, LeftOut, MetricRecord, RunRecord
 
@@ -57,8 +58,23 @@ def moved(make_run: MakeRun, make_row: MakeRow) -> Callable[..., Path]:
     return made
 
 
+def without_accuracy(folder: Path, seed: int) -> Path:
+    """A run one of whose cells was measured by its other metrics alone."""
+    cells = [json.loads(line) for line in (folder / "cells.jsonl").read_text().splitlines()]
+    kept = [
+        {name: value for name, value in cell.items() if (name, cell["seed"]) != ("accuracy", seed)} for cell in cells
+    ]
+    (folder / "cells.jsonl").write_text("".join(f"{json.dumps(cell)}\n" for cell in kept))
+    return folder
+
+
 def compared(first: Path, second: Path, **wishes: Any) -> list[Comparison]:
     return [compare_runs(read(first), read(second), Wishes(**wishes))]
+
+
+def spaced(markdown: str) -> str:
+    """With plain spaces, also where a line must not break."""
+    return markdown.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def rendered(markdown: str) -> str:
@@ -71,7 +87,7 @@ def outside_code(page: str) -> str:
 
 
 def test_the_verdict_stands_first_in_the_comment(base: Path, moved: Callable[..., Path]) -> None:
-    lines = markdown_of(compared(base, moved(-0.11, -0.10, -0.12))).splitlines()
+    lines = spaced(markdown_of(compared(base, moved(-0.11, -0.10, -0.12)))).splitlines()
     assert lines[0] == "## codrun compare: `base` → `change`"
     assert lines[2] == (
         "❌ **Regression:** accuracy of kd, cod, k = 8 fell from 0.810 to 0.700 (−0.110 ± 0.010 over 3 seeds, "
@@ -174,7 +190,7 @@ def test_many_unchanged_rows_are_folded_and_a_comment_is_never_too_long(make_run
         ]
         return read(make_run(f"{name}{methods}", rows))
 
-    many = markdown_of([compare_runs(run("one", 0, 30), run("two", 0.4, 30))])
+    many = spaced(markdown_of([compare_runs(run("one", 0, 30), run("two", 0.4, 30))]))
     assert "<summary>58 unchanged</summary>" in many
     assert MOST_ROWS < 58
     assert many.index("↓ **regression**") < many.index("58 unchanged")
@@ -207,10 +223,20 @@ def test_a_cell_that_could_not_run_is_called_left_out(
     assert "kd, cod, k = 8, seeds 1, 2 (left out)" in conclusion([comparison])
 
 
+def test_a_cell_that_failed_says_why(base: Path, moved: Callable[..., Path], record: RunRecord) -> None:
+    place = {"key": "x", "method": "kd", "arm": "cod", "k": 8, "seed": 2, "name": "kd-cod-k8-s2"}
+    record.failed = [FailedCell(**place, cause="the metric `f1` is nan")]
+    comparisons = compared(base, moved(0.0, 0.0, None))
+    assert conclusion(comparisons) == (
+        "Regression: missing from change: kd, cod, k = 8, seed 2 (failed: the metric `f1` is nan)."
+    )
+
+
 def test_a_number_that_is_gone_is_a_missing_cell(base: Path, moved: Callable[..., Path]) -> None:
-    (comparison,) = compared(base, moved(0.0, 0.0, math.nan))
+    (comparison,) = compared(base, without_accuracy(moved(0.0, 0.0, 0.0), seed=2))
     assert [(each.seed, each.why) for each in comparison.missing] == [(2, "no number")]
     assert comparison.metrics[0].differences[0].seeds == (0, 1)
+    assert comparison.metrics[1].differences[0].seeds == (0, 1, 2)
     (other_way,) = [compare_runs(read(base.parent / "change"), read(base))]
     assert other_way.missing == ()
 
@@ -229,7 +255,7 @@ def test_a_lower_number_can_be_better(make_run: MakeRun, make_row: MakeRow, base
     (comparison,) = compared(base, worse, metrics=("kl",))  # .19 on average becomes .5
     assert conclusion([comparison]).startswith("Regression: kl of kd, cod, k = 8 rose from 0.190 to 0.500 (+0.310")
     assert "| `kl` (lower is better) |" in markdown_of([comparison])
-    assert "| ↑ **regression** |" in markdown_of([comparison])
+    assert "| ↑ **regression** |" in spaced(markdown_of([comparison]))
 
 
 def test_a_wish_for_a_metric_that_is_not_there_is_refused(base: Path) -> None:
@@ -253,7 +279,7 @@ def test_several_comparisons_are_adjusted_together_and_told_apart(base: Path, mo
 
 
 def test_json_holds_everything_and_no_number_that_json_lacks(base: Path, moved: Callable[..., Path]) -> None:
-    data = data_of(compared(base, moved(-0.11, None, math.nan)))
+    data = data_of(compared(base, without_accuracy(moved(-0.11, None, math.nan), seed=2)))
     json.dumps(data, allow_nan=False)
     assert (data["verdict"], data["regressed"]) == ("regression", True)
     (one,) = data["comparisons"]
@@ -261,7 +287,7 @@ def test_json_holds_everything_and_no_number_that_json_lacks(base: Path, moved: 
     assert difference["first"] == {"mean": 0.8, "values": [0.8]}
     assert difference["difference"]["sd"] is None
     assert difference["seeds"] == [0]
-    assert [each["why"] for each in one["missing"]] == ["not finished", "no number"]
+    assert [each["seed"] for each in one["missing"]] == [1, 2]
 
 
 def test_the_command_prints_clean_data_and_ends_with_3(
@@ -282,7 +308,7 @@ def test_the_command_prints_clean_data_and_ends_with_3(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a"], "give two runs' folders"),
+        (["a"], "give a second run"),
         (["a", "b", "c"], "give two runs' folders"),
         (["a", "b", "--json", "--markdown"], "not both"),
         (["a", "b", "--seeds", "1"], "go with --rev"),

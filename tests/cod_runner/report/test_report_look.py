@@ -28,13 +28,23 @@ VERDICTS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def pages() -> list[str]:
+    """What ``full`` has made: drawing takes most of a second."""
+    return []
+
+
 @pytest.fixture
-def full(recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]]) -> str:
+def full(
+    recipe: Recipe, record: RunRecord, rows: list[CellRow], outcomes: list[dict[str, Any]], pages: list[str]
+) -> str:
     """A page with every section."""
-    losses = {row.key: {step: {"hard": 0.5, "kd": 0.1} for step in range(1, 9)} for row in rows}
-    told = {"verdicts": VERDICTS, "stages": [StageRecord(name="data", seconds=2.0), StageRecord(name="students")]}
-    report = build_report(recipe, record.model_copy(update=told), rows, outcomes * 10, losses=losses)
-    return page(report, draw_figures(report))
+    if not pages:
+        losses = {row.key: {step: {"hard": 0.5, "kd": 0.1} for step in range(1, 9)} for row in rows}
+        told = {"verdicts": VERDICTS, "stages": [StageRecord(name="data", seconds=2.0), StageRecord(name="students")]}
+        report = build_report(recipe, record.model_copy(update=told), rows, outcomes * 10, losses=losses)
+        pages.append(page(report, draw_figures(report)))
+    return pages[0]
 
 
 @pytest.fixture

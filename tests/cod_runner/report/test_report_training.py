@@ -180,6 +180,10 @@ def test_the_page_has_curves_where_the_run_left_them(
     assert {path.name for path in (run_folder / "figures").glob("training*")} == {
         "training-k8.png", "training-k8.svg", "training-k16.png", "training-k16.svg",
     }  # fmt: skip
+    for path in (run_folder / "training").iterdir():
+        path.unlink()
+    write_reports_again(run_folder, no_plugins)
+    assert "training-k" not in (run_folder / "report.html").read_text(), "what was drawn once is no plugin's"
     assert "kd, +CoD" in (run_folder / "figures" / "training-k8.svg").read_text()
 
 

@@ -29,6 +29,16 @@ def test_what_is_no_revision_is_refused(repo: Path, revision: str) -> None:
         Repository.around(repo).commit_of(revision)
 
 
+@pytest.mark.parametrize("revision", ["-x", "--git-dir=/elsewhere", "", "main\x1b[31m"])
+def test_what_git_could_take_for_an_option_never_reaches_it(
+    repo: Path, revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Repository.around(repo)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was asked"))
+    with pytest.raises(RecipeError, match=r"name a branch, a tag or a commit$"):
+        repository.commit_of(revision)
+
+
 def test_a_path_outside_every_repository_is_refused(tmp_path: Path, repo: Path) -> None:
     with pytest.raises(RecipeError, match="is not in the working tree of a git repository"):
         Repository.around(tmp_path / "x.yaml")

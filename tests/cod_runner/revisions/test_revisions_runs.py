@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sample_repository import RECIPE as RECIPE_TEXT
+from sample_repository import write_plugin
 
 from cod_runner.cli import call as codrun
 from cod_runner.errors import CodrunError, RecipeError
@@ -21,7 +23,6 @@ from cod_runner.progress import Progress
 from cod_runner.revisions import Flags, run_revisions, runs
 from cod_runner.revisions.runs import PlannedRun, Side, planned_run
 from cod_runner.revisions.source import Developed, environment_of
-from tests.cod_runner.revisions.conftest import write_plugin
 
 Git = Callable[..., str]
 RECIPE = Path("recipes/watched.yaml")
@@ -58,7 +59,7 @@ def test_each_revision_runs_its_own_code_and_the_second_call_repeats_nothing(
     shown = capfd.readouterr()
     assert shown.out.startswith("## codrun compare: `main` → `working tree`\n")
     row = "| `steady` | `kd` | `plain` | 8 | 0.900 | 0.500 | −0.400 ± 0.000 | 0 of 2 | <0.001 | ↓ **regression** |"
-    assert row in shown.out
+    assert row in shown.out.replace("\N{NO-BREAK SPACE}", " ")
     assert "Each side ran its own code of \\`sample-plugin\\`; both share the store" in shown.out
     assert "2 of 2 cells with the same key in both runs have different numbers" in shown.out
     assert "broken" not in shown.err
@@ -165,6 +166,30 @@ def test_a_missed_expectation_is_a_note(side: Side, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runs, "PROGRAM", "import sys; sys.exit(3)")
     (note,) = PlannedRun(side, RECIPE, Flags(), cells=1, done=0, calls=()).run(Progress(quiet=True))
     assert note == "recipes/watched.yaml at main: an expectation of the recipe was missed."
+
+
+@pytest.mark.parametrize("ran", [1, 0])
+def test_cells_that_failed_are_a_note_where_all_others_ran(
+    side: Side, ran: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = side.run_of(RECIPE, Flags())
+    folder.mkdir(parents=True)
+    row = {"key": "a", "method": "kd", "arm": "plain", "k": 8, "seed": 0, "accuracy": 0.5}
+    failed = {**row, "key": "b", "seed": 1, "name": "kd-plain-k8-s1", "cause": "the metric `accuracy` is nan"}
+    metrics = [{"name": "accuracy", "title": "Accuracy", "higher_is_better": True}]
+    record = {"recipe": "watched", "finished": "now", "cell_keys": ["a", "b"], "failed": [failed], "metrics": metrics}
+    (folder / "recipe.yaml").write_text(RECIPE_TEXT)
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "cells.jsonl").write_text(f"{json.dumps(row)}\n" * ran)
+    monkeypatch.setattr(runs, "PROGRAM", "import sys; sys.exit(1)")
+    planned = PlannedRun(side, RECIPE, Flags(), cells=2, done=1, calls=())
+    if not ran:
+        with pytest.raises(CodrunError, match="failed"):
+            planned.run(Progress(quiet=True))
+        return
+    assert planned.run(Progress(quiet=True)) == [
+        "recipes/watched.yaml at main: 1 cell failed: the metric `accuracy` is nan (kd-plain-k8-s1)."
+    ]
 
 
 def test_the_plan_says_what_a_side_may_cost(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:

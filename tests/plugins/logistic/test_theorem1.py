@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cod_runner.api import BuildContext, CodrunError, Example
+from cod_runner.api import BuildContext, CodrunError, Example, SettingError
 from cod_runner.registry import Registry
 from codrun_logistic.data import Gaussian
 from codrun_logistic.estimation import errors_of, interval, maximum_likelihood
@@ -160,10 +160,21 @@ def test_a_run_is_reported_and_simulated(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "theorem1-d2.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_recipe_of_other_models_is_refused_before_the_teacher_trains() -> None:
+    tracker = Theorem1(Theorem1Options(), BuildContext())
+    linear, curved = {"use": "mlp", "hidden": []}, {"use": "mlp", "hidden": [8]}
+    tracker.codrun_run_started(recipe={"teacher": linear, "student": linear})
+    with pytest.raises(SettingError, match="linear teacher"):
+        tracker.codrun_run_started(recipe={"teacher": curved, "student": linear})
+    for student in (curved, {"use": "transformers"}):
+        with pytest.raises(SettingError, match="logistic student"):
+            tracker.codrun_run_started(recipe={"teacher": linear, "student": student})
+
+
 def test_only_linear_models_are_measured(tmp_path: Path) -> None:
     tracker = Theorem1(Theorem1Options(), BuildContext())
     curved = MLP(MLPOptions(inputs=2, hidden=[8], activation="tanh"), ("below", "above"))
-    with pytest.raises(CodrunError, match="linear teacher"):
+    with pytest.raises(SettingError, match="linear teacher"):
         tracker.codrun_teacher_ready(teacher=curved, pool=POOL)
     curved.save(tmp_path)
     with pytest.raises(CodrunError, match="logistic student"):

@@ -50,9 +50,9 @@ EVERY_LOSS: dict[str, tuple[Callable[[Any, BuildContext], Loss], Options]] = {
 }
 
 
-@pytest.mark.parametrize("name", EVERY_LOSS)
-def test_every_loss_keeps_the_contract(name: str) -> None:
-    """One value per example, padding and company do not count, gradients are right, parameters train."""
+@pytest.mark.parametrize("name", [name for name in EVERY_LOSS if " " in name])
+def test_every_form_of_a_loss_keeps_the_contract(name: str) -> None:
+    """With other options than the defaults, with which all components are checked elsewhere."""
     _, options = EVERY_LOSS[name]
     check_loss(REGISTRY.find("loss", name.split()[0]), options.model_dump(exclude_unset=True))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from cod_runner.api import BuildContext, CodrunError, Example
+from cod_runner.api import BuildContext, Example, SettingError
 from cod_runner.registry import Registry
 from codrun_moons.classifier import MLP
 from codrun_moons.plugin import BoundariesOptions, MLPOptions
@@ -103,8 +104,25 @@ def test_a_resumed_run_is_drawn_in_full(tmp_path: Path) -> None:
 def test_only_the_plane_can_be_drawn() -> None:
     registry = Registry()
     registry.attach("boundaries", Boundaries(BoundariesOptions(), BuildContext()))
-    with pytest.raises(CodrunError, match="two classes in the plane"):
+    with pytest.raises(SettingError, match="two classes in the plane"):
         registry.hook.codrun_teacher_ready(teacher=MLP(MLPOptions(inputs=3), LABELS), pool=POOL)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student"),
+    [
+        ({"use": "mlp", "inputs": 3}, {"use": "mlp", "inputs": 2}),
+        ({"use": "mlp", "inputs": 2}, {"use": "transformers"}),
+    ],
+)
+def test_a_recipe_of_other_models_is_refused_before_the_teacher_trains(
+    tmp_path: Path, teacher: dict[str, Any], student: dict[str, Any]
+) -> None:
+    tracker = Boundaries(BoundariesOptions(), BuildContext())
+    with pytest.raises(SettingError, match="two classes in the plane"):
+        tracker.codrun_run_started(recipe={"teacher": teacher, "student": student}, folder=tmp_path)
+    plane = {"use": "mlp", "inputs": 2}
+    tracker.codrun_run_started(recipe={"teacher": plane, "student": plane}, folder=tmp_path)
 
 
 def test_the_bound_is_checked() -> None:

@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_made_is_said_once_and_the_run_goes_on(called: P
     path = called / "run" / "training" / "kd-plain-k4-s0.jsonl"
     assert said.startswith("the tracker `jsonl` (codrun ")
     assert said.endswith(
-        f"failed in codrun_step: {path} cannot be written (File exists), so there are no training curves; it "
+        f"failed: {path} cannot be written (File exists), so there are no training curves; it "
         "observes no longer, the run goes on"
     )
     assert len(lines(called / "run" / "cells.jsonl")) == 2

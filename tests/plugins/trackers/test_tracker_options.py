@@ -84,3 +84,8 @@ def test_online_needs_a_key_and_offline_wins(called: Path, monkeypatch: pytest.M
 def test_wrong_options_are_refused_where_they_stand(called: Path, options: str, told: str) -> None:
     said = refusal(called, f"[{options}]")
     assert said.startswith("13:") and told in said
+
+
+def test_a_tracker_is_named_once(called: Path) -> None:
+    said = refusal(called, "[tensorboard, mlflow, {use: tensorboard}]")
+    assert said == "13:33: the tracker `tensorboard` is named twice and observes a run once; remove one"
