@@ -505,12 +505,12 @@ def test_sets_that_do_not_nest_are_named(draw: Draw) -> None:
 
 
 def test_a_selector_that_forgets_a_row_is_named(draw: Draw) -> None:
-    with pytest.raises(PluginError, match=r"the selector `backwards` \(world\) ranked 59 of 60 rows: a bug in its plugin"):
+    with pytest.raises(PluginError, match=r"the selector `backwards` \(world\) ranked 59 of 60 rows: a bug in"):
         draw("arms: {x: {select: {use: backwards, broken: true}}}\n")
 
 
 def test_a_chooser_that_ranks_what_is_not_there_is_named(draw: Draw) -> None:
-    with pytest.raises(PluginError, match=r"the chooser `last` \(world\) ranked a position, `99` \(int\), that there is not"):
+    with pytest.raises(PluginError, match=r"the chooser `last` \(world\) ranked a position, `99` \(int\), that there"):
         draw("arms: {x: {add: flips, choose: {use: last, broken: true}}}\n")
 
 
