@@ -104,6 +104,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="DIR",
         action="append",
     )
+    option(
+        "--codrun-allow-local-plugins",
+        "let recipes run the Python files that they name under `plugins:`",
+        action="store_true",
+        default=False,
+    )
     parser.addini(
         "codrun_recipes", "folders or files of recipes that are tests wherever pytest meets them", "paths", default=[]
     )
@@ -113,6 +119,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("codrun_strict", "as --codrun-strict", "bool", default=False)
     parser.addini("codrun_allow_hosts", "as --codrun-allow-host, a line each", "linelist")
     parser.addini("codrun_allow_folders", "as --codrun-allow-folder, relative to the ini file", "paths", default=[])
+    parser.addini("codrun_allow_local_plugins", "as --codrun-allow-local-plugins", "bool", default=False)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class Wishes:
     strict: bool
     hosts: Sequence[str]
     folders: Sequence[Path]
+    local_plugins: bool
 
     @classmethod
     def of(cls, config: pytest.Config) -> Wishes:
@@ -156,6 +164,7 @@ class Wishes:
                 *config.getini("codrun_allow_folders"),
                 *(start / Path(folder).expanduser() for folder in config.getoption("codrun_allow_folder") or ()),
             ),
+            local_plugins=config.getoption("codrun_allow_local_plugins") or config.getini("codrun_allow_local_plugins"),
         )
 
     def asked(self, recipe: Path) -> Asked:
@@ -169,7 +178,7 @@ class Wishes:
         """What the user lets recipes do; a recipe says none of it. Raises :class:`CodrunError` for a wrong host."""
         from cod_runner.permissions import read_permissions
 
-        return read_permissions(self.hosts, self.folders)
+        return read_permissions(self.hosts, self.folders, local_plugins=self.local_plugins)
 
 
 def _share_of_the_cores(config: pytest.Config) -> int | None:

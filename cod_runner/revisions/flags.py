@@ -20,6 +20,7 @@ class Flags:
     arms: str | None = None
     allow_hosts: tuple[str, ...] = ()
     allow_folders: tuple[Path, ...] = ()
+    allow_local_plugins: bool = False
     jobs: int | None = None
     device: str | None = None
     offline: bool = False
@@ -32,6 +33,7 @@ class Flags:
         return [
             *(f"--{name}={value}" for name, value in named.items() if value is not None),
             *(f"--{name}={value}" for name, values in listed.items() for value in values),
+            *(["--allow-local-plugins"] if self.allow_local_plugins else []),
         ]
 
     def of_a_run(self, folders: tuple[Path, ...]) -> list[str]:

@@ -213,6 +213,20 @@ def test_hosts_and_folders_are_allowed_by_options_alone(
     assert call("ci", "--co").ret == 0
 
 
+def test_files_that_recipes_name_run_where_an_option_allows_it(
+    pytester: pytest.Pytester, write: Write, call: Call
+) -> None:
+    write("ci/moons.yaml", ("k: [8]", "k: [8]\nplugins: [./mine.py]"))
+    (pytester.path / "ci/mine.py").write_text("from cod_runner.api import hookimpl\n\n\n@hookimpl\n"
+                                              "def codrun_components():\n    return []\n")  # fmt: skip
+    done = call("ci", "--co")
+    done.assert_outcomes(errors=1)
+    assert "--allow-local-plugins" in done.stdout.str()
+    assert call("ci", "--co", "--codrun-allow-local-plugins").ret == 0
+    pytester.makeini("[pytest]\ncodrun_allow_local_plugins = true\n")
+    assert call("ci", "--co").ret == 0
+
+
 @pytest.mark.slow
 def test_two_workers_share_one_run(pytester: pytest.Pytester, write: Write) -> None:
     write()

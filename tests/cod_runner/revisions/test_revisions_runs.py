@@ -210,13 +210,13 @@ def test_flags_are_passed_on_and_no_word_of_a_stranger_is_one(side: Side, tmp_pa
     flags = Flags(
         profile="small", overrides=("train.steps=3", "name=-x"), k="8", seeds="0,1", methods="kd", arms="plain",
         allow_hosts=("h:1",), allow_folders=(tmp_path / "top" / "data",), jobs=2, device="cpu",
-        offline=True, quiet=True,
+        offline=True, quiet=True, allow_local_plugins=True,
     )  # fmt: skip
     words = flags.of_a_run(side.folders(flags))
     assert words == [
         "--profile=small", "--k=8", "--seeds=0,1", "--methods=kd", "--arms=plain", "--set=train.steps=3",
         "--set=name=-x", "--allow-host=h:1", f"--allow-folder={tmp_path / 'top' / 'data'}",
-        f"--allow-folder={tmp_path / 'tree' / 'data'}",
+        f"--allow-folder={tmp_path / 'tree' / 'data'}", "--allow-local-plugins",
         "--jobs=2", "--device=cpu", "--offline", "--quiet",
     ]  # fmt: skip
     call = side.call("run", Path("-n.yaml"), words, flags)
