@@ -38,7 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["report", "nowhere"], "nowhere is not a run's folder"),
         (["report", "file.txt"], "file.txt is not a run's folder"),
         (["compare", "empty", "nowhere"], "empty is not a run's folder"),
-        (["compare", "empty"], "give two runs' folders, or one"),
+        (["compare", "empty"], "give a second run, or one run and --published FILE"),
         (["pick", "empty"], "empty is not a run's folder"),
         (["bench", "nowhere"], "nowhere is not a run's folder"),
         (["predict", "empty", "a text"], "neither a student's folder nor a run's"),

@@ -333,7 +333,8 @@ def test_labels_of_every_kind_are_data(tmp_path: Path) -> None:
     labels = ('quote"d', "{describe}")
     with LLMServer(lambda call: Reply("no", status=404) if call.is_completion else Reply("{describe}")) as server:
         row = teacher(tmp_path, server.api_base, labels=labels).score(["a film"])[0]
-        assert "A: {describe}" in server.calls[-1].body["messages"][0]["content"]
+        asked = [call.body["messages"][0]["content"] for call in server.calls if not call.is_completion]
+        assert any("A: {describe}" in each for each in asked)  # one of the orders, in which calls arrive by chance
     assert row.argmax() == 1
 
 
