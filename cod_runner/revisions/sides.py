@@ -69,7 +69,8 @@ def run_revisions(paths: Sequence[Path], revisions: Sequence[str], flags: Flags,
             sides.append(_side_of_working_tree(repository))
         first, second = sides
         recipes, notes = _in_both(first, second, places)
-        notes.append(f"{first.name} is {first.state}, {second.name} is {second.state}.")
+        named = [f"{side.name} is {side.state}" for side in sides if side.name != side.state]
+        notes += [f"{', '.join(named)}."] if named else []
         if apart := installed_apart(repository.top, first.developed):
             notes.append(
                 f"`{apart}` is developed here, but a copy of it is installed, so both revisions ran with that copy's "
