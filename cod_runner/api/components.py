@@ -50,10 +50,13 @@ class BuildContext:
     """What a component may know when it is built. Fields that do not apply to a kind keep their defaults."""
 
     folder: Path = Path()
+    """What names of files in the options are relative to; a recipe's are resolved already."""
     labels: tuple[str, ...] = ()
+    """The names of the classes, in the order of their ids."""
     describe: str = ""
     """The recipe's ``describe:`` line, one sentence on what the task is."""
     device: str = "cpu"
+    """A device of torch's: what is built may be made there, and is moved there in any case."""
     seed: int = 0
     """Where a component draws, it draws from this (and from what its options say), never from the generators that the
     process shares, so that its results depend on no other component."""

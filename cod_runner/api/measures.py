@@ -26,7 +26,9 @@ class Predictions:
 class Metric(Protocol):
     """Kind ``metric``; its :class:`Component` says whether higher is better."""
 
-    def __call__(self, predictions: Predictions) -> float: ...
+    def __call__(self, predictions: Predictions) -> float:
+        """The number of one student, over all rows."""
+        ...
 
 
 class CfeMeasure(Protocol):

@@ -33,6 +33,8 @@ CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
 }
 """The names of ``cod_runner.api`` that a page documents; a tracker's contract is the hooks."""
+CALLED = {"Metric", "CfeMeasure"}
+"""Contracts that are called."""
 BESIDE = {"teacher": (network, scorer), "student": (network,)}
 """Modules of checks that a kind needs besides its own."""
 PLURALS: dict[Kind, str] = {kind: f"{kind}s" for kind in CONTRACTS} | {"loss": "losses"}
@@ -82,7 +84,8 @@ def _told(name: str) -> str:
 def _directive(name: str) -> str:
     value = getattr(api, name)
     if inspect.isclass(value):
-        return f".. autoclass:: cod_runner.api.{name}\n"
+        called = "   :special-members: __call__\n" if name in CALLED else ""
+        return f".. autoclass:: cod_runner.api.{name}\n{called}"
     return f".. autofunction:: cod_runner.api.{name}\n"
 
 
@@ -106,7 +109,7 @@ def _contract(kind: Kind) -> str:
         return "Any of the hooks, each marked with `hookimpl`, and nothing else.\n\n" + autodoc(
             *_apart(".. autoclass:: cod_runner.hookspecs.Hooks\n")
         )
-    return autodoc(*_apart(*(f".. autoclass:: cod_runner.api.{name}\n" for name in CONTRACTS[kind])))
+    return autodoc(*_apart(*(_directive(name) for name in CONTRACTS[kind])))
 
 
 def _given(kind: Kind) -> str:
@@ -115,7 +118,7 @@ def _given(kind: Kind) -> str:
     for name, meaning in _fields_told(api.BuildContext):
         about = _kinds_of(meaning)
         if about is None or kind in about:
-            rows.append((f"`context.{name}`", meaning or "as its name says"))
+            rows.append((f"`context.{name}`", meaning))
     return "`build(options, context)` is called with the checked options and a `BuildContext`:\n\n" + table(
         ("field", "what it holds"), rows
     )
@@ -129,7 +132,7 @@ def _fields_told(model: type[Any]) -> Iterator[tuple[str, str]]:
         if found:
             following = "\n".join(lines[place + 1 :])
             text = re.match(r'\s*"""(.*?)"""', following, re.DOTALL)
-            yield found[1], " ".join(text[1].split()) if text else ""
+            yield found[1], re.sub(r":\w+:`", "`", " ".join(text[1].split())) if text else ""
 
 
 def _kinds_of(text: str) -> set[Kind] | None:

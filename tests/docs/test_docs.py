@@ -52,6 +52,11 @@ def test_every_question_that_the_core_asks_of_options_stands_on_a_page(pages: Pa
     assert [name for name in asked if f"Options.{name}\n" not in text] == []
 
 
+def test_every_field_that_a_component_is_given_is_explained(pages: Path) -> None:
+    for kind in KINDS:
+        assert "` |  |" not in (pages / f"kinds/{kind}.md").read_text(encoding="utf-8").split("## What its options")[0]
+
+
 def test_what_only_losses_are_asked_stands_on_their_page_alone(pages: Path) -> None:
     on = [kind for kind in KINDS if "Options.needs\n" in (pages / f"kinds/{kind}.md").read_text(encoding="utf-8")]
     assert on == ["loss"]
