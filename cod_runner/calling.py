@@ -66,10 +66,11 @@ def run_as_asked(asked: Asked, registry: Registry, settings: RunSettings, progre
 
     Raises :class:`CodrunError`, or one of its subclasses, for whatever can be foreseen.
     """
-    from cod_runner import pipeline  # imports torch
-
     _not_while_a_worker_starts()
     loaded = asked.load(registry, settings.permissions)
+    with progress.bar("loading torch"):  # seconds, after the recipe's faults have been told
+        from cod_runner import pipeline
+
     with loaded.pointing():
         return pipeline.run(loaded, registry, settings, progress)
 
