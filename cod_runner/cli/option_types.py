@@ -45,6 +45,7 @@ def described(
 ) -> Iterator[Described]:
     """Every option in order; the keys of a mapping with fixed ones follow it, as ``lora.rank``."""
     for name, field in options.model_fields.items():
+        name = field.alias or name
         yield Described(f"{prefix}{name}", _of_field(field).one, _default(field), field.description or "")
         for path, inner in _models(field.annotation, f"{prefix}{name}."):
             if inner not in (options, *above):
@@ -106,7 +107,7 @@ def _of_class(annotation: Any) -> _Words:
     if issubclass(annotation, enum.Enum):
         return _one_of([member.value for member in annotation])
     if issubclass(annotation, BaseModel):
-        keys = f"{{{', '.join(annotation.model_fields)}}}"
+        keys = f"{{{', '.join(field.alias or name for name, field in annotation.model_fields.items())}}}"
         return _Words(keys, keys)
     for known, one, many in _SCALARS:
         if issubclass(annotation, known):

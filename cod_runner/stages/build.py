@@ -9,7 +9,7 @@ from cod_runner.api import BuildContext, Classifier, Example, LabelScorer, Loss,
 from cod_runner.context import WorkerContext
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.seeds import derived_seed
-from cod_runner.recipe.grammar import Use, WeightedLoss
+from cod_runner.recipe.grammar import Recipe, Use, WeightedLoss
 from cod_runner.registry import Registry
 from cod_runner.stages.kept_teacher import read_kept
 
@@ -87,7 +87,8 @@ def build_term(
     return WeightedTerm(term.use, loss, term.weight, registry.options("loss", term.use, term.options).needs)
 
 
-def build_metric(registry: Registry, use: Use) -> Metric:
+def build_metric(recipe: Recipe, registry: Registry, labels: tuple[str, ...], use: Use) -> Metric:
     """One metric of the recipe."""
-    metric: Metric = registry.build("metric", use.use, use.options, BuildContext())
+    context = BuildContext(labels=labels, describe=recipe.describe)
+    metric: Metric = registry.build("metric", use.use, use.options, context)
     return metric

@@ -77,7 +77,7 @@ def load_experiment(context: RunContext, fold: int | None = None) -> tuple[Exper
             _refuse_undeclared(context, corpus, teacher)
             _refuse_untrained(context, teacher)
         layers = _check_methods(context, corpus, teacher)
-        _check_metrics(context)
+        _check_metrics(context, corpus.labels)
         generators, selectors, choosers = _build_makers(context, corpus)
         return Experiment(corpus, dev, shots, layers, generators, selectors, choosers), teacher
 
@@ -180,10 +180,10 @@ def _refuse_needs_of_the_class(term: WeightedTerm, needs: Needs, teacher: Teache
         )
 
 
-def _check_metrics(context: RunContext) -> None:
+def _check_metrics(context: RunContext, labels: tuple[str, ...]) -> None:
     for index, use in enumerate(context.recipe.evaluate.metrics):
         with standing_at("evaluate", "metrics", index):
-            metric = build_metric(context.registry, use)
+            metric = build_metric(context.recipe, context.registry, labels, use)
         declared = context.registry.find("metric", use.use).higher_is_better
         if getattr(metric, "higher_is_better", declared) != declared:
             raise PluginError(

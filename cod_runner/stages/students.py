@@ -221,7 +221,9 @@ def train_cell(task: CellTask, registry: Registry, observers: Observers) -> Cell
     trained = time.monotonic()
     predictions = predicted(task.evaluation)
     metrics = {
-        use.use: check_metric(registry.named("metric", use.use), build_metric(registry, use)(predictions))
+        use.use: check_metric(
+            registry.named("metric", use.use), build_metric(recipe, registry, labels, use)(predictions)
+        )
         for use in recipe.evaluate.metrics
     }
     cause = cause_of(metrics, bool(torch.isfinite(predictions.student_logits).all()))

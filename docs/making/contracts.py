@@ -10,22 +10,49 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cod_runner import api
-from cod_runner.api import Component, Kind, Options
+from cod_runner import api, word_edits
+from cod_runner.api import Component, Kind, Options, classifiers, hooks, inputs, options
 from cod_runner.cli.option_types import described
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_plugin import new_plugin
-from cod_runner.testing.checks import CHECKS, declaration, network, scorer
+from cod_runner.testing.checks import CHECKS, declaration, identity, network, scorer, subject
 from making.text import autodoc, code, table
 
 CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "dataset": ("Dataset", "LoadedData", "Example"),
-    "teacher": ("LabelScorer", "HiddenStateScorer", "Classifier", "Encoded", "Outputs", "Attribution", "VocabularyCut"),
-    "student": ("Classifier", "Encoded", "Outputs", "TrainsItself", "OwnTraining", "Attribution", "VocabularyCut"),
+    "teacher": (
+        "LabelScorer",
+        "HiddenStateScorer",
+        "Answering",
+        "CallEstimate",
+        "Classifier",
+        "Encoded",
+        "Outputs",
+        "Attribution",
+        "VocabularyCut",
+        "WordVectors",
+        "EmbeddingStep",
+        "ShapeEstimate",
+        "ModelShape",
+        "Kept",
+    ),
+    "student": (
+        "Classifier",
+        "Encoded",
+        "Outputs",
+        "Attribution",
+        "VocabularyCut",
+        "TrainsItself",
+        "OwnTraining",
+        "WordVectors",
+        "GradientCheckpointing",
+        "ShapeEstimate",
+        "ModelShape",
+    ),
     "selector": ("Selector", "Selection"),
-    "generator": ("Generator", "Request", "Attempt", "Proposal", "TeacherView"),
+    "generator": ("Generator", "Request", "Attempt", "Proposal", "TeacherView", "CallEstimate"),
     "chooser": ("Chooser", "Choosing", "Choice"),
-    "loss": ("Loss", "Needs", "Batch", "Outputs", "Binding", "BatchSource"),
+    "loss": ("Loss", "Needs", "Batch", "Outputs", "Binding", "BatchSource", "ModelShape"),
     "metric": ("Metric", "Predictions"),
     "cfe_measure": ("CfeMeasure",),
     "executor": ("Executor",),
@@ -33,6 +60,29 @@ CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
 }
 """The names of ``cod_runner.api`` that a page documents; a tracker's contract is the hooks."""
+GIVEN: dict[Kind, tuple[str, ...]] = {
+    "dataset": ("offline", "say", "tell"),
+    "teacher": ("labels", "describe", "device", "seed", "offline", "shots", "store", "say", "tell", "spending"),
+    "student": ("labels", "describe", "device", "seed", "offline", "teacher", "say"),
+    "selector": ("labels", "describe", "device", "offline", "pool", "unlabelled", "store", "say", "tell"),
+    "generator": ("labels", "describe", "offline", "pool", "unlabelled", "store", "say", "tell", "spending"),
+    "chooser": ("labels", "describe", "device", "offline", "pool", "unlabelled", "store", "say", "tell"),
+    "loss": ("labels", "device", "seed"),
+    "metric": ("labels", "describe"),
+    "cfe_measure": ("device", "offline", "say"),
+    "executor": ("say",),
+    "tracker": ("offline", "run", "say"),
+    "exporter": ("labels", "describe", "offline", "say"),
+}
+"""The fields of a BuildContext that a component of a kind is given; the others keep their defaults."""
+CLAUSE = re.compile(r"[A-Z][\w.]*: ")
+"""How a clause of a contract begins, as in ``Loss.forward: ...``."""
+MARKERS = {
+    "Kind": "The name of a kind, one of `KINDS`.",
+    "hookimpl": "Marks a function or method as the implementation of the hook of its name.",
+    "hookspec": "Marks a hook's declaration; codrun's own are all there are.",
+}
+"""What the source says in no docstring."""
 CALLED = {"Metric", "CfeMeasure"}
 """Contracts that are called."""
 BESIDE = {"teacher": (network, scorer), "student": (network,)}
@@ -77,8 +127,20 @@ def _is_documented(name: str) -> bool:
 
 
 def _told(name: str) -> str:
+    """A constant's value, or what stands below it in the source."""
     value = getattr(api, name)
-    return f"`{value!r}`" if isinstance(value, tuple | str) else f"of the type `{type(value).__name__}`"
+    if isinstance(value, tuple | str):
+        return f"`{value!r}`"
+    for module in (hooks, inputs, options, classifiers, word_edits):
+        found = re.search(rf'^{name}\b(?:: \w+)? = (.*)\n"""([^"]*)"""', inspect.getsource(module), re.MULTILINE)
+        if found:
+            return f"`{found[1]}`: {_as_markdown(found[2])}"
+    return MARKERS[name]
+
+
+def _as_markdown(text: str) -> str:
+    """A docstring without reStructuredText's roles."""
+    return re.sub(r":\w+:`", "`", " ".join(text.split()))
 
 
 def _directive(name: str) -> str:
@@ -96,6 +158,8 @@ def _apart(*directives: str) -> list[str]:
 
 def _scaffold(kind: Kind) -> Iterator[str]:
     name = f"my-{kind.replace('_', '-')}"
+    if kind == "teacher":
+        yield "For one that only answers, a rule or a language model, see [its own page](../../answering.md).\n"
     yield f"`codrun new plugin {name} --kind {kind}` writes a package that works, with a test that passes:\n"
     with tempfile.TemporaryDirectory() as folder:
         files = new_plugin(name, kind, Path(folder))
@@ -113,14 +177,14 @@ def _contract(kind: Kind) -> str:
 
 
 def _given(kind: Kind) -> str:
-    """The fields of a BuildContext that speak of this kind, or of none in particular."""
-    rows = []
-    for name, meaning in _fields_told(api.BuildContext):
-        about = _kinds_of(meaning)
-        if about is None or kind in about:
-            rows.append((f"`context.{name}`", meaning))
-    return "`build(options, context)` is called with the checked options and a `BuildContext`:\n\n" + table(
-        ("field", "what it holds"), rows
+    """The fields of a BuildContext that say something to this kind."""
+    told = dict(_fields_told(api.BuildContext))
+    rows = [(f"`context.{name}`", told[name]) for name in GIVEN[kind]]
+    seed = "`Selection.seed`" if kind == "selector" else "`Choosing.seed`"
+    draws = f"\nWhat it draws, it draws from {seed}: one component serves all seeds.\n"
+    return (
+        "`build(options, context)` is called with the checked options and a `BuildContext`, of which these fields are "
+        "filled:\n\n" + table(("field", "what it holds"), rows) + (draws if kind in ("selector", "chooser") else "")
     )
 
 
@@ -132,7 +196,7 @@ def _fields_told(model: type[Any]) -> Iterator[tuple[str, str]]:
         if found:
             following = "\n".join(lines[place + 1 :])
             text = re.match(r'\s*"""(.*?)"""', following, re.DOTALL)
-            yield found[1], re.sub(r":\w+:`", "`", " ".join(text[1].split())) if text else ""
+            yield found[1], _as_markdown(text[1]) if text else ""
 
 
 def _kinds_of(text: str) -> set[Kind] | None:
@@ -146,7 +210,8 @@ def _kinds_of(text: str) -> set[Kind] | None:
 
 def _methods(kind: Kind) -> str:
     names = [name for name, kinds in methods_of_options().items() if kinds is None or kind in kinds]
-    return "The options are a pydantic model. Each of these methods has a default:\n\n" + autodoc(
+    types = "The types that they return stand on [the page of all names](../api.md)."
+    return f"The options are a pydantic model. Each of these methods has a default. {types}\n\n" + autodoc(
         *_apart(*(f".. automethod:: cod_runner.api.Options.{name}\n" for name in names))
     )
 
@@ -164,18 +229,20 @@ def _checks(kind: Kind) -> Iterator[str]:
         "looks at all of this on toy data:\n"
     )
     yield "\n".join(f"- {clause}" for clause in clauses_of(kind)) + "\n"
+    yield "The labels of the toy data are `negative` and `positive`.\n"
     yield autodoc(*_apart(".. autofunction:: cod_runner.testing.checks.check_component\n"))
 
 
 def clauses_of(kind: Kind) -> list[str]:
     """What the check of this kind looks at: the sentences that its modules name."""
-    modules = [declaration, importlib.import_module(CHECKS[kind].__module__), *BESIDE.get(kind, ())]
-    return [
-        value
+    modules = [declaration, subject, identity, importlib.import_module(CHECKS[kind].__module__), *BESIDE.get(kind, ())]
+    clauses = [
+        value.replace("__", r"\_\_")
         for module in modules
         for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, str) and ": " in value
+        if name.isupper() and isinstance(value, str) and CLAUSE.match(value)
     ]
+    return list(dict.fromkeys(clauses))
 
 
 def _installed(kind: Kind, registry: Registry) -> Iterator[str]:

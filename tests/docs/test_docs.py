@@ -7,15 +7,37 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import cod_runner
 from cod_runner import api
 from cod_runner.api import KINDS
+from cod_runner.cli import call
 from cod_runner.registry import Registry
 
 DOCS = Path(__file__).parents[2] / "docs"
+DEFAULT = api.BuildContext()
+GIVEN_TO_EACH = """
+recipe: 1
+name: given
+describe: which of two half circles a point belongs to
+dataset: {use: moons, n: 300, validation: 100}
+k: [8]
+seeds: [1]
+teacher: {use: mlp, hidden: [8], finetune: {rows: 100, steps: 20, lr: 0.01, batch_size: 32}}
+student: {use: mlp, hidden: [4]}
+counterfactuals: {generators: [{use: gradient, step: 0.1}], max_edits: 1000}
+methods: {kd: [hard, {use: kd, weight: 2}]}
+arms:
+  plain: {}
+  chosen: {select: margin, add: flips, choose: margin}
+train: {steps: 3, lr: 0.01}
+"""
 FILES = re.compile(r"```\{code-block\} \w+\n:caption: (\S+)\n\n(.*?)```\n", re.DOTALL)
 
 
@@ -57,6 +79,37 @@ def test_every_field_that_a_component_is_given_is_explained(pages: Path) -> None
         assert "` |  |" not in (pages / f"kinds/{kind}.md").read_text(encoding="utf-8").split("## What its options")[0]
 
 
+def test_components_are_given_what_the_pages_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a run in which every kind that a run builds is built."""
+    with monkeypatch.context() as path:
+        path.syspath_prepend(str(DOCS))
+        from making.contracts import GIVEN
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    seen: dict[api.Kind, set[str]] = {}
+    build = Registry.build
+
+    def noted(self: Registry, kind: api.Kind, name: str, options: Mapping[str, Any], context: api.BuildContext) -> Any:
+        filled = {each.name for each in fields(context) if getattr(context, each.name) != getattr(DEFAULT, each.name)}
+        seen[kind] = seen.get(kind, set()) | filled
+        return build(self, kind, name, options, context)
+
+    monkeypatch.setattr(Registry, "build", noted)
+    (tmp_path / "given.yaml").write_text(GIVEN_TO_EACH, encoding="utf-8")
+    cod_runner.run(tmp_path / "given.yaml", out=tmp_path / "run", jobs=1, device="cpu")
+    assert set(KINDS) - set(seen) == {"cfe_measure", "exporter"}
+    assert [(kind, name) for kind, filled in seen.items() for name in filled - set(GIVEN[kind])] == []
+    may_be_default = {"offline", "device", "seed", "unlabelled", "shots"}
+    unfilled = [(kind, name) for kind, filled in seen.items() for name in set(GIVEN[kind]) - filled - may_be_default]
+    assert unfilled == []
+
+
+def test_the_teacher_that_only_answers_keeps_its_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((name, text),) = FILES.findall((DOCS / "answering.md").read_text(encoding="utf-8"))
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert call(["plugins", name, "--check", "--set", "words={negative: [bad, dull], positive: [good, fine]}"]) == 0
+
+
 def test_what_only_losses_are_asked_stands_on_their_page_alone(pages: Path) -> None:
     on = [kind for kind in KINDS if "Options.needs\n" in (pages / f"kinds/{kind}.md").read_text(encoding="utf-8")]
     assert on == ["loss"]
@@ -76,6 +129,7 @@ def test_every_command_and_every_key_of_a_recipe_is_listed(pages: Path) -> None:
     assert all(f"| `{key}` |" in keys for key in ("dataset", "train.lr", "evaluate.metrics", "expect"))
 
 
+@pytest.mark.slow
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     """Its plugin passes its own tests, beats nobody, and its recipe meets what it expects."""
     place, site = tmp_path / "work", tmp_path / "site"
