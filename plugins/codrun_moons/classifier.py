@@ -62,8 +62,10 @@ class MLP(nn.Module):
         encoded = []
         for value in inputs:
             if not isinstance(value, tuple) or len(value) != self.options.inputs:
-                what = f"a vector of {len(value)} numbers" if isinstance(value, tuple) else "a text"
-                raise DataError(f"mlp reads vectors of {self.options.inputs} numbers but met {what}; set its `inputs`")
+                what = "a text" if isinstance(value, str) else "a mixture of texts"
+                if isinstance(value, tuple):
+                    what = f"a vector of {len(value)} numbers; set its `inputs`, or mend the data"
+                raise DataError(f"mlp reads vectors of {self.options.inputs} numbers but met {what}")
             encoded.append(Encoded(ids=(0,), fields={"vector": value}))
         return encoded
 
