@@ -91,6 +91,7 @@ SENTENCE = (
 )
 
 
+@pytest.mark.slow
 def test_a_run_says_where_its_cells_are_another_code_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

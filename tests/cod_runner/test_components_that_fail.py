@@ -111,6 +111,7 @@ def test_a_worker_s_component_is_named_alike(package: Path, capsys: pytest.Captu
     assert "Traceback (most recent call last):" in log and f'parts.py", line {line}, in fail' in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "cause"),
     [

@@ -212,6 +212,7 @@ class Noisy:
 """
 
 
+@pytest.mark.slow
 def test_workers_write_nothing_to_the_terminal_and_what_they_write_is_passed_on(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
