@@ -153,5 +153,5 @@ class ChangesTheStudent(WritesAnswers):
 @mutant("exporter", "tried to write .*left_behind.txt in `export`", reopen=OPENED)
 class WritesElsewhere(WritesAnswers):
     def export(self, student: Classifier, request: ExportRequest) -> Any:
-        Path(__file__).with_name("left_behind.txt").write_text("here")
+        Path("/a-folder-of-nobody/left_behind.txt").write_text("here")
         return super().export(student, request)

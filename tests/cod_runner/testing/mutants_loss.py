@@ -249,4 +249,4 @@ class CallsHome(SquaredDifference):
 @mutant("loss", "tried to write .*left_behind.txt while it was bound")
 class LeavesAFile(SquaredDifference):
     def bind(self, binding: Binding) -> None:
-        Path(__file__).with_name("left_behind.txt").write_text("here")
+        Path("/a-folder-of-nobody/left_behind.txt").write_text("here")
