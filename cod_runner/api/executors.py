@@ -15,6 +15,6 @@ class Executor(Protocol):
 
         ``work`` may be called in any thread and in any number of processes, but in one thread at a time of a process:
         torch's random generators are shared by all threads of one, so that students that train in two of them draw
-        each other's numbers. A second call meanwhile raises :class:`WrongResult`, which ends the run.
+        each other's numbers. A second call meanwhile raises a :class:`CodrunError`, which ends the run.
         """
         ...

@@ -16,6 +16,10 @@ from cod_runner.testing.checks.toys import LABELS, TEXTS, toy_teacher
 from cod_runner.testing.checks.watching import GENERATORS, Watch, watching
 
 
+class NoToySuits(CodrunError):
+    """Nothing can be said of a component on toy data, whatever its options."""
+
+
 @dataclass
 class Subject:
     """The component, the options it is built with, and what codrun would tell it."""
