@@ -18,7 +18,9 @@ SURE = torch.log_softmax(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 1)
 
 @mutant("teacher", options=wrong.Answers)
 @mutant("teacher", options=wrong.AnswersWithShots)
-@mutant("teacher", "says that it offers hidden states, and does not", wrong.AnswersWithStates)
+@mutant(
+    "teacher", "it has no `shape`, which every teacher whose options say that it offers hidden", wrong.AnswersWithStates
+)
 @mutant("teacher", "answers `answering` with None, and builds a label scorer")
 class CountsWords:
     """Right."""
@@ -39,6 +41,17 @@ class CountsWords:
 
     def price(self, inputs: Sequence[Input]) -> float | None:
         return 0.0
+
+
+@mutant("teacher", "and it has no `price`, which every teacher that only answers needs", wrong.Answers)
+class NamesNoPrice:
+    """Every other member."""
+
+    at_once, labels = 4, ("negative", "positive")
+    fingerprint, score = CountsWords.fingerprint, CountsWords.score
+
+    def __init__(self, options: Any, context: BuildContext) -> None:
+        self.shown: list[str] = []
 
 
 @mutant("teacher", "has the same fingerprint with other shots in its prompt", wrong.AnswersWithShots)
