@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cod_runner.api import HiddenStateScorer, LabelScorer
-from cod_runner.testing.checks.identity import check_identity
+from cod_runner.api import CodrunError, HiddenStateScorer, LabelScorer
+from cod_runner.testing.checks.identity import changed_options, check_identity
 from cod_runner.testing.checks.subject import Subject
 from cod_runner.testing.checks.toys import ODD_TEXTS, TEXTS
 
@@ -52,6 +52,7 @@ def check_scorer(subject: Subject, scorer: LabelScorer) -> None:
     subject.must(_close(said, backwards.flip(0)), "answers otherwise in another order", COMPANY)
     subject.must(_close(said[:6], alone), "answers otherwise about a text alone", COMPANY)
     _check_fingerprint(subject, scorer)
+    _check_fingerprint_of_options(subject, scorer.fingerprint, said[:5], texts[:5])
     with subject.watched("in `price`"):
         price = scorer.price(texts[:3])
     fits = price is None or (isinstance(price, float | int) and math.isfinite(price) and price >= 0)
@@ -84,6 +85,25 @@ def _check_fingerprint(subject: Subject, scorer: LabelScorer) -> None:
     if answering is not None and answering.shots:
         other = subject.build(shots=[replace(shot, input=f"{shot.input} again") for shot in subject.context.shots])
         subject.must(other.fingerprint != first, "has the same fingerprint with other shots in its prompt", FINGERPRINT)
+
+
+def _check_fingerprint_of_options(subject: Subject, fingerprint: str, said: Tensor, texts: list[str]) -> None:
+    """Answers are stored by the fingerprint alone, so an option that changes them must change it."""
+    base = subject.options()
+    for name, changed in changed_options(subject, base):
+        try:
+            other = subject.build(changed)
+            if other.fingerprint != fingerprint:
+                continue
+            others = other.score(texts)
+        except (CodrunError, AssertionError):
+            continue  # with this value it does something else altogether, or cannot run
+        subject.must(
+            _close(others, said),
+            f"gives other answers with `{name}: {getattr(changed, name)}` than with `{name}: {getattr(base, name)}`, "
+            "and the same fingerprint",
+            FINGERPRINT,
+        )
 
 
 def _check_states(subject: Subject, scorer: LabelScorer, texts: list[str]) -> None:

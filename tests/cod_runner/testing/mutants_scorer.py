@@ -81,6 +81,30 @@ class Answering(CountsWords):
         return said
 
 
+@mutant("teacher", "gives other answers with `sharpness: 0.5` than with `sharpness: 1.0`", wrong.AnswersSharply)
+class LeavesItsOptionOut(Answering):
+    def __init__(self, options: Any, context: BuildContext) -> None:
+        super().__init__(options, context)
+        self.sharpness = options.sharpness
+
+    def changed(self, said: Tensor) -> Any:
+        return torch.log_softmax(said * self.sharpness, 1)
+
+
+@mutant("teacher", "gives other answers .* and the same fingerprint", wrong.AnswersSharply, given={"sharpness": 2.0})
+class LeavesItOutAgain(LeavesItsOptionOut):
+    """Whatever the recipe says."""
+
+
+@mutant("teacher", options=wrong.AnswersSharply)
+class SaysItsOption(LeavesItsOptionOut):
+    """Right."""
+
+    @property
+    def fingerprint(self) -> str:
+        return json.dumps(["counts", self.sharpness])
+
+
 @mutant("teacher", r"gives the shape \[20, 3\] for 20 inputs", wrong.Answers)
 class OneMoreLabel(Answering):
     def changed(self, said: Tensor) -> Any:
