@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cod_runner.api import Example, Input, Kind, LoadedData, Mixture, Proposal
+from cod_runner.api import Answering, Example, Input, Kind, LoadedData, Mixture, Proposal
 from cod_runner.errors import WrongResult
 from cod_runner.plain_text import one_line
 
@@ -19,7 +19,7 @@ LONGEST_SHOWN = 80
 """Characters of a wrong value that a sentence quotes."""
 BUILT: Mapping[Kind, tuple[str, ...]] = {
     "loss": ("bind", "forward", "parameters", "to"),
-    "student": ("encode", "collate", "forward", "save", "load", "labels", "shape"),
+    "student": ("encode", "collate", "forward", "compact", "save", "load", "labels", "shape"),
     "dataset": ("load",),
     "generator": ("propose", "rounds"),
     "selector": ("rank", "nested"),
@@ -29,9 +29,12 @@ BUILT: Mapping[Kind, tuple[str, ...]] = {
     "metric": ("__call__",),
     "cfe_measure": ("__call__", "title"),
 }
-"""What is asked of everything that a kind's ``build`` returns; of a teacher see :data:`OF_A_TEACHER`."""
-OF_A_TEACHER = ("labels", "fingerprint")
-OF_A_SCORER, OF_A_CLASSIFIER = ("score",), ("encode", "collate", "forward", "save", "load", "shape")
+"""What is asked of everything that a kind's ``build`` returns; of a teacher see :data:`OF_A_NETWORK`."""
+OF_A_NETWORK = ("labels", "fingerprint", "encode", "collate", "forward", "compact", "save", "load", "shape")
+OF_A_SCORER = ("labels", "fingerprint", "at_once", "score", "price")
+"""Of a teacher that only answers."""
+OF_STATES = ("shape", "states")
+"""Of one that offers hidden states besides."""
 
 
 def described(value: object) -> str:
@@ -44,20 +47,40 @@ def described(value: object) -> str:
     return "None" if value is None else f"`{shortened}` ({type(value).__name__})"
 
 
-def check_built(kind: Kind, named: str, built: Any) -> None:
-    """Raise :class:`WrongResult` where what ``build`` returned lacks what its kind must have."""
-    wanted = BUILT.get(kind, ())
-    if kind == "teacher":
-        wanted = OF_A_TEACHER + (OF_A_SCORER if hasattr(type(built), "score") else OF_A_CLASSIFIER)
+def check_built(kind: Kind, named: str, built: Any, answering: Answering | None = None) -> None:
+    """Raise :class:`WrongResult` where what ``build`` returned lacks what its kind must have; ``answering`` is what a
+    teacher's options say of one that only answers."""
+    fault = fault_of_built(kind, built, answering)
+    if fault is not None:
+        raise WrongResult(f"{named}: {fault}")
+    if kind == "generator" and not _is_whole(built.rounds):
+        raise WrongResult(f"{named}: its `rounds` is {described(built.rounds)}, and must be a whole number from 1")
+
+
+def fault_of_built(kind: Kind, built: Any, answering: Answering | None = None) -> str | None:
+    """What is missing in what ``build`` returned, as the end of a sentence; None where all is there."""
     if hasattr(type(built), "register_parameter") and "_parameters" not in vars(built):
-        raise WrongResult(f"{named}: its `__init__` does not call `super().__init__()`, which every nn.Module must")
+        return "its `__init__` does not call `super().__init__()`, which every nn.Module must"
+    needing, wanted = f"every {kind}", BUILT.get(kind, ())
+    if kind == "teacher":
+        needing, wanted = _wanted_of_a_teacher(built, answering)
+    if _has(built, "fit"):  # one that trains itself is never cut
+        wanted = tuple(name for name in wanted if name != "compact")
     for name in wanted:
         there = callable(built) if name == "__call__" else _has(built, name)
         if not there:
             what = "it cannot be called" if name == "__call__" else f"it has no `{name}`"
-            raise WrongResult(f"{named}: `build` returned {described(built)}, and {what}, which every {kind} needs")
-    if kind == "generator" and not _is_whole(built.rounds):
-        raise WrongResult(f"{named}: its `rounds` is {described(built.rounds)}, and must be a whole number from 1")
+            return f"`build` returned {described(built)}, and {what}, which {needing} needs"
+    return None
+
+
+def _wanted_of_a_teacher(built: object, answering: Answering | None) -> tuple[str, tuple[str, ...]]:
+    """Who needs what. That a network's options speak of a label scorer, or the other way round, is said elsewhere."""
+    if _has(built, "encode") or (answering is None and not _has(built, "score")):
+        return "every teacher", OF_A_NETWORK
+    if answering is not None and answering.hidden_states and all(_has(built, name) for name in OF_A_SCORER):
+        return "every teacher whose options say that it offers hidden states", OF_STATES
+    return "every teacher that only answers", OF_A_SCORER
 
 
 def _has(built: object, name: str) -> bool:

@@ -209,7 +209,8 @@ class Registry:
         checked = component.options.model_validate(dict(options), context={"folder": str(context.folder)})
         with self._running(component):
             built = self._attribute(component, component.build)(checked, context)
-        check_built(kind, self.named(kind, name), built)
+            answering = checked.answering() if kind == "teacher" else None
+        check_built(kind, self.named(kind, name), built, answering)
         self._blame.remember(built, self._suspect(component))
         return built
 

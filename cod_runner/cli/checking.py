@@ -32,7 +32,9 @@ class Checked:
     kept: Sequence[str]
     """What was checked and holds, in the contract's words; empty where something does not."""
     wrong: str | None
-    """One sentence, where it breaks its contract or cannot be built."""
+    """One sentence, where it breaks its contract."""
+    unchecked: str | None = None
+    """One sentence, where nothing can be said of it: it cannot be built without options, say."""
 
 
 def check_plugins(registry: Registry, name: str, settings: Sequence[str]) -> list[Checked]:
@@ -74,10 +76,12 @@ def _importable(files: Sequence[LocalFile]) -> Iterator[None]:
 
 def _checked(registry: Registry, component: Component, options: dict[str, Any]) -> Checked:
     from cod_runner.testing.checks import check_component  # imports torch
+    from cod_runner.testing.checks.subject import NoToySuits
 
     named = registry.named(component.kind, component.name)
     source = named.partition("(")[2].removesuffix(")")
     kept: list[str] = []
+    unchecked: str | None = None
     wrong = registry.unresolved(component)
     if wrong is None:
         try:
@@ -86,10 +90,12 @@ def _checked(registry: Registry, component: Component, options: dict[str, Any]) 
             raised = error.__cause__
             where = registry.own_line(component.kind, component.name, raised) if raised is not None else ""
             wrong = one_line(f"{error}{where}")
+        except NoToySuits as error:
+            unchecked = one_line(str(error))
         except CodrunError as error:
             cure = "" if options else "; give it options with `--set KEY=VALUE`"
-            wrong = one_line(f"{error}{cure}")
-    return Checked(component.kind, component.name, source, tuple(kept), wrong)
+            unchecked = one_line(f"{error}{cure}")
+    return Checked(component.kind, component.name, source, tuple(kept), wrong, unchecked)
 
 
 def _options(settings: Sequence[str]) -> dict[str, Any]:
@@ -116,7 +122,7 @@ def checks_json(checked: Sequence[Checked]) -> list[dict[str, Any]]:
 def show_checks(console: Console, checked: Sequence[Checked]) -> None:
     """What holds, component by component."""
     for each in checked:
-        if each.wrong is None:
+        if each.wrong is None and each.unchecked is None:
             named = one_line(f"{each.kind} {each.name}")
             console.print(Text.assemble((named, "bold"), f" ({one_line(each.source)}) keeps its contract on toy data:"))
             for clause in each.kept:
@@ -124,8 +130,18 @@ def show_checks(console: Console, checked: Sequence[Checked]) -> None:
 
 
 def raise_if_wrong(checked: Sequence[Checked]) -> None:
-    """Raise :class:`CodrunError` with the sentence of each component that does not keep its contract."""
-    wrong = [each for each in checked if each.wrong is not None]
+    """Raise :class:`CodrunError` with the sentence of each component that does not keep its contract, or of which
+    nothing can be said."""
+    wrong = [each.wrong for each in checked if each.wrong is not None]
+    unchecked = [each.unchecked for each in checked if each.unchecked is not None]
+    if not wrong and not unchecked:
+        return
+    if len(checked) == 1:
+        raise CodrunError("; ".join(wrong + unchecked))
+    told = []
     if wrong:
-        many = f"{len(wrong)} of {len(checked)} components do not keep their contract: " if len(checked) > 1 else ""
-        raise CodrunError(many + "; ".join(str(each.wrong) for each in wrong))
+        verb = "does not keep its contract" if len(wrong) == 1 else "do not keep their contract"
+        told.append(f"{len(wrong)} of {len(checked)} components {verb}: {'; '.join(wrong)}")
+    if unchecked:
+        told.append(f"{len(unchecked)} of {len(checked)} components could not be checked: {'; '.join(unchecked)}")
+    raise CodrunError("; ".join(told))

@@ -22,7 +22,13 @@ from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.files import folder_written_whole
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
-from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record, write_student_record
+from cod_runner.runs.student_record import (
+    FILE,
+    SavedComponent,
+    StudentRecord,
+    read_student_record,
+    write_student_record,
+)
 
 ASKED_AT_ONCE = 256
 """Rows between two steps of the progress bar."""
@@ -208,11 +214,19 @@ def _forms(
 ) -> tuple[Form, Form]:
     """Files and times."""
     before, after = _medians(forms, inputs) if inputs else (None, None)
-    weights = max((path for path in student.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    weights = weights_file(student)
     return (
         Form(str(weights.relative_to(student)), weights.stat().st_size, before),
         Form(report.file, report.bytes, after),
     )
+
+
+def weights_file(student: Path) -> Path:
+    """The largest file of weights; where none is called so, the largest but for codrun's own."""
+    files = [path for path in student.rglob("*") if path.is_file()]
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    others = [path for path in files if path.name not in (FILE, "README.md")]
+    return max(weights or others or files, key=lambda path: path.stat().st_size)
 
 
 def _medians(forms: tuple[Answerer, Answerer], inputs: Sequence[Input]) -> tuple[float, float]:

@@ -12,7 +12,6 @@ from cod_runner.api import (
     Classifier,
     Example,
     Generator,
-    HiddenStateScorer,
     LabelScorer,
     Needs,
     Selector,
@@ -124,8 +123,6 @@ def _refuse_undeclared(context: RunContext, corpus: Corpus, teacher: Teacher) ->
             f"the options of the teacher `{name}` say that it {says}, and it is {builds}: its plugin must tell so in "
             "`Options.answering`"
         )
-    if said is not None and said.hidden_states and not isinstance(teacher, HiddenStateScorer):
-        raise PluginError(f"the options of the teacher `{name}` say that it offers hidden states, and it does not")
     if isinstance(teacher, LabelScorer) and tuple(teacher.labels) != corpus.labels:
         raise PluginError(
             f"the teacher `{name}` answers about the labels {', '.join(teacher.labels)}, and the data has "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, build_trackers, heard
 from cod_runner.stages.worker_output import passed_on, write_to_the_file
 from cod_runner.store import content_key
+
+TWO_THREADS = (
+    "the executor calls `work` in two threads of a process at once, and students would draw each other's random "
+    "numbers: it must call it in one thread at a time, or in several processes; or run with --jobs 1"
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,9 @@ def train_students(
                 raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
             pass_on()
             row = heard(observers, given)
-            training.discard(row.key)
+            if row.key not in training:
+                raise WrongResult(f"{runner}: `map` gave the result of {row.name} twice, and must give each once")
+            training.remove(row.key)
             if isinstance(row, FailedCell):
                 progress.say(row.sentence)
                 failed.append(row)
@@ -144,8 +152,19 @@ class CellWork:
         self._observers = observers
         self._run: Path | None = None
         """The run whose trackers this process built; None where they are the run's own."""
+        self._at_work = threading.Lock()
 
     def __call__(self, task: CellTask) -> Observed[CellRow | FailedCell]:
+        """Train one cell; raises :class:`WrongResult` while another thread of this process trains one, since all
+        threads draw from the same random generators."""
+        if not self._at_work.acquire(blocking=False):
+            raise WrongResult(TWO_THREADS)
+        try:
+            return self._trained(task)
+        finally:
+            self._at_work.release()
+
+    def _trained(self, task: CellTask) -> Observed[CellRow | FailedCell]:
         run = task.worker.students.parent
         if self._observers is None or self._run not in (None, run):
             self._run, self._observers = run, Observers(self._registry, lambda sentence: None)

@@ -37,7 +37,7 @@ class TinyClassifier(nn.Module):
         self.shape = ModelShape(layers=len(blocks), width=width, classes=len(labels))
         self.untrained_head = False
         self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.LayerNorm(width)
+        self.norm: nn.Module = nn.LayerNorm(width)
         self.head = nn.Linear(width, len(labels))
         self.checkpointing = False
 
@@ -85,7 +85,7 @@ class TinyClassifier(nn.Module):
 
 
 class VectorClassifier(TinyClassifier):
-    """A multi-layer perceptron over tuples of numbers; each vector is one position."""
+    """A multi-layer perceptron over tuples of numbers; each vector is one position. Without layers it is linear."""
 
     def __init__(
         self,
@@ -101,8 +101,14 @@ class VectorClassifier(TinyClassifier):
             torch.manual_seed(seed)
             super().__init__(labels, [_VectorBlock(width, dropout) for _ in range(layers)], width)
             self.enter = nn.Linear(inputs, width)
+        if not layers:
+            self.norm = nn.Identity()
 
     def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
+        """Raises :class:`CodrunError` for a text, or a vector of another length."""
+        wrong = [value for value in inputs if len(_numbers(value)) != self.enter.in_features]
+        if wrong:
+            raise CodrunError(f"this classifier reads vectors of {self.enter.in_features} numbers")
         return [Encoded(ids=(0,), fields={"vector": _numbers(value)}) for value in inputs]
 
     def collate(self, encoded: Sequence[Encoded], multiple_of: int = 1) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
@@ -18,44 +19,51 @@ class JsonLines:
     """``training/<cell>.jsonl``: a line ``{"key", "step", "losses"}`` a step, begun anew where a training begins.
 
     Written where the cell trains, each line in one piece, so that it is whole when the cell is finished and a reader
-    can follow it meanwhile.
+    can follow it meanwhile. A cell may train in one thread while another thread hears that an earlier one is finished.
     """
 
     def __init__(self, options: Options, context: BuildContext) -> None:
         self._folder = (context.run or Path()) / TRAINING
-        self._key = ""
-        self._file: FileIO | None = None
+        self._open: dict[int, tuple[str, FileIO]] = {}
+        """By thread, the key of the cell that trains in it, and its file."""
+        self._lock = threading.Lock()
 
     @hookimpl
     def codrun_step(self, cell: Mapping[str, Any], step: int, losses: Mapping[str, float]) -> None:
         line = json.dumps({"key": cell["key"], "step": step, "losses": dict(losses)}).encode() + b"\n"
         path = self._folder / f"{cell_name(cell)}.jsonl"
-        try:
-            if self._file is None or step == 1 or cell["key"] != self._key:
-                self._open(path, cell["key"], anew=step == 1)
-            assert self._file is not None
-            if self._file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            self._close()
-            raise CodrunError(
-                f"{path} cannot be written ({error.strerror}), so there are no training curves"
-            ) from error
+        with self._lock:
+            try:
+                if self._file(path, cell["key"], step).write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                self._close(threading.get_ident())
+                raise CodrunError(
+                    f"{path} cannot be written ({error.strerror}), so there are no training curves"
+                ) from error
 
     @hookimpl
-    def codrun_cell_finished(self) -> None:
-        self._close()
+    def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:
+        with self._lock:
+            for thread in [thread for thread, (key, _) in self._open.items() if key == row["key"]]:
+                self._close(thread)
 
     @hookimpl
     def codrun_run_finished(self) -> None:
-        self._close()
+        with self._lock:
+            for thread in list(self._open):
+                self._close(thread)
 
-    def _open(self, path: Path, key: str, *, anew: bool) -> None:
-        self._close()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file, self._key = FileIO(path, "w" if anew else "a"), key
+    def _file(self, path: Path, key: str, step: int) -> FileIO:
+        """The file of this thread's cell, begun anew at its first step."""
+        thread = threading.get_ident()
+        if step == 1 or self._open.get(thread, ("",))[0] != key:
+            self._close(thread)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._open[thread] = key, FileIO(path, "w" if step == 1 else "a")
+        return self._open[thread][1]
 
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def _close(self, thread: int) -> None:
+        _, file = self._open.pop(thread, ("", None))
+        if file is not None:
+            file.close()

@@ -240,6 +240,14 @@ GAVE = {
         ("train:", "executor: {use: faulty, how: row}\ntrain:"),
         f"the executor `faulty` ({HOW}): `map` gave `'a row'` (str), and must give what its `work` returns",
     ),
+    "executor twice": (
+        ("train:", "executor: {use: faulty, how: twice}\ntrain:"),
+        f"the executor `faulty` ({HOW}): `map` gave the result of kd-cod-k8-s0 twice, and must give each once",
+    ),
+    "executor threads": (
+        ("train:", "executor: {use: faulty, how: threads}\ntrain:"),
+        "the executor calls `work` in two threads of a process at once, and students would draw each other's random",
+    ),
 }
 
 

@@ -9,18 +9,23 @@ from typing import Any
 from cod_runner.api import Executor
 from cod_runner.testing.checks.calling import check_of
 from cod_runner.testing.checks.subject import Subject
-from cod_runner.testing.tasks import RefusedTask, halved
+from cod_runner.testing.tasks import CalledAtOnce, RefusedTask, halved, waits_for_the_first
 
 RESULTS = "Executor.map: the result of each task once, as it comes, in any order"
 EMPTY = "Executor.map: no tasks, no results"
 RAISED = "Executor.map: an exception that `work` raises is raised here"
 STOPPED = "Executor.map: an exception is raised after the workers were stopped"
-AS_THEY_COME = "Executor.map: results as they come: one is there before a later task has failed"
+AS_THEY_COME = "Executor.map: results as they come: one is there before a later task has ended"
+THREADS = (
+    "Executor.map: a process calls `work` in one thread at a time, for random generators are shared by its threads"
+)
+PATIENCE_SECONDS = 10.0
+"""How long a task waits until the result of an earlier one was given."""
 
 
 @check_of("executor")
 def check_executor(subject: Subject) -> None:
-    """Every task once, faults raised as they are, and no process left behind."""
+    """Every task once, results as they come, faults raised as they are, and no process left behind."""
     before = set(multiprocessing.active_children())
     for tasks, jobs in (((), 2), ((2,), 2), ((2, 4, 6, 8, 10), 1), ((2, 4, 6, 8, 10), 2)):
         found = _mapped(subject, tasks, jobs)
@@ -45,21 +50,25 @@ def _mapped(subject: Subject, tasks: Sequence[int], jobs: int, *, refusals: bool
     executor: Executor = subject.build()
     try:
         with subject.watched(f"in `map`, with {jobs} jobs"):
-            return list(executor.map(halved, list(tasks), jobs))
+            found = list(executor.map(halved, list(tasks), jobs))
     except AssertionError as error:
+        if isinstance(error.__cause__, CalledAtOnce):
+            subject.fail(f"calls `work` in two threads of a process at once, with {jobs} jobs", THREADS)
         if refusals and isinstance(error.__cause__, RefusedTask):
             raise error.__cause__ from None
         raise
+    subject.must(True, "", THREADS)
+    return found
 
 
 def _check_order(subject: Subject) -> None:
-    """With one job, the first of two results is there though the second task fails."""
+    """With one job, whichever of two tasks is first: its result is taken before the other ends, which waits for it."""
     executor: Executor = subject.build()
-    found: list[Any] = []
+    folder = subject.folder / "order"
+    folder.mkdir()
+    found: list[bool] = []
     with subject.watched("in `map`, with 1 jobs"):
-        try:
-            for result in executor.map(halved, [2, 3], 1):
-                found.append(result)
-        except RefusedTask:
-            pass
-    subject.must(found == [(2, 1)], "gives no result until all tasks are done", AS_THEY_COME)
+        for in_time in executor.map(waits_for_the_first, [(folder, PATIENCE_SECONDS)] * 2, 1):
+            (folder / "taken").touch()
+            found.append(in_time)
+    subject.must(all(found), "gives no result until all tasks are done", AS_THEY_COME)

@@ -14,9 +14,9 @@ import torch
 from cod_runner.api import Answerer, Classifier, CodrunError, Exporter, ExportReport, ExportRequest, Input
 from cod_runner.testing.checks.calling import check_of
 from cod_runner.testing.checks.network import outputs_of
-from cod_runner.testing.checks.subject import Subject
+from cod_runner.testing.checks.subject import NoToySuits, Subject
 from cod_runner.testing.checks.toys import LABELS, POINTS, TEXTS, toy_teacher
-from cod_runner.testing.classifiers import TextClassifier
+from cod_runner.testing.classifiers import TextClassifier, VectorClassifier
 
 REOPEN = "Component.reopen: of an exporter, opens what `export` wrote as an `Answerer`"
 REPORT = "ExportReport: what was written, and how far it is from the student"
@@ -34,7 +34,7 @@ def check_exporter(subject: Subject) -> None:
     """A folder of its own, a true report, and answers like the student's."""
     subject.must(bool(subject.component.reopen), "has no `reopen`, so codrun cannot ask what it wrote", REOPEN)
     refused = []
-    toys = [subject.student] if subject.student is not None else [_few_words(), toy_teacher(False)]
+    toys = [subject.student] if subject.student is not None else [_few_words(), toy_teacher(False), _linear()]
     for student in toys:
         subject.context = replace(subject.context, labels=tuple(student.labels))
         texts = _reads_texts(student)
@@ -45,9 +45,17 @@ def check_exporter(subject: Subject) -> None:
             refused.append(str(error))
         else:
             return
-    raise CodrunError(
-        f"{subject.what} exports none of the toys ({'; '.join(refused)}); give the check a `student` that it exports"
+    reasons = "; ".join(dict.fromkeys(refused))
+    if subject.student is not None:
+        raise CodrunError(f"{subject.what} does not export the student that the check was given: {reasons}")
+    raise NoToySuits(
+        f"{subject.what} exports none of the toys, small students of texts and of vectors ({reasons}); give a check in "
+        "Python one that it exports: `check_exporter(component, student=...)`"
     )
+
+
+def _linear() -> Classifier:
+    return VectorClassifier(LABELS, width=4, layers=0, seed=1)
 
 
 def _few_words() -> Classifier:

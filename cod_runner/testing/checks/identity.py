@@ -23,7 +23,7 @@ def check_identity(subject: Subject, results: Callable[[Options], Any]) -> None:
     base = subject.options()
     identity = base.identity()
     first: list[Any] = []
-    for name, changed in _changed(subject, base):
+    for name, changed in changed_options(subject, base):
         if changed.identity() != identity:
             continue
         first = first or [results(base)]
@@ -41,7 +41,7 @@ def check_identity(subject: Subject, results: Callable[[Options], Any]) -> None:
     _check_files(subject, base)
 
 
-def _changed(subject: Subject, base: Options) -> Iterator[tuple[str, Options]]:
+def changed_options(subject: Subject, base: Options) -> Iterator[tuple[str, Options]]:
     """Options with one value changed, of those whose other values can be guessed."""
     for name, option in type(base).model_fields.items():
         value = getattr(base, name)

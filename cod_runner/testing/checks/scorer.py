@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cod_runner.api import HiddenStateScorer, LabelScorer
-from cod_runner.testing.checks.identity import check_identity
+from cod_runner.api import CodrunError, HiddenStateScorer, LabelScorer
+from cod_runner.testing.checks.identity import changed_options, check_identity
 from cod_runner.testing.checks.subject import Subject
 from cod_runner.testing.checks.toys import ODD_TEXTS, TEXTS
 
@@ -23,7 +23,6 @@ SCORE = "LabelScorer.score: log-probabilities of the labels, `[inputs, classes]`
 COMPANY = "LabelScorer.score: an input's answer does not depend on the others"
 PROGRESS = "LabelScorer.score: `progress(done, total)` counts up to the inputs"
 PRICE = "LabelScorer.price: USD, 0.0 where nothing is paid, None where it is not known"
-HIDDEN = "Answering.hidden_states: whether it is a HiddenStateScorer"
 STATES = (
     "HiddenStateScorer.states: the log-probabilities of `score`, and layer to `[inputs, width]`, float32, on the CPU"
 )
@@ -53,6 +52,7 @@ def check_scorer(subject: Subject, scorer: LabelScorer) -> None:
     subject.must(_close(said, backwards.flip(0)), "answers otherwise in another order", COMPANY)
     subject.must(_close(said[:6], alone), "answers otherwise about a text alone", COMPANY)
     _check_fingerprint(subject, scorer)
+    _check_fingerprint_of_options(subject, scorer.fingerprint, said[:5], texts[:5])
     with subject.watched("in `price`"):
         price = scorer.price(texts[:3])
     fits = price is None or (isinstance(price, float | int) and math.isfinite(price) and price >= 0)
@@ -87,12 +87,30 @@ def _check_fingerprint(subject: Subject, scorer: LabelScorer) -> None:
         subject.must(other.fingerprint != first, "has the same fingerprint with other shots in its prompt", FINGERPRINT)
 
 
+def _check_fingerprint_of_options(subject: Subject, fingerprint: str, said: Tensor, texts: list[str]) -> None:
+    """Answers are stored by the fingerprint alone, so an option that changes them must change it."""
+    base = subject.options()
+    for name, changed in changed_options(subject, base):
+        try:
+            other = subject.build(changed)
+            if other.fingerprint != fingerprint:
+                continue
+            others = other.score(texts)
+        except (CodrunError, AssertionError):
+            continue  # with this value it does something else altogether, or cannot run
+        subject.must(
+            _close(others, said),
+            f"gives other answers with `{name}: {getattr(changed, name)}` than with `{name}: {getattr(base, name)}`, "
+            "and the same fingerprint",
+            FINGERPRINT,
+        )
+
+
 def _check_states(subject: Subject, scorer: LabelScorer, texts: list[str]) -> None:
     answering = subject.options().answering()
-    says, does = answering is not None and answering.hidden_states, isinstance(scorer, HiddenStateScorer)
-    subject.must(does or not says, "says that it offers hidden states, and does not", HIDDEN)
-    if not (says and isinstance(scorer, HiddenStateScorer)):
+    if answering is None or not answering.hidden_states:
         return
+    assert isinstance(scorer, HiddenStateScorer)  # what was built has every member
     layers = (0, scorer.shape.layers)
     with subject.watched("in `states`"):
         said, states = scorer.states(texts[:5], layers)

@@ -12,8 +12,13 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from cod_runner.api import BuildContext, Classifier, CodrunError, Component, Options
+from cod_runner.component_results import fault_of_built
 from cod_runner.testing.checks.toys import LABELS, TEXTS, toy_teacher
 from cod_runner.testing.checks.watching import GENERATORS, Watch, watching
+
+
+class NoToySuits(CodrunError):
+    """Nothing can be said of a component on toy data, whatever its options."""
 
 
 @dataclass
@@ -65,7 +70,12 @@ class Subject:
                 made = getattr(importlib.import_module(module), name)
             except (ImportError, AttributeError) as error:
                 self.fail(f"has the build `{self.component.build}`, which cannot be imported: {error}", BUILD)
-            return made(self.options() if options is None else options, replace(self.context, **context))
+            given = self.options() if options is None else options
+            built = made(given, replace(self.context, **context))
+            answering = given.answering() if self.component.kind == "teacher" else None
+        fault = fault_of_built(self.component.kind, built, answering)
+        self.must(fault is None, f"is not built as codrun needs it: {fault}", PARTS)
+        return built
 
     def reopen(self, folder: Path) -> Any:
         """What it wrote into ``folder``, as its ``reopen`` opens it, without recipe or teacher."""
@@ -132,6 +142,7 @@ class Subject:
 
 
 BUILD = 'Component.build: `"module:attribute"`, imported when needed and called as `build(options, context)`'
+PARTS = "Component.build: what it returns has every member that its kind's contract names"
 SEED = "BuildContext.seed: where a component draws, it draws from its seed, never from the process's random generators"
 NETWORK = "BuildContext.offline: nothing is reached over a network"
 FILES = "BuildContext: nothing is written but below the folders that a component is given"

@@ -103,3 +103,41 @@ def test_a_name_is_needed_and_must_be_known(capsys: pytest.CaptureFixture[str]) 
     assert checked(capsys, "kdd")[0] == 2
     assert call(["plugins", "kd", "--set", "x=1"]) == 2
     assert "--set goes with --check" in capsys.readouterr().err
+
+
+EXPORTER = """
+
+@hookimpl
+def codrun_components():
+    nothing = f"{__name__}:Nothing"
+    yield Component("exporter", "to_nothing", Options, nothing, "writes nothing", reopen=nothing)
+    yield Component("loss", "halves", ShareOptions, "halves_of_logits:halves", "a share of the squared logits")
+    yield Component("loss", "worse", Options, "halves_of_logits:Nothing", "raises")
+
+
+class Nothing:
+    def __init__(self, options, context):
+        pass
+
+    def export(self, student, request):
+        from cod_runner.api import CodrunError
+
+        raise CodrunError("it exports trees alone")
+"""
+
+
+def test_what_could_not_be_checked_is_counted_apart_with_a_cure_that_can_be_followed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("halves_of_logits.py").write_text(LOSS + EXPORTER)
+    code, out, err = checked(capsys, "halves_of_logits.py")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: 1 of 3 components does not keep its contract: the loss `worse` ")
+    assert (
+        "; 2 of 3 components could not be checked: the exporter `to_nothing` exports none of the toys, small students "
+        "of texts and of vectors (it exports trees alone); give a check in Python one that it exports: "
+        "`check_exporter(component, student=...)`; the loss `halves` cannot be built" in err
+    )
+    code, out, _ = checked(capsys, "halves_of_logits.py", "--json")
+    told = {each["name"]: (each["wrong"] is None, each["unchecked"] is None) for each in json.loads(out)}
+    assert code == 1 and told == {"to_nothing": (True, False), "halves": (True, False), "worse": (False, True)}

@@ -17,7 +17,14 @@ from text_runs import TextRun
 from cod_runner.api import BuildContext
 from cod_runner.cli.program import call
 from cod_runner.deployment.evaluation import Evaluation, evaluation_of
-from cod_runner.deployment.exporting import Destination, Export, export_student, exporter_options, fewer_rows
+from cod_runner.deployment.exporting import (
+    Destination,
+    Export,
+    export_student,
+    exporter_options,
+    fewer_rows,
+    weights_file,
+)
 from cod_runner.deployment.opened import open_student
 from cod_runner.errors import CodrunError, PluginError, RecipeError
 from cod_runner.progress import Progress
@@ -63,6 +70,21 @@ def exported(
 ) -> Export:
     destination = Destination("constant", {"answer": answer}, student.with_name("out"), replaces)
     return export_student(student, destination, registry, evaluation, Progress(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        (("student.json", "settings.json", "model.safetensors"), "model.safetensors"),
+        (("student.json", "README.md", "trees.json"), "trees.json"),
+    ],
+)
+def test_the_file_of_the_weights_is_not_codruns_own_however_long_that_is(
+    tmp_path: Path, names: tuple[str, ...], weights: str
+) -> None:
+    for size, name in zip((300, 200, 100), names, strict=True):
+        (tmp_path / name).write_bytes(b"." * size)
+    assert weights_file(tmp_path) == tmp_path / weights
 
 
 def test_card_and_record_go_along(student: Path, registry: Registry) -> None:

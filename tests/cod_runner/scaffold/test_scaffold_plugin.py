@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -99,7 +100,49 @@ def test_the_packages_own_tests_pass(packages: Path) -> None:
         folder=packages,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "122 passed" in done.stdout, done.stdout
+    assert "124 passed" in done.stdout, done.stdout
+
+
+COMPONENTS = [name.replace("-", "_") for _, name in PACKAGES if name.startswith("my-")]
+LOGS = {"my_lines": ("--set", "path=lines.txt"), "my_cell_log": ("--set", "path=cells.txt")}
+"""What has no default."""
+CHECKS = """
+import json, sys
+from cod_runner.cli import call
+for name, *settings in json.load(sys.stdin):
+    assert call(["plugins", name, *settings, "--check"]) == 0, name
+"""
+
+
+def test_the_command_line_says_of_every_kind_that_it_keeps_its_contract(packages: Path, tmp_path: Path) -> None:
+    """Unchanged, as its author checks it first; installed once, and in one process."""
+    (tmp_path / "lines.txt").write_text("good: a fine film\nbad: a dull film\n" * 4)
+    site = tmp_path / "site"
+    folders = [str(packages / name) for _, name in PACKAGES if name.startswith("my-")]
+    installed = run(
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(site),
+        *folders,
+        folder=tmp_path,
+    )
+    assert installed.returncode == 0, installed.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKS],
+        input=json.dumps([[name, *LOGS.get(name, ())] for name in COMPONENTS]),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "CODRUN_HOME": str(tmp_path / "store")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("keeps its contract on toy data") == len(KINDS)
 
 
 def _python_path(packages: Path) -> list[str]:

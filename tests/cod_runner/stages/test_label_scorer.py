@@ -69,6 +69,17 @@ SMALL = ("seeds=[0]", "arms=[plain]")
 """One cell, where no more are needed."""
 
 
+class Priceless:
+    """A label scorer but for its `price`."""
+
+    at_once, labels, fingerprint = 4, ("bad", "good"), "priceless"
+
+    def __init__(self, options: AnswersOptions, context: BuildContext) -> None: ...
+
+    def score(self, inputs: Sequence[Any], progress: Any = None) -> Tensor:
+        return torch.zeros(len(inputs), 2)
+
+
 class Grades:
     """Three classes, by the number of great words; the rare one has four rows."""
 
@@ -147,6 +158,7 @@ class Mine:
             ("teacher", "liar", LiarOptions, Liar),
             ("teacher", "silent", SilentOptions, Answers),
             ("teacher", "boastful", scorers.StatesOptions, Answers),
+            ("teacher", "priceless", AnswersOptions, Priceless),
             ("teacher", "opened", AnswersOptions, opinions.Opinions),
         ):
             yield Component(kind, name, options, f"{__name__}:{build.__name__}", "")  # type: ignore[arg-type]
@@ -445,7 +457,8 @@ def test_keys_know_what_decides_the_answers_and_nothing_else(registry: Registry)
     [
         (("teacher.use=silent",), "say that it is a network, and it is a label scorer: its plugin must tell so in"),
         (("teacher={use: opened, shots: 0}",), "say that it only answers, and it is a network: its plugin must tell"),
-        (("teacher.use=boastful",), "the teacher `boastful` say that it offers hidden states, and it does not"),
+        (("teacher.use=boastful",), "it has no `shape`, which every teacher whose options say that it offers hidden"),
+        (("teacher.use=priceless",), "and it has no `price`, which every teacher that only answers needs"),
         (
             ("teacher={use: liar, labels: [positive, negative]}",),
             "answers about the labels positive, negative, and",

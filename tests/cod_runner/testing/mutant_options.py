@@ -143,3 +143,7 @@ class NoAdvice(Options):
 
 class Written(Options):
     path: str = ""
+
+
+class AnswersSharply(Answers):
+    sharpness: float = Field(1.0, gt=0)

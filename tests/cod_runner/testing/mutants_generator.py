@@ -38,6 +38,15 @@ class OmitsAWord:
         return [Proposal(" ".join(words[:at] + words[at + 1 :])) for at in range(min(3, len(words)))]
 
 
+@mutant("generator", "and it has no `rounds`, which every generator needs")
+class SaysNoRounds:
+    def __init__(self, options: Any, context: BuildContext) -> None:
+        """Nothing to keep."""
+
+    def propose(self, requests: Sequence[Request], teacher: TeacherView) -> Any:
+        return [[] for _ in requests]
+
+
 @mutant("generator", "answers 4 requests with list")
 class OneTooFew(OmitsAWord):
     def propose(self, requests: Sequence[Request], teacher: TeacherView) -> Any:

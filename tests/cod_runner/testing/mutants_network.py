@@ -52,10 +52,18 @@ mutant("student", "answers `trains_itself` with True", wrong.TrainsItselfOptions
 mutant("teacher", "answers `answering` with Answering.*, and builds a network", wrong.Answers)(Small)
 
 
-@mutant("student", "is a NoModule, no `nn.Module`")
-class NoModule:
+@mutant("student", "and it has no `compact`, which every student needs")
+class CutsNothing:
+    labels, shape, untrained_head = ("negative", "positive"), None, False
+    fingerprint = encode = collate = forward = save = load = None
+
     def __init__(self, options: Any, context: BuildContext) -> None:
         pass
+
+
+@mutant("student", "is a NoModule, no `nn.Module`")
+class NoModule(CutsNothing):
+    compact = None
 
 
 @mutant("student", "answers `from_teacher` with False, and it loads it")

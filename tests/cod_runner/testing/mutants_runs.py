@@ -7,6 +7,7 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,24 @@ class OneByOne:
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Any:
         for task in tasks:
             yield work(task)
+
+
+@mutant("executor")
+class LastFirst(OneByOne):
+    """Right: in any order, in another thread."""
+
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            for future in as_completed([pool.submit(work, task) for task in reversed(tasks)]):
+                yield future.result()
+
+
+@mutant("executor", "calls `work` in two threads of a process at once, with 2 jobs")
+class Threads(OneByOne):
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Any:
+        with ThreadPoolExecutor(jobs) as pool:
+            for future in as_completed([pool.submit(work, task) for task in tasks]):
+                yield future.result()
 
 
 @mutant("executor", r"gives \[\(2, 1\)\] for the tasks \[2, 4, 6, 8, 10\] with 1 jobs")

@@ -18,7 +18,9 @@ SURE = torch.log_softmax(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), 1)
 
 @mutant("teacher", options=wrong.Answers)
 @mutant("teacher", options=wrong.AnswersWithShots)
-@mutant("teacher", "says that it offers hidden states, and does not", wrong.AnswersWithStates)
+@mutant(
+    "teacher", "it has no `shape`, which every teacher whose options say that it offers hidden", wrong.AnswersWithStates
+)
 @mutant("teacher", "answers `answering` with None, and builds a label scorer")
 class CountsWords:
     """Right."""
@@ -39,6 +41,17 @@ class CountsWords:
 
     def price(self, inputs: Sequence[Input]) -> float | None:
         return 0.0
+
+
+@mutant("teacher", "and it has no `price`, which every teacher that only answers needs", wrong.Answers)
+class NamesNoPrice:
+    """Every other member."""
+
+    at_once, labels = 4, ("negative", "positive")
+    fingerprint, score = CountsWords.fingerprint, CountsWords.score
+
+    def __init__(self, options: Any, context: BuildContext) -> None:
+        self.shown: list[str] = []
 
 
 @mutant("teacher", "has the same fingerprint with other shots in its prompt", wrong.AnswersWithShots)
@@ -66,6 +79,30 @@ class Answering(CountsWords):
 
     def changed(self, said: Tensor) -> Any:
         return said
+
+
+@mutant("teacher", "gives other answers with `sharpness: 0.5` than with `sharpness: 1.0`", wrong.AnswersSharply)
+class LeavesItsOptionOut(Answering):
+    def __init__(self, options: Any, context: BuildContext) -> None:
+        super().__init__(options, context)
+        self.sharpness = options.sharpness
+
+    def changed(self, said: Tensor) -> Any:
+        return torch.log_softmax(said * self.sharpness, 1)
+
+
+@mutant("teacher", "gives other answers .* and the same fingerprint", wrong.AnswersSharply, given={"sharpness": 2.0})
+class LeavesItOutAgain(LeavesItsOptionOut):
+    """Whatever the recipe says."""
+
+
+@mutant("teacher", options=wrong.AnswersSharply)
+class SaysItsOption(LeavesItsOptionOut):
+    """Right."""
+
+    @property
+    def fingerprint(self) -> str:
+        return json.dumps(["counts", self.sharpness])
 
 
 @mutant("teacher", r"gives the shape \[20, 3\] for 20 inputs", wrong.Answers)

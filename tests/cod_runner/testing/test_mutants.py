@@ -13,7 +13,7 @@ from mutant_table import MUTANTS, Mutant
 
 from cod_runner.api import Kind
 from cod_runner.testing import checks
-from cod_runner.testing.checks import check_component
+from cod_runner.testing.checks import check_component, executor
 
 for module in sorted(Path(__file__).parent.glob("mutants_*.py")):
     importlib.import_module(module.stem)
@@ -37,6 +37,7 @@ CASES = [
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(executor, "PATIENCE_SECONDS", 0.5)
     Path("rows.txt").write_text("a fine film\na dull film\n")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,35 @@ def test_a_reader_sees_each_line_at_once(tmp_path: Path) -> None:
         tracker.codrun_step(cell=cell, step=1, losses={"hard": 1.0})
         assert len(list((tmp_path / "training").iterdir())) == count
         assert lines(tmp_path / "training" / f"kd-{cell['arm']}-k4-s0.jsonl")[0]["key"] == cell["key"]
-    tracker.codrun_cell_finished()
+    tracker.codrun_cell_finished(row=other)
+
+
+def test_cells_of_several_threads_lose_no_line(tmp_path: Path) -> None:
+    tracker = JsonLines(Options(), BuildContext(run=tmp_path))
+    together = threading.Barrier(3)
+
+    def train(seed: int) -> None:
+        cell = {**CELL, "key": f"k{seed}", "seed": seed}
+        for step in range(1, 41):
+            together.wait(timeout=30)
+            tracker.codrun_step(cell=cell, step=step, losses={"hard": 1.0})
+        tracker.codrun_cell_finished(row=cell)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(train, range(3)))
+    for seed in range(3):
+        found = lines(tmp_path / "training" / f"kd-cod-k4-s{seed}.jsonl")
+        assert [(line["key"], line["step"]) for line in found] == [(f"k{seed}", step) for step in range(1, 41)]
+
+
+def test_a_cell_that_is_finished_leaves_the_file_of_the_one_that_trains_open(tmp_path: Path) -> None:
+    tracker = JsonLines(Options(), BuildContext(run=tmp_path))
+    tracker.codrun_step(cell=CELL, step=1, losses={})
+    tracker.codrun_cell_finished(row={**CELL, "key": "earlier"})
+    (_, file) = tracker._open[threading.get_ident()]
+    assert not file.closed
+    tracker.codrun_cell_finished(row=CELL)
+    assert file.closed and not tracker._open
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
