@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import rich.progress  # noqa: F401 - draws from `random` when it is imported, which is not the fault of whoever does
 import torch
 
 GENERATORS = ("random", "numpy.random", "torch")
