@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, str] = {
         "runs scaffold stages store text_files"
     ),
     "revisions": "errors files progress registry runs store",
-    "testing": "api engine hookspecs runs",
+    "testing": "api component_results engine hookspecs runs",
     "cli": (
         "__init__ api calling context counterfactuals deployment disk engine errors llm local_plugins permissions "
         "pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal testing"
