@@ -50,9 +50,10 @@ def check_of(*kinds: Kind) -> Callable[[Callable[[Subject], None]], Check]:
             context: BuildContext | None = None,
             student: Classifier | None = None,
         ) -> list[str]:
-            assert component.kind in kinds, (
-                f"`{component.name}` is a {component.kind}, and this checks a {' or '.join(kinds)}"
-            )
+            if component.kind not in kinds:
+                raise AssertionError(
+                    f"`{component.name}` is a {component.kind}, and this checks a {' or '.join(kinds)}"
+                )
             with tempfile.TemporaryDirectory() as name, threads(1):
                 toys = toy_context(Path(name))
                 told = toys if context is None else replace(context, store=context.store or toys.store, run=toys.run)
