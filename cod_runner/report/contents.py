@@ -15,7 +15,6 @@ from cod_runner.report.protocol import Setting, protocol
 from cod_runner.report.shares import TermShare, small_terms_in_words, term_shares
 from cod_runner.report.statistics import DRAWS
 from cod_runner.report.table import (
-    MISSING,
     OPTIMISTIC,
     UNVERIFIED,
     Gain,
@@ -240,32 +239,6 @@ def gain_summary(report: Report) -> str:
     if left_out and any(gain.method not in report.floor for gain in counted):
         sentences.append(f"Not counted: {', '.join(left_out)}, without a teacher in the loss.")
     return " ".join(sentences)
-
-
-VERDICT_COLUMNS = ("expected", "bound", "measured", "verdict")
-VERDICTS_TITLE = "Expectations"
-
-
-def verdict_words(verdict: VerdictRecord) -> list[str]:
-    """A row of :data:`VERDICT_COLUMNS`."""
-    return [verdict.what, verdict.bound, MISSING if verdict.verdict == "not run" else verdict.found, verdict.verdict]
-
-
-def notes_on_verdicts(verdicts: Sequence[VerdictRecord]) -> list[str]:
-    """Why nothing was measured, where nothing was, and how many expectations did not run."""
-    empty = [each.sentence for each in verdicts if each.verdict == "miss" and each.measured is None]
-    return [*empty, *filter(None, [_not_run_in_words(verdicts)])]
-
-
-def _not_run_in_words(verdicts: Sequence[VerdictRecord]) -> str:
-    """How many expectations were not judged, and why; "" where all were."""
-    count = sum(each.verdict == "not run" for each in verdicts)
-    if not count:
-        return ""
-    return (
-        f"{count} of {len(verdicts)} expectations did not run, since a profile or a flag leaves out their cells; with "
-        "--strict that is a miss."
-    )
 
 
 def what_cod_changes(gains: Sequence[Gain]) -> str:

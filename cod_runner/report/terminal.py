@@ -9,19 +9,11 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from cod_runner.plain_text import one_line
-from cod_runner.report.contents import (
-    VERDICT_COLUMNS,
-    VERDICTS_TITLE,
-    Report,
-    gain_summary,
-    notes_on_verdicts,
-    smallest_p_in_words,
-    verdict_words,
-    what_cod_changes,
-)
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COSTS_TITLE, ArmCost, cost_grid
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import MINUS, cell_parts, gain_grid, pooled_in_words
+from cod_runner.report.verdicts import VERDICT_COLUMNS, VERDICTS_TITLE, notes_on_verdicts, verdict_words
 from cod_runner.runs.records import VerdictRecord
 
 _OF_A_VERDICT = {"pass": "green", "miss": "bold red", "not run": "dim"}

@@ -10,19 +10,11 @@ from collections.abc import Sequence
 
 from cod_runner.plain_text import one_line, visible
 from cod_runner.report.calibration import CALIBRATION_COLUMNS, CALIBRATION_TITLE, calibration_notes
-from cod_runner.report.contents import (
-    VERDICT_COLUMNS,
-    VERDICTS_TITLE,
-    Report,
-    gain_summary,
-    notes_on_verdicts,
-    smallest_p_in_words,
-    verdict_words,
-    what_cod_changes,
-)
+from cod_runner.report.contents import Report, gain_summary, smallest_p_in_words, what_cod_changes
 from cod_runner.report.costs import COSTS_TITLE, cost_grid, cost_notes
 from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY, DECIMALS, MISSING, Gain, Table, TableCell, TableRow, arm_name, pooled
+from cod_runner.report.verdicts import VERDICT_COLUMNS, VERDICTS_TITLE, notes_on_verdicts, verdict_words
 
 CSV_COLUMNS = (
     "method", "arm", "k", "metric", "mean", "sd", "n", "min", "max",

@@ -19,13 +19,14 @@ class JsonLines:
     """``training/<cell>.jsonl``: a line ``{"key", "step", "losses"}`` a step, begun anew where a training begins.
 
     Written where the cell trains, each line in one piece, so that it is whole when the cell is finished and a reader
-    can follow it meanwhile. A cell may train in one thread while another thread hears that an earlier one is finished.
+    can follow it meanwhile. One cell trains at a time in a process, but perhaps in another thread than the one that
+    hears of finished cells.
     """
 
     def __init__(self, options: Options, context: BuildContext) -> None:
         self._folder = (context.run or Path()) / TRAINING
-        self._open: dict[int, tuple[str, FileIO]] = {}
-        """By thread, the key of the cell that trains in it, and its file."""
+        self._open: tuple[str, FileIO] | None = None
+        """The key of the cell that trains, and its file."""
         self._lock = threading.Lock()
 
     @hookimpl
@@ -37,7 +38,7 @@ class JsonLines:
                 if self._file(path, cell["key"], step).write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                self._close(threading.get_ident())
+                self._close()
                 raise CodrunError(
                     f"{path} cannot be written ({error.strerror}), so there are no training curves"
                 ) from error
@@ -45,25 +46,23 @@ class JsonLines:
     @hookimpl
     def codrun_cell_finished(self, row: Mapping[str, Any]) -> None:
         with self._lock:
-            for thread in [thread for thread, (key, _) in self._open.items() if key == row["key"]]:
-                self._close(thread)
+            if self._open is not None and self._open[0] == row["key"]:
+                self._close()
 
     @hookimpl
     def codrun_run_finished(self) -> None:
         with self._lock:
-            for thread in list(self._open):
-                self._close(thread)
+            self._close()
 
     def _file(self, path: Path, key: str, step: int) -> FileIO:
-        """The file of this thread's cell, begun anew at its first step."""
-        thread = threading.get_ident()
-        if step == 1 or self._open.get(thread, ("",))[0] != key:
-            self._close(thread)
+        """The cell's file, begun anew at its first step."""
+        if step == 1 or self._open is None or self._open[0] != key:
+            self._close()
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open[thread] = key, FileIO(path, "w" if step == 1 else "a")
-        return self._open[thread][1]
+            self._open = key, FileIO(path, "w" if step == 1 else "a")
+        return self._open[1]
 
-    def _close(self, thread: int) -> None:
-        _, file = self._open.pop(thread, ("", None))
-        if file is not None:
-            file.close()
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None

@@ -27,15 +27,7 @@ class Check(Protocol):
         context: BuildContext | None = None,
         student: Classifier | None = None,
     ) -> list[str]:
-        """Build the component on toy data and see that it keeps its contract; returns the clauses that were checked.
-
-        ``options`` are as a recipe would say them. ``context`` is what it is built with, where the toy run does not do:
-        other labels, a teacher to cut a student from. ``student`` is what an exporter is tried on, where it exports
-        none of the toys.
-
-        Raises ``AssertionError`` with what is wrong and what the contract says; :class:`CodrunError` where the
-        component cannot be built with these options, so that nothing can be said of it.
-        """
+        """As :func:`cod_runner.testing.checks.check_component`, of these kinds alone."""
         ...
 
 

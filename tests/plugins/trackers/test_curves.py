@@ -72,7 +72,8 @@ def test_a_cell_that_is_finished_leaves_the_file_of_the_one_that_trains_open(tmp
     tracker = JsonLines(Options(), BuildContext(run=tmp_path))
     tracker.codrun_step(cell=CELL, step=1, losses={})
     tracker.codrun_cell_finished(row={**CELL, "key": "earlier"})
-    (_, file) = tracker._open[threading.get_ident()]
+    assert tracker._open is not None
+    (_, file) = tracker._open
     assert not file.closed
     tracker.codrun_cell_finished(row=CELL)
     assert file.closed and not tracker._open
