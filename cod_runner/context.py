@@ -94,7 +94,8 @@ class RunContext:
     @cached_property
     def worker(self) -> WorkerContext:
         """What another process needs of this run."""
-        return WorkerContext(self.recipe, self.store, self.device, self.settings.offline, self.folder.students)
+        students = self.folder.students.absolute()  # a worker may start in another folder
+        return WorkerContext(self.recipe, self.store, self.device, self.settings.offline, students)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from cod_runner.api.classifiers import (
 )
 from cod_runner.api.components import BuildContext, Component
 from cod_runner.api.data import Dataset, Example, LoadedData
-from cod_runner.api.executors import Executor
+from cod_runner.api.executors import ChoosesWorkers, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
 from cod_runner.api.hooks import KINDS, Kind, hookimpl, hookspec
@@ -103,6 +103,7 @@ __all__ = [
     "CheckpointOption",
     "Choice",
     "Chooser",
+    "ChoosesWorkers",
     "Choosing",
     "Classifier",
     "CodrunError",
@@ -152,6 +153,7 @@ __all__ = [
     "SettingError",
     "ShapeEstimate",
     "Spending",
+    "TaskAttempts",
     "Teacher",
     "TeacherView",
     "TextEncoder",
@@ -159,6 +161,7 @@ __all__ = [
     "TrainsItself",
     "VocabularyCut",
     "WordVectors",
+    "Workers",
     "checkpoint_folder",
     "checkpoint_identity",
     "checkpoint_origin",

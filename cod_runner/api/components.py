@@ -56,7 +56,8 @@ class BuildContext:
     describe: str = ""
     """The recipe's ``describe:`` line, one sentence on what the task is."""
     device: str = "cpu"
-    """A device of torch's: what is built may be made there, and is moved there in any case."""
+    """A device of torch's: what is built may be made there, and is moved there in any case. For executors: that of the
+    run."""
     seed: int = 0
     """Where a component draws, it draws from this (and from what its options say), never from the generators that the
     process shares, so that its results depend on no other component."""
@@ -82,3 +83,5 @@ class BuildContext:
     """Shows a few words on what happens now beside the bar that is running; "" takes them away."""
     spending: Spending | None = None
     """For teachers and generators that call paid models: the run's budget and meter, shared by all of them."""
+    cell_bytes: int | None = None
+    """For executors: about how much memory one cell takes at most; None where it is unknown."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from cod_runner.errors import CodrunError
 
 
 class Executor(Protocol):
@@ -13,8 +16,54 @@ class Executor(Protocol):
         """Results as they come, in any order, one for each task. ``work`` and ``tasks`` can be pickled. An exception
         that ``work`` raises is raised here, after the workers were stopped.
 
-        ``work`` may be called in any thread and in any number of processes, but in one thread at a time of a process:
-        torch's random generators are shared by all threads of one, so that students that train in two of them draw
-        each other's numbers. A second call meanwhile raises a :class:`CodrunError`, which ends the run.
+        ``work`` may be called in any thread and in any number of processes, on any machine that sees the run's folder
+        and the store under the same paths, but in one thread at a time of a process: torch's random generators are
+        shared by all threads of one, so that students that train in two of them draw each other's numbers. A second
+        call meanwhile raises a :class:`CodrunError`, which ends the run.
+
+        ``work`` holds what the tasks share, the evaluation split for one: send it once to each worker where that can
+        be done. A task may be begun anew where its worker died; :class:`TaskAttempts` counts how often.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers of an executor."""
+
+    at_once: int
+    """How many cells run at once unless ``--jobs`` says."""
+    device: str
+    """On which students train there, a device of torch's by the name that a worker has for it."""
+
+
+@runtime_checkable
+class ChoosesWorkers(Protocol):
+    """Optional in an :class:`Executor`: workers of its own kind, on other machines or with a GPU each. Without it, as
+    many cells run at once as there are cores, or one on a GPU, on the run's own device."""
+
+    def workers(self) -> Workers:
+        """Asked once, before :meth:`Executor.map`."""
+        ...
+
+
+class TaskAttempts:
+    """How often each task was begun whose worker died, out of memory, say: it is begun anew, but not for ever."""
+
+    MOST = 3
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """``say`` tells the user of each death."""
+        self._say = say
+        self._deaths: dict[int, int] = {}
+
+    def died(self, task: int, how: str) -> None:
+        """Count the death of the worker that ran the task with this number; ``how`` says what is known of it, as in
+        "SIGKILL, often: out of memory". Raises :class:`CodrunError` where it was the last attempt."""
+        deaths = self._deaths[task] = self._deaths.get(task, 0) + 1
+        if deaths >= self.MOST:
+            raise CodrunError(
+                f"a worker process died without an error message ({how}), {deaths} times on the same cell; "
+                "run again with a smaller --jobs, finished cells are not repeated"
+            )
+        self._say(f"a worker process died ({how}); its cell begins anew, attempt {deaths + 1} of {self.MOST}")

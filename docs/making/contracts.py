@@ -70,7 +70,7 @@ GIVEN: dict[Kind, tuple[str, ...]] = {
     "loss": ("labels", "device", "seed"),
     "metric": ("labels", "describe"),
     "cfe_measure": ("device", "offline", "say"),
-    "executor": ("say",),
+    "executor": ("device", "say"),
     "tracker": ("offline", "run", "say"),
     "exporter": ("labels", "describe", "offline", "say"),
 }

@@ -9,7 +9,7 @@ from faulty_plugin import forget, line_of, write_plugin
 
 from cod_runner.blame import NOT_A_PLUGINS
 from cod_runner.cli import call
-from cod_runner.stages import students
+from cod_runner.stages import cell
 
 RECIPE = """\
 recipe: 1
@@ -272,7 +272,7 @@ def test_a_fault_of_the_core_keeps_its_traceback(
     package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also where an executor's code stands between it and the core."""
-    monkeypatch.setattr(students, "held_out_score", lambda *given: 1 / 0)
+    monkeypatch.setattr(cell, "held_out_score", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError) as caught:
         said(capsys, ("train:", "executor: {use: faulty}\ntrain:"))
     assert caught.value.__notes__ == [NOT_A_PLUGINS]

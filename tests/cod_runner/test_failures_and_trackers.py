@@ -6,7 +6,7 @@ import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -17,7 +17,8 @@ from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
-from cod_runner.stages.students import CellWork
+from cod_runner.stages.cell import SharedByCells
+from cod_runner.stages.workers import CellProcess, CellWork
 
 RECIPE = """
 recipe: 1
@@ -186,8 +187,9 @@ def test_one_tracker_sees_every_hook_with_one_job(recipe: Path, registry: Regist
 
 
 def test_work_that_crosses_to_another_process_leaves_the_registry_behind(registry: Registry) -> None:
-    work = CellWork(registry)
+    work = CellWork(cast(SharedByCells, "what cells share"), CellProcess(registry))
     copies = [pickle.loads(pickle.dumps(work)) for _ in range(2)]  # noqa: S301 - our own
-    assert copies[0] is copies[1], "plugins are discovered once for all cells of a process"
-    assert copies[0] is not work
+    assert copies[0].process is copies[1].process, "plugins are discovered once for all cells of a process"
+    assert copies[0].process is not work.process
+    assert copies[0].shared == "what cells share"
     assert len(pickle.dumps(work)) < 200

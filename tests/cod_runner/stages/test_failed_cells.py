@@ -141,9 +141,9 @@ def test_a_line_that_an_older_version_wrote_counts_as_not_finished(run: Any) -> 
 def test_a_student_whose_logits_are_not_numbers_has_failed_whatever_its_metrics_say(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cod_runner.stages import students
+    from cod_runner.stages import cell
 
-    measured = students._predictions
+    measured = cell._predictions
     calls: list[int] = []
 
     def broken(*arguments: Any) -> Predictions:
@@ -153,7 +153,7 @@ def test_a_student_whose_logits_are_not_numbers_has_failed_whatever_its_metrics_
             found.student_logits[0, 0] = math.inf
         return found
 
-    monkeypatch.setattr(students, "_predictions", broken)
+    monkeypatch.setattr(cell, "_predictions", broken)
     (failed,) = run(0.5, 0.5).record.failed
     assert failed.seed == 0
     assert failed.cause == (

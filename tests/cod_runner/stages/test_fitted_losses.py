@@ -12,7 +12,7 @@ from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
 from cod_runner.stages.build import TeacherSource
-from cod_runner.stages.students import CellTask, fitted_key
+from cod_runner.stages.cell import CellTask, SharedByCells, fitted_key
 from cod_runner.store import Store
 
 RECIPE = """
@@ -39,16 +39,16 @@ def test_all_that_decides_a_fit_is_in_its_name(tmp_path: Path) -> None:
     rows = (Example("a", "a fine film", 1), Example("a~cf", "a dull film", 0, "a", True))
     worker = WorkerContext(recipe, Store(tmp_path / "store"), "cpu", True, tmp_path / "students")
     source = TeacherSource(("no", "yes"), None, "teacher")
-    task = CellTask(cell, worker, source, TrainingSet(rows), (), ())
+    task, shared = CellTask(cell, TrainingSet(rows)), SharedByCells(worker, source, (), ())
     others = [
-        replace(task, cell=replace(cell, key="another")),
-        replace(task, teacher=replace(source, fingerprint="another")),
-        replace(task, training=TrainingSet((rows[0], replace(rows[1], input="a bad film")))),
-        replace(task, training=TrainingSet((rows[0], replace(rows[1], label=1)))),
-        replace(task, worker=replace(worker, device="cuda")),
-        replace(task, worker=replace(worker, recipe=low)),
+        (replace(task, cell=replace(cell, key="another")), shared),
+        (replace(task, training=TrainingSet((rows[0], replace(rows[1], input="a bad film")))), shared),
+        (replace(task, training=TrainingSet((rows[0], replace(rows[1], label=1)))), shared),
+        (task, replace(shared, teacher=replace(source, fingerprint="another"))),
+        (task, replace(shared, worker=replace(worker, device="cuda"))),
+        (task, replace(shared, worker=replace(worker, recipe=low))),
     ]
-    assert len({fitted_key(each) for each in [task, *others]}) == 7
+    assert len({fitted_key(*each) for each in [(task, shared), *others]}) == 7
     elsewhere = replace(worker, students=tmp_path / "b", store=Store(tmp_path / "c"), offline=False)
-    same = replace(task, worker=elsewhere, evaluation=rows, training=TrainingSet(rows, redrawn=3, held_out=rows))
-    assert fitted_key(same) == fitted_key(task)
+    same = replace(task, training=TrainingSet(rows, redrawn=3, held_out=rows))
+    assert fitted_key(same, replace(shared, worker=elsewhere, evaluation=rows)) == fitted_key(task, shared)

@@ -24,7 +24,7 @@ from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of
 from cod_runner.runs.identity import teacher_identity
-from cod_runner.stages import calibrate, results, students, teacher
+from cod_runner.stages import calibrate, cell, results, teacher
 from cod_runner.stages.load import load_experiment
 
 ROWS = 47
@@ -119,7 +119,7 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[set[str]] = []
         self.measured: list[set[str]] = []
-        load, fit, tune = pipeline.load_experiment, students.train_student, teacher.finetune_teacher
+        load, fit, tune = pipeline.load_experiment, cell.train_student, teacher.finetune_teacher
         calibrated = calibrate.texts_of_calibration
 
         def loading(context: Any, fold: int | None) -> Any:
@@ -145,7 +145,7 @@ class Watched:
             return rows
 
         monkeypatch.setattr(pipeline, "load_experiment", loading)
-        monkeypatch.setattr(students, "train_student", fitting)
+        monkeypatch.setattr(cell, "train_student", fitting)
         monkeypatch.setattr(teacher, "finetune_teacher", tuning)
         monkeypatch.setattr(calibrate, "texts_of_calibration", reading)
 

@@ -16,7 +16,7 @@ from cod_runner.data.corpus import Corpus, Dropped
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
-from cod_runner.stages import students
+from cod_runner.stages import cell
 from cod_runner.stages.load import Experiment, load_experiment
 from cod_runner.stages.rows import with_dev
 
@@ -101,7 +101,7 @@ def test_each_select_looks_at_its_own_rows_after_every_epoch(
 ) -> None:
     looked_at: list[frozenset[Input]] = []
     trained_on: set[Input] = set()
-    predict, train_student = students.predict, students.train_student
+    predict, train_student = cell.predict, cell.train_student
 
     def spied_predict(model: Any, inputs: Sequence[Input], **given: Any) -> Any:
         looked_at.append(frozenset(inputs))
@@ -111,8 +111,8 @@ def test_each_select_looks_at_its_own_rows_after_every_epoch(
         trained_on.update(example.input for example in examples)
         return train_student(model, examples, *given, **named)
 
-    monkeypatch.setattr(students, "predict", spied_predict)
-    monkeypatch.setattr(students, "train_student", spied_train)
+    monkeypatch.setattr(cell, "predict", spied_predict)
+    monkeypatch.setattr(cell, "train_student", spied_train)
     overrides = (f"evaluate.select={select}",)
     registry = Registry.discover()
     loaded = load_recipe(recipe, registry, overrides=overrides)
