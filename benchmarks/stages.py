@@ -1,4 +1,4 @@
-"""Where the time of a run goes: seconds of each stage from an empty store, of the search per text, of a student per cell.
+"""Where the time of a run goes: seconds of each stage from an empty store, of the search per text, of a cell.
 
     python benchmarks/stages.py [RECIPE] [--k 8,16] [--seeds 0,1] [--jobs 1]
 
