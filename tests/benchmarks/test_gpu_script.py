@@ -1,4 +1,4 @@
-"""`benchmarks/gpu.py` works, on a CPU with tiny models: who lends a GPU for ten minutes must not find out that it does not."""
+"""`benchmarks/gpu.py` works, on a CPU with tiny models: ten minutes on a GPU are not spent on a faulty script."""
 
 from __future__ import annotations
 
