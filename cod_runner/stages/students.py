@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from cod_runner.api import BuildContext, ChoosesWorkers, Executor, Workers
 from cod_runner.component_results import described
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.signals_file import SignalsFile, write_signals
 from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
 from cod_runner.progress import Progress
@@ -55,7 +57,8 @@ def train_students(
     runner = context.registry.named("executor", use)
     workers = workers_of(executor, context.device)
     jobs = context.settings.jobs or workers.at_once
-    shared = SharedByCells(replace(context.worker, device=workers.device), source, evaluation, dev)
+    worker = replace(context.worker, device=workers.device)
+    shared = SharedByCells(worker, source, evaluation, dev, _signals(context, experiment, source, tasks))
     training = {cell.key for cell in part.waiting}
     at_once = min(jobs, len(tasks))
     with (
@@ -85,6 +88,15 @@ def train_students(
     if training:
         raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
     return failed
+
+
+def _signals(
+    context: RunContext, experiment: Experiment, source: TeacherSource, tasks: Sequence[CellTask]
+) -> SignalsFile:
+    """What the teacher said of all that these cells read, in one file of the run's folder for every worker."""
+    rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
+    stored = SignalStore(context.store.signals).reader(source.fingerprint, context.device)
+    return write_signals(stored, (row.input for row in rows), context.folder.signals)
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
