@@ -63,6 +63,9 @@ class CellTask:
     cell: Cell
     training: TrainingSet
 
+    def __str__(self) -> str:
+        return self.cell.name
+
 
 def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observers: Observers) -> CellRow | FailedCell:
     """Build, train, measure and save one student; returns its line of ``cells.jsonl``. One whose metrics or logits are
