@@ -51,8 +51,12 @@ def train_students(
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
     use = context.settings.executor or chosen.use
+    options = chosen.options if use == chosen.use else {}  # of another executor than the recipe's: its defaults
     executor: Executor = context.registry.build(
-        "executor", use, chosen.options, BuildContext(say=progress.warn, device=context.device)
+        "executor",
+        use,
+        options,
+        BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
     )
     runner = context.registry.named("executor", use)
     workers = workers_of(executor, context.device)
