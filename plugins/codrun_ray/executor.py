@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 from cod_runner.api import BuildContext, SettingError, Workers
@@ -21,7 +21,7 @@ class Ray:
     """One actor for each cell that runs at once, which holds its resources until no cell waits."""
 
     def __init__(self, options: RayOptions, context: BuildContext) -> None:
-        if importlib.util.find_spec("ray") is None:
+        if find_spec("ray") is None:
             raise SettingError(
                 "the executor `ray` needs the package ray, which is not installed; run "
                 '`pip install "codrun[ray]"`, or choose another executor'
@@ -31,17 +31,17 @@ class Ray:
         self._run = context.run
         on_a_gpu = context.device.partition(":")[0] == "cuda"
         gpus = options.gpus if options.gpus is not None else float(on_a_gpu)
-        self._request = Request(options.cpus, gpus, options.memory)
+        self.request = Request(options.cpus, gpus, options.memory)
         self._expected = context.cell_bytes if options.memory is None else None
-        self._device = "cuda" if gpus else "cpu" if on_a_gpu else context.device
+        self.device = "cuda" if gpus else "cpu" if on_a_gpu else context.device
         self._connection = ExitStack()
         self._is_joined = False
 
     def workers(self) -> Workers:
         """As many as the cluster has room for, whoever else uses it; joins it."""
-        nodes = [_this_machine(self._request.gpus)] if self._address is None else self._joined()
+        nodes = [_this_machine(self.request.gpus)] if self._address is None else self._joined()
         request = self._asked(nodes)
-        return Workers(max(1, sum(request.rooms(node) for node in nodes)), self._device)
+        return Workers(max(1, sum(request.rooms(node) for node in nodes)), self.device)
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         """Results in the order in which tasks finish. The first exception ends the workers and is raised here."""
@@ -50,7 +50,7 @@ class Ray:
             return
         with self._connection:
             at_once = min(jobs, len(tasks))
-            nodes = self._joined(cpus=max(_cores(), at_once * self._request.cpus))
+            nodes = self._joined(cpus=max(_cores(), at_once * self.request.cpus))
             request = self._asked(nodes)
             self._refuse(request, nodes)
             from codrun_ray.crew import Crew
@@ -73,8 +73,8 @@ class Ray:
 
     def _asked(self, nodes: Sequence[dict[str, float]]) -> Request:
         """With the memory that a cell is expected to take, where nothing else is asked for and a node has it."""
-        expecting = Request(self._request.cpus, self._request.gpus, self._expected)
-        return expecting if self._expected and any(map(expecting.rooms, nodes)) else self._request
+        expecting = Request(self.request.cpus, self.request.gpus, self._expected)
+        return expecting if self._expected and any(map(expecting.rooms, nodes)) else self.request
 
     def _refuse(self, request: Request, nodes: Sequence[dict[str, float]]) -> None:
         """Raise where a worker asks for more than this machine has; nodes may join a cluster later."""

@@ -22,27 +22,26 @@ class Request:
         return wanted if self.memory is None else {**wanted, "memory": self.memory}
 
     def rooms(self, node: Mapping[str, float]) -> int:
-        """How many workers fit a node with these resources, by Ray's names for them, memory in bytes."""
-        fits = [int(node.get("CPU", 0) // self.cpus)]
-        if self.gpus:
-            fits.append(
-                int(node.get("GPU", 0) // self.gpus if self.gpus >= 1 else node.get("GPU", 0) * (1 // self.gpus))
-            )
+        """How many workers fit a node with these resources, by Ray's names for them, memory in bytes. A worker with a
+        part of a GPU never spans two."""
+        fits = [node.get("CPU", 0) // self.cpus]
+        if self.gpus >= 1:
+            fits.append(node.get("GPU", 0) // self.gpus)
+        elif self.gpus:
+            fits.append(node.get("GPU", 0) * int(1 / self.gpus))
         if self.memory is not None:
-            fits.append(int(node.get("memory", 0) // self.memory))
-        return min(fits)
+            fits.append(node.get("memory", 0) // self.memory)
+        return int(min(fits))
 
     def lacking(self, nodes: Sequence[Mapping[str, float]]) -> str | None:
-        """The option that no node can meet, if there is one; where each is met by some node but none meets all, the
-        first that the largest node lacks."""
-        for option, name, wanted in (
-            ("cpus", "CPU", self.cpus),
-            ("gpus", "GPU", self.gpus),
-            ("memory", "memory", self.memory),
-        ):
-            if wanted and all(node.get(name, 0) < wanted for node in nodes):
-                return option
-        return None if any(self.rooms(node) for node in nodes) else "cpus"
+        """The option that no node can meet; `cpus` where each is met by some node and all by none; None where a node
+        has room."""
+        if any(self.rooms(node) for node in nodes):
+            return None
+        wanted = (("gpus", "GPU", self.gpus), ("memory", "memory", self.memory or 0))
+        return next(
+            (option for option, name, least in wanted if all(node.get(name, 0) < least for node in nodes)), "cpus"
+        )
 
     def __str__(self) -> str:
         words = [f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}"]
