@@ -31,7 +31,7 @@ from cod_runner.api.classifiers import (
 )
 from cod_runner.api.components import BuildContext, Component
 from cod_runner.api.data import Dataset, Example, LoadedData
-from cod_runner.api.executors import ChoosesWorkers, Executor, TaskAttempts, Workers
+from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
 from cod_runner.api.hooks import KINDS, Kind, hookimpl, hookspec
@@ -92,6 +92,7 @@ __all__ = [
     "API_VERSION",
     "KINDS",
     "WORD",
+    "WORKERS_LOG",
     "Answerer",
     "Answering",
     "Attempt",
