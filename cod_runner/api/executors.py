@@ -8,7 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from cod_runner.errors import CodrunError
 
-
 WORKERS_LOG = "workers.log"
 """In the run's folder: what worker processes write to their standard output and error, which the run's own process
 shows. Workers that are not children of that process, and train for one run alone, may let theirs go there."""

@@ -148,7 +148,6 @@ def test_a_node_without_the_runs_folder_is_refused(joined: Any, tmp_path: Path) 
 
 def test_it_joins_and_leaves_a_cluster_by_its_address(cluster: Any) -> None:
     import ray
-
     from ray_work import raises
 
     assert not ray.is_initialized()
