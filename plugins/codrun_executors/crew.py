@@ -90,9 +90,10 @@ class Crew:
         return sum(other is not worker and other.place.gpu == worker.place.gpu for other in self._workers)
 
     def _ran_out(self, worker: WorkerProcess, number: int, beside: int) -> None:
-        where = "of its GPU" if worker.place.gpu else ""
+        memory = "memory of its GPU" if worker.place.gpu else "memory"
+        others = f"{beside} other{'s' if beside > 1 else ''}"
         self._say(
-            f"the cell {self._tasks[number]} ran out of memory{where and ' '}{where} beside {beside} others; "
+            f"the cell {self._tasks[number]} ran out of {memory} beside {others}; "
             "it begins anew, alone, once the others are done"
         )
         self._alone.append(number)

@@ -39,8 +39,10 @@ class WorkerProcess:
         self._send(task)
 
     def answer(self) -> Answer | None:
-        """Its answer, once its connection has something; None where that was the word that it has started. Raises
-        ``EOFError`` where it has died."""
+        """Its answer, once its connection has something, or it has died; None where that was the word that it has
+        started. Raises ``EOFError`` where it has died."""
+        if self.has_died and not self.connection.poll():
+            raise EOFError
         try:
             told = self.connection.recv_bytes()
         except OSError as error:
