@@ -55,7 +55,7 @@ CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "loss": ("Loss", "Needs", "Batch", "Outputs", "Binding", "BatchSource", "ModelShape"),
     "metric": ("Metric", "Predictions"),
     "cfe_measure": ("CfeMeasure",),
-    "executor": ("Executor",),
+    "executor": ("Executor", "ChoosesWorkers", "Workers", "TaskAttempts"),
     "tracker": (),
     "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
 }
