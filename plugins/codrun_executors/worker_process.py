@@ -26,6 +26,8 @@ class WorkerProcess:
         self.place = place
         self.number: int | None = number
         """Of the task that it is at; None between tasks."""
+        self.beside = 0
+        """How many others used the same memory at most, while it was at this task."""
         self._unsent: list[bytes] = [work, task]
         self.connection, theirs = SPAWN.Pipe()
         self._process = SPAWN.Process(target=serve, args=(theirs,))
@@ -35,7 +37,7 @@ class WorkerProcess:
 
     def begin(self, number: int, task: bytes) -> None:
         """Give it a task after it answered the one before."""
-        self.number = number
+        self.number, self.beside = number, 0
         self._send(task)
 
     def answer(self) -> Answer | None:

@@ -32,6 +32,8 @@ class Task:
     ways: tuple[str, ...] = ()
     """How the first attempts end; those after them succeed."""
     seconds: float = 0.0
+    after: str = ""
+    """A file of the folder that it waits for."""
 
     def __str__(self) -> str:
         return self.name
@@ -62,14 +64,15 @@ class Work:
         at_work = self.folder / f"at_work.{task.name}"
         at_work.touch()
         time.sleep(task.seconds)
+        until = time.monotonic() + 60
+        while not (self.folder / task.after).exists() and time.monotonic() < until:
+            time.sleep(0.01)
         others = len(list(self.folder.glob("at_work.*"))) - 1
         (self.folder / f"{task.name}.{attempt}").write_text(f"{os.getpid()} {others}")
         at_work.unlink()
         if attempt <= len(task.ways):
             WAYS[task.ways[attempt - 1]]()
-        environment = {
-            name: value for name, value in os.environ.items() if name in ("CUDA_VISIBLE_DEVICES", "RAYON_NUM_THREADS")
-        }
+        environment = {name: os.environ[name] for name in SEEN if name in os.environ}
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
         return Told(task.name, os.getpid(), environment, "torch" in sys.modules, not ignored or blocked)
@@ -118,13 +121,14 @@ def exits() -> None:
 
 def ignores_the_end() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (Path(os.environ["DEAF_IN"]) / "deaf").touch()
     time.sleep(60)
 
 
-WAYS = {
-    way.__name__: way
-    for way in (killed, crashes, leaves, leaves_a_child, out_of_memory, fails, strange, exits, ignores_the_end)
-}
+ALL = (killed, crashes, leaves, leaves_a_child, out_of_memory, fails, strange, exits, ignores_the_end)
+WAYS = {way.__name__: way for way in ALL}
+SEEN = ("CUDA_VISIBLE_DEVICES", "RAYON_NUM_THREADS")
+"""Variables that a task tells of."""
 
 
 def gives_what_cannot_travel(task: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ def nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Callable[..., Task]:
-    return lambda name, *ways, seconds=0.0: Task(name, tmp_path, ways, seconds)
+    return lambda name, *ways, seconds=0.0, after="": Task(name, tmp_path, ways, seconds, after)
 
 
 def executor(device: str = "cpu", cell_bytes: int | None = None, **options: object) -> Processes:
@@ -206,6 +207,35 @@ def test_a_cell_that_runs_out_of_memory_beside_others_begins_anew_alone(task: Ca
     assert told[-1].process not in {each.process for each in told[:-1]}, "a new process, whose memory is its own"
 
 
+def test_cells_that_run_out_of_memory_together_each_begin_anew_alone(task: Callable[..., Task]) -> None:
+    """The second fails when the first has left already."""
+
+    def say(sentence: str) -> None:
+        SAID.append(sentence.partition(";")[0])
+        (task("b").folder / "said").touch()
+
+    tasks = [task("a", "out_of_memory"), task("b", "out_of_memory", after="said")]
+    told = Processes(ProcessOptions(), BuildContext(say=say)).map(Work(tasks[0].folder), tasks, 2)
+    assert sorted(each.name for each in told) == ["a", "b"]
+    assert SAID == [
+        "the cell a ran out of memory beside 1 other",
+        "from here on 1 at once, not 2, since memory ran out",
+        "the cell b ran out of memory beside 1 other",
+    ]
+
+
+def test_a_worker_that_dies_between_two_tasks_costs_no_attempt(task: Callable[..., Task]) -> None:
+    tasks = [task("a"), *(task(f"t{number}", seconds=0.2) for number in range(4))]
+    results = executor().map(Work(tasks[0].folder), tasks, 2)
+    first = next(results)  # whose worker has nothing to do until the next is asked for
+    os.kill(first.process, signal.SIGKILL)
+    os.waitid(os.P_PID, first.process, os.WEXITED | os.WNOWAIT)
+    told = [first, *results]
+    assert sorted(each.name for each in told) == sorted(each.name for each in tasks)
+    assert len({each.process for each in told}) == 3
+    assert SAID == []
+
+
 def test_a_cell_that_runs_out_of_memory_alone_ends_the_run(task: Callable[..., Task]) -> None:
     tasks = [task("large", "out_of_memory", "out_of_memory"), task("other", seconds=0.2)]
     with pytest.raises(MemoryError, match="no more"):
@@ -214,9 +244,13 @@ def test_a_cell_that_runs_out_of_memory_alone_ends_the_run(task: Callable[..., T
 
 
 def test_a_gpu_that_a_cell_has_to_itself_is_not_tried_twice(task: Callable[..., Task]) -> None:
+    def say(sentence: str) -> None:
+        SAID.append(sentence)
+        (task("alone").folder / "said").touch()
+
     places = [Place(Gpu(number, str(number)), {"CUDA_VISIBLE_DEVICES": str(number)}) for number in (0, 0, 1)]
-    tasks = [task("shared", "out_of_memory"), task("t0", seconds=1), task("alone", "out_of_memory", seconds=0.3)]
-    crew = Crew(Work(tasks[0].folder), tasks, places, SAID.append)
+    tasks = [task("shared", "out_of_memory"), task("t0", seconds=1), task("alone", "out_of_memory", after="said")]
+    crew = Crew(Work(tasks[0].folder), tasks, places, say)
     try:
         with pytest.raises(MemoryError):
             list(crew.results())
@@ -309,11 +343,9 @@ def test_which_exceptions_say_that_memory_ran_out(error: BaseException, memory: 
 
 def test_a_worker_that_does_not_leave_is_killed(task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_process, "SECONDS_TO_END", 0.2)
-    results = executor().map(
-        Work(task("a").folder), [task("a"), task("b", "ignores_the_end"), task("c", seconds=30)], 2
-    )
+    tasks = [task("a", after="deaf"), task("b", "ignores_the_end"), task("c", seconds=30)]
+    monkeypatch.setenv("DEAF_IN", str(tasks[0].folder))
+    results = executor().map(Work(tasks[0].folder), tasks, 2)
     assert next(results).name == "a"
-    while not attempts(task("b")):
-        time.sleep(0.02)
     results.close()
     assert multiprocessing.active_children() == []
