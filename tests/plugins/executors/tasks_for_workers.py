@@ -33,7 +33,7 @@ class Task:
     """How the first attempts end; those after them succeed."""
     seconds: float = 0.0
     after: str = ""
-    """A file of the folder that it waits for."""
+    """A file of the folder that it waits for first."""
 
     def __str__(self) -> str:
         return self.name
@@ -63,10 +63,10 @@ class Work:
         attempt = len(list(self.folder.glob(f"{task.name}.*"))) + 1
         at_work = self.folder / f"at_work.{task.name}"
         at_work.touch()
-        time.sleep(task.seconds)
         until = time.monotonic() + 60
         while not (self.folder / task.after).exists() and time.monotonic() < until:
             time.sleep(0.01)
+        time.sleep(task.seconds)
         others = len(list(self.folder.glob("at_work.*"))) - 1
         (self.folder / f"{task.name}.{attempt}").write_text(f"{os.getpid()} {others}")
         at_work.unlink()

@@ -155,7 +155,12 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on(task: Callable[...,
         "the worker process of the cell crashing died (it left with exit code 7: some code of a component, or of a "
         "library, ended the process); the cell begins anew, attempt 3 of 3",
     ]
-    assert told[-1].name == "crashing", "its last attempt waits until the others are done"
+
+
+def test_a_cell_s_last_attempt_waits_until_the_others_are_done(task: Callable[..., Task]) -> None:
+    mapped([task("crashing", "crashes", "leaves"), task("other", after="crashing.2", seconds=1)])
+    other, last = (task("any").folder / name for name in ("other.1", "crashing.3"))
+    assert other.stat().st_mtime_ns < last.stat().st_mtime_ns
 
 
 def test_after_a_kill_fewer_run_at_once(task: Callable[..., Task]) -> None:
