@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cod_runner.api import BuildContext, ChoosesWorkers, Executor, Workers
-from cod_runner.component_results import described
+from cod_runner.component_results import described, fault_of_workers
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.signals import SignalStore
@@ -59,7 +59,7 @@ def train_students(
         BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
     )
     runner = context.registry.named("executor", use)
-    workers = workers_of(executor, context.device)
+    workers = workers_of(executor, context.device, runner)
     jobs = context.settings.jobs or workers.at_once
     worker = replace(context.worker, device=workers.device)
     signals = _signals(context, experiment, source, tasks)
@@ -135,8 +135,12 @@ def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
         progress.warn(f"the student {row.name} was trained again and differs from its line in cells.jsonl: {told}")
 
 
-def workers_of(executor: Executor, device: str) -> Workers:
-    """As the executor says; else one cell per core, since a student trains on one thread, or one at a time on a GPU."""
-    if isinstance(executor, ChoosesWorkers):
-        return executor.workers()
-    return Workers(cores() if torch.device(device).type == "cpu" else 1, device)
+def workers_of(executor: Executor, device: str, runner: str) -> Workers:
+    """As the executor says; else one cell per core, since a student trains on one thread, or one at a time on a GPU.
+    Raises :class:`WrongResult`, which names it as ``runner``, where it chooses what there is not."""
+    if not isinstance(executor, ChoosesWorkers):
+        return Workers(cores() if torch.device(device).type == "cpu" else 1, device)
+    workers = executor.workers()
+    if (fault := fault_of_workers(workers)) is not None:
+        raise WrongResult(f"{runner}: {fault}")
+    return workers
