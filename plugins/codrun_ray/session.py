@@ -35,15 +35,16 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         if ray.is_initialized():
             yield
             return
-        if address is None:
-            with _a_ray_of_our_own(cpus):
+        with _nothing_printed():
+            if address is None:
+                with _a_ray_of_our_own(cpus):
+                    yield
+                return
+            _join(address)
+            try:
                 yield
-            return
-        _join(address)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+            finally:
+                ray.shutdown()
 
 
 def _join(address: str) -> None:
@@ -130,6 +131,20 @@ def _process_kept(*, alone: bool) -> Iterator[None]:
         for name in _rays_variables():
             del os.environ[name]
         os.environ.update(environment)
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Keep a thread of Ray's from printing what happens to workers, which codrun tells itself: it would fall into what
+    is drawn on the terminal, and Ray has no setting for it."""
+    from ray._private import worker
+
+    printing = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, ignore_prefix: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
 
 
 def _rays_variables() -> list[str]:
