@@ -44,3 +44,10 @@ def cluster() -> Iterator[Any]:
         finally:
             made.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """One with a path short enough for sockets, which those of pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="codrun-t-", dir="/tmp") as folder:
+        yield Path(folder)
