@@ -81,6 +81,7 @@ from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
 from cod_runner.loss_terms import term_names
+from cod_runner.machine import cores
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -169,6 +170,7 @@ __all__ = [
     "checkpoint_identity",
     "checkpoint_origin",
     "checkpoint_sizes",
+    "cores",
     "csv_rows",
     "default_figure_style",
     "expected_calibration_error",
