@@ -16,6 +16,7 @@ import pytest
 from codrun_ray import session
 
 OBJECT_STORE_BYTES = 80_000_000
+sys.path.append(str(Path(__file__).parents[1]))  # for `executed_runs`, which other folders share
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def state() -> dict[str, Any]:
         "faulthandler": faulthandler.is_enabled(),
         "logging": [logging.getLogger().level, list(map(str, logging.getLogger().handlers))],
         "threads": threading.active_count(),
-        "folder": os.getcwd(),
+        "folder": str(Path.cwd()),
     }
 
 

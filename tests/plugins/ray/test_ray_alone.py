@@ -53,17 +53,29 @@ def test_it_changes_nothing_in_its_process_prints_nothing_and_leaves_no_file(sho
     assert list((short_folder / "h").iterdir()) == []
 
 
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_no_process_outlives_it(short_folder: Path, end: signal.Signals) -> None:
+def test_it_listens_to_this_machine_alone_and_no_process_outlives_it(short_folder: Path, end: signal.Signals) -> None:
     program = start("sleeps", short_folder, short_folder / "h")
     until(lambda: bool(list(short_folder.glob("pid-*"))), 240)
     processes = started_by(program.pid)
     worker = int(next(short_folder.glob("pid-*")).name.removeprefix("pid-"))
     assert worker in {process.pid for process in processes}
+    listening = [each.laddr for process in processes for each in process.net_connections() if each.status == "LISTEN"]
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+    # after SIGKILL two of Ray's own try for a minute to tell the head that its node is gone, and then end too
+    ending = [process for process in processes if end != signal.SIGKILL or "Agent" not in process.cmdline()[0]]
+    assert len(ending) >= len(processes) - 2
     os.kill(program.pid, end)
     _, err = program.communicate(timeout=60)
     assert program.returncode == -end
     if end == signal.SIGINT:
         assert err.rstrip().endswith("KeyboardInterrupt")
         assert list((short_folder / "h").iterdir()) == []
-    until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes))
+    until(lambda: not any(map(is_alive, ending)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from executed_runs import contents, run
 
 from cod_runner.api import BuildContext, CodrunError, SettingError, Workers
 from cod_runner.testing.checks import check_component
@@ -175,3 +176,19 @@ def test_what_no_node_has_is_said_and_an_unknown_address_refused(cluster: Any, m
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
     with pytest.raises(SettingError, match="names a Ray Client server"):
         Ray(RayOptions(address="auto"), BuildContext()).workers()
+
+
+def test_a_run_on_two_nodes_gives_the_same_bytes_as_one_cell_after_the_other(
+    joined: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import state
+
+    before = set(state.actors())
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    on_two_nodes = contents(run(tmp_path / "ray", {"use": "ray", "address": "auto"}, 2))
+    nodes = {actor["Address"]["NodeID"] for key, actor in state.actors().items() if key not in before}
+    assert nodes == {node["NodeID"] for node in state.nodes() if node["Alive"]}
+    assert len(nodes) == 2
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "another store"))
+    assert on_two_nodes == contents(run(tmp_path / "alone", {"use": "processes"}, 1))
+    assert on_two_nodes == contents(run(tmp_path / "processes", {"use": "processes"}, 2))
