@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -20,6 +21,8 @@ from cod_runner.api import CodrunError, SettingError, one_line
 
 OBJECT_STORE_BYTES = 128_000_000
 """Of a Ray of the run's own: shared memory for what a run sends, its evaluation split for the most part."""
+SECONDS_TO_ANSWER = 10
+"""Of a cluster's head, to a connection."""
 LONGEST_TEMPORARY_FOLDER = 40
 """Characters of the folder in which a Ray of the run's own puts its sockets, whose paths the system keeps short."""
 
@@ -58,6 +61,7 @@ def _join(address: str) -> None:
             "address",
         )
     try:
+        _refuse_silence(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
         with _handlers_kept():
             ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
@@ -66,6 +70,13 @@ def _join(address: str) -> None:
         raise SettingError(
             f"{what} ({one_line(str(error))[:300]}); start one with `ray start`, or omit `address`", "address"
         ) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise :class:`OSError` where nothing answers at ``host:port``, for which Ray would wait many minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 @contextmanager
