@@ -31,7 +31,8 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_TMPDIR", str(folder))  # where a cluster notes its address for `auto`
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        patch.setenv("RAY_AUTH_MODE", "token")
+        if "ray" not in sys.modules:  # it reads this when it is imported first
+            patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", session._token())
         patch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))  # workers import the tests' own work
         patch.syspath_prepend(here)
