@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -20,6 +21,8 @@ from cod_runner.api import CodrunError, SettingError, one_line
 
 OBJECT_STORE_BYTES = 128_000_000
 """Of a Ray of the run's own: shared memory for what a run sends, its evaluation split for the most part."""
+SECONDS_TO_ANSWER = 10
+"""Of a cluster's head, to a connection."""
 LONGEST_TEMPORARY_FOLDER = 40
 """Characters of the folder in which a Ray of the run's own puts its sockets, whose paths the system keeps short."""
 
@@ -35,15 +38,16 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         if ray.is_initialized():
             yield
             return
-        if address is None:
-            with _a_ray_of_our_own(cpus):
+        with _nothing_printed():
+            if address is None:
+                with _a_ray_of_our_own(cpus):
+                    yield
+                return
+            _join(address)
+            try:
                 yield
-            return
-        _join(address)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+            finally:
+                ray.shutdown()
 
 
 def _join(address: str) -> None:
@@ -57,6 +61,7 @@ def _join(address: str) -> None:
             "address",
         )
     try:
+        _refuse_silence(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
         with _handlers_kept():
             ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
@@ -65,6 +70,13 @@ def _join(address: str) -> None:
         raise SettingError(
             f"{what} ({one_line(str(error))[:300]}); start one with `ray start`, or omit `address`", "address"
         ) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise :class:`OSError` where nothing answers at ``host:port``, for which Ray would wait many minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 @contextmanager
@@ -130,6 +142,20 @@ def _process_kept(*, alone: bool) -> Iterator[None]:
         for name in _rays_variables():
             del os.environ[name]
         os.environ.update(environment)
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Keep a thread of Ray's from printing what happens to workers, which codrun tells itself: it would fall into what
+    is drawn on the terminal, and Ray has no setting for it."""
+    from ray._private import worker
+
+    printing = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, ignore_prefix: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
 
 
 def _rays_variables() -> list[str]:

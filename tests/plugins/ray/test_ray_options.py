@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cod_runner.api import BuildContext
+from cod_runner.api import BuildContext, SettingError
 from cod_runner.cli import call
 from codrun_ray import executor
 from codrun_ray.executor import Ray
@@ -152,14 +153,16 @@ def test_what_no_node_has() -> None:
         ({}, "mps", 0, "mps"),
     ],
 )
-def test_the_device_of_students(options: dict[str, Any], device: str, gpus: float, trains_on: str) -> None:
-    pytest.importorskip("ray")
+def test_the_device_of_students(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], device: str, gpus: float, trains_on: str
+) -> None:
+    monkeypatch.setattr(executor, "find_spec", lambda name: object())
     made = Ray(RayOptions(**options), BuildContext(device=device))
     assert (made.request.gpus, made.device) == (gpus, trains_on)
 
 
 def test_cells_share_this_machines_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
+    monkeypatch.setattr(executor, "find_spec", lambda name: object())
     monkeypatch.setattr(executor, "_this_machine", lambda gpus: {"CPU": 8, "memory": 10e9})
     assert Ray(RayOptions(), BuildContext()).workers().at_once == 8
     assert Ray(RayOptions(cpus=3), BuildContext()).workers().at_once == 2
@@ -171,3 +174,18 @@ def test_cells_share_this_machines_cores_and_memory(monkeypatch: pytest.MonkeyPa
 def test_options_out_of_bounds_are_refused() -> None:
     with pytest.raises(ValidationError, match="less than or equal to 64"):
         RayOptions(gpus=65)
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_head_that_does_not_answer_is_a_fault_at_once(monkeypatch: pytest.MonkeyPatch, auto: bool) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        made = Ray(RayOptions(address="auto" if auto else address), BuildContext())
+        with pytest.raises(
+            SettingError, match=r"\(.*Connection refused\); start one with `ray start`, or omit"
+        ) as caught:
+            made.workers()
+    assert caught.value.setting == ("address",)
