@@ -93,11 +93,11 @@ def run(
         methods=None if methods is None else _several(methods),
         arms=None if arms is None else _several(arms),
         students=students,
+        executor=executor,
     )
     settings = RunSettings(
         out=None if out is None else Path(out),
         jobs=jobs,
-        executor=executor,
         device=device,
         offline=offline,
         fresh=fresh,

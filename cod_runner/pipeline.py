@@ -30,7 +30,7 @@ from cod_runner.stages.results import (
 )
 from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.shortages import find_shortages
-from cod_runner.stages.students import train_students
+from cod_runner.stages.students import build_executor, train_students
 from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.timing import NAMES, stage
 from cod_runner.stages.trackers import start_trackers
@@ -100,6 +100,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         gone = students_to_train_again(context, record, cells)
         with followed(context, cells=len(cells), done=len(cells) - len(waiting)):
             if waiting or gone:
+                build_executor(context)  # what it lacks is said before anything is spent
                 start_trackers(context, len(waiting))
                 with spending_recorded(context, record):
                     for part in parts_of(recipe, cells, waiting):

@@ -110,6 +110,7 @@ def asked(
     methods: str | None = None,
     arms: str | None = None,
     students: str | None = None,
+    executor: str | None = None,
 ) -> Asked:
     """The recipe and flags of a command, read."""
     return Asked(
@@ -121,6 +122,7 @@ def asked(
         methods=_words("--methods", methods),
         arms=_words("--arms", arms),
         students=students,
+        executor=executor,
     )
 
 

@@ -49,7 +49,9 @@ def run(
     allow_folder: AllowFolderOption = None,
     allow_local_plugins: AllowLocalPluginsOption = False,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="where cells run: processes, submitit, ...")
+    ] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,
@@ -66,14 +68,13 @@ def run(
     settings = RunSettings(
         out=out,
         jobs=jobs,
-        executor=executor,
         device=device,
         offline=offline,
         fresh=fresh,
         permissions=permissions,
         strict=strict,
     )
-    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
+    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students, executor)
     progress = Progress(quiet=quiet)
     result = run_as_asked(wanted, context.obj, settings, progress)
     if as_json:

@@ -48,15 +48,8 @@ def train_students(
     lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
-    use = context.settings.executor or chosen.use
-    options = chosen.options if use == chosen.use else {}  # of another executor than the recipe's: its defaults
-    executor: Executor = context.registry.build(
-        "executor",
-        use,
-        options,
-        BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
-    )
-    runner = context.registry.named("executor", use)
+    executor = build_executor(context)
+    runner = context.registry.named("executor", chosen.use)
     workers = workers_of(executor, context.device)
     jobs = context.settings.jobs or workers.at_once
     shared = SharedByCells(replace(context.worker, device=workers.device), source, evaluation, dev)
@@ -89,6 +82,14 @@ def train_students(
     if training:
         raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
     return failed
+
+
+def build_executor(context: RunContext) -> Executor:
+    """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say."""
+    chosen = context.recipe.executor
+    given = BuildContext(say=context.progress.warn, device=context.device, run=context.folder.path.absolute())
+    executor: Executor = context.registry.build("executor", chosen.use, chosen.options, given)
+    return executor
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +22,10 @@ MEBIBYTES = 2**20
 
 
 def chosen_cluster(options: SubmititOptions) -> str:
-    """``slurm`` or ``local``; raises :class:`SettingError` where Slurm is asked for and is not here, and
-    :class:`CodrunError` where the library is lacking. Imports it not."""
-    import shutil
-
+    """``slurm`` or ``local``, found without the library. Raises :class:`SettingError` where this is lacking, and where
+    Slurm is asked for and is not here."""
     if importlib.util.find_spec("submitit") is None:
-        raise CodrunError('the executor `submitit` needs submitit; run `pip install "codrun[submitit]"`')
+        raise SettingError('the executor `submitit` needs submitit; run `pip install "codrun[submitit]"`')
     has_slurm = shutil.which("srun") is not None
     if options.cluster == "slurm" and not has_slurm:
         raise SettingError(

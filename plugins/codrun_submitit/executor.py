@@ -102,10 +102,9 @@ class _Running:
     def _submit(self, waiting: list[dict[int, Any]]) -> None:
         """As many as may run at once here; to Slurm, which queues them, all of them, or as many as an array may have
         and then the next ones, so that never more than wanted run at once."""
+        room = 0 if self._jobs else LARGEST_ARRAY
         if self._cluster.is_local:
             room = self._at_once - len(self._jobs)
-        else:
-            room = 0 if self._jobs else LARGEST_ARRAY
         chosen = waiting[:room]
         del waiting[:room]
         if chosen:
