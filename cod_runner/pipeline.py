@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from cod_runner.context import RunContext, RunSettings, command_of, opened_run
+from cod_runner.named_code import refuse_named_code
 from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
@@ -100,6 +101,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         gone = students_to_train_again(context, record, cells)
         with followed(context, cells=len(cells), done=len(cells) - len(waiting)):
             if waiting or gone:
+                refuse_named_code(loaded, registry, settings.permissions)
                 build_executor(context)  # what it lacks is said before anything is spent
                 start_trackers(context, len(waiting))
                 with spending_recorded(context, record):

@@ -82,6 +82,14 @@ AllowFolderOption = Annotated[
 AllowLocalPluginsOption = Annotated[
     bool, typer.Option("--allow-local-plugins", help="run the Python files that the recipe names under `plugins:`")
 ]
+AllowCallableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-callable",
+        metavar="MODULE:CALLABLE",
+        help="let the recipe have this code called, with the options that it says; may be repeated",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 

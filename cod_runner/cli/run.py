@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
+    AllowCallableOption,
     AllowFolderOption,
     AllowHostOption,
     AllowLocalPluginsOption,
@@ -48,6 +49,7 @@ def run(
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
     allow_local_plugins: AllowLocalPluginsOption = False,
+    allow_callable: AllowCallableOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
     executor: Annotated[
         str | None, typer.Option("--executor", help="where cells run: processes, submitit, ...")
@@ -64,7 +66,9 @@ def run(
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
     from cod_runner.report.terminal import show_report
 
-    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
+    permissions = read_permissions(
+        allow_host or [], allow_folder or [], local_plugins=allow_local_plugins, callables=allow_callable or []
+    )
     settings = RunSettings(
         out=out,
         jobs=jobs,

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from codrun_submitit.job import HEAD, WORK, Answer, answer_file, out_of_time_file
+from codrun_submitit.job import HEAD, WORK, answer_file, out_of_time_file
 
 PLACE = "submitit"
 """Below the run's folder."""
@@ -41,16 +41,13 @@ class Call:
         """End the local jobs."""
         fcntl.flock(self._head, fcntl.LOCK_UN)
 
-    def answer(self, task: int) -> Answer | None:
+    def answer(self, task: int) -> bytes | None:
         """The answer to a task; None where there is none yet. It stays, so that a job that Slurm begins anew does not
         work on it again."""
         try:
-            whole = answer_file(self.folder, task).read_bytes()
+            return answer_file(self.folder, task).read_bytes()
         except FileNotFoundError:
             return None
-        answer = pickle.loads(whole)  # noqa: S301 - a job of this call wrote it
-        assert isinstance(answer, Answer)
-        return answer
 
     def out_of_time(self, task: int) -> bool:
         """Whether a job ended at this task because of its time limit; forgotten when asked."""
@@ -64,7 +61,7 @@ class Call:
 def begun_call(run: Path | None, work: Callable[[Any], Any], *, slurm: bool) -> Iterator[Call]:
     """A folder in the run's, or a temporary one; in the end only the logs of jobs that died are left of it."""
     if run is None:
-        with tempfile.TemporaryDirectory() as place, _begun(Path(place), work, slurm=slurm) as call:
+        with tempfile.TemporaryDirectory() as temporary, _begun(Path(temporary), work, slurm=slurm) as call:
             yield call
         return
     place = run / PLACE

@@ -67,7 +67,12 @@ class Cluster:
 
 
 def _parameters(options: SubmititOptions, name: str, at_once: int) -> dict[str, Any]:
-    flags = {"partition": options.partition, "account": options.account, "qos": options.qos, **options.slurm}
+    flags: dict[str, str | int | None] = {
+        "partition": options.partition,
+        "account": options.account,
+        "qos": options.qos,
+    }
+    flags.update({str(flag): value for flag, value in options.slurm.items()})
     memory = None if options.memory is None else max(1, options.memory // MEBIBYTES) / 1024  # submitit counts in GiB
     return {
         "name": name,

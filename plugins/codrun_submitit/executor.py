@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cod_runner.api import BuildContext, TaskAttempts, Workers
+from codrun_submitit.answers import result_of
 from codrun_submitit.call import Call, begun_call, cancel_named, end_earlier_calls
 from codrun_submitit.cluster import Cluster, chosen_cluster
-from codrun_submitit.job import Answer, Cells
+from codrun_submitit.job import Cells
 from codrun_submitit.options import SubmititOptions
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ SECONDS_TO_APPEAR = 10.0
 """How long an answer may take to be seen on a shared file system after its job has ended."""
 SECONDS_TO_END = 10.0
 """How long local jobs are waited for that are to end."""
-
-
-class JobTraceback(Exception):
-    """Where an exception was raised, in a job: its cause, as Python prints it."""
 
 
 class Submitit:
@@ -94,7 +91,7 @@ class _Running:
             self._submit(waiting)
             answers = list(self._answered())
             for answer in answers:
-                yield _result_of(answer)
+                yield result_of(answer)
             waiting += self._died()
             if not answers:
                 time.sleep(LOCAL_PAUSE if self._cluster.is_local else SLURM_PAUSE)
@@ -112,7 +109,7 @@ class _Running:
             for job, tasks in zip(self._cluster.submit(each), chosen, strict=True):
                 self._jobs.append(_Begun(job, tasks))
 
-    def _answered(self) -> Iterator[Answer]:
+    def _answered(self) -> Iterator[bytes]:
         for begun in self._jobs:
             for number in list(begun.waiting):
                 answer = self._call.answer(number)
@@ -159,12 +156,6 @@ class _Running:
         until = time.monotonic() + SECONDS_TO_END
         while not all(begun.job.done() for begun in self._jobs) and time.monotonic() < until:
             time.sleep(LOCAL_PAUSE)
-
-
-def _result_of(answer: Answer) -> Any:
-    if answer.error is not None:
-        raise answer.error from JobTraceback(f"\n{answer.traceback}")
-    return answer.result
 
 
 def _remove_files(job: Job[Any]) -> None:
