@@ -21,10 +21,12 @@ def refuse_named_code(loaded: LoadedRecipe, registry: Registry, permissions: Per
         with standing_at(*place), registry.asked(kind, use.use, use.options) as options:
             named = [each for each in options.callables() if each not in permissions.callables]
             if named and not _all_by_flags(at(loaded.tree, place)):
+                option = [name for name in type(options).model_fields if getattr(options, name) == named[0]]
                 raise SettingError(
                     f"`{named[0]}` is code, which would be called with the options beside it, and a recipe runs no "
                     "code of its own: look at both, and if you trust them, add "
-                    f"`--allow-callable {named[0]}` to the command"
+                    f"`--allow-callable {named[0]}` to the command",
+                    *option[:1],
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from cod_runner.api import CodrunError
@@ -35,6 +36,11 @@ def executor(address: str | None = None, workers: int | None = None, **options: 
     """
     if address is not None:
         return DaskExecutor(Client(address, **options), None)
-    settings = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, **options}
-    cluster = LocalCluster(**settings)
+    settings = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "silence_logs": logging.CRITICAL,
+    }
+    cluster = LocalCluster(**{**settings, **options})
     return DaskExecutor(Client(cluster), cluster)
