@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from cod_runner.api import BuildContext, TaskAttempts, Workers
 from codrun_submitit.answers import result_of
-from codrun_submitit.call import Call, begun_call, cancel_named, end_earlier_calls
+from codrun_submitit.call import Call, begun_call, end_earlier_calls
 from codrun_submitit.cluster import Cluster, chosen_cluster
 from codrun_submitit.job import Cells
 from codrun_submitit.options import SubmititOptions
+from codrun_submitit.slurm import Queue, cancel_named, state_of
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -81,6 +82,7 @@ class _Running:
         self._say = say
         self._attempts = TaskAttempts(say)
         self._jobs: list[_Begun] = []
+        self._queue = Queue(call.name)
 
     def results(self, tasks: Sequence[Any]) -> Iterator[Any]:
         """Every task's, each once."""
@@ -106,6 +108,7 @@ class _Running:
         del waiting[:room]
         if chosen:
             each = [Cells(self._call.folder, tasks, ends_with_its_head=self._cluster.is_local) for tasks in chosen]
+            self._queue.look_again()
             for job, tasks in zip(self._cluster.submit(each), chosen, strict=True):
                 self._jobs.append(_Begun(job, tasks))
 
@@ -123,11 +126,11 @@ class _Running:
         again = []
         for begun in list(self._jobs):
             if not begun.waiting:
-                if begun.job.done():
+                if self._ended(begun):
                     self._jobs.remove(begun)
                     _remove_files(begun.job)
                 continue
-            if not begun.job.done():
+            if not self._ended(begun):
                 begun.ended_at = None
                 continue
             if begun.ended_at is None:  # its last answer may just have been written
@@ -137,12 +140,23 @@ class _Running:
                 again.append(self._begun_anew(begun))
         return again
 
+    def _ended(self, begun: _Begun) -> bool:
+        """Not by submitit's own look at Slurm, which needs its accounting: many a small cluster has none."""
+        if self._cluster.is_local:
+            return begun.job.done()
+        return begun.job.paths.result_pickle.exists() or self._queue.ended(begun.job.job_id)
+
     def _begun_anew(self, begun: _Begun) -> dict[int, Any]:
         first = next(iter(begun.waiting))
         out_of_time = self._call.out_of_time(first)
-        log = begun.job.paths.stderr
-        how = "its `time` was over" if out_of_time else f"job {begun.job.job_id}: {begun.job.state.lower()}"
-        self._attempts.died(first, f"{how}; its log: {log}")
+        paths = begun.job.paths
+        self._call.kept_logs.update((paths.stdout, paths.stderr))
+        how = f"job {begun.job.job_id}"
+        if out_of_time:
+            how += ": its `time` was over"
+        elif not self._cluster.is_local:
+            how += f": {state_of(begun.job.job_id)}"
+        self._attempts.died(first, f"{how}; its log: {paths.stderr}")
         return begun.waiting
 
     def end(self) -> None:
