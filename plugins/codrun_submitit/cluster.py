@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ class Cluster:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
-            with _safely_started():
+            with _safely_started(), redirect_stderr(StringIO()):  # submitit prints what it raises
                 if len(each) == 1 or self.is_local:
                     return [self._executor.submit(cells) for cells in each]
                 return self._executor.submit_array(list(each))

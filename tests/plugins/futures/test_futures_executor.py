@@ -62,7 +62,7 @@ def test_a_whole_run_in_two_processes_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, options: str
 ) -> None:
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
-    expected = ran(tmp_path, "processes", jobs=2)
+    expected = ran(tmp_path, "processes", jobs=1)
     chosen = f"{{use: futures, factory: '{factory}', options: {options}}}"
     assert ran(tmp_path, chosen, jobs=2, allow_callables=[factory]) == expected
 
