@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
 
 MEBIBYTES = 2**20
+SECONDS_BEFORE_THE_END = 30
+"""When a job is told that its time is over; submitit's own 90 seconds are for saving what is unfinished."""
 
 
 def chosen_cluster(options: SubmititOptions) -> str:
@@ -82,6 +84,7 @@ def _parameters(options: SubmititOptions, name: str, at_once: int) -> dict[str, 
         "gpus_per_node": options.gpus or None,
         "mem_gb": memory,
         "slurm_array_parallelism": at_once,
+        "slurm_signal_delay_s": SECONDS_BEFORE_THE_END,
         "slurm_additional_parameters": {flag: value for flag, value in flags.items() if value is not None},
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, TaskAttempts, Workers
+from cod_runner.api import BuildContext, SettingError, TaskAttempts, Workers
 from codrun_submitit.answers import result_of
 from codrun_submitit.call import Call, begun_call, end_earlier_calls
 from codrun_submitit.cluster import Cluster, chosen_cluster
@@ -67,6 +67,7 @@ class _Begun:
 
     job: Job[Any]
     waiting: dict[int, Any]
+    answered: int = 0
     ended_at: float | None = None
     """When it was first seen to have ended."""
 
@@ -119,6 +120,7 @@ class _Running:
                 if answer is None:
                     break  # a job answers in order
                 del begun.waiting[number]
+                begun.answered += 1
                 yield answer
 
     def _died(self) -> list[dict[int, Any]]:
@@ -148,13 +150,14 @@ class _Running:
 
     def _begun_anew(self, begun: _Begun) -> dict[int, Any]:
         first = next(iter(begun.waiting))
-        out_of_time = self._call.out_of_time(first)
         paths = begun.job.paths
         self._call.kept_logs.update((paths.stdout, paths.stderr))
+        if self._call.out_of_time(first):
+            if not begun.answered:
+                raise SettingError("a job's `time` was over before a cell had ended: give it more", "time")
+            return begun.waiting
         how = f"job {begun.job.job_id}"
-        if out_of_time:
-            how += ": its `time` was over"
-        elif not self._cluster.is_local:
+        if not self._cluster.is_local:
             how += f": {state_of(begun.job.job_id)}"
         self._attempts.died(first, f"{how}; its log: {paths.stderr}")
         return begun.waiting

@@ -13,9 +13,9 @@ from typing import Any
 
 import fake_slurm
 import pytest
-from dying import dies_once, sleeps
+from dying import dies_once, out_of_time_at_two, sleeps
 
-from cod_runner.api import BuildContext, CodrunError
+from cod_runner.api import BuildContext, CodrunError, SettingError
 from cod_runner.testing.tasks import RefusedTask, halved
 from codrun_submitit import executor as submitit_executor
 from codrun_submitit import slurm
@@ -96,6 +96,16 @@ def test_a_job_that_dies_is_submitted_again_without_what_it_answered(run: Path) 
     assert (run / "begun").read_text().split() == ["1", "2", "2", "3"]
     (log,) = (run / "submitit").rglob("*.err")
     assert said == [f"a worker process died (job 1: NODE_FAIL; its log: {log}); its cell begins anew, attempt 2 of 3"]
+
+
+def test_a_job_whose_time_is_over_goes_on_in_another_where_it_came_forward(run: Path) -> None:
+    said: list[str] = []
+    tasks = [(run, number) for number in (1, 2, 3)]
+    assert sorted(executor(run, said, cells_per_job=3).map(out_of_time_at_two, tasks, 1)) == [1, 2, 3]
+    assert (run / "begun").read_text().split() == ["1", "2", "2", "3"] and said == []
+    with pytest.raises(SettingError, match="a job's `time` was over before a cell had ended: give it more") as caught:
+        list(executor(run).map(out_of_time_at_two, [(run, 5)], 1))
+    assert caught.value.setting == ("time",)
 
 
 def test_an_exception_cancels_the_other_jobs(run: Path, cluster: Path) -> None:
