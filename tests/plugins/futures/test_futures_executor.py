@@ -12,8 +12,6 @@ import factories
 import pytest
 
 from cod_runner.api import BuildContext, CodrunError, SettingError, Workers
-from cod_runner.registry import Registry
-from cod_runner.testing.checks import check_component
 from cod_runner.testing.tasks import RefusedTask, halved
 from codrun_futures.executor import Futures
 from codrun_futures.plugin import FuturesOptions
@@ -36,11 +34,6 @@ def executor(factory: str, run: Path | None = None, said: list[str] | None = Non
     say = (lambda sentence: None) if said is None else said.append
     factory = factory if ":" in factory else f"factories:{factory}"
     return Futures(FuturesOptions(factory=factory, options=options), BuildContext(run=run, say=say))
-
-
-def test_threads_keep_the_contract_one_cell_at_a_time() -> None:
-    component = Registry.discover().find("executor", "futures")
-    check_component(component, options={"factory": "concurrent.futures:ThreadPoolExecutor"})
 
 
 def test_a_whole_run_in_threads_gives_the_bytes_that_one_process_gives(

@@ -15,8 +15,6 @@ import pytest
 from dying import dies, dies_once, sleeps
 
 from cod_runner.api import BuildContext, CodrunError
-from cod_runner.registry import Registry
-from cod_runner.testing.checks import check_component
 from cod_runner.testing.tasks import RefusedTask, halved
 from codrun_submitit.answers import RemoteTraceback
 from codrun_submitit.executor import Submitit
@@ -55,10 +53,6 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
-
-
-def test_it_keeps_its_contract() -> None:
-    check_component(Registry.discover().find("executor", "submitit"), options={"cluster": "local"})
 
 
 def test_a_whole_run_gives_the_bytes_that_one_process_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
