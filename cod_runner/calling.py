@@ -35,6 +35,7 @@ class Asked:
     arms: Sequence[str] | None = None
     students: str | None = None
     """``all``, ``best`` or ``none``."""
+    executor: str | None = None
 
     def load(self, registry: Registry, permissions: Permissions = NO_PERMISSIONS) -> LoadedRecipe:
         """Read and check the recipe; raises :class:`RecipeError` with every fault found."""
@@ -50,6 +51,7 @@ class Asked:
             registry,
             profile=self.profile,
             overrides=self.overrides,
+            executor=self.executor,
             flags={
                 name: value if isinstance(value, str) else list(value)
                 for name, value in flags.items()

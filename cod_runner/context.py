@@ -26,7 +26,6 @@ class RunSettings:
 
     out: Path | None = None
     jobs: int | None = None
-    executor: str | None = None
     device: str = "auto"
     offline: bool = False
     fresh: bool = False
@@ -37,7 +36,7 @@ class RunSettings:
     @property
     def flags(self) -> list[str]:
         """The settings as the command line writes them; none for one that has its default."""
-        named = {"--out": self.out, "--jobs": self.jobs, "--executor": self.executor}
+        named = {"--out": self.out, "--jobs": self.jobs}
         flags = [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
         flags += ["--device", self.device] if self.device != "auto" else []
         flags += self.permissions.flags

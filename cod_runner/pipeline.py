@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from cod_runner.context import RunContext, RunSettings, command_of, opened_run
+from cod_runner.named_code import refuse_named_code
 from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
@@ -30,7 +31,7 @@ from cod_runner.stages.results import (
 )
 from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.shortages import find_shortages
-from cod_runner.stages.students import take_in, train_students, without
+from cod_runner.stages.students import build_executor, take_in, train_students, without
 from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.timing import NAMES, stage
 from cod_runner.stages.trackers import start_trackers
@@ -102,6 +103,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         gone = students_to_train_again(context, record, cells)
         with followed(context, cells=len(cells), done=len(cells) - len(waiting) - len(left)):
             if waiting or gone or left:
+                refuse_named_code(loaded, registry, settings.permissions)
+                build_executor(context)  # what it lacks is said before anything is spent
                 start_trackers(context, len(waiting))
                 take_in(context, left, waiting)
                 with spending_recorded(context, record):

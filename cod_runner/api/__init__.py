@@ -50,7 +50,7 @@ from cod_runner.api.known import (
 )
 from cod_runner.api.losses import Batch, BatchSource, Binding, Loss, Needs
 from cod_runner.api.measures import CfeMeasure, Metric, Predictions
-from cod_runner.api.options import CheckpointOption, Options, PathOption
+from cod_runner.api.options import CallableOption, CheckpointOption, Options, PathOption
 from cod_runner.api.quantities import MemoryOption
 from cod_runner.api.training import FinetuneSettings, TrainSettings
 from cod_runner.api.training_sets import Choice, Chooser, Choosing, Selection, Selector
@@ -102,6 +102,7 @@ __all__ = [
     "Binding",
     "BuildContext",
     "CallEstimate",
+    "CallableOption",
     "CfeMeasure",
     "CheckpointOption",
     "Choice",

@@ -82,6 +82,14 @@ AllowFolderOption = Annotated[
 AllowLocalPluginsOption = Annotated[
     bool, typer.Option("--allow-local-plugins", help="run the Python files that the recipe names under `plugins:`")
 ]
+AllowCallableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-callable",
+        metavar="MODULE:CALLABLE",
+        help="let the recipe have this code called, with the options that it says; may be repeated",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 
@@ -110,6 +118,7 @@ def asked(
     methods: str | None = None,
     arms: str | None = None,
     students: str | None = None,
+    executor: str | None = None,
 ) -> Asked:
     """The recipe and flags of a command, read."""
     return Asked(
@@ -121,6 +130,7 @@ def asked(
         methods=_words("--methods", methods),
         arms=_words("--arms", arms),
         students=students,
+        executor=executor,
     )
 
 

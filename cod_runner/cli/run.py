@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
+    AllowCallableOption,
     AllowFolderOption,
     AllowHostOption,
     AllowLocalPluginsOption,
@@ -48,8 +49,11 @@ def run(
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
     allow_local_plugins: AllowLocalPluginsOption = False,
+    allow_callable: AllowCallableOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
-    executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="where cells run: processes, submitit, ...")
+    ] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,
@@ -62,18 +66,19 @@ def run(
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
     from cod_runner.report.terminal import show_report
 
-    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
+    permissions = read_permissions(
+        allow_host or [], allow_folder or [], local_plugins=allow_local_plugins, callables=allow_callable or []
+    )
     settings = RunSettings(
         out=out,
         jobs=jobs,
-        executor=executor,
         device=device,
         offline=offline,
         fresh=fresh,
         permissions=permissions,
         strict=strict,
     )
-    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
+    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students, executor)
     progress = Progress(quiet=quiet)
     result = run_as_asked(wanted, context.obj, settings, progress)
     if as_json:

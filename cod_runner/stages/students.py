@@ -50,15 +50,8 @@ def train_students(
     lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
-    use = context.settings.executor or chosen.use
-    options = chosen.options if use == chosen.use else {}  # of another executor than the recipe's: its defaults
-    executor: Executor = context.registry.build(
-        "executor",
-        use,
-        options,
-        BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
-    )
-    runner = context.registry.named("executor", use)
+    executor = build_executor(context)
+    runner = context.registry.named("executor", chosen.use)
     workers = workers_of(executor, context.device, runner)
     jobs = context.settings.jobs or workers.at_once
     worker = replace(context.worker, device=workers.device)
@@ -125,6 +118,14 @@ def take_in(context: RunContext, rows: Sequence[CellRow], waiting: Sequence[Cell
     if rows:
         cells = "1 cell was" if len(rows) == 1 else f"{len(rows)} cells were"
         context.progress.say(f"{cells} finished by workers that had outlived an earlier call; they count")
+
+
+def build_executor(context: RunContext) -> Executor:
+    """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say."""
+    chosen = context.recipe.executor
+    given = BuildContext(say=context.progress.warn, device=context.device, run=context.folder.path.absolute())
+    executor: Executor = context.registry.build("executor", chosen.use, chosen.options, given)
+    return executor
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:

@@ -72,6 +72,7 @@ MAY_IMPORT: dict[str, str] = {
     "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
     "runs": "api blame errors files loss_terms machine plain_text recipe registry store",
     "report": "api binomial errors figure_style files loss_terms plain_text recipe registry runs text_files word_diff",
+    "named_code": "errors permissions recipe registry",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
@@ -81,7 +82,7 @@ MAY_IMPORT: dict[str, str] = {
         "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
         "files local_plugins machine observers progress recipe registry report runs store"
     ),
-    "pipeline": "context permissions progress recipe registry runs stages",
+    "pipeline": "context named_code permissions progress recipe registry runs stages",
     "calling": "context errors permissions pipeline progress recipe registry store",
     "__init__": "calling context permissions pipeline progress registry",
     "scaffold": "api data errors files plain_text recipe registry text_files",
