@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -192,3 +193,19 @@ def test_a_run_on_two_nodes_gives_the_same_bytes_as_one_cell_after_the_other(
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "another store"))
     assert on_two_nodes == contents(run(tmp_path / "alone", {"use": "processes"}, 1))
     assert on_two_nodes == contents(run(tmp_path / "processes", {"use": "processes"}, 2))
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_head_that_does_not_answer_is_a_fault_at_once(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, auto: bool
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        made = Ray(RayOptions(address="auto" if auto else address), BuildContext())
+        with pytest.raises(
+            SettingError, match=r"\(.*Connection refused\); start one with `ray start`, or omit"
+        ) as caught:
+            made.workers()
+    assert caught.value.setting == ("address",)
