@@ -64,6 +64,7 @@ class Crew:
 
     def results(self, tasks: Sequence[Any], at_once: int) -> Iterator[Any]:
         """What the work gives for each task, as it comes."""
+        self._attempts = TaskAttempts(self._say, tasks)
         waiting = deque(range(len(tasks)))
         for number in range(at_once):
             self._begin(number)

@@ -43,8 +43,8 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
                 with _a_ray_of_our_own(cpus):
                     yield
                 return
-            _join(address)
             try:
+                _join(address)
                 yield
             finally:
                 ray.shutdown()
@@ -65,7 +65,6 @@ def _join(address: str) -> None:
         with _handlers_kept():
             ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
-        ray.shutdown()
         what = "no Ray cluster was found" if address == "auto" else f"the Ray cluster {address} cannot be joined"
         raise SettingError(
             f"{what} ({one_line(str(error))[:300]}); start one with `ray start`, or omit `address`", "address"
@@ -91,23 +90,21 @@ def _a_ray_of_our_own(cpus: int) -> Iterator[None]:
     os.environ.pop("RAY_AUTH_MODE", None)  # without it, a Ray that is started here asks for the token
     os.environ["RAY_AUTH_TOKEN"] = _token()
     try:
-        with _handlers_kept():
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                _temp_dir=str(folder),
-            )
-    except (RuntimeError, ValueError, OSError, RayError) as error:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise CodrunError(f"Ray cannot be started on this machine ({one_line(str(error))[:300]})") from error
-    try:
+        try:
+            with _handlers_kept():
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    _temp_dir=str(folder),
+                )
+        except (RuntimeError, ValueError, OSError, RayError) as error:
+            raise CodrunError(f"Ray cannot be started on this machine ({one_line(str(error))[:300]})") from error
         yield
-    finally:
+    finally:  # Ctrl-C while it starts included
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 

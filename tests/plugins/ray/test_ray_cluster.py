@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,8 +73,8 @@ def test_both_nodes_work_at_once_and_a_node_that_goes_has_its_cell_begun_anew(jo
     began = set().union(*map(nodes_of, tasks))
     assert len(began) == 3 and third.node_id in began, "each node had a cell"
     assert len(found) == 3 and set(found) == began - {third.node_id}
-    assert len(said) == 1 and said[0].startswith("a worker process died (")
-    assert said[0].endswith("); its cell begins anew, attempt 2 of 3")
+    assert len(said) == 1 and said[0].startswith("the worker process of the cell ")
+    assert said[0].endswith("); the cell begins anew, attempt 2 of 3")
 
 
 def test_a_killed_worker_has_its_cell_begun_anew(
@@ -83,7 +84,7 @@ def test_a_killed_worker_has_its_cell_begun_anew(
 
     said: list[str] = []
     assert mapped(dies_once, [tmp_path], say=said.append) == ["whole"]
-    assert len(said) == 1 and said[0].endswith("; its cell begins anew, attempt 2 of 3")
+    assert len(said) == 1 and said[0].endswith("; the cell begins anew, attempt 2 of 3")
     time.sleep(1.5)  # what Ray has to say comes later, in a thread of its own
     assert capfd.readouterr() == ("", "")
 
@@ -91,7 +92,7 @@ def test_a_killed_worker_has_its_cell_begun_anew(
 def test_a_cell_whose_worker_always_dies_ends_the_run(joined: Any, tmp_path: Path) -> None:
     from ray_work import always_dies
 
-    with pytest.raises(CodrunError, match=r"died without an error message \(.+\), 3 times on the same cell"):
+    with pytest.raises(CodrunError, match=r"died 3 times without an error message \(.+\)"):
         mapped(always_dies, [tmp_path])
     assert (tmp_path / "deaths").read_text() == "xxx"
 
@@ -192,3 +193,19 @@ def test_a_run_on_two_nodes_gives_the_same_bytes_as_one_cell_after_the_other(
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "another store"))
     assert on_two_nodes == contents(run(tmp_path / "alone", {"use": "processes"}, 1))
     assert on_two_nodes == contents(run(tmp_path / "processes", {"use": "processes"}, 2))
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_head_that_does_not_answer_is_a_fault_at_once(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, auto: bool
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        made = Ray(RayOptions(address="auto" if auto else address), BuildContext())
+        with pytest.raises(
+            SettingError, match=r"\(.*Connection refused\); start one with `ray start`, or omit"
+        ) as caught:
+            made.workers()
+    assert caught.value.setting == ("address",)
