@@ -26,6 +26,7 @@ from cod_runner.runs.declared import methods_without_teacher, metrics_of, terms_
 from cod_runner.runs.failed import not_numbers
 from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
+from cod_runner.runs.rows_left import RowsLeft
 
 LOG = logging.getLogger("codrun")
 KEPT_BETWEEN_CALLS = (
@@ -76,6 +77,7 @@ class RunFolder:
         self.students = path / "students"
         self.figures = path / "figures"
         self.signals = path / ".signals"
+        self.rows_left = RowsLeft(path)
 
     def outcomes(self, search: str) -> Path:
         """The file of what a search found: ``counterfactuals.jsonl`` is one of them."""
@@ -95,8 +97,7 @@ class RunFolder:
             raise CodrunError(f"the run folder {self.path} cannot be created: {error.strerror}") from error
         busy = f"{self.path} is in use by another codrun; wait until it has ended, or choose another --out"
         with lock(self.path / ".lock", wait=False, busy=busy):
-            for folder, former in ((self.path, FORMER_FILES), (self.students, FORMER_STUDENTS), (self.figures, "")):
-                sweep(folder, former)
+            self._sweep()
             try:
                 handler = QuietHandler(self.log, encoding="utf-8", errors="backslashreplace")
             except OSError as error:
@@ -118,6 +119,11 @@ class RunFolder:
                 LOG.removeHandler(handler)
                 with suppress(OSError):  # the disk may be full
                     handler.close()
+                self._sweep()  # a worker of a killed run may have ended only after this one began
+
+    def _sweep(self) -> None:
+        for folder, former in ((self.path, FORMER_FILES), (self.students, FORMER_STUDENTS), (self.figures, "")):
+            sweep(folder, former)
 
     @property
     def identifier(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,14 @@ class SharedByCells:
     """Rows that choose the epoch; none unless the recipe asks for it."""
     signals: SignalsFile
     """What the teacher said of these rows, and of every row that some cell trains on."""
+    leaves_rows: bool = True
+    """Whether a worker leaves the row of a cell on the disk before it answers; not where the cell has its line, and
+    only its student is trained again."""
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return self.worker.students.parent
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,9 @@ class CellTask:
 
     cell: Cell
     training: TrainingSet
+
+    def __str__(self) -> str:
+        return self.cell.name
 
 
 def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observers: Observers) -> CellRow | FailedCell:
