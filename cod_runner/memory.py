@@ -32,6 +32,8 @@ NUMBERS_A_SCORE_EVALUATED = 6
 NUMBERS_A_STATE = 5
 """That a loss between hidden states keeps of each teacher's number: itself, the student's projected, their difference
 and gradients."""
+BESIDES = 30_000_000
+"""What is held in small pieces: tokenizers, texts, and the code of a model's architecture."""
 WORDS_OF_TOKENS = 60.0
 """Herdan's law, generously: n tokens of text hold at most about 60 times the root of n different ones, which are the
 rows of the embeddings that train."""
@@ -51,17 +53,14 @@ class CellMemory:
     """Of one batch of evaluation, after training."""
     building: int
     """The teacher, while a student is cut from it."""
-
-    @property
-    def bytes(self) -> int:
-        """At its highest."""
-        return self.weights + max(self.optimiser + self.activations, self.evaluation, self.building)
+    bytes: int
+    """Of all of it, at its highest."""
 
     def __str__(self) -> str:
         return (
             f"about {told_size(self.bytes)} for each cell that trains at once, at most (student "
             f"{told_size(self.weights)}, gradients and optimiser {told_size(self.optimiser)}, a batch "
-            f"{told_size(self.activations)})"
+            f"{told_size(self.activations)}; or, later, evaluation {told_size(self.evaluation)})"
         )
 
 
@@ -83,13 +82,11 @@ def cell_memory(recipe: Recipe, registry: Registry) -> CellMemory | None:
     activations += BYTES_A_NUMBER * rows * student.longest * pairs * width * NUMBERS_A_STATE
     trained = _trained(student, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
     best = 0 if recipe.evaluate.select == "last" else student.bytes
-    return CellMemory(
-        weights=student.bytes,
-        optimiser=STATES_A_WEIGHT * trained + best,
-        activations=activations,
-        evaluation=_activations(student, EVALUATION_BATCH, 1, NUMBERS_A_TOKEN, NUMBERS_A_SCORE_EVALUATED) + best,
-        building=(teacher.bytes or 0) if cut and teacher is not None else 0,
-    )
+    optimiser = STATES_A_WEIGHT * trained + best
+    evaluation = _activations(student, EVALUATION_BATCH, 1, NUMBERS_A_TOKEN, NUMBERS_A_SCORE_EVALUATED) + best
+    building = (teacher.bytes or 0) if cut and teacher is not None else 0
+    highest = student.bytes + max(optimiser + activations, evaluation, building)
+    return CellMemory(student.bytes, optimiser, activations, evaluation, building, bytes=BESIDES + highest)
 
 
 def _activations(student: ShapeEstimate, rows: int, blocks: int, a_token: int, a_score: int) -> int:

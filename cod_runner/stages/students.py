@@ -16,6 +16,7 @@ from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.signals_file import SignalsFile, write_signals
 from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
+from cod_runner.memory import cell_memory
 from cod_runner.progress import Progress
 from cod_runner.runs.cells import Cell, Part
 from cod_runner.runs.failed import FailedCell
@@ -52,11 +53,17 @@ def train_students(
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
     use = context.settings.executor or chosen.use
     options = chosen.options if use == chosen.use else {}  # of another executor than the recipe's: its defaults
+    memory = cell_memory(context.recipe, context.registry)
     executor: Executor = context.registry.build(
         "executor",
         use,
         options,
-        BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
+        BuildContext(
+            say=progress.warn,
+            device=context.device,
+            run=context.folder.path.absolute(),
+            cell_bytes=None if memory is None else memory.bytes,
+        ),
     )
     runner = context.registry.named("executor", use)
     workers = workers_of(executor, context.device)
