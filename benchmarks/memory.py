@@ -48,6 +48,7 @@ CASES = (
     Case("small-64", "deberta", k=64, tokens=256, batch=8),
     Case("small-short", "deberta", k=64, tokens=64, batch=32),
     Case("xsmall", "xsmall", k=64, tokens=256, batch=8),
+    Case("qwen-part", "qwen-part", k=64, tokens=256, batch=4, evaluated=32),
     Case("small-all-words", "deberta", k=64, tokens=128, batch=8, compact=False),
 )
 QUICK = (Case("tiny", "tiny", k=16, tokens=32, batch=8, evaluated=8),)

@@ -22,13 +22,13 @@ STATES_A_WEIGHT = 3
 """Beside a weight that trains: its gradient, and the two moments of AdamW."""
 HEAD_WIDTH = 64
 """Of an attention head, in nearly every model."""
-NUMBERS_A_TOKEN = 34
-"""That a block keeps of a token for the backward pass, in widths: queries, keys, values, what the norms and the four
-times wider inner layer have before and after them, dropout's masks."""
-NUMBERS_A_SCORE = 8
-"""That it keeps of each pair of positions and head: scores, softmax, dropout, and DeBERTa's two relative parts."""
-NUMBERS_A_SCORE_EVALUATED = 6
-"""That one block holds of them at once while a student is evaluated, which keeps nothing for a backward pass."""
+NUMBERS_A_TOKEN = 44
+"""That a block holds of a token in forward and backward pass, in widths, as measured of DeBERTa: queries, keys, values,
+what the norms and the four times wider inner layer have before and after them, dropout's masks, gradients."""
+NUMBERS_A_SCORE = 6
+"""That it holds of each pair of positions and head, likewise: scores, softmax, dropout, and relative positions."""
+SPREAD = 1.25
+"""What the C library's allocator holds for each byte of them: pieces that were freed lie between others."""
 NUMBERS_A_STATE = 5
 """That a loss between hidden states keeps of each teacher's number: itself, the student's projected, their difference
 and gradients."""
@@ -78,22 +78,23 @@ def cell_memory(recipe: Recipe, registry: Registry) -> CellMemory | None:
     cut = registry.options("student", recipe.student.use, recipe.student.options).from_teacher()
     rows, settings = min(recipe.train.batch_size, max(recipe.k)), recipe.train
     blocks = 1 if settings.gradient_checkpointing else student.shape.layers
-    activations = _activations(student, rows, blocks, NUMBERS_A_TOKEN, NUMBERS_A_SCORE)
-    activations += BYTES_A_NUMBER * rows * student.longest * pairs * width * NUMBERS_A_STATE
+    states = BYTES_A_NUMBER * rows * student.longest * pairs * width * NUMBERS_A_STATE
+    activations = _activations(student, rows, blocks) + math.ceil(SPREAD * states)
     trained = _trained(student, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
     best = 0 if recipe.evaluate.select == "last" else student.bytes
     optimiser = STATES_A_WEIGHT * trained + best
-    evaluation = _activations(student, EVALUATION_BATCH, 1, NUMBERS_A_TOKEN, NUMBERS_A_SCORE_EVALUATED) + best
+    evaluation = _activations(student, EVALUATION_BATCH, 1) + best
     building = (teacher.bytes or 0) if cut and teacher is not None else 0
     highest = student.bytes + max(optimiser + activations, evaluation, building)
     return CellMemory(student.bytes, optimiser, activations, evaluation, building, bytes=BESIDES + highest)
 
 
-def _activations(student: ShapeEstimate, rows: int, blocks: int, a_token: int, a_score: int) -> int:
+def _activations(student: ShapeEstimate, rows: int, blocks: int) -> int:
     """Bytes that ``blocks`` of the student hold of ``rows`` texts of full length."""
     width, tokens = student.shape.width, student.longest
     heads = max(1, width // HEAD_WIDTH)
-    return BYTES_A_NUMBER * rows * tokens * blocks * (a_token * width + a_score * heads * tokens)
+    numbers = rows * tokens * blocks * (NUMBERS_A_TOKEN * width + NUMBERS_A_SCORE * heads * tokens)
+    return math.ceil(SPREAD * BYTES_A_NUMBER * numbers)
 
 
 def _trained(student: ShapeEstimate, recipe: Recipe) -> int:
