@@ -185,10 +185,15 @@ def run_case(case: Case) -> dict[str, int]:
 
 
 def make(case: Case, folder: Path) -> None:
-    """The folders of teacher and student, and a data set that nobody reads."""
+    """The folders of a student and of a teacher without weights, and a data set: both are there for their shapes."""
     from true_shapes import PAIRS, write_pair
 
-    write_pair(PAIRS[case.pair], [" ".join(WORDS)], folder)
+    pair = PAIRS[case.pair]
+    small = dataclasses.replace(pair, teacher={**pair.teacher, "num_hidden_layers": 1})
+    teacher, _ = write_pair(small, [" ".join(WORDS)], folder)
+    (teacher / "model.safetensors").unlink()
+    config = json.loads((teacher / "config.json").read_text())
+    (teacher / "config.json").write_text(json.dumps({**config, **pair.teacher}))
     (folder / "rows.csv").write_text("text,label\n")
 
 

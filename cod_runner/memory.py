@@ -50,7 +50,7 @@ class CellMemory:
     activations: int
     """Of one batch, with the teacher's hidden states for it."""
     evaluation: int
-    """Of one batch of evaluation, after training."""
+    """Of one batch of evaluation, after training: one block's at a time, and without gradients about half of them."""
     building: int
     """The teacher, while a student is cut from it."""
     bytes: int
@@ -83,7 +83,7 @@ def cell_memory(recipe: Recipe, registry: Registry) -> CellMemory | None:
     trained = _trained(student, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
     best = 0 if recipe.evaluate.select == "last" else student.bytes
     optimiser = STATES_A_WEIGHT * trained + best
-    evaluation = _activations(student, EVALUATION_BATCH, 1) + best
+    evaluation = _activations(student, EVALUATION_BATCH, 1) // 2 + best
     building = (teacher.bytes or 0) if cut and teacher is not None else 0
     highest = student.bytes + max(optimiser + activations, evaluation, building)
     return CellMemory(student.bytes, optimiser, activations, evaluation, building, bytes=BESIDES + highest)

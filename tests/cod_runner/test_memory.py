@@ -75,7 +75,7 @@ def test_it_is_the_sum_of_what_is_held_at_once(folder: Path) -> None:
     a_block = 44 * WIDTH + 6 * 1 * TOKENS
     two_layers = 2 * 128 * 5
     assert found.activations == 5 * 4 * TOKENS * (LAYERS * a_block + two_layers)  # 1.25 x 4 bytes
-    assert found.evaluation == 5 * 32 * TOKENS * a_block
+    assert found.evaluation == 5 * 32 * TOKENS * a_block // 2
 
 
 def test_what_each_setting_changes(folder: Path) -> None:
@@ -116,8 +116,8 @@ def test_an_unknown_teacher_whose_logits_alone_are_read_does_not_matter(folder: 
 
 def test_a_plan_says_it_in_words_and_as_data(folder: Path) -> None:
     plan = plan_of(load_recipe(folder / "small.yaml", REGISTRY), REGISTRY, None)
-    assert str(plan.memory).startswith("about 45.8 MB for each cell that trains at once, at most (student 387.2 kB,")
-    assert str(plan.memory).endswith("a batch 6.6 MB; or, later, evaluation 15.4 MB)")
+    assert str(plan.memory).startswith("about 38.3 MB for each cell that trains at once, at most (student 387.2 kB,")
+    assert str(plan.memory).endswith("a batch 6.6 MB; or, later, evaluation 7.7 MB)")
     assert plan.memory is not None and plan.as_json()["memory"]["bytes"] == plan.memory.bytes
 
 
