@@ -18,6 +18,7 @@ from cod_runner.destinations import Sending, sendings
 from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.estimates import TeacherQueries, all_calls, budget_warnings, generator_calls, teacher_queries, told
 from cod_runner.llm.budget import Spending
+from cod_runner.memory import CellMemory, cell_memory
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
@@ -49,6 +50,8 @@ class Plan:
     done: int
     signals: SignalSize
     students: StudentsSize
+    memory: CellMemory | None
+    """What one cell takes; None where that is unknown before its student is loaded."""
     stored: list[StoredSize]
     """What the store keeps of the recipe besides: the fine-tuned teacher, models in another form."""
     calls: list[CallEstimate]
@@ -80,6 +83,7 @@ class Plan:
         yield Text(f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run")
         yield Text(f"signals: {self.signals}")
         yield Text(one_line(f"students: {self.students}"))
+        yield Text(f"memory: {self.memory or 'unknown before a student is built'}")
         for each in self.stored:
             yield Text(one_line(f"store: {each}"))
         yield from self._calls()
@@ -126,6 +130,7 @@ def plan_of(
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
         students=students,
+        memory=cell_memory(recipe, registry),
         stored=stored,
         calls=calls,
         queries=queries,

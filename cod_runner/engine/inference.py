@@ -10,9 +10,7 @@ from torch import Tensor
 from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.device import autocast, resolve_precision, sent, threads
 from cod_runner.engine.outputs import Row, checked_encodings, checked_outputs, unpadded
-from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order
-
-EVALUATION_BATCH = 32
+from cod_runner.fixed_batches import EVALUATION_BATCH, FixedBatch, fixed_batches, in_order
 
 
 def each_row(

@@ -82,7 +82,7 @@ def mean_over_step(terms: Sequence[WeightedTerm], values: Sequence[Tensor], exam
 class TrainingData:
     """The batches of one training with what teacher and student say about them.
 
-    Each row's signals are found in the store once, here, with the hidden states of ``layers`` mapped into memory.
+    Each row's signals are found once, here; the hidden states of ``layers`` stay on the disk until a batch needs them.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class SignalStore:
                 for said in batch:
                     key, row = missing[said.position], said.row
                     if layers:
-                        hidden.add(key, row, within=self.folder)
+                        hidden.add(key, row.hidden, within=self.folder)
                     ids = _bytes(torch.tensor(said.ids, dtype=torch.int32))
                     answer = (key, _bytes(row.logits), ids, row.pooled_at)
                     new = connection.execute("insert or ignore into answer values (?, ?, ?, ?, ?)", (number, *answer))

@@ -16,6 +16,7 @@ from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.signals_file import SignalsFile, write_signals
 from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
+from cod_runner.memory import cell_memory
 from cod_runner.progress import Progress
 from cod_runner.runs.cells import Cell, Part
 from cod_runner.runs.failed import FailedCell
@@ -122,8 +123,13 @@ def take_in(context: RunContext, rows: Sequence[CellRow], waiting: Sequence[Cell
 
 def build_executor(context: RunContext) -> Executor:
     """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say."""
-    chosen = context.recipe.executor
-    given = BuildContext(say=context.progress.warn, device=context.device, run=context.folder.path.absolute())
+    chosen, memory = context.recipe.executor, cell_memory(context.recipe, context.registry)
+    given = BuildContext(
+        say=context.progress.warn,
+        device=context.device,
+        run=context.folder.path.absolute(),
+        cell_bytes=None if memory is None else memory.bytes,
+    )
     executor: Executor = context.registry.build("executor", chosen.use, chosen.options, given)
     return executor
 

@@ -76,11 +76,14 @@ MAY_IMPORT: dict[str, str] = {
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
+    "memory": "api disk engine fixed_batches recipe registry sizes",
     "estimates": "api data errors recipe registry runs sizes",
-    "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
+    "plan": (
+        "api context destinations engine estimates llm memory permissions plain_text recipe registry runs sizes store"
+    ),
     "stages": (
         "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
-        "files local_plugins machine observers progress recipe registry report runs store"
+        "files local_plugins machine memory observers progress recipe registry report runs store"
     ),
     "pipeline": "context named_code permissions progress recipe registry runs stages",
     "calling": "context errors permissions pipeline progress recipe registry store",
