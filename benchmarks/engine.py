@@ -37,7 +37,7 @@ from engines.work import FULL, SMALL, Method, Work
 INSTALL = "pip install --no-deps --target FOLDER {}, then --competitors FOLDER"
 
 
-def contenders(say_missing: bool = True) -> list[Contender]:
+def contenders() -> list[Contender]:
     """Ours first; what is not installed is left out with a word."""
     found: list[Contender] = [Ours(), Plain()]
     if importlib.util.find_spec("textbrewer"):

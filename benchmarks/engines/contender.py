@@ -16,23 +16,24 @@ from engines.work import KD_WEIGHT, TEMPERATURE, Method, Work
 
 @dataclass
 class Trained:
-    """One training of a contender."""
+    """One training of a contender. Seconds are the process's own: with one thread they are those of the clock on an
+    idle machine, and a busy one, which takes turns between processes, adds little to them."""
 
     weights: dict[str, Tensor] = field(default_factory=dict)
     """Of the student after the last step, by the names of transformers; none where nothing was learnt."""
     steps: list[float] = field(default_factory=list)
-    """Seconds of each step."""
+    """Of each step."""
     once: float = 0.0
-    """Seconds before and after the steps, and of the teacher where it is asked once."""
+    """Before and after the steps, and of the teacher where it is asked once."""
     _last: float = 0.0
 
     def start(self) -> None:
         """Steps begin."""
-        self._last = time.perf_counter()
+        self._last = time.process_time()
 
     def tick(self) -> None:
         """A step is over."""
-        now = time.perf_counter()
+        now = time.process_time()
         self.steps.append(now - self._last)
         self._last = now
 
@@ -83,6 +84,7 @@ class Autocast(nn.Module):
     def __init__(self, model: Any, precision: str) -> None:
         super().__init__()
         self.model, self.precision = model, precision
+        self.train(model.training)  # a wrapper begins in training mode, and TextBrewer puts back what it found
 
     def forward(self, **inputs: Tensor) -> Any:
         """As the model's."""

@@ -21,7 +21,7 @@ class Plain:
     def train(self, work: Work, method: Method) -> Trained:
         """Without its evaluation, which :meth:`evaluate` times."""
         trained = Trained()
-        started = time.perf_counter()
+        started = time.process_time()
         student, teacher = work.student().train(), work.teacher
         with random_stream(derived_seed(SEED, "bind", "lwd"), "parameters"):  # as codrun draws them
             projections = work.projections() if method.lwd else torch.nn.ModuleList()
@@ -49,7 +49,7 @@ class Plain:
                 schedule.step()
                 optimiser.zero_grad()
                 trained.tick()
-        trained.once = time.perf_counter() - started - sum(trained.steps)
+        trained.once = time.process_time() - started - sum(trained.steps)
         trained.weights = dict(student.state_dict())
         return trained
 
@@ -57,8 +57,8 @@ class Plain:
     def evaluate(self, work: Work, method: Method) -> float:
         """Seconds of one evaluation, batches in the order of the file."""
         student, batches = work.student().eval(), work.evaluation_batches
-        started = time.perf_counter()
+        started = time.process_time()
         for batch in batches:
             with autocast(method.precision):
                 student(**batch).logits.argmax(-1).tolist()
-        return time.perf_counter() - started
+        return time.process_time() - started
