@@ -23,7 +23,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-
 from engines.contender import Contender
 from engines.floor import Floor
 from engines.measuring import Measured, measure
@@ -39,7 +38,7 @@ INSTALL = "pip install --no-deps --target FOLDER {}, then --competitors FOLDER"
 
 def contenders() -> list[Contender]:
     """Ours first; what is not installed is left out with a word."""
-    found: list[Contender] = [Ours(), Plain()]
+    found: list[Contender] = [Ours(), Ours(used_positions=True), Plain()]
     if importlib.util.find_spec("textbrewer"):
         found += [TextBrewer(caches=False), TextBrewer(caches=True)]
     else:
@@ -54,6 +53,7 @@ def contenders() -> list[Contender]:
         Floor("bare step, whole vocabulary", steps=True, cut=False),
         Floor("forward, backward", steps=False, cut=True),
         Floor("bare step", steps=True, cut=True),
+        Floor("bare step, positions: used", steps=True, cut=True, used_positions=True),
     ]
 
 
@@ -85,7 +85,11 @@ def main() -> int:
             measured[method] = measure(taking_part, work, method, 1 if asked.quick else asked.rounds, say)
             print(table(method, work, measured[method]), flush=True)
     if asked.json is not None:
-        rows = [{**asdict(method), **asdict(one)} for method, found in measured.items() for one in found]
+        rows = [
+            {"method": method.name, "precision": method.precision, **asdict(one)}
+            for method, found in measured.items()
+            for one in found
+        ]
         asked.json.write_text(json.dumps({"torch": torch.__version__, "rows": rows}, indent=2), encoding="utf-8")
     differing = [
         f"{one.name} ({method.name}, {method.precision})"

@@ -79,14 +79,17 @@ def lwd_loss(projected: list[Tensor], teacher: list[Tensor], mask: Tensor) -> Te
 
 
 class Autocast(nn.Module):
-    """A model of transformers whose forward pass runs in a precision, for libraries that know none."""
+    """A model of transformers whose forward pass runs in a precision, for libraries that know none; its logits are
+    float32 and pass through a module of that name, for libraries that hook modules."""
 
     def __init__(self, model: Any, precision: str) -> None:
         super().__init__()
-        self.model, self.precision = model, precision
+        self.model, self.precision, self.logits = model, precision, nn.Identity()
         self.train(model.training)  # a wrapper begins in training mode, and TextBrewer puts back what it found
 
     def forward(self, **inputs: Tensor) -> Any:
         """As the model's."""
         with autocast(self.precision):
-            return self.model(**inputs)
+            outputs = self.model(**inputs)
+        outputs.logits = self.logits(outputs.logits.float())
+        return outputs

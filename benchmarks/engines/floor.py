@@ -15,17 +15,18 @@ from engines.work import LWD_WEIGHT, SEED, Method, Work
 
 
 class Floor:
-    """Forward and backward, and with ``steps`` the fused AdamW too; with ``cut`` only the embedding rows in use."""
+    """Forward and backward, and with ``steps`` the fused AdamW too; with ``cut`` only the embedding rows in use, with
+    ``used_positions`` only the relative positions."""
 
     methods = ("kd", "lwd")
 
-    def __init__(self, name: str, *, steps: bool, cut: bool) -> None:
-        self.name, self.learns, self.cut = name, steps, cut
+    def __init__(self, name: str, *, steps: bool, cut: bool, used_positions: bool = False) -> None:
+        self.name, self.learns, self.cut, self.used_positions = name, steps, cut, used_positions
 
     def train(self, work: Work, method: Method) -> Trained:
         """The same loss as all others, so that with the optimiser it ends with the same weights."""
         trained = Trained()
-        student = work.student().train()
+        student = work.student(used_positions=self.used_positions).train()
         with tempfile.TemporaryDirectory() as folder:
             layers = sorted({layer for _, layer in work.mapping}) if method.lwd else []
             rows = work.signals(Path(folder), method).rows([example.input for example in work.examples], layers)

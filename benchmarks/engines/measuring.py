@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import torch
 from torch import Tensor
 
 from engines.contender import Contender, Trained
-from engines.work import EPOCHS, Method, Work
+from engines.work import Method, Work
 
-TOLERANCE = {"fp32": 1e-5, "bf16": 1e-3}
-"""The largest difference of a weight: in bf16 the others' teacher speaks in bf16 too, and ours in float32."""
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.1}
+"""Of what training changed: another loss, order or dropout gives about 1. In bf16 the teacher of the others is computed
+in bf16 in each step, and ours once, in float32."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Equality:
 
     def holds(self, method: Method) -> bool:
         """Whether that is rounding."""
-        return self.largest <= TOLERANCE[method.precision]
+        return self.of_the_way <= TOLERANCE[method.precision]
 
 
 def equality(weights: dict[str, Tensor], ours: dict[str, Tensor], initial: dict[str, Tensor]) -> Equality:

@@ -15,14 +15,17 @@ from engines.work import SEED, Method, Work
 class Ours:
     """:func:`cod_runner.engine.training.train_student` with the teacher's stored signals."""
 
-    name = "codrun"
     methods = ("kd", "lwd")
     learns = True
+
+    def __init__(self, *, used_positions: bool = False) -> None:
+        self.name = "codrun, positions: used" if used_positions else "codrun"
+        self.used_positions = used_positions
 
     def train(self, work: Work, method: Method) -> Trained:
         """The teacher is asked about every text anew, and that is counted in ``once``."""
         trained = Trained()
-        model = work.student()
+        model = work.student(used_positions=self.used_positions)
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             signals = work.signals(Path(folder), method)
@@ -44,7 +47,7 @@ class Ours:
 
     def evaluate(self, work: Work, method: Method) -> float:
         """Seconds of one evaluation."""
-        classifier = work.classifier(work.student())
+        classifier = work.classifier(work.student(used_positions=self.used_positions))
         started = time.process_time()
         predict(classifier, work.evaluation, device="cpu", precision=method.precision)
         return time.process_time() - started

@@ -79,4 +79,4 @@ def _time_steps(distiller: Any, trained: Trained) -> None:
 
 
 def _adaptor(batch: dict[str, Tensor], outputs: Any) -> dict[str, Tensor]:
-    return {"logits": outputs.logits.float(), "losses": outputs.loss.float()}
+    return {"logits": outputs.logits, "losses": outputs.loss}

@@ -51,7 +51,7 @@ def _configuration(work: Work, method: Method) -> dict[str, Any]:
     settings = work.settings(method.precision)
     model = {
         "forward_proc": "forward_batch_only_as_kwargs",
-        "forward_hook": {"output": ["model.classifier"]},
+        "forward_hook": {"output": ["logits"]},
     }
     return {
         "num_epochs": 1,
@@ -72,9 +72,9 @@ def _configuration(work: Work, method: Method) -> dict[str, Any]:
                         "criterion": {
                             "key": "KDLoss",
                             "kwargs": {
-                                "student_module_path": "model.classifier",
+                                "student_module_path": "logits",
                                 "student_module_io": "output",
-                                "teacher_module_path": "model.classifier",
+                                "teacher_module_path": "logits",
                                 "teacher_module_io": "output",
                                 "temperature": TEMPERATURE,
                                 "alpha": 1.0,

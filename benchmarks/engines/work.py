@@ -24,6 +24,7 @@ from codrun_losses.labels import Hard
 from codrun_losses.lwd import LWD
 from codrun_losses.plugin import HardOptions, KDOptions, LWDOptions
 from codrun_transformers.classifier import TextClassifier
+from codrun_transformers.used_positions import read_used_positions
 
 LABELS = ("negative", "positive")
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
@@ -114,9 +115,12 @@ class Work:
             torch.manual_seed(seed)
             return DebertaV2ForSequenceClassification(config)
 
-    def student(self) -> Any:
-        """A fresh copy with the initial weights, as transformers knows it."""
-        return copy.deepcopy(self._student)
+    def student(self, *, used_positions: bool = False) -> Any:
+        """A fresh copy with the initial weights, as transformers knows it, or as `positions: used` has it."""
+        student = copy.deepcopy(self._student)
+        if used_positions:
+            read_used_positions(student)
+        return student
 
     def classifier(self, model: Any) -> TextClassifier:
         """As codrun knows it."""
@@ -151,9 +155,7 @@ class Work:
     @cached_property
     def order(self) -> list[list[int]]:
         """Row numbers of each step's batch, over all epochs."""
-        return [
-            rows for number in range(1, self.epochs + 1) for rows in self._batches.of_pass(number, SEED, "order")
-        ]
+        return [rows for number in range(1, self.epochs + 1) for rows in self._batches.of_pass(number, SEED, "order")]
 
     @property
     def encoded(self) -> Sequence[Encoded]:
