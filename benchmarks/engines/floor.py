@@ -18,7 +18,7 @@ class Floor:
     """Forward and backward, and with ``steps`` the fused AdamW too; with ``cut`` only the embedding rows in use, with
     ``used_positions`` only the relative positions."""
 
-    methods = ("kd", "lwd")
+    methods: tuple[str, ...] = ("kd", "lwd")
 
     def __init__(self, name: str, *, steps: bool, cut: bool, used_positions: bool = False) -> None:
         self.name, self.learns, self.cut, self.used_positions = name, steps, cut, used_positions

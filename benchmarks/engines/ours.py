@@ -15,7 +15,7 @@ from engines.work import SEED, Method, Work
 class Ours:
     """:func:`cod_runner.engine.training.train_student` with the teacher's stored signals."""
 
-    methods = ("kd", "lwd")
+    methods: tuple[str, ...] = ("kd", "lwd")
     learns = True
 
     def __init__(self, *, used_positions: bool = False) -> None:

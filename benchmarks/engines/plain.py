@@ -15,7 +15,7 @@ class Plain:
     """The loop that one writes; it evaluates after each epoch."""
 
     name = "plain loop"
-    methods = ("kd", "lwd")
+    methods: tuple[str, ...] = ("kd", "lwd")
     learns = True
 
     def train(self, work: Work, method: Method) -> Trained:

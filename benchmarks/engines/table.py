@@ -14,7 +14,7 @@ def table(method: Method, work: Work, measured: Sequence[Measured]) -> str:
     steps = EPOCHS * work.steps_per_epoch
     once = ours.whole(steps, 1)
     lines = [
-        f"| {method.name}, {method.precision} | ms a step | codrun's steps | largest difference of a weight "
+        f"| {method.name}, {method.precision} | ms a step | times codrun's step | largest difference of a weight "
         f"| {EPOCHS} epochs, evaluated once | evaluated each epoch |",
         "| --- | --- | --- | --- | --- | --- |",
     ]

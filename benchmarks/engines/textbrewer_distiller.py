@@ -21,7 +21,7 @@ class TextBrewer:
     same gradient, times that square, as KL. It averages hidden states over the tokens of a whole batch, which is
     another loss, so it only takes part in ``kd``."""
 
-    methods = ("kd",)
+    methods: tuple[str, ...] = ("kd",)
     learns = True
 
     def __init__(self, *, caches: bool) -> None:

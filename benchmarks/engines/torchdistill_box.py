@@ -18,7 +18,7 @@ class TorchDistill:
     it only takes part in ``kd``."""
 
     name = "torchdistill"
-    methods = ("kd",)
+    methods: tuple[str, ...] = ("kd",)
     learns = True
 
     def train(self, work: Work, method: Method) -> Trained:
