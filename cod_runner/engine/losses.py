@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, Outputs
 from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.device import autocast
+from cod_runner.engine.device import autocast, sent
 from cod_runner.engine.labels import SomeLabels, labelled_part
 from cod_runner.engine.optimisation import FUSED_ON
-from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded
+from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded, picked
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.errors import CodrunError, WrongResult
@@ -99,13 +99,17 @@ class TrainingData:
         """Whether teacher states must stand at the student's positions."""
         self.precision, self.device = precision, batches.device
         inputs = [example.input for example in batches.examples]
-        self._signals = None if signals is None else signals.rows(inputs, layers)
+        self._rows = None if signals is None else signals.rows(inputs, layers)
+        self._said = None if self._rows is None else moved(padded(self._rows, ()), self.device)
 
     def signals(self, rows: Sequence[int], layers: Sequence[int]) -> Outputs:
         """The teacher's outputs for a batch of these rows, on the device, float32, padded on the right."""
-        if self._signals is None:
+        if self._rows is None or self._said is None:
             return NoTeacher()
-        return moved(padded([self._signals[row] for row in rows], layers), self.device)
+        if layers:
+            return moved(padded([self._rows[row] for row in rows], layers), self.device)
+        longest = max(self._rows[row].tokens for row in rows)
+        return picked(self._said, sent(torch.tensor(rows), self.device), longest)
 
     def student_outputs(self, batch: Batch, layers: Sequence[int]) -> Outputs:
         """The student's outputs in the precision of this training, then in float32."""

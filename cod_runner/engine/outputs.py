@@ -117,6 +117,15 @@ def padded(rows: Sequence[Row], layers: Sequence[int]) -> Outputs:
     return outputs
 
 
+def picked(outputs: Outputs, rows: Tensor, longest: int) -> Outputs:
+    """Those rows of right-padded outputs without hidden states, cut to the ``longest`` of them."""
+    return Outputs(
+        logits=outputs.logits[rows],
+        mask=None if outputs.mask is None else outputs.mask[rows, :longest],
+        pooled_at=None if outputs.pooled_at is None else outputs.pooled_at[rows],
+    )
+
+
 def moved(outputs: Outputs, device: str) -> Outputs:
     """The same on another device, without waiting for it."""
     return Outputs(

@@ -52,6 +52,10 @@ def build_student(options: StudentOptions, context: BuildContext) -> TextClassif
         student = _from_teacher(options.layers_from_teacher, options, context)
     if options.freeze_embeddings:
         student.model.get_input_embeddings().weight.requires_grad_(False)
+    if options.positions == "used":
+        from codrun_transformers.used_positions import read_used_positions  # imports an architecture
+
+        read_used_positions(student.model)
     return student.eval()
 
 
