@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +31,12 @@ class Answer:
     ids: tuple[int, ...]
     """The token ids that it read; :data:`ONE_POSITION` where it only answers."""
     row: Row
+
+
+Asks: TypeAlias = Callable[
+    [Teacher, Sequence[Input], Sequence[int], str, Callable[[int, int], None]], Iterator[list[Answer]]
+]
+"""As :func:`each_answer`, called with all its arguments."""
 
 
 def shape_of(teacher: Teacher) -> ModelShape:

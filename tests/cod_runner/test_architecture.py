@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, str] = {
     "plain_text": "",
     "errors": "plain_text",
     "machine": "",
+    "worker_group": "errors machine",
     "fixed_batches": "machine",
     "word_diff": "plain_text",
     "terminal": "plain_text",
@@ -79,7 +80,7 @@ MAY_IMPORT: dict[str, str] = {
     "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
         "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
-        "files local_plugins machine observers progress recipe registry report runs store"
+        "files local_plugins machine observers progress recipe registry report runs store worker_group"
     ),
     "pipeline": "context permissions progress recipe registry runs stages",
     "calling": "context errors permissions pipeline progress recipe registry store",
