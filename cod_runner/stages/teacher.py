@@ -99,7 +99,8 @@ def _finetuned(
     rows, progress = rows_of_the_teacher(corpus.pool, settings), context.progress
     if len(rows) < settings.rows:
         progress.warn(f"the teacher's `rows: {settings.rows}` is more than the pool has; all {len(rows)} rows are used")
-    progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
+    together = f" in {context.recipe.teacher.processes} processes" if context.recipe.teacher.processes > 1 else ""
+    progress.say(f"fine-tuning the teacher on {len(rows)} rows{together} (once: it is then in the store)")
     task = Finetuning(rows, settings, mine.checkpoint, _identity(mine.key, teacher, rows))
     with progress.bar("fine-tuning the teacher") as step:
 
