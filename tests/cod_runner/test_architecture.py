@@ -22,8 +22,9 @@ PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
 REGISTRY = Registry.discover()
 HEADLINES = {"accuracy", "agreement"}
 """Measures that the field's tables are about; a report leads with them where a recipe has them."""
-WORDS = {"hub", "margin"}
-"""Names of components that are words of the core's too: where a model lies, and a setting of the search."""
+WORDS = {"hub", "margin", "processes"}
+"""Names of components that are words of the core's too: where a model lies, a setting of the search, and in how many a
+teacher is made."""
 
 MAY_IMPORT: dict[str, str] = {
     "plain_text": "",
