@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -73,15 +74,28 @@ def file_written_whole(path: Path, *, within: Path | None = None) -> Iterator[Pa
 def folder_written_whole(path: Path) -> Iterator[Path]:
     """Fill the folder that is yielded; it becomes ``path`` if the block ends well, and is removed if not.
 
-    Errors and what a kill leaves are as of :func:`file_written_whole`.
+    Of two processes that write the same folder at once, one writes it last. Errors and what a kill leaves are as of
+    :func:`file_written_whole`.
     """
     with _writing(path), temporary_folder(path.parent) as folder:
         temporary = folder / path.name
         temporary.mkdir()
         yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        while True:
+            try:
+                temporary.rename(path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            with suppress(FileNotFoundError):  # another process has moved it out, or writes it too
+                _move_out(path)
+
+
+def _move_out(path: Path) -> None:
+    """Let a folder vanish in one step, so that a kill leaves it whole or not at all. Raises :class:`OSError`."""
+    with temporary_folder(path.parent) as folder:
+        path.rename(folder / path.name)
 
 
 def remove_whole(path: Path) -> None:
@@ -90,8 +104,7 @@ def remove_whole(path: Path) -> None:
     Of a link, the link. Raises :class:`CodrunError` where the system refuses.
     """
     try:
-        with temporary_folder(path.parent) as folder:
-            path.rename(folder / path.name)
+        _move_out(path)
     except OSError as error:
         raise CodrunError(f"{path} cannot be removed ({error.strerror}); mend its permissions") from error
 

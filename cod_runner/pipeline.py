@@ -30,7 +30,7 @@ from cod_runner.stages.results import (
 )
 from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.shortages import find_shortages
-from cod_runner.stages.students import train_students
+from cod_runner.stages.students import take_in, train_students, without
 from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
 from cod_runner.stages.timing import NAMES, stage
 from cod_runner.stages.trackers import start_trackers
@@ -94,21 +94,25 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         record.command = command_of(loaded, settings)
         finished = {} if settings.fresh else context.folder.finished_rows(record.metric_names)
         waiting = [cell for cell in cells if cell.key not in finished]
+        left = context.folder.rows_left.found([] if settings.fresh else waiting, record.metric_names)
+        waiting = without(waiting, left)
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
         note_code(context, record, finished=len(waiting) < len(cells))
         expect_gaps(context, record, cells)
         gone = students_to_train_again(context, record, cells)
-        with followed(context, cells=len(cells), done=len(cells) - len(waiting)):
-            if waiting or gone:
+        with followed(context, cells=len(cells), done=len(cells) - len(waiting) - len(left)):
+            if waiting or gone or left:
                 start_trackers(context, len(waiting))
+                take_in(context, left, waiting)
                 with spending_recorded(context, record):
                     for part in parts_of(recipe, cells, waiting):
                         distil(context, record, part)
                     gone = students_to_train_again(context, record, cells)
                     for part in parts_of(recipe, cells, gone, again=True):
                         distil(context, record, part)
+            context.folder.rows_left.end()
             settle_students(context, record, cells)
-            return conclude(context, record, time.monotonic() - started, bool(waiting or gone))
+            return conclude(context, record, time.monotonic() - started, bool(waiting or gone or left))
 
 
 def find_counterfactuals(

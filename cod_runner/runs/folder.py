@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from cod_runner.runs.declared import methods_without_teacher, metrics_of, terms_
 from cod_runner.runs.failed import not_numbers
 from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
+from cod_runner.runs.rows_left import RowsLeft
 
 LOG = logging.getLogger("codrun")
 KEPT_BETWEEN_CALLS = (
@@ -74,6 +76,8 @@ class RunFolder:
         self.log = path / "run.log"
         self.students = path / "students"
         self.figures = path / "figures"
+        self.signals = path / ".signals"
+        self.rows_left = RowsLeft(path)
 
     def outcomes(self, search: str) -> Path:
         """The file of what a search found: ``counterfactuals.jsonl`` is one of them."""
@@ -82,15 +86,18 @@ class RunFolder:
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
         """Create the folder, lock it against a second run, remove what a killed one left half-written, and log to
-        ``run.log`` while the block runs, the traceback of a component that fails included."""
+        ``run.log`` while the block runs, the traceback of a component that fails included.
+
+        The signals that cells read go when the block ends: those of a killed run too, but not before, since a worker
+        on another host may have outlived it.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CodrunError(f"the run folder {self.path} cannot be created: {error.strerror}") from error
         busy = f"{self.path} is in use by another codrun; wait until it has ended, or choose another --out"
         with lock(self.path / ".lock", wait=False, busy=busy):
-            for folder, former in ((self.path, FORMER_FILES), (self.students, FORMER_STUDENTS), (self.figures, "")):
-                sweep(folder, former)
+            self._sweep()
             try:
                 handler = QuietHandler(self.log, encoding="utf-8", errors="backslashreplace")
             except OSError as error:
@@ -108,9 +115,15 @@ class RunFolder:
                 error.log = self.log
                 raise
             finally:
+                shutil.rmtree(self.signals, ignore_errors=True)
                 LOG.removeHandler(handler)
                 with suppress(OSError):  # the disk may be full
                     handler.close()
+                self._sweep()  # a worker of a killed run may have ended only after this one began
+
+    def _sweep(self) -> None:
+        for folder, former in ((self.path, FORMER_FILES), (self.students, FORMER_STUDENTS), (self.figures, "")):
+            sweep(folder, former)
 
     @property
     def identifier(self) -> str:

@@ -15,6 +15,7 @@ from cod_runner.observers import Failure, Observers
 from cod_runner.registry import Registry
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
+from cod_runner.runs.rows_left import RowsLeft
 from cod_runner.stages.cell import CellTask, SharedByCells, train_cell
 from cod_runner.stages.trackers import Observed, build_trackers
 from cod_runner.stages.worker_output import write_to_the_file
@@ -38,21 +39,27 @@ class CellProcess:
 
     def observers_of(self, shared: SharedByCells) -> Observers:
         """Those that are told of the cells of a run; a worker builds them with the run's first cell."""
-        run = shared.worker.students.parent
+        run = shared.run
         if self._observers is None or self._run not in (None, run):
             self._run, self._observers = run, Observers(self.registry, lambda sentence: None)
             write_to_the_file(run)
             build_trackers(self._observers, shared.worker.recipe, run, lambda sentence: None)
         return self._observers
 
+    @property
+    def is_a_worker(self) -> bool:
+        """Whether it is another process than the run's own, once it has its observers."""
+        return self._run is not None
+
     def failures_to_tell(self, observers: Observers) -> tuple[Failure, ...]:
         """What a worker's observers could not do; those of the run's own process have told it."""
-        return tuple(observers.failures.values()) if self._run is not None else ()
+        return tuple(observers.failures.values()) if self.is_a_worker else ()
 
 
 class CellWork:
     """Trains cells with a run's own registry, so that its trackers see every step. A copy that is unpickled in
-    another process works with that process's registry, and with trackers of its own."""
+    another process works with that process's registry, and with trackers of its own, and leaves the row of each cell
+    on the disk before it answers, since the run's own process may be gone by then."""
 
     def __init__(self, shared: SharedByCells, process: CellProcess) -> None:
         self.shared = shared
@@ -78,6 +85,8 @@ class CellWork:
         except Exception as error:
             error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up
             raise
+        if self.shared.leaves_rows and self.process.is_a_worker and isinstance(row, CellRow):
+            RowsLeft(self.shared.run).leave(row)
         return Observed(row, self.process.failures_to_tell(observers))
 
     def __reduce__(self) -> tuple[Callable[..., CellWork], tuple[SharedByCells, tuple[LocalFile, ...]]]:

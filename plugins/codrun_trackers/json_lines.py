@@ -59,7 +59,10 @@ class JsonLines:
         if step == 1 or self._open is None or self._open[0] != key:
             self._close()
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._open = key, FileIO(path, "w" if step == 1 else "a")
+            # A new file, since the same cell may train in a worker that an earlier call has left, and write on there.
+            if step == 1:
+                path.unlink(missing_ok=True)
+            self._open = key, FileIO(path, "a")
         return self._open[1]
 
     def _close(self) -> None:

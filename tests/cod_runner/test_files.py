@@ -201,3 +201,71 @@ def test_a_lock_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
         lock(tmp_path / "file" / ".lock"),
     ):
         raise AssertionError("locked")
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from cod_runner.files import folder_written_whole
+
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(60):
+    with folder_written_whole(Path(sys.argv[1]) / "student") as folder:
+        for name in ("config", "vocabulary", "weights"):
+            (folder / name).write_text(sys.argv[2])
+"""
+
+
+def test_a_folder_that_processes_write_at_once_is_that_of_one_of_them(tmp_path: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [
+        subprocess.Popen([sys.executable, "-c", WRITES, str(tmp_path), word], text=True, **pipes)  # type: ignore[call-overload]
+        for word in ("one", "another", "third")
+    ]
+    for process in started:
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+    written = {path.name: path.read_text() for path in (tmp_path / "student").iterdir()}
+    assert set(written) == {"config", "vocabulary", "weights"} and len(set(written.values())) == 1
+
+
+def test_a_kill_while_a_folder_is_replaced_leaves_none_or_a_whole_one(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from cod_runner.files import folder_written_whole\n"
+        "real, left = os.rename, int(sys.argv[2])\n"
+        "def dies(*given):\n"
+        "    global left; left -= 1\n"
+        "    if left < 0: os.kill(os.getpid(), 9)\n"
+        "    return real(*given)\n"
+        "os.rename = dies\n"
+        "with folder_written_whole(Path(sys.argv[1]) / 'model') as folder:\n"
+        "    [(folder / name).write_text('new') for name in 'ab']"
+    )
+    found = []
+    for renames in range(4):
+        model = tmp_path / str(renames) / "model"
+        model.mkdir(parents=True)
+        for name in "ab":
+            (model / name).write_text("old")
+        subprocess.run([sys.executable, "-c", script, str(model.parent), str(renames)], check=False)
+        sweep(model.parent)
+        assert [path.name for path in model.parent.iterdir()] in ([], ["model"])
+        found.append([path.read_text() for path in model.glob("*")])
+    assert found == [["old", "old"], ["old", "old"], [], ["new", "new"]]
+
+
+def test_a_file_in_the_place_of_a_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("a person's")
+    with (
+        pytest.raises(CodrunError, match=r"model cannot be written \(Not a directory\)"),
+        folder_written_whole(tmp_path / "model"),
+    ):
+        pass
+    assert (tmp_path / "model").read_text() == "a person's"

@@ -40,6 +40,17 @@ def test_a_training_that_begins_anew_replaces_its_file(tmp_path: Path) -> None:
     assert found == [{"key": "k1", "step": step, "losses": {"hard": step / 2}} for step in (1, 2)]
 
 
+def test_a_cell_that_also_trains_in_a_forgotten_worker_has_a_whole_file(tmp_path: Path) -> None:
+    """Of the one that began last; lines of both would stand in it otherwise, over each other."""
+    forgotten, new = (JsonLines(Options(), BuildContext(run=tmp_path)) for _ in range(2))
+    for step in range(1, 6):
+        forgotten.codrun_step(cell=CELL, step=step, losses={"hard": 1.0})
+        if step > 2:
+            new.codrun_step(cell=CELL, step=step - 2, losses={"hard": 0.5})
+    found = lines(tmp_path / "training" / "kd-cod-k4-s0.jsonl")
+    assert found == [{"key": "k1", "step": step, "losses": {"hard": 0.5}} for step in (1, 2, 3)]
+
+
 def test_a_reader_sees_each_line_at_once(tmp_path: Path) -> None:
     tracker = JsonLines(Options(), BuildContext(run=tmp_path))
     other = {**CELL, "key": "k2", "arm": "plain"}
