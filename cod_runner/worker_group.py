@@ -37,6 +37,11 @@ class Place:
     gpu: str | None = None
     """The one that it alone sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: it computes on the CPU."""
 
+    @property
+    def cores(self) -> int:
+        """Its share of the machine's: with a thread for each core in each process they would wait for one another."""
+        return max(1, cores() // self.of)
+
 
 Tell: TypeAlias = Callable[[Any], None]
 Work: TypeAlias = Callable[[Place, Tell], Any]
@@ -182,7 +187,6 @@ def _member(work: Work, place: Place, connection: Connection) -> None:
     if place.number:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a scheduler's word to end is the first one's to follow
     _end_with_the_parent()
-    _take_the_own_cores(place)
 
     def tell(content: Any) -> None:
         connection.send_bytes(pickle.dumps(("tells", content)))
@@ -205,14 +209,6 @@ def _told_failure(error: Exception) -> bytes:
     except Exception:  # noqa: BLE001 - whatever a stranger's exception does when it is pickled
         told = pickle.dumps(("failed", RuntimeError(spelled)))
     return told
-
-
-def _take_the_own_cores(place: Place) -> None:
-    """Its share of them: with a thread for each core of the machine in each process they would wait for one another."""
-    if hasattr(os, "sched_setaffinity"):
-        ours = sorted(os.sched_getaffinity(0))
-        if len(ours) >= place.of:
-            os.sched_setaffinity(0, ours[place.number :: place.of])
 
 
 def _end_with_the_parent() -> None:

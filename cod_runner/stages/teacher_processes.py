@@ -253,7 +253,8 @@ class _AskTogether:
         with this_process(self.opening.local_files).registry.blaming_plugins():
             teacher = self.opening.opened(_sayings(place, tell)[1])
             mine = self.inputs[place.number :: place.of]
-            for answers in each_answer(teacher, mine, self.layers, self.opening.worker.device):
+            device = self.opening.worker.device
+            for answers in each_answer(teacher, mine, self.layers, device, at_once=place.cores):
                 tell([_packed(replace(each, position=each.position * place.of + place.number)) for each in answers])
 
 
