@@ -51,7 +51,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
         experiment, teacher = load_experiment(context, part.fold)
     with stage(context, record, "teacher"):
         source, teacher = prepare_teacher(context, experiment, teacher)
-        ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
+        ask_about_evaluation(context, experiment, source, teacher)  # rows that nothing trains on: how good it is
         record_teacher(context, record, experiment, teacher)
         context.observers.notify("codrun_teacher_ready", teacher=teacher, pool=experiment.corpus.pool)
 
@@ -71,7 +71,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
 
     with stage(context, record, "signals"):
         # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
-        ask_the_teacher(context, experiment, teacher, sets.values())
+        ask_the_teacher(context, experiment, source, teacher, sets.values())
         sets = priced(teacher, sets)
         del teacher, orders, found
 

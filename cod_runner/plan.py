@@ -62,6 +62,8 @@ class Plan:
     """Where texts, keys and requests would go."""
     warnings: list[str]
     """What is likely to spoil the results."""
+    teacher_processes: int = 1
+    """How many fine-tune the teacher together and answer as it."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -81,6 +83,8 @@ class Plan:
             )
         yield table
         yield Text(f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run")
+        if self.teacher_processes > 1:
+            yield Text(f"teacher: in {self.teacher_processes} processes")
         yield Text(f"signals: {self.signals}")
         yield Text(one_line(f"students: {self.students}"))
         yield Text(f"memory: {self.memory or 'unknown before a student is built'}")
@@ -136,6 +140,7 @@ def plan_of(
         queries=queries,
         sends=sendings(loaded, registry, permissions),
         warnings=[*_warnings(recipe, registry, calls, queries), *full],
+        teacher_processes=recipe.teacher.processes,
     )
 
 

@@ -153,7 +153,9 @@ class Registry:
                     f"component {component.name!r} must have a name, and name, build, summary, title and reopen must "
                     "be texts"
                 )
-            core = {"use", "weight", "finetune", "calibration"} if component.kind == "teacher" else {"use", "weight"}
+            core = {"use", "weight"}
+            if component.kind == "teacher":
+                core |= {"finetune", "calibration", "processes"}
             reserved = (core | METHODS) & set(component.options.model_fields)
             if reserved:
                 raise TypeError(

@@ -94,6 +94,8 @@ class TrainingData:
         precision: str,
     ) -> None:
         self.student, self.batches = student, batches
+        self.forward: Callable[..., Outputs] = student
+        """What is called for the student's outputs: the student, or what spreads its gradients over processes."""
         self.teacher_shape = student.shape if signals is None else signals.shape
         self.aligned = False
         """Whether teacher states must stand at the student's positions."""
@@ -114,7 +116,7 @@ class TrainingData:
     def student_outputs(self, batch: Batch, layers: Sequence[int]) -> Outputs:
         """The student's outputs in the precision of this training, then in float32."""
         with autocast(self.precision, self.device):
-            outputs = self.student(batch.inputs, hidden=layers)
+            outputs = self.forward(batch.inputs, hidden=layers)
         return as_float32(checked_outputs(outputs, self.student, len(batch.ids), layers))
 
     def matched(self, teacher: Outputs, student: Outputs) -> Outputs:

@@ -66,6 +66,13 @@ class Teacher(Use):
     calibration: Calibration | None = Field(
         None, description="for a teacher that only answers; absent: `batch`, on 100 unlabelled texts"
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="how many processes fine-tune it together, each on a part of every batch, and answer about many "
+        "texts: on GPUs one on each; changes the last bits of a fine-tuning, and so its key, and no answer",
+    )
 
 
 class WeightedLoss(Use):

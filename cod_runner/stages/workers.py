@@ -94,11 +94,11 @@ class CellWork:
 
 
 def _unpickled(shared: SharedByCells, local_files: tuple[LocalFile, ...]) -> CellWork:
-    return CellWork(shared, _this_process(local_files))
+    return CellWork(shared, this_process(local_files))
 
 
 @functools.cache
-def _this_process(local_files: tuple[LocalFile, ...]) -> CellProcess:
+def this_process(local_files: tuple[LocalFile, ...]) -> CellProcess:
     """One for all cells that a worker trains: plugins are discovered, and trackers built, once. Of plugins that are
     files it loads what the run loaded, or raises :class:`CodrunError`."""
     logging.getLogger("codrun").addHandler(logging.NullHandler())

@@ -22,13 +22,15 @@ PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
 REGISTRY = Registry.discover()
 HEADLINES = {"accuracy", "agreement"}
 """Measures that the field's tables are about; a report leads with them where a recipe has them."""
-WORDS = {"hub", "margin"}
-"""Names of components that are words of the core's too: where a model lies, and a setting of the search."""
+WORDS = {"hub", "margin", "processes"}
+"""Names of components that are words of the core's too: where a model lies, a setting of the search, and in how many a
+teacher is made."""
 
 MAY_IMPORT: dict[str, str] = {
     "plain_text": "",
     "errors": "plain_text",
     "machine": "",
+    "worker_group": "errors machine",
     "fixed_batches": "machine",
     "word_diff": "plain_text",
     "terminal": "plain_text",
@@ -83,7 +85,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "stages": (
         "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
-        "files local_plugins machine memory observers progress recipe registry report runs store"
+        "files local_plugins machine memory observers progress recipe registry report runs store worker_group"
     ),
     "pipeline": "context named_code permissions progress recipe registry runs stages",
     "calling": "context errors permissions pipeline progress recipe registry store",
