@@ -12,23 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from cod_runner import __version__
-from cod_runner.cli.auto import auto
-from cod_runner.cli.bench import bench
-from cod_runner.cli.cfes import cfes
-from cod_runner.cli.compare import compare
-from cod_runner.cli.export import export
-from cod_runner.cli.ledger import ledger
-from cod_runner.cli.new import new
-from cod_runner.cli.pick import pick
-from cod_runner.cli.plan import plan
-from cod_runner.cli.plugins import plugins
-from cod_runner.cli.predict import predict
-from cod_runner.cli.push import push
-from cod_runner.cli.report import report
-from cod_runner.cli.run import run
-from cod_runner.cli.schema import schema
-from cod_runner.cli.store import store
-from cod_runner.cli.validate import validate
+from cod_runner.cli.commands import MARKUP, Commands
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError, RegressionFound
 from cod_runner.plain_text import one_line
 from cod_runner.registry import Registry
@@ -41,6 +25,13 @@ UsageFault: Any = typer.BadParameter.__mro__[2]
 
 class RunByDefault(TyperGroup):
     """``codrun RECIPE`` is ``codrun run RECIPE``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {"--help", "--version", "--install-completion", "--show-completion"}
@@ -64,7 +55,7 @@ class RunByDefault(TyperGroup):
 app = typer.Typer(
     cls=RunByDefault,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
     help="Few-shot knowledge distillation with counterfactual explanations.\n\n"
     "`codrun RECIPE` runs a recipe: it fine-tunes or loads the teacher, finds counterfactuals, trains a student for "
@@ -74,24 +65,6 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the run failed or some of its cells could not run, 2 the recipe or the call is wrong, 3 an "
     "expectation was missed or `compare --fail-on-regression` found a regression, 130 interrupted (can be resumed).",
 )
-app.command()(run)
-app.command()(validate)
-app.command()(plan)
-app.command()(cfes)
-app.command()(report)
-app.command()(compare)
-app.command()(pick)
-app.command()(bench)
-app.command()(predict)
-app.command()(export)
-app.command()(auto)
-app.command()(push)
-app.command()(plugins)
-app.command()(schema)
-app.add_typer(new, name="new")
-app.add_typer(ledger, name="ledger")
-app.add_typer(store, name="store")
-
 
 def main() -> None:
     """The program's entry point."""
