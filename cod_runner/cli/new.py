@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cod_runner.api import Kind
-from cod_runner.permissions import Permissions
+from cod_runner.kinds import Kind
 from cod_runner.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ def new_recipe(
     labels: LabelsOption = None,
 ) -> None:
     """Write a recipe that runs on a data file of your own: what is not said is guessed, and everything is checked."""
+    from cod_runner.permissions import Permissions
     from cod_runner.scaffold import write_recipe
 
     path, sentences = write_recipe(data, context.obj, out, wishes_of(teacher, text, label, split, header, labels))

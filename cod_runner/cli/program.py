@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 
 from cod_runner import __version__
 from cod_runner.cli.commands import MARKUP, Commands
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError, RegressionFound
 from cod_runner.plain_text import one_line
-from cod_runner.registry import Registry
-from cod_runner.terminal import Terminal
 
 INTERRUPTED = 130
 # typer carries a click of its own: its faults are found through the class that it exports
@@ -44,9 +41,7 @@ class RunByDefault(TyperGroup):
         try:
             return super().invoke(ctx)
         except (Exception, SystemExit) as error:
-            if not isinstance(ctx.obj, Registry):
-                raise
-            failed = ctx.obj.blamed(error)
+            failed = None if ctx.obj is None else ctx.obj.blamed(error)
             if failed is None:
                 raise
             raise failed from error
@@ -66,6 +61,7 @@ app = typer.Typer(
     "expectation was missed or `compare --fail-on-regression` found a regression, 130 interrupted (can be resumed).",
 )
 
+
 def main() -> None:
     """The program's entry point."""
     sys.exit(call(sys.argv[1:]))
@@ -73,7 +69,6 @@ def main() -> None:
 
 def call(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; every foreseen failure is one sentence, not a traceback."""
-    errors = Terminal(stderr=True, soft_wrap=True)
     logging.getLogger("codrun").addHandler(logging.NullHandler())
     logging.getLogger("codrun").propagate = False
     try:
@@ -82,34 +77,40 @@ def call(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt  # typer took it for an exit
         return int(result) if isinstance(result, int) else 0
     except RecipeError as error:
-        errors.print(Text(str(error) if error.faults else one_line(str(error))))
+        _print_error(str(error) if error.faults else one_line(str(error)))
         return error.exit_code
     except ExpectationMissed as error:
-        errors.print(_marked("missed", str(error)))
+        _print_error(one_line(str(error)), "missed")
         return error.exit_code
     except RegressionFound as error:
-        errors.print(_marked("regression", str(error)))
+        _print_error(one_line(str(error)), "regression")
         return error.exit_code
     except CodrunError as error:
         logging.getLogger("codrun").error(str(error))
-        errors.print(_marked("error", str(error)))
+        _print_error(one_line(str(error)), "error")
         return error.exit_code
     except UsageFault as error:
         error.message = one_line(error.message)
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted; nothing that is finished is lost, the same command continues")
+        _print_error("interrupted; nothing that is finished is lost, the same command continues")
         return INTERRUPTED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         sentence = f"{error.strerror or error}{where}; nothing that is finished is lost, the same command continues"
-        errors.print(_marked("error", sentence))
+        _print_error(one_line(sentence), "error")
         return 1
 
 
-def _marked(mark: str, sentence: str, colour: str = "red") -> Text:
-    return Text.assemble((f"{mark}:", colour), f" {one_line(sentence)}")
+def _print_error(text: str, mark: str = "", colour: str = "red") -> None:
+    """On standard error, behind a coloured ``mark:`` if there is one; most calls need none, and so no rich."""
+    from rich.text import Text
+
+    from cod_runner.terminal import Terminal
+
+    marked = Text.assemble((f"{mark}:", colour), f" {text}") if mark else Text(text)
+    Terminal(stderr=True, soft_wrap=True).print(marked)
 
 
 def _show_version(value: bool) -> None:
@@ -123,6 +124,8 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
 ) -> None:
+    from cod_runner.registry import Registry
+
     context.obj = Registry.discover()
     for warning in context.obj.warnings:
-        Terminal(stderr=True, soft_wrap=True).print(_marked("warning", warning, "yellow"))
+        _print_error(one_line(warning), "warning", "yellow")

@@ -28,6 +28,8 @@ WORDS = {"hub", "margin"}
 MAY_IMPORT: dict[str, str] = {
     "plain_text": "",
     "errors": "plain_text",
+    "defaults": "",
+    "kinds": "",
     "machine": "",
     "fixed_batches": "machine",
     "word_diff": "plain_text",
@@ -52,8 +54,8 @@ MAY_IMPORT: dict[str, str] = {
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
-        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm loss_terms "
-        "recipe_files reliability text_encoder text_files word_edits"
+        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face kinds label_prompts llm "
+        "loss_terms recipe_files reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
     "blame": "api errors plain_text",
@@ -209,7 +211,7 @@ def test_one_function_opens_databases() -> None:
     assert opened == {"files.py"}
 
 
-MAY_NAME_COMPONENTS = {"recipe/defaults.py", "machine.py", "report/card/libraries.py"}
+MAY_NAME_COMPONENTS = {"defaults.py", "machine.py", "report/card/libraries.py"}
 """A list of defaults, scaffolds apart; and the libraries whose versions a run records, or that open a student, some of
 which share a name."""
 
