@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
-from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.builds import refuse_unbuildable
-from cod_runner.registry import Registry
 from cod_runner.store import Store
 
 if TYPE_CHECKING:
+    from cod_runner.context import RunSettings
     from cod_runner.pipeline import RunResult
+    from cod_runner.progress import Progress
+    from cod_runner.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def validate(
     schema for editors beside a recipe, if there is one, is brought up to date.
     """
     from cod_runner.permissions import read_permissions
-    from cod_runner.scaffold import refresh_schema
+    from cod_runner.scaffold.schema_file import refresh_schema
 
     permissions = read_permissions(folders=allow_folder or [], local_plugins=allow_local_plugins)
     told: list[str] = []
