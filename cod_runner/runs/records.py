@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,7 +107,7 @@ class CellRow:
             else:
                 extra[key] = value
         try:
-            return _ROW.validate_python({**fields, "metrics": measured, "extra": extra})
+            return _row().validate_python({**fields, "metrics": measured, "extra": extra})
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0]).rstrip("_")
@@ -147,7 +148,12 @@ FIELDS: Mapping[str, str] = {
     name.rstrip("_"): name for name in CellRow.__dataclass_fields__ if name not in ("metrics", "extra")
 }
 """The core's own keys of a line, in the order of the file, to the field that each fills; no metric may use one."""
-_ROW: TypeAdapter[CellRow] = TypeAdapter(CellRow)
+
+
+@functools.cache
+def _row() -> TypeAdapter[CellRow]:
+    """The check of a line's types, built with the first line that is read."""
+    return TypeAdapter(CellRow)
 
 
 HELD_OUT_LABELS = "held-out gold labels"
