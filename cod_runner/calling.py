@@ -68,8 +68,7 @@ def run_as_asked(asked: Asked, registry: Registry, settings: RunSettings, progre
     """
     _not_while_a_worker_starts()
     loaded = asked.load(registry, settings.permissions)
-    with progress.bar("loading torch"):  # seconds, after the recipe's faults have been told
-        from cod_runner import pipeline
+    from cod_runner import pipeline  # after the recipe's faults have been told
 
     with loaded.pointing():
         return pipeline.run(loaded, registry, settings, progress)

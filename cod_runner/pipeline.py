@@ -1,86 +1,25 @@
-"""A recipe in, distilled students and a table out: Algorithm 1 of CoD, stage by stage."""
+"""A recipe in, distilled students and a table out: what waits goes through Algorithm 1, and all is reported."""
 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from cod_runner.context import RunContext, RunSettings, command_of, opened_run
+from cod_runner.context import RunSettings, command_of, opened_run
 from cod_runner.permissions import remember_resolved
 from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
-from cod_runner.runs.cells import Part, cells_of, parts_of, settings_key
-from cod_runner.runs.records import RunRecord
-from cod_runner.stages.additions import Additions, find_additions
+from cod_runner.runs.cells import cells_of, parts_of, settings_key
 from cod_runner.stages.changed_code import note_code
 from cod_runner.stages.followed import followed
-from cod_runner.stages.held_out import with_held_out
 from cod_runner.stages.kept_students import expect_gaps, settle_students, students_to_train_again
-from cod_runner.stages.load import load_experiment
-from cod_runner.stages.originals import Orders
-from cod_runner.stages.results import (
-    RunResult,
-    conclude,
-    record_additions,
-    record_held_out,
-    record_left_out,
-    record_teacher,
-    spending_recorded,
-    write_outcomes,
-)
-from cod_runner.stages.sets import draw_training_sets
-from cod_runner.stages.shortages import find_shortages
-from cod_runner.stages.students import train_students
-from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
-from cod_runner.stages.timing import NAMES, stage
+from cod_runner.stages.results import RunResult, conclude, spending_recorded
+from cod_runner.stages.timing import NAMES
 from cod_runner.stages.trackers import start_trackers
 
-
-def distil(context: RunContext, record: RunRecord, part: Part) -> None:
-    """Algorithm 1 for the cells that wait; the numbers are the poster's lines.
-
-    Additions are found for all cells, so that ``counterfactuals.jsonl`` is whole; those of finished cells are stored.
-    """
-    if part.fold is not None:
-        seeds = ", ".join(map(str, dict.fromkeys(cell.seed for cell in part.waiting)))
-        context.progress.say(f"fold {part.fold} is evaluated on, and all else is made of the others (seeds: {seeds})")
-
-    # Require: the teacher g_t, the student g_s, the data, CFGen, the losses and their weights
-    with stage(context, record, "data"):
-        experiment, teacher = load_experiment(context, part.fold)
-    with stage(context, record, "teacher"):
-        source, teacher = prepare_teacher(context, experiment, teacher)
-        ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
-        record_teacher(context, record, experiment, teacher)
-        context.observers.notify("codrun_teacher_ready", teacher=teacher, pool=experiment.corpus.pool)
-
-    with stage(context, record, "counterfactuals"):
-        # 1: D_k, the few-shot originals, in the order in which each arm draws them
-        orders = Orders(context, experiment, teacher)
-
-        # 2 to 5: D_cf, their counterfactuals, or whatever else an arm adds
-        found = find_additions(context, experiment, orders, part.cells)
-        record_additions(context, record, found)
-
-        # 6: D_train, in the arm `cod` k/2 originals and their k/2 counterfactuals; what cannot be drawn is left out
-        shortages = find_shortages(context, experiment, found, part.waiting)
-        record_left_out(context, record, part, shortages)
-        part = part.without(lambda cell: any(one.is_of(cell) for one in shortages))
-        sets = draw_training_sets(context, experiment, found, part.waiting)
-
-    with stage(context, record, "signals"):
-        # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
-        ask_the_teacher(context, experiment, teacher, sets.values())
-        sets = priced(teacher, sets)
-        del teacher, orders, found
-
-        # beside the algorithm: rows of the pool that calibrate each student and compare it with the others
-        sets = with_held_out(context, experiment.corpus, sets)
-        record_held_out(context, record, sets)
-
-    # 7 to 16: hard + alpha KD + beta LWD, one student per cell
-    with stage(context, record, "students"):
-        record.failed += train_students(context, experiment, source, part, sets)
+if TYPE_CHECKING:
+    from cod_runner.stages.additions import Additions
 
 
 def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:
@@ -100,6 +39,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         gone = students_to_train_again(context, record, cells)
         with followed(context, cells=len(cells), done=len(cells) - len(waiting)):
             if waiting or gone:
+                with progress.bar("loading torch"):  # seconds, which a run that only reports need not wait
+                    from cod_runner.algorithm import distil
                 start_trackers(context, len(waiting))
                 with spending_recorded(context, record):
                     for part in parts_of(recipe, cells, waiting):
@@ -115,16 +56,8 @@ def find_counterfactuals(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
 ) -> list[Additions]:
     """``codrun cfes``: lines 1 to 5 alone, stored or searched anew, for each fold; trains no student."""
+    from cod_runner.algorithm import search
+
     cells = [cell for cell in cells_of(loaded.recipe, registry) if loaded.recipe.arms[cell.arm].uses_section]
-    all_found = []
     with opened_run(loaded, registry, settings, progress) as context, progress.run(NAMES[:3], context.told_spending):
-        for part in parts_of(loaded.recipe, cells, cells):
-            with progress.stage("data"):
-                experiment, teacher = load_experiment(context, part.fold)
-            with progress.stage("teacher"):
-                _, teacher = prepare_teacher(context, experiment, teacher)
-            with progress.stage("counterfactuals"):
-                found = find_additions(context, experiment, Orders(context, experiment, teacher), part.cells)
-                write_outcomes(context, found)
-            all_found.append(found)
-    return all_found
+        return [search(context, part) for part in parts_of(loaded.recipe, cells, cells)]

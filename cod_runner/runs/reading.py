@@ -73,7 +73,8 @@ def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
 def current_rows(rows: Sequence[CellRow], keys: Collection[str] | None) -> tuple[list[CellRow], int]:
     """(rows whose key is among ``keys``, number of the others); without keys, the last row per method, arm, k, seed."""
     if keys is not None:
-        current = [row for row in rows if row.key in set(keys)]
+        wanted = set(keys)
+        current = [row for row in rows if row.key in wanted]
     else:
         current = list({row.place: row for row in rows}.values())
     return current, len(rows) - len(current)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-from cod_runner import pipeline
+from cod_runner import algorithm
 from cod_runner.api import Example, Input
 from cod_runner.cli import call
 from cod_runner.data.fewshot import TrainingSet
@@ -184,7 +184,7 @@ def run(
         monkeypatch.setenv("OPENAI_API_KEY", "none")
         monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two of them wait for each other on a busy machine
         seen: dict[str, Seen] = {}
-        draw = pipeline.draw_training_sets
+        draw = algorithm.draw_training_sets
 
         def drawing(context: Any, experiment: Any, found: Any, cells: Any) -> dict[tuple[str, int, int], TrainingSet]:
             sets = draw(context, experiment, found, cells)
@@ -194,7 +194,7 @@ def run(
                 seen[arm] = Seen(chosen.rows, chosen.originals, read)
             return sets
 
-        monkeypatch.setattr(pipeline, "draw_training_sets", drawing)
+        monkeypatch.setattr(algorithm, "draw_training_sets", drawing)
         command = [str(BASELINES / f"{name}.yaml"), "--seeds", "100", "--arms", ",".join(OURS[name])]
         command += ["--out", str(tmp_path / "run"), "--jobs", "1", "--quiet"]
         command += [word for each in (*laboratory.overrides(), *overrides) for word in ("--set", each)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import algorithm
 from cod_runner.api import Example, TeacherView
 from cod_runner.cli import call
 from cod_runner.data.fewshot import TrainingSet
@@ -69,7 +69,7 @@ def run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
         monkeypatch.setenv("CODRUN_HOME", str(folder / "store"))
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
         seen: dict[str, Any] = {}
-        draw = pipeline.draw_training_sets
+        draw = algorithm.draw_training_sets
 
         def drawing(context: Any, experiment: Any, found: Any, cells: Any) -> dict[tuple[str, int, int], TrainingSet]:
             sets = draw(context, experiment, found, cells)
@@ -77,7 +77,7 @@ def run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
             seen["pool"], seen["teacher"] = experiment.corpus.pool, found.orders.view
             return sets
 
-        monkeypatch.setattr(pipeline, "draw_training_sets", drawing)
+        monkeypatch.setattr(algorithm, "draw_training_sets", drawing)
         data = {
             "use": "csv", "path": str(folder / "rows.csv"), "labels": list(LABELS),
             "hold_out": {"dev": {"of": "train", "rows": 20}},

@@ -15,7 +15,7 @@ import pytest
 import scorers
 from opinions import sentence
 
-from cod_runner import pipeline
+from cod_runner import algorithm, pipeline
 from cod_runner.api import BuildContext, Component, Example, LoadedData, Options, hookimpl
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.errors import CodrunError, RecipeError
@@ -119,7 +119,7 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[set[str]] = []
         self.measured: list[set[str]] = []
-        load, fit, tune = pipeline.load_experiment, cell.train_student, teacher.finetune_teacher
+        load, fit, tune = algorithm.load_experiment, cell.train_student, teacher.finetune_teacher
         calibrated = calibrate.texts_of_calibration
 
         def loading(context: Any, fold: int | None) -> Any:
@@ -144,7 +144,7 @@ class Watched:
             noted(rows)
             return rows
 
-        monkeypatch.setattr(pipeline, "load_experiment", loading)
+        monkeypatch.setattr(algorithm, "load_experiment", loading)
         monkeypatch.setattr(cell, "train_student", fitting)
         monkeypatch.setattr(teacher, "finetune_teacher", tuning)
         monkeypatch.setattr(calibrate, "texts_of_calibration", reading)
