@@ -58,8 +58,13 @@ def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
     versions wrote it: its cell is not finished. A missing file has no rows. Raises :class:`CodrunError` that names the
     line.
     """
+    return rows_of(path, numbered_lines(path), metrics)
+
+
+def rows_of(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]], metrics: Collection[str]) -> list[CellRow]:
+    """:func:`read_rows` of lines that were read from ``path``."""
     rows: dict[str, CellRow] = {}
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         try:
             row = CellRow.from_json(line, metrics)
         except CodrunError as error:

@@ -20,7 +20,7 @@ from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
 from cod_runner.stages.cell import CellTask, SharedByCells
-from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
+from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, heard
@@ -57,6 +57,7 @@ def train_students(
     jobs = context.settings.jobs or workers.at_once
     shared = SharedByCells(replace(context.worker, device=workers.device), source, evaluation, dev)
     training = {cell.key for cell in part.waiting}
+    kept = BestSoFar(context, training)
     at_once = min(jobs, len(tasks))
     with (
         passed_on(context.folder.path, progress) as pass_on,
@@ -80,7 +81,7 @@ def train_students(
             else:
                 context.folder.append_row(row)
                 observers.notify("codrun_cell_finished", row=row.to_json())
-                remove_what_cannot_be_chosen(context, training)
+                kept.finished(row)
             step(done, len(tasks))
     if training:
         raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
