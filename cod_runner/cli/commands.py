@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from typer.main import get_command
 
-MARKUP = "markdown"
+MARKUP: Literal["markdown"] = "markdown"
 """In which help is written."""
 
 COMMANDS = (

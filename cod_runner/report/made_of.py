@@ -39,7 +39,7 @@ class Written:
 
 def read_written(folder: Path) -> Written:
     """What :func:`remember` wrote; nothing where there is no such file, or another's."""
-    with suppress(OSError, ValueError, RecursionError):
+    with suppress(OSError, ValueError, RecursionError, LookupError, TypeError):
         found: Any = json.loads((folder / FILE).read_bytes())
         made_of, files = found["made_of"], found["files"]
         named = all(isinstance(each, str) and Path(each).parts[:1] != ("/",) for each in files)

@@ -70,9 +70,9 @@ def _write(folder: Path, report: Report) -> list[Path]:
         write_whole(folder / "figures" / f"{files[name]}.svg", drawn.svg)
     others = _drawn_by_others(folder, {f"{file}.png" for file in files.values()})
     write_whole(folder / "report.html", page(report, figures, others))
-    drawn = [folder / "figures" / f"{file}.{form}" for file in files.values() for form in ("png", "svg")]
+    images = [folder / "figures" / f"{file}.{form}" for file in files.values() for form in ("png", "svg")]
     tables = [folder / name for name in ("table.md", "table.csv", "table.tex", "report.html")]
-    return [*tables, *drawn, *write_cards(folder, report)]
+    return [*tables, *images, *write_cards(folder, report)]
 
 
 def write_reports_again(folder: Path, registry: Registry) -> Report:
