@@ -68,7 +68,7 @@ MAY_IMPORT: dict[str, str] = {
     "observers": "api blame errors hookspecs registry",
     "permissions": "errors files",
     "store": "errors files signal_tables",
-    "recipe": "api errors permissions plain_text registry",
+    "recipe": "api defaults errors permissions plain_text registry",
     "data": "api component_results errors recipe",
     "engine": "api checked_tensors errors files fixed_batches loss_terms signal_tables",
     "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
@@ -80,8 +80,8 @@ MAY_IMPORT: dict[str, str] = {
     "estimates": "api data errors recipe registry runs sizes",
     "plan": "api context destinations engine estimates llm permissions plain_text recipe registry runs sizes store",
     "stages": (
-        "api binomial blame component_results context counterfactuals data destinations disk engine errors estimates "
-        "files local_plugins machine observers progress recipe registry report runs store"
+        "api binomial blame component_results context counterfactuals data defaults destinations disk engine errors "
+        "estimates files local_plugins machine observers progress recipe registry report runs store"
     ),
     "algorithm": "context runs stages",
     "pipeline": "algorithm context permissions progress recipe registry runs stages",
@@ -95,8 +95,9 @@ MAY_IMPORT: dict[str, str] = {
     "revisions": "errors files progress registry runs store",
     "testing": "api component_results engine hookspecs runs",
     "cli": (
-        "__init__ api calling context counterfactuals deployment disk engine errors llm local_plugins permissions "
-        "pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal testing"
+        "__init__ api calling context counterfactuals defaults deployment disk engine errors kinds llm local_plugins "
+        "permissions pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal "
+        "testing"
     ),
 }
 """What each folder and file of the core may import of the others, from the bottom of the house to the top."""
