@@ -105,6 +105,10 @@ class Registry:
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
+            if distribution != ENTRY_POINT_GROUP:  # ours are tested; a stranger's are built now, so that faults show
+                for component in plugin.components:
+                    if issubclass(component.options, Options):
+                        component.options.model_rebuild(raise_errors=False)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
             plugin.fault = told(error) + own_line(error, lambda module: in_package(module, plugin.module))
             plugin.components = []
