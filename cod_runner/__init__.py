@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from cod_runner.pipeline import RunResult
     from cod_runner.registry import Registry
+    from cod_runner.running import RunResult
 
 __all__ = ["__version__", "run"]
 __version__ = "0.1.0"

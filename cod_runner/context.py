@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cod_runner.llm.budget import Spending
-from cod_runner.observers import Observers
 from cod_runner.permissions import Permissions
-from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.runs.folder import RunFolder
 from cod_runner.store import Maker, Store
+
+if TYPE_CHECKING:
+    from cod_runner.llm.budget import Spending
+    from cod_runner.observers import Observers
+    from cod_runner.progress import Progress
+    from cod_runner.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,10 @@ def opened_run(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
 ) -> Iterator[RunContext]:
     """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
+    from cod_runner.llm.budget import Spending
+    from cod_runner.observers import Observers
+    from cod_runner.runs.folder import RunFolder
+
     recipe, store, path = loaded.recipe, Store(), run_path(loaded, settings.out)
     with (
         RunFolder(path).opened() as folder,

@@ -83,7 +83,7 @@ def as_when_it_ran(recipe: Path, store: Path, permissions: Permissions) -> Permi
 class _Settings(BaseModel):
     """The settings file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     allow_hosts: list[str] = []
     allow_folders: list[Path] = []

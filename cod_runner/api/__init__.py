@@ -34,7 +34,7 @@ from cod_runner.api.data import Dataset, Example, LoadedData
 from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
-from cod_runner.api.hooks import KINDS, Kind, hookimpl, hookspec
+from cod_runner.api.hooks import hookimpl, hookspec
 from cod_runner.api.inputs import Input, Mixture, input_as_json, input_from_json
 from cod_runner.api.known import (
     Answering,
@@ -76,6 +76,7 @@ from cod_runner.hugging_face import (
     pretrained,
     quiet_transformers,
 )
+from cod_runner.kinds import KINDS, Kind
 from cod_runner.label_prompts import LabelPrompt, LabelPromptFields, one_line
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger

@@ -12,8 +12,8 @@ from cod_runner.llm.budget import Spending
 if TYPE_CHECKING:
     from cod_runner.api.classifiers import Classifier
     from cod_runner.api.data import Example
-    from cod_runner.api.hooks import Kind
     from cod_runner.api.options import Options
+    from cod_runner.kinds import Kind
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ class Options(BaseModel):
     :class:`SettingError` about an option.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    # deferred: a model's validator is built when a recipe first names its component, not for all that are installed
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True
+    )
 
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of options that exclude each other: an overlay that sets one of a group clears the rest."""

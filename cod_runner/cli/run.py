@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
     AllowCallableOption,
     AllowFolderOption,
@@ -28,11 +26,7 @@ from cod_runner.cli.options import (
     StudentsOption,
     asked,
 )
-from cod_runner.context import RunSettings
-from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import json_text, one_line
-from cod_runner.progress import Progress
-from cod_runner.terminal import Terminal
 
 
 def run(
@@ -64,7 +58,14 @@ def run(
     ] = False,
 ) -> None:
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
+    from rich.text import Text
+
+    from cod_runner.calling import run_as_asked
+    from cod_runner.context import RunSettings
+    from cod_runner.permissions import read_permissions
+    from cod_runner.progress import Progress
     from cod_runner.report.terminal import show_report
+    from cod_runner.terminal import Terminal
 
     permissions = read_permissions(
         allow_host or [], allow_folder or [], local_plugins=allow_local_plugins, callables=allow_callable or []

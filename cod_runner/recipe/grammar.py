@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from cod_runner.api import FinetuneSettings, Kind, TrainSettings
+from cod_runner.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, WORDS, Arm, arms_of
-from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 

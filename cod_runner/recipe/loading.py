@@ -12,12 +12,13 @@ from typing import Any
 
 from cod_runner.errors import Fault, RecipeError, SettingError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
+from cod_runner.plain_text import shortened
 from cod_runner.recipe.arms import DEFAULT_ARMS, SPELLED_OUT
 from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.recipe.messages import nearest, quoted, shortened
+from cod_runner.recipe.messages import nearest, quoted
 from cod_runner.recipe.nodes import (
     Entry,
     Items,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,13 @@ from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
 from cod_runner.memory import cell_memory
 from cod_runner.progress import Progress
-from cod_runner.runs.cells import Cell, Part
+from cod_runner.runs.cells import Part
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
 from cod_runner.stages.cell import CellTask, SharedByCells
-from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
+from cod_runner.stages.counting import count_in
+from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, heard
@@ -59,6 +60,7 @@ def train_students(
     signals = _signals(context, experiment, source, tasks)
     shared = SharedByCells(worker, source, evaluation, dev, signals, leaves_rows=not part.again)
     training = {cell.key for cell in part.waiting}
+    kept = BestSoFar(context, training)
     at_once = min(jobs, len(tasks))
     with (
         passed_on(context.folder.path, progress) as pass_on,
@@ -80,7 +82,7 @@ def train_students(
             elif part.again:
                 _compare(row, lines[row.key], progress)
             else:
-                count_in(context, row, training)
+                count_in(context, row, kept)
             step(done, len(tasks))
     if training:
         raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
@@ -94,31 +96,6 @@ def _signals(
     rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
     stored = SignalStore(context.store.signals).reader(source.fingerprint, context.device)
     return write_signals(stored, (row.input for row in rows), context.folder.signals)
-
-
-def count_in(context: RunContext, row: CellRow, waiting: Collection[str]) -> None:
-    """Let a finished cell be one of the run's: its row in ``cells.jsonl``, observers told, and students removed that
-    cannot be chosen any more. ``waiting`` are the keys of the cells that are still to come."""
-    context.folder.append_row(row)
-    context.folder.rows_left.forget(row.key)
-    context.observers.notify("codrun_cell_finished", row=row.to_json())
-    remove_what_cannot_be_chosen(context, waiting)
-
-
-def without(cells: Sequence[Cell], rows: Sequence[CellRow]) -> list[Cell]:
-    """The cells of which there is no row."""
-    keys = {row.key for row in rows}
-    return [cell for cell in cells if cell.key not in keys]
-
-
-def take_in(context: RunContext, rows: Sequence[CellRow], waiting: Sequence[Cell]) -> None:
-    """Count in the cells that workers of an earlier call finished when it could not hear of them any more. Trackers
-    must be there; ``waiting`` are the cells that are still to come."""
-    for number, row in enumerate(rows, start=1):
-        count_in(context, row, {cell.key for cell in waiting} | {other.key for other in rows[number:]})
-    if rows:
-        cells = "1 cell was" if len(rows) == 1 else f"{len(rows)} cells were"
-        context.progress.say(f"{cells} finished by workers that had outlived an earlier call; they count")
 
 
 def build_executor(context: RunContext) -> Executor:

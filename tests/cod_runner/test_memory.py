@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import BuildContext, Component, Options, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.memory import BESIDES, CellMemory, cell_memory
@@ -149,7 +149,7 @@ def test_an_executor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     loaded = load_recipe(tmp_path / "moons.yaml", registry)
     reckoned = cell_memory(loaded.recipe, registry)
     assert reckoned is not None
-    pipeline.run(loaded, registry, RunSettings(out=tmp_path / "run"), Progress(quiet=True))
+    running.run(loaded, registry, RunSettings(out=tmp_path / "run"), Progress(quiet=True))
     assert [reckoned.bytes] == Told.SEEN
 
 

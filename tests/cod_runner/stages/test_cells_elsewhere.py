@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Component, Options, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
@@ -184,7 +184,7 @@ def run(path: Path, executor: str, *overrides: str) -> tuple[list[dict[str, Any]
     registry.register("own", __name__, OwnPlugin)
     loaded = load_recipe(path, registry, overrides=[*overrides, f"executor={executor}"])
     out = path.parent / executor
-    pipeline.run(loaded, registry, RunSettings(out=out, jobs=1), Progress(quiet=True))
+    running.run(loaded, registry, RunSettings(out=out, jobs=1), Progress(quiet=True))
     assert not (out / ".signals").exists()
     lines = [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()]
     kept = [{name: value for name, value in line.items() if "seconds" not in name} for line in lines]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Component, Options, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
@@ -92,9 +92,7 @@ def run(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         registry.register("own", __name__, OwnPlugin)
         registry.attach("watcher", watcher)
         loaded = load_recipe(tmp_path / "tiny.yaml", registry, overrides=overrides)
-        pipeline.run(
-            loaded, registry, RunSettings(out=out, jobs=1, executor=executor, **settings), Progress(quiet=True)
-        )
+        running.run(loaded, registry, RunSettings(out=out, jobs=1, executor=executor, **settings), Progress(quiet=True))
         return watcher
 
     return call
