@@ -45,9 +45,7 @@ def run(
     allow_local_plugins: AllowLocalPluginsOption = False,
     allow_callable: AllowCallableOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
-    executor: Annotated[
-        str | None, typer.Option("--executor", help="where cells run: processes, submitit, ...")
-    ] = None,
+    executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="run finished cells again; nothing is deleted")] = False,

@@ -24,7 +24,7 @@ SLURM_PAUSE = 1.0
 """Seconds between two looks at the answers."""
 LARGEST_ARRAY = 1000
 """Jobs: Slurm's own limit unless its administrator sets another."""
-SECONDS_TO_APPEAR = 10.0
+SECONDS_TO_APPEAR = 30.0
 """How long an answer may take to be seen on a shared file system after its job has ended."""
 SECONDS_TO_END = 10.0
 """How long local jobs are waited for that are to end."""
