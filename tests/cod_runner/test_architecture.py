@@ -102,7 +102,7 @@ MAY_IMPORT: dict[str, str] = {
     "testing": "api component_results engine hookspecs runs",
     "cli": (
         "__init__ api calling context counterfactuals defaults deployment disk engine errors kinds llm local_plugins "
-        "permissions pipeline plain_text plan progress recipe registry report revisions runs scaffold store terminal "
+        "permissions plain_text plan progress recipe registry report revisions running runs scaffold store terminal "
         "testing"
     ),
 }
