@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,10 +46,11 @@ def dies_once(task: tuple[Path, int]) -> int:
 
 
 class Moody(Exception):
-    """Cannot be made again from what it was pickled to."""
+    """Cannot be pickled, also where Dask has taught Python to pickle exceptions whose arguments are others."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
+        self.lock = threading.Lock()
 
 
 def is_moody(task: int) -> int:

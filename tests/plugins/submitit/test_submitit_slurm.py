@@ -95,7 +95,8 @@ def test_a_job_that_dies_is_submitted_again_without_what_it_answered(run: Path) 
     assert sorted(executor(run, said, cells_per_job=3).map(dies_once, tasks, 1)) == [1, 2, 3]
     assert (run / "begun").read_text().split() == ["1", "2", "2", "3"]
     (log,) = (run / "submitit").rglob("*.err")
-    assert said == [f"a worker process died (job 1: NODE_FAIL; its log: {log}); its cell begins anew, attempt 2 of 3"]
+    cell = f"the worker process of the cell {tasks[1]}"
+    assert said == [f"{cell} died (job 1: NODE_FAIL; its log: {log}); the cell begins anew, attempt 2 of 3"]
 
 
 def test_a_job_whose_time_is_over_goes_on_in_another_where_it_came_forward(run: Path) -> None:
