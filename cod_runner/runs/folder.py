@@ -35,6 +35,7 @@ KEPT_BETWEEN_CALLS = (
     "calls",
     "tokens",
     "cost",
+    "shared_queries",
     "teacher",
     "data",
     "notes",

@@ -1,0 +1,208 @@
+"""Runs of codrun with worker processes, each started in a tenth of a second, and killed: only their head, a worker, or
+all of them.
+
+A head is forked from this process, which has imported everything, and its workers from multiprocessing's fork server,
+which has too: like workers that are spawned they share no open file, no lock and no memory with their head.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cod_runner import pipeline
+from cod_runner.cli.program import call
+from cod_runner.progress import Progress
+from cod_runner.report import figures
+
+SERVER = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+WATCHED = ("replace", "fsync", "mkdir", "unlink", "rmdir", "rename", "utime", "truncate")
+"""Calls of ``os`` before which a head may kill itself."""
+SECONDS_TO_END = 10.0
+"""Within which a worker must end after its head."""
+
+
+def start_server(modules: list[str]) -> None:
+    """Once, before anything is run but what found out which modules a run imports."""
+    torch.set_num_threads(1)
+    multiprocessing.set_forkserver_preload(modules)
+    SERVER.ensure_running()
+    for name in modules:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def modules_of(arguments: list[str], environment: dict[str, str]) -> list[str]:
+    """What one undisturbed run imports, with ``--jobs 1``."""
+    ours, theirs = os.pipe()
+    number = os.fork()
+    if number == 0:
+        try:
+            os.environ.update(environment)
+            call(arguments)
+            with os.fdopen(theirs, "w") as file:
+                file.write("\n".join(name for name in sys.modules if not name.startswith("_")))
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as file:
+        modules = file.read().splitlines()
+    os.waitpid(number, 0)
+    return modules
+
+
+class Head:
+    """One call of codrun in a process of its own, which tells of each stage that it begins."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        output: Path,
+        dies: tuple[str, int] | None = None,
+        *,
+        draws: bool = True,
+    ) -> None:
+        """Starts it. ``dies`` is the stage, and the number of a call of :data:`WATCHED` in it, at which it kills
+        itself. Unless it ``draws``, its report has no figures, which take most of a small run's time."""
+        self._told, tell = os.pipe()
+        self._heard = b""
+        sys.stdout.flush()
+        self.process = os.fork()
+        if self.process == 0:
+            code = 70
+            try:
+                os.setsid()
+                os.close(self._told)
+                if not draws:
+                    figures.draw_figures = lambda report: {}
+                code = _in_the_child(arguments, environment, output, dies, tell)
+            except Exception:  # noqa: BLE001 - a fork must not return into the code of its parent
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        os.close(tell)
+        self.code: int | None = None
+
+    def stages(self) -> Iterator[str]:
+        """Each stage when it begins."""
+        while content := os.read(self._told, 1):
+            self._heard += content
+            if content == b"\n":
+                yield self._heard.decode().strip()
+                self._heard = b""
+
+    def wait_for(self, stage: str) -> bool:
+        """Whether it began before the run ended."""
+        return stage in self.stages()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long."""
+        ended = os.pidfd_open(self.process)
+        try:
+            return bool(select.select([ended], [], [], seconds)[0])
+        finally:
+            os.close(ended)
+
+    def kill(self) -> None:
+        os.kill(self.process, signal.SIGKILL)
+
+    def end(self) -> int:
+        """Wait for it; the exit code, or minus the signal."""
+        if self.code is None:
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+            os.close(self._told)
+        return self.code
+
+
+def _in_the_child(
+    arguments: list[str], environment: dict[str, str], output: Path, dies: tuple[str, int] | None, tell: int
+) -> int:
+    os.environ.update(environment)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    SERVER.ensure_running = lambda: None
+    workers = multiprocessing.get_context("forkserver")
+    multiprocessing.get_context = lambda method=None: workers  # type: ignore[assignment]
+    now = ""
+
+    def begins(name: str) -> None:
+        nonlocal now
+        now = name
+        os.write(tell, f"{name}\n".encode())
+
+    real_stage, real_questions = Progress.stage, pipeline.ask_about_evaluation
+
+    def stage(self: Progress, name: str, **given: Any) -> Any:
+        begins(name)
+        return real_stage(self, name, **given)
+
+    def questions(*given: Any) -> Any:
+        begins("questions")
+        return real_questions(*given)
+
+    Progress.stage, pipeline.ask_about_evaluation = stage, questions  # type: ignore[method-assign]
+    if dies is not None:
+        _die_at(dies, lambda: now)
+    return call(arguments)
+
+
+def _die_at(dies: tuple[str, int], now: Callable[[], str]) -> None:
+    stage, left = dies
+
+    def watched(real: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any, **named: Any) -> Any:
+            nonlocal left
+            if now() == stage:
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **named)
+
+        return instead
+
+    for name in WATCHED:
+        setattr(os, name, watched(getattr(os, name)))
+
+
+def workers() -> list[int]:
+    """The processes that the fork server has started and that live: the workers of all heads."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (place / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # gone meanwhile
+            continue
+        if int(parent) == SERVER._forkserver_pid and state != "Z":
+            found.append(int(place.name))
+    return found
+
+
+def orphans() -> list[int]:
+    """The workers that live after their head, some time after."""
+    deadline = time.monotonic() + SECONDS_TO_END
+    while (left := workers()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
+def kill_workers(found: list[int]) -> None:
+    for each in found:
+        try:
+            os.kill(each, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

@@ -1,0 +1,308 @@
+"""Kills runs that have worker processes, at chosen or random moments of each stage, and runs them again:
+``python killed_workers.py FOLDER KIND MOMENTS [SEED]``.
+
+``KIND`` is ``plain``: a small recipe of vectors, or ``paid``: a fine-tuned text model that comes from a hub, a data set
+that the ``datasets`` library converts, counterfactuals by a language model that is paid for each call.
+``MOMENTS`` is how many in each stage. Prints a JSON line for the undisturbed run, then one for each kill: the stage,
+who was killed and when, and everything that is wrong afterwards, which should be nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+STAGES = ("data", "teacher", "questions", "counterfactuals", "signals", "students", "report")
+PLAIN = """
+recipe: 1
+name: tiny
+dataset: {use: moons, n: 200, validation: 50}
+k: [8]
+seeds: [0, 1]
+teacher: {use: mlp, hidden: [8], finetune: {rows: 64, steps: 20, lr: 0.05, batch_size: 32, precision: fp32}}
+student: {use: mlp, hidden: [8]}
+counterfactuals: {generators: [gradient], max_edits: 1000}
+methods: {kd: [hard, {use: kd, weight: 2}], lwd: [hard, {use: lwd, weight: 1}]}
+train: {steps: 3, lr: 0.01, precision: fp32}
+"""
+CONCURRENCY = 3
+PAID = """
+recipe: 1
+name: paid
+describe: Does a sentence praise a film?
+dataset: {use: hub, path: ./films, labels: [bad, fine], text: text, label: label}
+k: [8]
+seeds: [0, 1]
+teacher: {use: transformers, model: me/tiny, finetune: {rows: 200, epochs: 3, lr: 0.005, batch_size: 32}}
+student: {use: transformers, layers_from_teacher: [1]}
+counterfactuals:
+  generators:
+    - {use: litellm, model: openai/local, api_base: "ADDRESS", candidates: [1, 2], prompt: sentiment,
+       concurrency: 3, retries: 1}
+methods: {kd: [hard, {use: kd, weight: 5}]}
+train: {steps: 4, lr: 0.001}
+budget: {calls: 200}
+"""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one kill is."""
+
+    stage: str
+    who: str
+    """``head``, ``worker`` or ``all``."""
+    share: float
+    """Of the time that the stage takes undisturbed."""
+    calls: int | None
+    """The head kills itself before so many calls that change a file's name or wait for the disk, where not None."""
+
+    @property
+    def told(self) -> str:
+        when = f"after {self.share:.3f} of it" if self.calls is None else f"before call {self.calls}"
+        return f"{self.who} in {self.stage}, {when}"
+
+
+def drawn(moments: int, seed: int) -> list[Trial]:
+    """Random ones, so many in each stage."""
+    numbers = random.Random(seed)
+    trials = []
+    for stage in STAGES:
+        for _ in range(moments):
+            who = numbers.choice(("head", "worker", "all")) if stage == "students" else "head"
+            calls = numbers.randrange(12) if who == "head" and numbers.random() < 0.5 else None
+            trials.append(Trial(stage, who, numbers.random(), calls))
+    return trials
+
+
+class Trials:
+    """Runs a recipe undisturbed, then killed at one moment after another."""
+
+    def __init__(self, root: Path, kind: str) -> None:
+        self.root, self.kind = root, kind
+        self.recipe = root / f"{kind}.yaml"
+        self.served: subprocess.Popen[str] | None = None
+        text = PLAIN if kind == "plain" else PAID.replace("ADDRESS", self._served())
+        self.recipe.write_text(text)
+        import heads  # once HF_HOME and HF_ENDPOINT are set
+
+        self.heads = heads
+        first = root / "first"
+        self._clear(first)
+        heads.start_server(heads.modules_of([*self._arguments(first), "--jobs", "1"], self._environment(first)))
+
+    def _served(self) -> str:
+        """Starts the servers, sets the environment for the hub, writes the data; the language model's address."""
+        from cod_runner.testing.tiny_models import tiny_bert
+
+        texts = _texts()
+        tiny_bert(self.root / "repository", [text for text, _ in texts])
+        _write_films(self.root / "films", texts)
+        self.served = subprocess.Popen(
+            [sys.executable, str(HERE / "served.py"), str(self.root), str(self.root / "repository")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.served.stdout is not None
+        model, models = (self.served.stdout.readline().strip() for _ in range(2))
+        import huggingface_hub.constants as constants
+
+        constants.ENDPOINT, constants.HF_HUB_CACHE = models, str(self.root / "hf" / "hub")
+        return model
+
+    def head(self, folder: Path, trial: Trial | None = None, *, again: bool = False) -> Any:
+        """Starts a run, which draws figures where the trial is about the report."""
+        dies = None if trial is None or trial.calls is None or again else (trial.stage, trial.calls)
+        arguments = [*self._arguments(folder), "--jobs", "2"]
+        draws = trial is None or trial.stage == "report"
+        return self.heads.Head(arguments, self._environment(folder), folder / "output", dies, draws=draws)
+
+    def _arguments(self, folder: Path) -> list[str]:
+        return [str(self.recipe), "--out", str(folder / "run"), "--quiet"]
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        return {"CODRUN_HOME": str(folder / "home"), "OPENAI_API_KEY": "none"}
+
+    def undisturbed(self, folder: Path) -> dict[str, float]:
+        """When each stage began and how long it took, in seconds."""
+        self._clear(folder)
+        began: dict[str, float] = {}
+        head = self.head(folder)
+        for stage in head.stages():
+            began[stage] = time.monotonic()
+        assert head.end() == 0, (folder / "output").read_text()
+        times = [*began.values(), time.monotonic()]
+        return dict(zip(began, [after - before for before, after in itertools.pairwise(times)], strict=True))
+
+    def _clear(self, folder: Path) -> None:
+        shutil.rmtree(self.root / "hf", ignore_errors=True)
+        folder.mkdir()
+
+    def asked(self) -> list[str]:
+        """Every question that the language model has heard."""
+        path = self.root / "calls.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def killed(self, folder: Path, trial: Trial, seconds: float) -> dict[str, Any]:
+        """Run, kill, run again; what is told of it."""
+        self._clear(folder)
+        before = len(self.asked())
+        head = self.head(folder, trial)
+        reached = head.wait_for(trial.stage)
+        if trial.calls is None:
+            head.ends_within(trial.share * seconds)
+        else:
+            head.ends_within(60)
+        found = self.heads.workers()
+        if reached and trial.calls is None:
+            if trial.who != "worker":
+                head.kill()
+            if trial.who != "head":
+                self.heads.kill_workers(found if trial.who == "all" else found[:1])
+        first = head.end()
+        had, asked = recorded(folder), len(self.asked())
+        code = self.head(folder, trial, again=True).end()
+        late = self.heads.orphans()
+        self.heads.kill_workers(late)
+        questions = self.asked()[asked:]
+        wrong: list[str] = []
+        if first not in (0, -9) and not (first == 1 and trial.who == "worker"):
+            wrong.append(f"the killed run ended with {first}")
+        if code != 0:
+            wrong.append(f"the second run ended with {code}: {(folder / 'output').read_text()[-600:]}")
+        if late:
+            wrong.append(f"{len(late)} workers outlived their head")
+        if set(questions) & had:
+            wrong.append(f"{len(set(questions) & had)} questions whose answer was on the disk were asked again")
+        if len(questions) != len(set(questions)):
+            wrong.append("the second run asked a question twice")
+        wrong += [
+            each
+            for each in differences(folder, self.root / "reference", self.volatile)
+            if trial.stage == "report" or not each.startswith("run/figures/")
+        ]
+        return {
+            "told": trial.told, "stage": trial.stage, "who": trial.who, "first": first, "workers": len(found),
+            "asked": len(self.asked()) - before, "wrong": wrong,
+        }  # fmt: skip
+
+    def main(self, trials: list[Trial]) -> None:
+        reference = self.root / "reference"
+        self.undisturbed(reference)
+        took = self.undisturbed(self.root / "other")
+        before, after = contents(reference), contents(self.root / "other")
+        assert before.keys() == after.keys(), f"two undisturbed runs leave other files: {before.keys() ^ after.keys()}"
+        self.volatile = {name for name in before if before[name] != after[name]}
+        print(json.dumps({"took": took, "files": len(before), "volatile": sorted(self.volatile)}), flush=True)
+        for number, trial in enumerate(trials):
+            folder = self.root / "now"
+            told = self.killed(folder, trial, took[trial.stage])
+            print(json.dumps(told), flush=True)
+            if told["wrong"]:
+                folder.rename(self.root / f"wrong-{number}")
+            else:
+                shutil.rmtree(folder)
+
+    def end(self) -> None:
+        if self.served is not None and self.served.stdin is not None:
+            self.served.stdin.close()
+            self.served.wait()
+
+
+def recorded(folder: Path) -> set[str]:
+    """The questions whose answers are on the disk."""
+    from served import question
+
+    from cod_runner.api import Ledger
+
+    path = folder / "home" / "llm.sqlite"
+    if not path.exists():
+        return set()
+    copy = folder / "copy.sqlite"  # opening it would end what the kill has left
+    for suffix in ("", "-wal"):
+        if path.with_name(path.name + suffix).exists():
+            shutil.copyfile(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+    ledger = Ledger(copy)
+    found = {question(row) for row in ledger.rows()}
+    ledger.close()
+    for each in folder.glob("copy.sqlite*"):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    return found
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Everything that lies in a run's folder and its store: the digest of each file, without what is a time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or name == "output":
+            continue
+        content = path.read_bytes()
+        if name.endswith("cells.jsonl"):
+            lines = [json.loads(line) for line in content.splitlines()]
+            content = "\n".join(
+                sorted(json.dumps({key: line[key] for key in line if "seconds" not in key}) for line in lines)
+            ).encode()
+        found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def differences(folder: Path, reference: Path, volatile: set[str]) -> list[str]:
+    """What is other than in the undisturbed run."""
+    found, wanted = contents(folder), contents(reference)
+    wrong = [f"{name} is left over" for name in sorted(found.keys() - wanted.keys())]
+    wrong += [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    both = found.keys() & wanted.keys()
+    wrong += [f"{name} differs" for name in sorted(both) if found[name] != wanted[name] and name not in volatile]
+    for name in sorted(both & volatile):
+        if name.endswith(".json"):
+            try:
+                json.loads((folder / name).read_bytes())
+            except ValueError as error:
+                wrong.append(f"{name} is torn: {error}")
+    return wrong
+
+
+def _texts() -> list[tuple[str, int]]:
+    from served import ADJECTIVES
+
+    endings = ("on mondays", "with friends", "after dinner", "in town")
+    return [
+        (f"the {noun} of this {kind} was {adjective} {endings[(place + label) % len(endings)]}", label)
+        for label, adjectives in enumerate(ADJECTIVES)
+        for place, adjective in enumerate(adjectives)
+        for noun in ("cast", "plot", "story", "song", "ending", "light", "pace", "script")
+        for kind in ("film", "movie", "series", "show", "drama", "comedy", "western", "musical")
+    ]
+
+
+def _write_films(folder: Path, texts: list[tuple[str, int]]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    folder.mkdir()
+    names = {"text": [text for text, _ in texts], "label": [label for _, label in texts]}
+    pyarrow.parquet.write_table(pyarrow.table(names), folder / "train-00000-of-00001.parquet")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    place = Path(sys.argv[1]).absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    for variable, value in {"HF_HOME": place / "hf", "HF_HUB_DISABLE_TELEMETRY": 1, "HF_HUB_DISABLE_XET": 1}.items():
+        os.environ[variable] = str(value)
+    every = Trials(place, sys.argv[2])
+    try:
+        every.main(drawn(int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0))
+    finally:
+        every.end()
