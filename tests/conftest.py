@@ -1,4 +1,5 @@
-"""Every test on one thread; drawn examples are the same in every run; tests marked ``long`` run only when asked for."""
+"""Every test on one thread; drawn examples are the same in every run; tests marked ``long`` run only when asked for,
+those marked ``gpu`` only where torch finds one."""
 
 from __future__ import annotations
 
@@ -43,6 +44,10 @@ def finalisers_may_run_out_of_stack() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu") is not None:
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))
     if "long" in config.option.markexpr:
         return
     chosen = [item for item in items if item.get_closest_marker("long") is None]

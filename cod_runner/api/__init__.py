@@ -31,7 +31,7 @@ from cod_runner.api.classifiers import (
 )
 from cod_runner.api.components import BuildContext, Component
 from cod_runner.api.data import Dataset, Example, LoadedData
-from cod_runner.api.executors import ChoosesWorkers, Executor, TaskAttempts, Workers
+from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
 from cod_runner.api.hooks import KINDS, Kind, hookimpl, hookspec
@@ -51,6 +51,7 @@ from cod_runner.api.known import (
 from cod_runner.api.losses import Batch, BatchSource, Binding, Loss, Needs
 from cod_runner.api.measures import CfeMeasure, Metric, Predictions
 from cod_runner.api.options import CheckpointOption, Options, PathOption
+from cod_runner.api.quantities import MemoryOption
 from cod_runner.api.training import FinetuneSettings, TrainSettings
 from cod_runner.api.training_sets import Choice, Chooser, Choosing, Selection, Selector
 from cod_runner.api.version import API_VERSION
@@ -80,6 +81,7 @@ from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
 from cod_runner.loss_terms import term_names
+from cod_runner.machine import cores
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -90,6 +92,7 @@ __all__ = [
     "API_VERSION",
     "KINDS",
     "WORD",
+    "WORKERS_LOG",
     "Answerer",
     "Answering",
     "Attempt",
@@ -134,6 +137,7 @@ __all__ = [
     "Ledger",
     "LoadedData",
     "Loss",
+    "MemoryOption",
     "Metric",
     "Mixture",
     "ModelShape",
@@ -166,6 +170,7 @@ __all__ = [
     "checkpoint_identity",
     "checkpoint_origin",
     "checkpoint_sizes",
+    "cores",
     "csv_rows",
     "default_figure_style",
     "expected_calibration_error",

@@ -78,7 +78,8 @@ class BuildContext:
     say: Callable[[str], None] = lambda sentence: None
     """Tells the user one sentence (a warning or a note)."""
     run: Path | None = None
-    """For trackers: the run's folder, in the run's own process and in workers alike."""
+    """For trackers: the run's folder, in the run's own process and in workers alike. For executors: the
+    same, where one may keep what its workers need, in a folder of its own name."""
     tell: Callable[[str], None] = lambda line: None
     """Shows a few words on what happens now beside the bar that is running; "" takes them away."""
     spending: Spending | None = None

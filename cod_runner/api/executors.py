@@ -8,6 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from cod_runner.errors import CodrunError
 
+WORKERS_LOG = "workers.log"
+"""In the run's folder: what worker processes write to their standard output and error, which the run's own process
+shows. Workers that are not children of that process, and train for one run alone, may let theirs go there."""
+
 
 class Executor(Protocol):
     """Kind ``executor``: where cells run."""
@@ -52,18 +56,24 @@ class TaskAttempts:
 
     MOST = 3
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """``say`` tells the user of each death."""
+    def __init__(self, say: Callable[[str], None], tasks: Sequence[Any] = ()) -> None:
+        """``say`` tells the user of each death. The tasks of a run, as strings, name their cells."""
         self._say = say
+        self._tasks = tasks
         self._deaths: dict[int, int] = {}
 
-    def died(self, task: int, how: str) -> None:
+    def died(self, task: int, how: str) -> int:
         """Count the death of the worker that ran the task with this number; ``how`` says what is known of it, as in
-        "SIGKILL, often: out of memory". Raises :class:`CodrunError` where it was the last attempt."""
+        "SIGKILL, often: out of memory". Returns the number of the attempt that follows, from 2, of which :attr:`MOST`
+        is the last. Raises :class:`CodrunError` where that one has failed too."""
         deaths = self._deaths[task] = self._deaths.get(task, 0) + 1
+        cell = f"the cell {self._tasks[task]}" if self._tasks else "a cell"
         if deaths >= self.MOST:
             raise CodrunError(
-                f"a worker process died without an error message ({how}), {deaths} times on the same cell; "
-                "run again with a smaller --jobs, finished cells are not repeated"
+                f"the worker process of {cell} died {deaths} times without an error message ({how}); "
+                "finished cells are not repeated when the same command is run again"
             )
-        self._say(f"a worker process died ({how}); its cell begins anew, attempt {deaths + 1} of {self.MOST}")
+        self._say(
+            f"the worker process of {cell} died ({how}); the cell begins anew, attempt {deaths + 1} of {self.MOST}"
+        )
+        return deaths + 1

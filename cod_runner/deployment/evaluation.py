@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 
 from cod_runner.api import Example, Input
-from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.signals import SignalStore, StoredSignals
 from cod_runner.errors import CodrunError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
 from cod_runner.progress import Progress
@@ -83,7 +83,7 @@ def run_recipe(folder: Path, registry: Registry, permissions: Permissions = NO_P
     return load_recipe(path, registry, permissions=as_when_it_ran(path, Store().root, permissions))
 
 
-def stored_signals(run: RunFiles, record: StudentRecord) -> TeacherSignals | None:
+def stored_signals(run: RunFiles, record: StudentRecord) -> StoredSignals | None:
     """What the store has of a student's teacher; None where it has nothing. Raises :class:`CodrunError` where it knows
     other teachers alone."""
     folder = Store().root / "signals"

@@ -19,7 +19,7 @@ from cod_runner.engine.labels import SomeLabels, labelled_part
 from cod_runner.engine.optimisation import FUSED_ON
 from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded
 from cod_runner.engine.seeds import derived_seed, random_stream
-from cod_runner.engine.signals import TeacherSignals
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.files import file_written_whole, touch
 

@@ -1,12 +1,11 @@
 """What the teacher said: computed once per input, stored in a folder, read back without the teacher.
 
-Logits, token ids and the pooled position are in one sqlite database; hidden states, of training examples only, in
-one safetensors file per input: unpadded, written whole, read through a memory map.
+Logits, token ids and the pooled position are in one sqlite database, which is opened on its own host alone; hidden
+states, of training examples only, in one safetensors file per input.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import zlib
@@ -15,32 +14,21 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from cod_runner.api import Input, Mixture, ModelShape, Teacher
-from cod_runner.checked_tensors import load_checked, save_checked
+from cod_runner.api import Input, ModelShape, Teacher
 from cod_runner.engine.asking import each_answer, shape_of
-from cod_runner.engine.outputs import MEAN, Row
+from cod_runner.engine.hidden_files import HiddenFiles
+from cod_runner.engine.outputs import MEAN
+from cod_runner.engine.teacher_signals import Said, TeacherSignals, input_key
 from cod_runner.errors import CodrunError
-from cod_runner.files import file_written_whole, open_database
+from cod_runner.files import open_database
 from cod_runner.signal_tables import DATABASE, HIDDEN, SCHEMA
 
 KEYS_PER_QUERY = 500
 """Below sqlite's oldest limit on the parameters of one statement, 999."""
 BYTES_A_NUMBER = 4
 PRUNE = "or delete them with `codrun store prune signals`"
-
-
-def input_key(value: Input) -> bytes:
-    """16 bytes that name an input's content."""
-    if isinstance(value, str):
-        spelled = f"t{value}"
-    elif isinstance(value, Mixture):
-        spelled = f"m{json.dumps([value.first, value.second, float(value.share)])}"
-    else:
-        spelled = f"v{tuple(map(float, value))!r}"
-    return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 class SignalStore:
@@ -53,7 +41,6 @@ class SignalStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._database = folder / DATABASE
-        self._checked: set[Path] = set()
         with self._connected(SCHEMA):
             pass
 
@@ -74,12 +61,8 @@ class SignalStore:
         """
         distinct = {input_key(value): value for value in inputs}
         number = self._teacher_number(teacher, device)
-        answered = set(self._answers(number, list(distinct)))
-        missing = [
-            key
-            for key in distinct
-            if key not in answered or (layers and not set(layers) <= self._stored_layers(number, key))
-        ]
+        answered, hidden = set(self._answers(number, list(distinct))), self.hidden(number)
+        missing = [key for key in distinct if key not in answered or (layers and not set(layers) <= hidden.layers(key))]
         if not missing:
             return 0
         values = [distinct[key] for key in missing]
@@ -88,7 +71,7 @@ class SignalStore:
                 for said in batch:
                     key, row = missing[said.position], said.row
                     if layers:
-                        self._store_hidden(number, key, row)
+                        hidden.add(key, row, within=self.folder)
                     ids = _bytes(torch.tensor(said.ids, dtype=torch.int32))
                     answer = (key, _bytes(row.logits), ids, row.pooled_at)
                     new = connection.execute("insert or ignore into answer values (?, ?, ?, ?, ?)", (number, *answer))
@@ -98,7 +81,7 @@ class SignalStore:
                 connection.commit()
         return len(missing)
 
-    def reader(self, fingerprint: str, device: str = "cpu") -> TeacherSignals:
+    def reader(self, fingerprint: str, device: str = "cpu") -> StoredSignals:
         """A teacher's signals as a device of this type computed them, for a process that does not hold the teacher."""
         with self._connected() as connection:
             found = connection.execute(
@@ -111,7 +94,7 @@ class SignalStore:
             )
         try:
             shape = json.loads(found[1])
-            return TeacherSignals(self, found[0], tuple(shape.pop("labels")), ModelShape(**shape))
+            return StoredSignals(self, found[0], tuple(shape.pop("labels")), ModelShape(**shape))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self.damaged(f"a teacher's shape: {type(error).__name__}") from error
 
@@ -166,38 +149,9 @@ class SignalStore:
                     found[key] = (logits, ids, pooled_at)
         return found
 
-    def _hidden_path(self, number: int, key: bytes) -> Path:
-        return self.folder / HIDDEN / str(number) / key.hex()[:2] / f"{key.hex()}.safetensors"
-
-    def _stored_layers(self, number: int, key: bytes) -> set[int]:
-        path = self._hidden_path(number, key)
-        if not path.exists():
-            return set()
-        try:
-            with safe_open(path, framework="pt") as file:
-                return {int(name) for name in file.keys()}  # noqa: SIM118 - a safe_open is not a mapping
-        except (OSError, SafetensorError, ValueError):
-            return set()  # damaged: computed again, and replaced
-
-    def _store_hidden(self, number: int, key: bytes, row: Row) -> None:
-        """Write one input's file whole; layers that it held already stay bit for bit."""
-        path = self._hidden_path(number, key)
-        states = {str(layer): value.contiguous() for layer, value in row.hidden.items()}
-        if self._stored_layers(number, key):
-            states.update(self._load(path))
-        with file_written_whole(path, within=self.folder) as temporary:
-            save_checked(states, temporary)
-
-    def _load(self, path: Path) -> dict[str, Tensor]:
-        """Layer to states, mapped into memory and checked once. Raises :class:`CodrunError` that names the file."""
-        try:
-            states = load_checked(path, check=path not in self._checked)
-            self._checked.add(path)
-            return states
-        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-            raise CodrunError(
-                f"the teacher's hidden states in {path} cannot be read ({error}); delete the file and run again"
-            ) from error
+    def hidden(self, number: int) -> HiddenFiles:
+        """The hidden states of the teacher with this number."""
+        return HiddenFiles(self.folder / HIDDEN / str(number))
 
     @contextmanager
     def _connected(self, schema: str = "") -> Iterator[sqlite3.Connection]:
@@ -215,40 +169,22 @@ class SignalStore:
             raise CodrunError(f"{self.folder} is a file where the store needs a folder; move it away") from error
 
 
-class TeacherSignals:
-    """One teacher's signals, read by training and evaluation."""
+class StoredSignals(TeacherSignals):
+    """One teacher's signals, read from the store's database: for a run's own process, on the host of the database."""
 
     def __init__(self, store: SignalStore, number: int, labels: tuple[str, ...], shape: ModelShape) -> None:
-        self.labels, self.shape = labels, shape
+        super().__init__(labels, shape, store.hidden(number))
         self._store, self._number = store, number
-        self._known: dict[bytes, tuple[Tensor, tuple[int, ...], int]] = {}
-
-    def logits(self, inputs: Sequence[Input]) -> Tensor:
-        """``[inputs, classes]``, float32, on the CPU."""
-        if not inputs:
-            return torch.empty(0, self.shape.classes)
-        return torch.stack([logits for logits, _, _ in self._read([input_key(value) for value in inputs])])
+        self._known: dict[bytes, Said] = {}
 
     def known(self, inputs: Sequence[Input]) -> list[Tensor | None]:
         """Logits ``[classes]`` of each input; None where the teacher was never asked about it."""
         keys = [input_key(value) for value in inputs]
         there = set(self._store._answers(self._number, list(dict.fromkeys(keys))))
-        return [self._read([key])[0][0] if key in there else None for key in keys]
+        return [self.said([key])[0].logits if key in there else None for key in keys]
 
-    def ids(self, value: Input) -> tuple[int, ...]:
-        """The teacher's token ids of an input, one per position."""
-        return self._read([input_key(value)])[0][1]
-
-    def rows(self, inputs: Sequence[Input], layers: Sequence[int] = ()) -> list[Row]:
-        """The signals of each input, with the hidden states of these layers mapped into memory, not yet read."""
-        keys = [input_key(value) for value in inputs]
-        return [
-            Row(logits, self._hidden(key, layers, len(ids)), len(ids), pooled_at)
-            for key, (logits, ids, pooled_at) in zip(keys, self._read(keys), strict=True)
-        ]
-
-    def _read(self, keys: Sequence[bytes]) -> list[tuple[Tensor, tuple[int, ...], int]]:
-        """(logits ``[classes]``, token ids, pooled position) of each input, read from disk once."""
+    def said(self, keys: Sequence[bytes]) -> list[Said]:
+        """As :meth:`TeacherSignals.said`; read from disk once."""
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
         if new:
             for key, (logits, ids, pooled_at) in self._store._answers(self._number, new).items():
@@ -257,7 +193,7 @@ class TeacherSignals:
                     0, len(numbers) - 1
                 ):
                     raise self._store.damaged("an answer of another size than the teacher's")
-                self._known[key] = (_floats(logits), tuple(numbers), pooled_at)
+                self._known[key] = Said(_floats(logits), tuple(numbers), pooled_at)
             lacking = sum(key not in self._known for key in new)
             if lacking:
                 raise CodrunError(
@@ -265,21 +201,6 @@ class TeacherSignals:
                     "run the recipe again to make it"
                 )
         return [self._known[key] for key in keys]
-
-    def _hidden(self, key: bytes, layers: Sequence[int], tokens: int) -> dict[int, Tensor]:
-        """Layer to ``[tokens, width]``, mapped into memory; the operating system holds what fits."""
-        if not layers:
-            return {}
-        path = self._store._hidden_path(self._number, key)
-        states = self._store._load(path)
-        if any(state.dtype != torch.float32 or state.ndim != 2 or len(state) != tokens for state in states.values()):
-            raise CodrunError(
-                f"the teacher's hidden states in {path} are those of another text; delete the file and run again"
-            )
-        lacking = [layer for layer in layers if str(layer) not in states]
-        if lacking:
-            raise CodrunError(f"the store lacks the teacher's layers {lacking} of an example; run the recipe again")
-        return {layer: states[str(layer)] for layer in layers}
 
 
 def _checksum(key: bytes, logits: bytes, ids: bytes, pooled_at: int) -> int:

@@ -18,7 +18,8 @@ from cod_runner.api import (
 )
 from cod_runner.engine.device import threads
 from cod_runner.engine.leave_one_out import left_out, texts_less_a_word
-from cod_runner.engine.signals import SignalStore, input_key
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_signals import input_key
 from cod_runner.errors import CodrunError
 
 

@@ -39,8 +39,8 @@ from cod_runner.engine.losses import (
 )
 from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
 from cod_runner.engine.seeds import random_stream
-from cod_runner.engine.signals import TeacherSignals
 from cod_runner.engine.steps import planned_steps
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.engine.training_log import TrainingLog
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.loss_terms import term_names

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -76,6 +77,7 @@ class RunFolder:
         self.log = path / "run.log"
         self.students = path / "students"
         self.figures = path / "figures"
+        self.signals = path / ".signals"
         self.rows_left = RowsLeft(path)
 
     def outcomes(self, search: str) -> Path:
@@ -85,7 +87,11 @@ class RunFolder:
     @contextmanager
     def opened(self) -> Iterator[RunFolder]:
         """Create the folder, lock it against a second run, remove what a killed one left half-written, and log to
-        ``run.log`` while the block runs, the traceback of a component that fails included."""
+        ``run.log`` while the block runs, the traceback of a component that fails included.
+
+        The signals that cells read go when the block ends: those of a killed run too, but not before, since a worker
+        on another host may have outlived it.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -110,6 +116,7 @@ class RunFolder:
                 error.log = self.log
                 raise
             finally:
+                shutil.rmtree(self.signals, ignore_errors=True)
                 LOG.removeHandler(handler)
                 with suppress(OSError):  # the disk may be full
                     handler.close()

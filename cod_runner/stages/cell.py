@@ -29,8 +29,9 @@ from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.held_out import HeldOutScore, held_out_score
 from cod_runner.engine.inference import predict
 from cod_runner.engine.own_training import let_train
-from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.signals_file import SignalsFile
 from cod_runner.engine.steps import steps_at
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.engine.training import train_student
 from cod_runner.files import folder_written_whole
 from cod_runner.observers import Observers
@@ -52,6 +53,8 @@ class SharedByCells:
     evaluation: tuple[Example, ...]
     dev: tuple[Example, ...]
     """Rows that choose the epoch; none unless the recipe asks for it."""
+    signals: SignalsFile
+    """What the teacher said of these rows, and of every row that some cell trains on."""
     leaves_rows: bool = True
     """Whether a worker leaves the row of a cell on the disk before it answers; not where the cell has its line, and
     only its student is trained again."""
@@ -69,6 +72,9 @@ class CellTask:
     cell: Cell
     training: TrainingSet
 
+    def __str__(self) -> str:
+        return self.cell.name
+
 
 def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observers: Observers) -> CellRow | FailedCell:
     """Build, train, measure and save one student; returns its line of ``cells.jsonl``. One whose metrics or logits are
@@ -80,7 +86,7 @@ def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observ
     started = time.monotonic()
     cell, worker, labels = task.cell, shared.worker, shared.teacher.labels
     recipe, device = worker.recipe, worker.device
-    signals = SignalStore(worker.store.signals).reader(shared.teacher.fingerprint, device)
+    signals = shared.signals.opened()
     given = BuildContext(
         labels=labels, seed=cell.seed, teacher=lambda: network(build_teacher(worker, registry, shared.teacher))
     )

@@ -12,6 +12,8 @@ from cod_runner.api import BuildContext, ChoosesWorkers, Executor, Workers
 from cod_runner.component_results import described
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.signals_file import SignalsFile, write_signals
 from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
 from cod_runner.progress import Progress
@@ -49,14 +51,19 @@ def train_students(
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
     use = context.settings.executor or chosen.use
+    options = chosen.options if use == chosen.use else {}  # of another executor than the recipe's: its defaults
     executor: Executor = context.registry.build(
-        "executor", use, chosen.options, BuildContext(say=progress.warn, device=context.device)
+        "executor",
+        use,
+        options,
+        BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
     )
     runner = context.registry.named("executor", use)
     workers = workers_of(executor, context.device)
     jobs = context.settings.jobs or workers.at_once
     worker = replace(context.worker, device=workers.device)
-    shared = SharedByCells(worker, source, evaluation, dev, leaves_rows=not part.again)
+    signals = _signals(context, experiment, source, tasks)
+    shared = SharedByCells(worker, source, evaluation, dev, signals, leaves_rows=not part.again)
     training = {cell.key for cell in part.waiting}
     at_once = min(jobs, len(tasks))
     with (
@@ -84,6 +91,15 @@ def train_students(
     if training:
         raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
     return failed
+
+
+def _signals(
+    context: RunContext, experiment: Experiment, source: TeacherSource, tasks: Sequence[CellTask]
+) -> SignalsFile:
+    """What the teacher said of all that these cells read, in one file of the run's folder for every worker."""
+    rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
+    stored = SignalStore(context.store.signals).reader(source.fingerprint, context.device)
+    return write_signals(stored, (row.input for row in rows), context.folder.signals)
 
 
 def count_in(context: RunContext, row: CellRow, waiting: Collection[str]) -> None:

@@ -10,10 +10,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from pathlib import Path
 
+from cod_runner.api import WORKERS_LOG
 from cod_runner.progress import Progress
-
-FILE = "workers.log"
-"""In the run's folder; what a worker that died wrote last is in it."""
 
 
 def write_to_the_file(folder: Path) -> None:
@@ -21,7 +19,7 @@ def write_to_the_file(folder: Path) -> None:
     process that was not started as a worker."""
     if parent_process() is None:
         return
-    file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    file = os.open(folder / WORKERS_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         stream.flush()
         os.dup2(file, number)
@@ -32,7 +30,7 @@ def write_to_the_file(folder: Path) -> None:
 @contextmanager
 def passed_on(folder: Path, progress: Progress) -> Iterator[Callable[[], None]]:
     """Begin the file anew; what is yielded shows the lines that are new in it, as the end of the block does."""
-    path = folder / FILE
+    path = folder / WORKERS_LOG
     path.unlink(missing_ok=True)
     read = 0
 

@@ -14,7 +14,7 @@ from cod_runner.engine.asking import each_answer
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.losses import TrainingData, WeightedTerm, bind_losses
 from cod_runner.engine.outputs import Row
-from cod_runner.engine.signals import TeacherSignals
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.testing.classifiers import TextClassifier
 
 PAIRED = (

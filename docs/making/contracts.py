@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner import api, word_edits
-from cod_runner.api import Component, Kind, Options, classifiers, hooks, inputs, options
+from cod_runner.api import Component, Kind, Options, classifiers, hooks, inputs, options, quantities
 from cod_runner.cli.option_types import described
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_plugin import new_plugin
@@ -55,7 +55,7 @@ CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "loss": ("Loss", "Needs", "Batch", "Outputs", "Binding", "BatchSource", "ModelShape"),
     "metric": ("Metric", "Predictions"),
     "cfe_measure": ("CfeMeasure",),
-    "executor": ("Executor",),
+    "executor": ("Executor", "ChoosesWorkers", "Workers", "TaskAttempts"),
     "tracker": (),
     "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
 }
@@ -70,7 +70,7 @@ GIVEN: dict[Kind, tuple[str, ...]] = {
     "loss": ("labels", "device", "seed"),
     "metric": ("labels", "describe"),
     "cfe_measure": ("device", "offline", "say"),
-    "executor": ("device", "say"),
+    "executor": ("device", "run", "say"),
     "tracker": ("offline", "run", "say"),
     "exporter": ("labels", "describe", "offline", "say"),
 }
@@ -131,7 +131,7 @@ def _told(name: str) -> str:
     value = getattr(api, name)
     if isinstance(value, tuple | str):
         return f"`{value!r}`"
-    for module in (hooks, inputs, options, classifiers, word_edits):
+    for module in (hooks, inputs, options, quantities, classifiers, word_edits):
         found = re.search(rf'^{name}\b(?:: \w+)? = (.*)\n"""([^"]*)"""', inspect.getsource(module), re.MULTILINE)
         if found:
             return f"`{found[1]}`: {_as_markdown(found[2])}"

@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, str] = {
     "llm": "errors files",
     "api": (
         "checkpoints errors figure_style files fixed_batches hidden_states hugging_face label_prompts llm loss_terms "
-        "recipe_files reliability text_encoder text_files word_edits"
+        "machine recipe_files reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
     "blame": "api errors plain_text",

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from cod_runner.api import Input, Mixture, input_as_json, input_from_json
-from cod_runner.engine.signals import input_key
+from cod_runner.engine.teacher_signals import input_key
 
 INPUTS: list[Input] = [
     "a film",

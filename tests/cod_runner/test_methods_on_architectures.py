@@ -396,7 +396,7 @@ def test_a_teacher_finetuned_through_low_rank_adapters(
         assert laboratory.bytes("lora", cell) == laboratory.bytes("lora_again", cell)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_says_what_a_cpu_says(laboratory: Laboratory, cells: dict[str, dict[str, Any]]) -> None:
     """Every method in every arm, from one teacher: the losses of the first step, then training in bf16."""
     # without dropout, which draws from another stream there

@@ -12,7 +12,8 @@ from rich.console import Console
 from cod_runner import pipeline
 from cod_runner.api import CallEstimate, Component, ModelShape, Needs, Options, SettingError, hookimpl
 from cod_runner.context import RunSettings
-from cod_runner.engine.signals import SignalStore, input_key
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_signals import input_key
 from cod_runner.errors import RecipeError
 from cod_runner.plan import Plan, plan_of
 from cod_runner.progress import Progress

@@ -19,7 +19,8 @@ from torch import Tensor
 from cod_runner import fixed_batches
 from cod_runner.api import CodrunError, Input, Outputs
 from cod_runner.engine.outputs import laid_out_as, padded, unpadded
-from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.fixed_batches import ROWS
 from cod_runner.testing.classifiers import TextClassifier, VectorClassifier

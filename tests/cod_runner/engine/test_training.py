@@ -25,13 +25,14 @@ from cod_runner.api import (
     Outputs,
     TrainSettings,
 )
-from cod_runner.engine import signals as signals_module
+from cod_runner.engine import teacher_signals as signals_module
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.finetune import GoldLabels, finetune_teacher
 from cod_runner.engine.inference import predict
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.optimisation import rate_factor
-from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.engine.training import TrainingResult, refuse_misaligned, train_student
 from cod_runner.testing.classifiers import TextClassifier, VectorClassifier
 

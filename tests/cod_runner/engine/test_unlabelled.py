@@ -16,7 +16,8 @@ from cod_runner.api import Batch, Binding, CodrunError, Example, Outputs, TrainS
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.finetune import GoldLabels
 from cod_runner.engine.losses import WeightedTerm
-from cod_runner.engine.signals import SignalStore, TeacherSignals
+from cod_runner.engine.signals import SignalStore
+from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.engine.training import TrainingResult, train_student
 from cod_runner.testing.classifiers import TextClassifier
 

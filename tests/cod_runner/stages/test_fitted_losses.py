@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cod_runner.api import Example
+from cod_runner.api import Example, ModelShape
 from cod_runner.context import WorkerContext
 from cod_runner.data.fewshot import TrainingSet
+from cod_runner.engine.signals_file import SignalsFile
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
@@ -39,7 +40,8 @@ def test_all_that_decides_a_fit_is_in_its_name(tmp_path: Path) -> None:
     rows = (Example("a", "a fine film", 1), Example("a~cf", "a dull film", 0, "a", True))
     worker = WorkerContext(recipe, Store(tmp_path / "store"), "cpu", True, tmp_path / "students")
     source = TeacherSource(("no", "yes"), None, "teacher")
-    task, shared = CellTask(cell, TrainingSet(rows)), SharedByCells(worker, source, (), ())
+    signals = SignalsFile(tmp_path / "signals", tmp_path / "hidden", source.labels, ModelShape(1, 1, 2))
+    task, shared = CellTask(cell, TrainingSet(rows)), SharedByCells(worker, source, (), (), signals)
     others = [
         (replace(task, cell=replace(cell, key="another")), shared),
         (replace(task, training=TrainingSet((rows[0], replace(rows[1], input="a bad film")))), shared),

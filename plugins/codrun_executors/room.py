@@ -1,0 +1,100 @@
+"""How many cells run at once on a run's device, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codrun_executors.places import (
+    CUDA_PROCESS_BYTES,
+    PROCESS_BYTES,
+    VARIABLE,
+    Gpu,
+    Place,
+    capacities,
+    cells_in,
+    spread,
+)
+
+ENVIRONMENT = {"RAYON_NUM_THREADS": "1"}
+"""Of every worker: tokenizers share the cores as fairly as torch, whose one thread each cell sets. NumPy's BLAS is left
+as it is in the run's own process, since its sums round differently with another number of threads."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a machine has room for."""
+
+    at_once: int
+    device: str
+    """Torch's name, in a worker."""
+    gpus: tuple[Gpu, ...] = ()
+    """Those that workers are spread over; none where all compute on ``device`` as the run's process sees it."""
+    rooms: tuple[int, ...] = ()
+    """How many cells each of them takes at once."""
+    without: int = 1
+    """How many it would be if memory were no matter."""
+    why: str = ""
+    """What bounds it, where memory does."""
+
+    def places(self, jobs: int) -> list[Place]:
+        """A place for each of ``jobs`` workers."""
+        if not self.gpus:
+            return [Place(environment=ENVIRONMENT)] * jobs
+        chosen = [self.gpus[position] for position in spread(self.rooms, jobs)]
+        return [Place(gpu, {**ENVIRONMENT, VARIABLE: gpu.name}) for gpu in chosen]
+
+    def said(self, jobs: int, tasks: int) -> str | None:
+        """A sentence for the user where memory decides how many of the tasks run at once, or is likely to run out."""
+        if not self.why or min(jobs, tasks) < self.at_once or tasks <= self.at_once:
+            return None
+        if jobs > self.at_once:
+            return (
+                f"{min(jobs, tasks)} cells at once may run out of memory: {self.why}, which is room for {self.at_once}"
+            )
+        return f"{self.at_once} at once, not {min(self.without, tasks)}, for want of memory: {self.why}"
+
+
+def room_on_cpu(device: str, free_bytes: int | None, cell_bytes: int | None, cores_here: int) -> Room:
+    """A core for each cell, and memory as far as its need is known."""
+    fitting = cells_in(free_bytes, cell_bytes, PROCESS_BYTES)
+    if fitting is None or fitting >= cores_here:
+        return Room(cores_here, device, without=cores_here)
+    needed = f"a cell takes up to {_shown(cell_bytes)}, its process {_shown(PROCESS_BYTES)}"
+    why = f"{needed}, and {_shown(free_bytes)} are free"
+    return Room(max(1, fitting), device, without=cores_here, why=why)
+
+
+def room_on_gpus(
+    device: str,
+    gpus: Sequence[Gpu],
+    cell_bytes: int | None,
+    per_gpu: int | None,
+    cores_here: int,
+    free_bytes: int | None,
+) -> Room:
+    """As many cells on each GPU as its memory has room for, or ``per_gpu`` on each; in all no more than there are
+    cores, or one on each GPU, or than the machine's memory (``free_bytes``) has room for.
+
+    A single GPU needs no other name than ``device``, or than its number gives it: the run's own process can use it.
+    """
+    rooms = capacities(gpus, cell_bytes, per_gpu)
+    at_most = max(cores_here, len(gpus))
+    without = len(gpus) * per_gpu if per_gpu else at_most
+    processes = at_most if free_bytes is None else max(1, int(free_bytes) // CUDA_PROCESS_BYTES)
+    at_once = min(sum(rooms), without if per_gpu else at_most, processes)
+    why = ""
+    if at_once == processes < min(sum(rooms), at_most):
+        needed = f"a process with CUDA takes about {_shown(CUDA_PROCESS_BYTES)} of the machine's"
+        why = f"{needed}, and {_shown(free_bytes)} are free"
+    elif at_once < without and cell_bytes is not None:
+        most = max((gpu.free_bytes or 0 for gpu in gpus), default=0)
+        why = f"a cell takes up to {_shown(cell_bytes)}, and a GPU has at most {_shown(most)} free"
+    if len(gpus) == 1:
+        name = device if ":" in device else f"cuda:{gpus[0].number}"
+        return Room(at_once, name, without=without, why=why)
+    return Room(at_once, "cuda", tuple(gpus), tuple(rooms), without, why)
+
+
+def _shown(count: int | None) -> str:
+    return f"{(count or 0) / 1e9:.1f} GB"

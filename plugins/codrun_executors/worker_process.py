@@ -1,0 +1,128 @@
+"""One worker process, as its parent sees it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from codrun_executors.places import Place
+from codrun_executors.worker import READY, Answer, serve
+
+SECONDS_TO_END = 5
+"""How long a process is waited for that ends, before it is killed."""
+SPAWN = multiprocessing.get_context("spawn")
+"""fork would copy torch's thread pools in an undefined state, and a CUDA that cannot be used after it"""
+
+
+class WorkerProcess:
+    """A process of its own that was started for a task, and is given others after it."""
+
+    def __init__(self, place: Place, work: bytes, number: int, task: bytes) -> None:
+        """Start it with a task and the task's number. ``work`` and ``task`` are pickled."""
+        self.place = place
+        self.number: int | None = number
+        """Of the task that it is at; None between tasks."""
+        self._unsent: list[bytes] = [work, task]
+        self.connection, theirs = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=serve, args=(theirs,))
+        with _environment(place.environment), _ctrl_c_held_back():
+            self._process.start()
+        theirs.close()  # so that the connection ends with the worker
+
+    def begin(self, number: int, task: bytes) -> None:
+        """Give it a task after it answered the one before."""
+        self.number = number
+        self._send(task)
+
+    def answer(self) -> Answer | None:
+        """Its answer, once its connection has something; None where that was the word that it has started. Raises
+        ``EOFError`` where it has died."""
+        try:
+            told = self.connection.recv_bytes()
+        except OSError as error:
+            raise EOFError from error
+        if told == READY:
+            for message in self._unsent:
+                self._send(message)
+            self._unsent.clear()
+            return None
+        self.number = None
+        answer: Answer = pickle.loads(told)  # noqa: S301 - our own worker's
+        return answer
+
+    def _send(self, message: bytes) -> None:
+        with suppress(OSError):  # it has died, as its connection is about to tell
+            self.connection.send_bytes(message)
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it has ended; a process of its own that still runs may keep its connection open."""
+        return self._process.exitcode is not None
+
+    def ended(self) -> int | None:
+        """Wait for one that has died; its exit code, minus the signal where one ended it, or None if it closed its
+        connection and went on, which it then does no longer."""
+        self._process.join(SECONDS_TO_END)
+        code = self._process.exitcode
+        self.stop(now=True)
+        return code
+
+    def dismiss(self, *, now: bool) -> None:
+        """Have it leave: once it has nothing to do, or ``now``. Returns at once."""
+        self.connection.close()
+        if now:
+            self._process.terminate()
+
+    def stop(self, *, now: bool) -> None:
+        """Have it leave, and wait until it has."""
+        self.dismiss(now=now)
+        self._process.join(SECONDS_TO_END)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+        self._process.close()
+
+
+def how_it_ended(code: int | None) -> str:
+    """A dead worker's exit code in words."""
+    if code is None:
+        return "it closed its connection"
+    if code >= 0:
+        return f"it left with exit code {code}: some code of a component, or of a library, ended the process"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    causes = {"SIGKILL": "often: out of memory", "SIGSEGV": "a crash in a library's native code"}
+    return f"{name}{f', {causes[name]}' if name in causes else ''}"
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """What a process that starts meanwhile finds in its environment, from its first instruction on: a library may look
+    at ``CUDA_VISIBLE_DEVICES`` when it is imported, and a program's main module is imported before a worker's code."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """A process that starts meanwhile begins without Ctrl-C, which would show its traceback; this one hears of it
+    afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
