@@ -19,6 +19,7 @@ from typing import TypeVar
 import filelock
 
 from cod_runner.errors import CodrunError
+from cod_runner.network_disk import is_on_network
 
 SECONDS_TO_WAIT = 60.0
 """For another process's transaction, each of which takes milliseconds."""
@@ -277,7 +278,8 @@ def lock(path: Path, *, wait: bool = True, busy: str = "", waiting: Callable[[],
 def open_database(
     path: Path, schema: str = "", *, autocommit: bool = False, any_thread: bool = False
 ) -> sqlite3.Connection:
-    """Open an SQLite file, new or not, in write-ahead logging, in which readers wait for nobody.
+    """Open an SQLite file, new or not, in write-ahead logging, in which readers wait for nobody; on a disk that other
+    machines may write too, with a rollback journal, since the log's index lies in the memory of one machine.
 
     ``schema`` are statements that change nothing where its tables are there already. With ``autocommit`` each
     statement is its own transaction unless ``BEGIN`` says otherwise; with ``any_thread`` the caller sees to it that no
@@ -293,9 +295,12 @@ def open_database(
             check_same_thread=not any_thread,
         )
         try:
-            connection.execute("pragma journal_mode = wal")
-            # Enough for what a kill may not lose; what a power cut may not lose either asks for more.
-            connection.execute("pragma synchronous = normal")
+            if is_on_network(path):
+                connection.execute("pragma journal_mode = delete")
+            else:
+                connection.execute("pragma journal_mode = wal")
+                # Enough for what a kill may not lose; what a power cut may not lose either asks for more.
+                connection.execute("pragma synchronous = normal")
             if schema:
                 connection.executescript(f"begin immediate; {schema} commit;")
         except BaseException:

@@ -17,7 +17,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from cod_runner import pipeline
 from cod_runner.cli.program import call
 from cod_runner.progress import Progress
 from cod_runner.report import figures
+from codrun_executors import worker_process
 
 SERVER = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
 WATCHED = ("replace", "fsync", "mkdir", "unlink", "rmdir", "rename", "utime", "truncate")
@@ -35,33 +35,26 @@ SECONDS_TO_END = 10.0
 """Within which a worker must end after its head."""
 
 
-def start_server(modules: list[str]) -> None:
-    """Once, before anything is run but what found out which modules a run imports."""
+def start_server(modules: Path) -> None:
+    """Once, before anything is run but what wrote the file of the modules that a run imports."""
     torch.set_num_threads(1)
-    multiprocessing.set_forkserver_preload(modules)
+    os.environ["MODULES_TO_IMPORT"] = str(modules)
+    multiprocessing.set_forkserver_preload(["imported"])
     SERVER.ensure_running()
-    for name in modules:
-        with suppress(ImportError):
-            importlib.import_module(name)
+    importlib.import_module("imported")
 
 
-def modules_of(arguments: list[str], environment: dict[str, str]) -> list[str]:
-    """What one undisturbed run imports, with ``--jobs 1``."""
-    ours, theirs = os.pipe()
+def write_modules(modules: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    """Write what one undisturbed run imports, with ``--jobs 1``, into a file."""
     number = os.fork()
     if number == 0:
         try:
             os.environ.update(environment)
             call(arguments)
-            with os.fdopen(theirs, "w") as file:
-                file.write("\n".join(name for name in sys.modules if not name.startswith("_")))
+            modules.write_text("\n".join(name for name in sys.modules if not name.startswith("_")))
         finally:
             os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours) as file:
-        modules = file.read().splitlines()
     os.waitpid(number, 0)
-    return modules
 
 
 class Head:
@@ -97,17 +90,18 @@ class Head:
         os.close(tell)
         self.code: int | None = None
 
-    def stages(self) -> Iterator[str]:
-        """Each stage when it begins."""
+    def stages(self) -> Iterator[tuple[str, int]]:
+        """Each stage when it begins, and how many calls of :data:`WATCHED` there were before; ``end`` at the end."""
         while content := os.read(self._told, 1):
             self._heard += content
             if content == b"\n":
-                yield self._heard.decode().strip()
+                name, calls = self._heard.decode().split()
+                yield name, int(calls)
                 self._heard = b""
 
     def wait_for(self, stage: str) -> bool:
         """Whether it began before the run ended."""
-        return stage in self.stages()
+        return any(name == stage for name, _ in self.stages())
 
     def ends_within(self, seconds: float) -> bool:
         """Wait so long."""
@@ -136,47 +130,49 @@ def _in_the_child(
     os.dup2(file, 1)
     os.dup2(file, 2)
     SERVER.ensure_running = lambda: None
-    workers = multiprocessing.get_context("forkserver")
-    multiprocessing.get_context = lambda method=None: workers  # type: ignore[assignment]
-    now = ""
-
-    def begins(name: str) -> None:
-        nonlocal now
-        now = name
-        os.write(tell, f"{name}\n".encode())
-
+    worker_process.SPAWN = multiprocessing.get_context("forkserver")  # type: ignore[assignment]
+    watch = _Watch(dies, tell)
     real_stage, real_questions = Progress.stage, pipeline.ask_about_evaluation
 
     def stage(self: Progress, name: str, **given: Any) -> Any:
-        begins(name)
+        watch.begins(name)
         return real_stage(self, name, **given)
 
     def questions(*given: Any) -> Any:
-        begins("questions")
+        watch.begins("questions")
         return real_questions(*given)
 
     Progress.stage, pipeline.ask_about_evaluation = stage, questions  # type: ignore[method-assign]
-    if dies is not None:
-        _die_at(dies, lambda: now)
-    return call(arguments)
+    code = call(arguments)
+    watch.begins("end")
+    return code
 
 
-def _die_at(dies: tuple[str, int], now: Callable[[], str]) -> None:
-    stage, left = dies
+class _Watch:
+    """Tells of stages, counts calls, and kills this process when its moment comes."""
 
-    def watched(real: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self, dies: tuple[str, int] | None, tell: int) -> None:
+        self._stage, self._left = dies or ("no stage", 0)
+        self._tell = tell
+        self._now = ""
+        self._calls = 0
+        for name in WATCHED:
+            setattr(os, name, self._watched(getattr(os, name)))
+
+    def begins(self, stage: str) -> None:
+        self._now = stage
+        os.write(self._tell, f"{stage} {self._calls}\n".encode())
+
+    def _watched(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def instead(*arguments: Any, **named: Any) -> Any:
-            nonlocal left
-            if now() == stage:
-                left -= 1
-                if left < 0:
+            self._calls += 1
+            if self._now == self._stage:
+                self._left -= 1
+                if self._left < 0:
                     os.kill(os.getpid(), signal.SIGKILL)
             return real(*arguments, **named)
 
         return instead
-
-    for name in WATCHED:
-        setattr(os, name, watched(getattr(os, name)))
 
 
 def workers() -> list[int]:

@@ -18,12 +18,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-STAGES = ("data", "teacher", "questions", "counterfactuals", "signals", "students", "report")
 PLAIN = """
 recipe: 1
 name: tiny
@@ -44,7 +44,7 @@ describe: Does a sentence praise a film?
 dataset: {use: hub, path: ./films, labels: [bad, fine], text: text, label: label}
 k: [8]
 seeds: [0, 1]
-teacher: {use: transformers, model: me/tiny, finetune: {rows: 200, epochs: 3, lr: 0.005, batch_size: 32}}
+teacher: {use: transformers, model: me/tiny, finetune: {rows: 400, epochs: 3, lr: 0.005, batch_size: 32}}
 student: {use: transformers, layers_from_teacher: [1]}
 counterfactuals:
   generators:
@@ -52,8 +52,17 @@ counterfactuals:
        concurrency: 3, retries: 1}
 methods: {kd: [hard, {use: kd, weight: 5}]}
 train: {steps: 4, lr: 0.001}
-budget: {calls: 200}
+budget: {calls: 400}
 """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage is where nothing disturbs it."""
+
+    seconds: float
+    calls: int
+    """That change a file's name or wait for the disk, of the head."""
 
 
 @dataclass(frozen=True)
@@ -63,26 +72,27 @@ class Trial:
     stage: str
     who: str
     """``head``, ``worker`` or ``all``."""
-    share: float
-    """Of the time that the stage takes undisturbed."""
+    seconds: float
+    """After the stage has begun."""
     calls: int | None
-    """The head kills itself before so many calls that change a file's name or wait for the disk, where not None."""
+    """The head kills itself before this call that changes a file's name or waits for the disk; None: by time."""
 
     @property
     def told(self) -> str:
-        when = f"after {self.share:.3f} of it" if self.calls is None else f"before call {self.calls}"
+        when = f"after {self.seconds:.3f} s" if self.calls is None else f"before call {self.calls}"
         return f"{self.who} in {self.stage}, {when}"
 
 
-def drawn(moments: int, seed: int) -> list[Trial]:
+def drawn(stages: Mapping[str, Stage], moments: int, seed: int) -> list[Trial]:
     """Random ones, so many in each stage."""
     numbers = random.Random(seed)
     trials = []
-    for stage in STAGES:
+    for name, stage in stages.items():
         for _ in range(moments):
-            who = numbers.choice(("head", "worker", "all")) if stage == "students" else "head"
-            calls = numbers.randrange(12) if who == "head" and numbers.random() < 0.5 else None
-            trials.append(Trial(stage, who, numbers.random(), calls))
+            who = numbers.choice(("head", "worker", "all")) if name == "students" else "head"
+            counts = who == "head" and stage.calls > 0 and numbers.random() < 0.5
+            calls = numbers.randrange(stage.calls) if counts else None
+            trials.append(Trial(name, who, numbers.random() * stage.seconds, calls))
     return trials
 
 
@@ -93,6 +103,7 @@ class Trials:
         self.root, self.kind = root, kind
         self.recipe = root / f"{kind}.yaml"
         self.served: subprocess.Popen[str] | None = None
+        self.flags: list[str] = []
         text = PLAIN if kind == "plain" else PAID.replace("ADDRESS", self._served())
         self.recipe.write_text(text)
         import heads  # once HF_HOME and HF_ENDPOINT are set
@@ -100,24 +111,20 @@ class Trials:
         self.heads = heads
         first = root / "first"
         self._clear(first)
-        heads.start_server(heads.modules_of([*self._arguments(first), "--jobs", "1"], self._environment(first)))
+        modules = root / "modules"
+        heads.write_modules(modules, [*self._arguments(first), "--jobs", "1"], self._environment(first))
+        heads.start_server(modules)
 
     def _served(self) -> str:
-        """Starts the servers, sets the environment for the hub, writes the data; the language model's address."""
-        from cod_runner.testing.tiny_models import tiny_bert
-
-        texts = _texts()
-        tiny_bert(self.root / "repository", [text for text, _ in texts])
-        _write_films(self.root / "films", texts)
+        """Starts the servers, which write the data, and sets the hub's address; returns the language model's."""
         self.served = subprocess.Popen(
-            [sys.executable, str(HERE / "served.py"), str(self.root), str(self.root / "repository")],
+            [sys.executable, str(HERE / "served.py"), str(self.root)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.served.stdout is not None
         model, models = (self.served.stdout.readline().strip() for _ in range(2))
-        import huggingface_hub.constants as constants
-
-        constants.ENDPOINT, constants.HF_HUB_CACHE = models, str(self.root / "hf" / "hub")
+        os.environ["HF_ENDPOINT"] = models
+        self.flags = ["--allow-host", model.split("/")[2]]
         return model
 
     def head(self, folder: Path, trial: Trial | None = None, *, again: bool = False) -> Any:
@@ -128,21 +135,21 @@ class Trials:
         return self.heads.Head(arguments, self._environment(folder), folder / "output", dies, draws=draws)
 
     def _arguments(self, folder: Path) -> list[str]:
-        return [str(self.recipe), "--out", str(folder / "run"), "--quiet"]
+        return [str(self.recipe), "--out", str(folder / "run"), "--quiet", *self.flags]
 
     def _environment(self, folder: Path) -> dict[str, str]:
         return {"CODRUN_HOME": str(folder / "home"), "OPENAI_API_KEY": "none"}
 
-    def undisturbed(self, folder: Path) -> dict[str, float]:
-        """When each stage began and how long it took, in seconds."""
+    def undisturbed(self, folder: Path) -> dict[str, Stage]:
+        """What each stage takes."""
         self._clear(folder)
-        began: dict[str, float] = {}
         head = self.head(folder)
-        for stage in head.stages():
-            began[stage] = time.monotonic()
+        began = [(time.monotonic(), name, calls) for name, calls in head.stages()]
         assert head.end() == 0, (folder / "output").read_text()
-        times = [*began.values(), time.monotonic()]
-        return dict(zip(began, [after - before for before, after in itertools.pairwise(times)], strict=True))
+        return {
+            name: Stage(then - now, after - before)
+            for (now, name, before), (then, _, after) in itertools.pairwise(began)
+        }
 
     def _clear(self, folder: Path) -> None:
         shutil.rmtree(self.root / "hf", ignore_errors=True)
@@ -153,14 +160,14 @@ class Trials:
         path = self.root / "calls.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def killed(self, folder: Path, trial: Trial, seconds: float) -> dict[str, Any]:
+    def killed(self, folder: Path, trial: Trial) -> dict[str, Any]:
         """Run, kill, run again; what is told of it."""
         self._clear(folder)
         before = len(self.asked())
         head = self.head(folder, trial)
         reached = head.wait_for(trial.stage)
         if trial.calls is None:
-            head.ends_within(trial.share * seconds)
+            head.ends_within(trial.seconds)
         else:
             head.ends_within(60)
         found = self.heads.workers()
@@ -196,17 +203,18 @@ class Trials:
             "asked": len(self.asked()) - before, "wrong": wrong,
         }  # fmt: skip
 
-    def main(self, trials: list[Trial]) -> None:
+    def main(self, moments: int, seed: int) -> None:
         reference = self.root / "reference"
         self.undisturbed(reference)
         took = self.undisturbed(self.root / "other")
         before, after = contents(reference), contents(self.root / "other")
         assert before.keys() == after.keys(), f"two undisturbed runs leave other files: {before.keys() ^ after.keys()}"
         self.volatile = {name for name in before if before[name] != after[name]}
-        print(json.dumps({"took": took, "files": len(before), "volatile": sorted(self.volatile)}), flush=True)
-        for number, trial in enumerate(trials):
+        stages = {name: [round(each.seconds, 3), each.calls] for name, each in took.items()}
+        print(json.dumps({"stages": stages, "files": len(before), "volatile": sorted(self.volatile)}), flush=True)
+        for number, trial in enumerate(drawn(took, moments, seed)):
             folder = self.root / "now"
-            told = self.killed(folder, trial, took[trial.stage])
+            told = self.killed(folder, trial)
             print(json.dumps(told), flush=True)
             if told["wrong"]:
                 folder.rename(self.root / f"wrong-{number}")
@@ -273,28 +281,6 @@ def differences(folder: Path, reference: Path, volatile: set[str]) -> list[str]:
     return wrong
 
 
-def _texts() -> list[tuple[str, int]]:
-    from served import ADJECTIVES
-
-    endings = ("on mondays", "with friends", "after dinner", "in town")
-    return [
-        (f"the {noun} of this {kind} was {adjective} {endings[(place + label) % len(endings)]}", label)
-        for label, adjectives in enumerate(ADJECTIVES)
-        for place, adjective in enumerate(adjectives)
-        for noun in ("cast", "plot", "story", "song", "ending", "light", "pace", "script")
-        for kind in ("film", "movie", "series", "show", "drama", "comedy", "western", "musical")
-    ]
-
-
-def _write_films(folder: Path, texts: list[tuple[str, int]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    folder.mkdir()
-    names = {"text": [text for text, _ in texts], "label": [label for _, label in texts]}
-    pyarrow.parquet.write_table(pyarrow.table(names), folder / "train-00000-of-00001.parquet")
-
-
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE))
     place = Path(sys.argv[1]).absolute()
@@ -303,6 +289,6 @@ if __name__ == "__main__":
         os.environ[variable] = str(value)
     every = Trials(place, sys.argv[2])
     try:
-        every.main(drawn(int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0))
+        every.main(int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0)
     finally:
         every.end()

@@ -1,8 +1,8 @@
-"""A language model and a model hub on this machine, in a process of their own: ``python served.py FOLDER REPOSITORY``.
+"""A language model and a model hub on this machine, in a process of their own: ``python served.py FOLDER``.
 
-Serves the files of the folder ``REPOSITORY`` as the hub's model ``me/tiny``. Prints the addresses of both; notes in
-``FOLDER/calls.jsonl`` a line for each call of the language model when it comes, and in ``FOLDER/fetched`` the name of
-each file that the hub sends. Ends when its standard input does.
+Writes texts into ``FOLDER/films``, as a repository of the hub has them, and serves a tiny model of them as the hub's
+``me/tiny``. Prints the addresses of both; notes in ``FOLDER/calls.jsonl`` a line for each call of the language model
+when it comes, and in ``FOLDER/fetched`` the name of each file that the hub sends. Ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -105,8 +105,32 @@ def _etag(content: bytes) -> str:
     return hashlib.sha1(content).hexdigest()
 
 
-def main(folder: Path, repository: Path) -> None:
-    models = hub(repository, folder / "fetched")
+def texts() -> list[tuple[str, int]]:
+    """With their labels."""
+    endings = ("on mondays", "with friends", "after dinner", "in town")
+    return [
+        (f"the {noun} of this {kind} was {adjective} {endings[(place + label) % len(endings)]}", label)
+        for label, adjectives in enumerate(ADJECTIVES)
+        for place, adjective in enumerate(adjectives)
+        for noun in ("cast", "plot", "story", "song", "ending", "light", "pace", "script")
+        for kind in ("film", "movie", "series", "show", "drama", "comedy", "western", "musical")
+    ]
+
+
+def write_films(folder: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    folder.mkdir()
+    columns = dict(zip(("text", "label"), map(list, zip(*texts(), strict=True)), strict=True))
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "train-00000-of-00001.parquet")
+
+
+def main(folder: Path) -> None:
+    from cod_runner.testing.tiny_models import tiny_bert
+
+    write_films(folder / "films")
+    models = hub(tiny_bert(folder / "repository", [text for text, _ in texts()]), folder / "fetched")
     threading.Thread(target=models.serve_forever, daemon=True).start()
     with answering(folder / "calls.jsonl") as model:
         print(model.api_base, flush=True)
@@ -115,4 +139,4 @@ def main(folder: Path, repository: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))
