@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,30 +176,30 @@ class _Watch:
         return instead
 
 
-def workers() -> list[int]:
-    """The processes that the fork server has started and that live: the workers of all heads."""
+def workers(folder: Path) -> list[int]:
+    """The processes that work for the run below ``folder``: the fork server's children, and whatever was started with
+    the folder in its command or its environment."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             state, parent = (place / "stat").read_text().rpartition(")")[2].split()[:2]
+            told = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
         except OSError:  # gone meanwhile
             continue
-        if int(parent) == SERVER._forkserver_pid and state != "Z":
+        if state != "Z" and (int(parent) == SERVER._forkserver_pid or os.fsencode(folder) in told):
             found.append(int(place.name))
     return found
 
 
-def orphans() -> list[int]:
+def orphans(folder: Path) -> list[int]:
     """The workers that live after their head, some time after."""
     deadline = time.monotonic() + SECONDS_TO_END
-    while (left := workers()) and time.monotonic() < deadline:
+    while (left := workers(folder)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
 
 
 def kill_workers(found: list[int]) -> None:
     for each in found:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
-        except ProcessLookupError:
-            continue

@@ -1,19 +1,24 @@
 """Kills runs that have worker processes, at chosen or random moments of each stage, and runs them again:
-``python killed_workers.py FOLDER KIND MOMENTS [SEED]``.
+``python killed_workers.py FOLDER KIND [--moments N] [--stages NAMES] [--executor NAME] [STAGE/WHO/WHEN...]``.
 
 ``KIND`` is ``plain``: a small recipe of vectors, or ``paid``: a fine-tuned text model that comes from a hub, a data set
-that the ``datasets`` library converts, counterfactuals by a language model that is paid for each call.
-``MOMENTS`` is how many in each stage. Prints a JSON line for the undisturbed run, then one for each kill: the stage,
-who was killed and when, and everything that is wrong afterwards, which should be nothing.
+that the ``datasets`` library converts, counterfactuals by a language model that is paid for each call. ``WHO`` is
+``head``, ``worker`` or ``all``; ``WHEN`` is a time in seconds after the stage began, or after it has a worker where one
+is killed, or ``#`` and the number of a call in it that changes a file's name or waits for the disk.
+
+Prints a JSON line for the undisturbed run, then one for each kill: the stage, who was killed and when, and everything
+that is wrong afterwards, which should be nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +29,15 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+SECONDS_AT_MOST = 60.0
+DIFFERS = re.compile(
+    r"home/uses/.*\.json|run/\.id|run/report\.html|run/run\.(json|log)|home/llm\.sqlite.*|.*/teacher\.json|"
+    r"home/signals/signals\.sqlite|home/pairs/pairs\.sqlite"
+)
+"""Files that hold times, or the order in which things came."""
+EVENTS = re.compile(rb"(?m)^> - (fetching the model|a worker process died|from here on \d+ at once).*\n")
+"""Notes of what happened in one call and not in another."""
 PLAIN = """
 recipe: 1
 name: tiny
@@ -73,9 +87,15 @@ class Trial:
     who: str
     """``head``, ``worker`` or ``all``."""
     seconds: float
-    """After the stage has begun."""
-    calls: int | None
+    """After the stage has begun, or after it has a worker where one is killed."""
+    calls: int | None = None
     """The head kills itself before this call that changes a file's name or waits for the disk; None: by time."""
+
+    @classmethod
+    def named(cls, text: str) -> Trial:
+        """``students/head/0.2`` or ``signals/head/#12``."""
+        stage, who, when = text.split("/")
+        return cls(stage, who, 0.0, int(when[1:])) if when.startswith("#") else cls(stage, who, float(when))
 
     @property
     def told(self) -> str:
@@ -99,8 +119,8 @@ def drawn(stages: Mapping[str, Stage], moments: int, seed: int) -> list[Trial]:
 class Trials:
     """Runs a recipe undisturbed, then killed at one moment after another."""
 
-    def __init__(self, root: Path, kind: str) -> None:
-        self.root, self.kind = root, kind
+    def __init__(self, root: Path, kind: str, executor: str) -> None:
+        self.root, self.executor = root, executor
         self.recipe = root / f"{kind}.yaml"
         self.served: subprocess.Popen[str] | None = None
         self.flags: list[str] = []
@@ -109,10 +129,10 @@ class Trials:
         import heads  # once HF_HOME and HF_ENDPOINT are set
 
         self.heads = heads
-        first = root / "first"
-        self._clear(first)
+        self.reference = root / "reference"
+        self._clear(self.reference)
         modules = root / "modules"
-        heads.write_modules(modules, [*self._arguments(first), "--jobs", "1"], self._environment(first))
+        heads.write_modules(modules, self._arguments(self.reference, jobs=1), self._environment(self.reference))
         heads.start_server(modules)
 
     def _served(self) -> str:
@@ -130,12 +150,12 @@ class Trials:
     def head(self, folder: Path, trial: Trial | None = None, *, again: bool = False) -> Any:
         """Starts a run, which draws figures where the trial is about the report."""
         dies = None if trial is None or trial.calls is None or again else (trial.stage, trial.calls)
-        arguments = [*self._arguments(folder), "--jobs", "2"]
+        arguments = [*self._arguments(folder, jobs=2), "--executor", self.executor]
         draws = trial is None or trial.stage == "report"
         return self.heads.Head(arguments, self._environment(folder), folder / "output", dies, draws=draws)
 
-    def _arguments(self, folder: Path) -> list[str]:
-        return [str(self.recipe), "--out", str(folder / "run"), "--quiet", *self.flags]
+    def _arguments(self, folder: Path, jobs: int) -> list[str]:
+        return [str(self.recipe), "--out", str(folder / "run"), "--quiet", "--jobs", str(jobs), *self.flags]
 
     def _environment(self, folder: Path) -> dict[str, str]:
         return {"CODRUN_HOME": str(folder / "home"), "OPENAI_API_KEY": "none"}
@@ -160,17 +180,23 @@ class Trials:
         path = self.root / "calls.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def _wait_for_a_worker(self, head: Any, folder: Path) -> None:
+        until = time.monotonic() + SECONDS_AT_MOST
+        while not self.heads.workers(folder) and time.monotonic() < until and not head.ends_within(0.01):
+            continue
+
     def killed(self, folder: Path, trial: Trial) -> dict[str, Any]:
         """Run, kill, run again; what is told of it."""
         self._clear(folder)
         before = len(self.asked())
         head = self.head(folder, trial)
         reached = head.wait_for(trial.stage)
-        if trial.calls is None:
-            head.ends_within(trial.seconds)
-        else:
-            head.ends_within(60)
-        found = self.heads.workers()
+        if trial.calls is not None:
+            head.ends_within(SECONDS_AT_MOST)
+        elif trial.who != "head":
+            self._wait_for_a_worker(head, folder)
+        head.ends_within(trial.seconds)
+        found = self.heads.workers(folder)
         if reached and trial.calls is None:
             if trial.who != "worker":
                 head.kill()
@@ -179,7 +205,7 @@ class Trials:
         first = head.end()
         had, asked = recorded(folder), len(self.asked())
         code = self.head(folder, trial, again=True).end()
-        late = self.heads.orphans()
+        late = self.heads.orphans(folder)
         self.heads.kill_workers(late)
         questions = self.asked()[asked:]
         wrong: list[str] = []
@@ -195,7 +221,7 @@ class Trials:
             wrong.append("the second run asked a question twice")
         wrong += [
             each
-            for each in differences(folder, self.root / "reference", self.volatile)
+            for each in differences(folder, self.reference)
             if trial.stage == "report" or not each.startswith("run/figures/")
         ]
         return {
@@ -203,20 +229,20 @@ class Trials:
             "asked": len(self.asked()) - before, "wrong": wrong,
         }  # fmt: skip
 
-    def main(self, moments: int, seed: int) -> None:
-        reference = self.root / "reference"
-        self.undisturbed(reference)
-        took = self.undisturbed(self.root / "other")
-        before, after = contents(reference), contents(self.root / "other")
-        assert before.keys() == after.keys(), f"two undisturbed runs leave other files: {before.keys() ^ after.keys()}"
-        self.volatile = {name for name in before if before[name] != after[name]}
-        stages = {name: [round(each.seconds, 3), each.calls] for name, each in took.items()}
-        print(json.dumps({"stages": stages, "files": len(before), "volatile": sorted(self.volatile)}), flush=True)
-        for number, trial in enumerate(drawn(took, moments, seed)):
+    def main(self, moments: int, seed: int, names: list[str], chosen: list[str]) -> None:
+        """Each of the ``chosen`` trials, then so many random ones in each stage of these names, or in all."""
+        trials = [Trial.named(text) for text in chosen]
+        if moments:
+            other = self.root / "other"
+            stages = self.undisturbed(other)
+            told = {name: [round(each.seconds, 3), each.calls] for name, each in stages.items()}
+            print(json.dumps({"stages": told, "wrong": differences(other, self.reference)}), flush=True)
+            trials += drawn({name: stages[name] for name in names or stages}, moments, seed)
+        for number, trial in enumerate(trials):
             folder = self.root / "now"
-            told = self.killed(folder, trial)
-            print(json.dumps(told), flush=True)
-            if told["wrong"]:
+            told_of = self.killed(folder, trial)
+            print(json.dumps(told_of), flush=True)
+            if told_of["wrong"]:
                 folder.rename(self.root / f"wrong-{number}")
             else:
                 shutil.rmtree(folder)
@@ -261,19 +287,21 @@ def contents(folder: Path) -> dict[str, str]:
             content = "\n".join(
                 sorted(json.dumps({key: line[key] for key in line if "seconds" not in key}) for line in lines)
             ).encode()
+        elif name == "run/table.md":
+            content = EVENTS.sub(b"", content)
         found[name] = hashlib.sha256(content).hexdigest()
     return found
 
 
-def differences(folder: Path, reference: Path, volatile: set[str]) -> list[str]:
+def differences(folder: Path, reference: Path) -> list[str]:
     """What is other than in the undisturbed run."""
     found, wanted = contents(folder), contents(reference)
     wrong = [f"{name} is left over" for name in sorted(found.keys() - wanted.keys())]
     wrong += [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
-    both = found.keys() & wanted.keys()
-    wrong += [f"{name} differs" for name in sorted(both) if found[name] != wanted[name] and name not in volatile]
-    for name in sorted(both & volatile):
-        if name.endswith(".json"):
+    for name in sorted(found.keys() & wanted.keys()):
+        if not DIFFERS.fullmatch(name) and found[name] != wanted[name]:
+            wrong.append(f"{name} differs")
+        elif name.endswith(".json"):
             try:
                 json.loads((folder / name).read_bytes())
             except ValueError as error:
@@ -281,14 +309,26 @@ def differences(folder: Path, reference: Path, volatile: set[str]) -> list[str]:
     return wrong
 
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
-    place = Path(sys.argv[1]).absolute()
-    place.mkdir(parents=True, exist_ok=True)
-    for variable, value in {"HF_HOME": place / "hf", "HF_HUB_DISABLE_TELEMETRY": 1, "HF_HUB_DISABLE_XET": 1}.items():
-        os.environ[variable] = str(value)
-    every = Trials(place, sys.argv[2])
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("kind", choices=["plain", "paid"])
+    parser.add_argument("--moments", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stages", default="")
+    parser.add_argument("--executor", default="processes")
+    parser.add_argument("trials", nargs="*")
+    given = parser.parse_args(arguments)
+    root = given.folder.absolute()
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ.update(ENVIRONMENT, HF_HOME=str(root / "hf"))
+    every = Trials(root, given.kind, given.executor)
     try:
-        every.main(int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 0)
+        every.main(given.moments, given.seed, list(filter(None, given.stages.split(","))), given.trials)
     finally:
         every.end()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    main(sys.argv[1:])
