@@ -11,6 +11,7 @@ import importlib
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import resource
 import select
 import signal
 import sys
@@ -203,3 +204,19 @@ def kill_workers(found: list[int]) -> None:
     for each in found:
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
+
+
+def limit_files(found: list[int], size: int) -> None:
+    """Let these processes write no file of more bytes, as if the disk were full."""
+    for each in found:
+        with suppress(ProcessLookupError):
+            resource.prlimit(each, resource.RLIMIT_FSIZE, (size, size))
+
+
+def limit_memory(found: list[int]) -> None:
+    """Let these processes get no more memory than they have."""
+    for each in found:
+        with suppress(ProcessLookupError, FileNotFoundError):
+            pages = int(Path(f"/proc/{each}/statm").read_text().split()[0])
+            size = pages * resource.getpagesize()
+            resource.prlimit(each, resource.RLIMIT_AS, (size, size))

@@ -3,8 +3,9 @@
 
 ``KIND`` is ``plain``: a small recipe of vectors, or ``paid``: a fine-tuned text model that comes from a hub, a data set
 that the ``datasets`` library converts, counterfactuals by a language model that is paid for each call. ``WHO`` is
-``head``, ``worker`` or ``all``; ``WHEN`` is a time in seconds after the stage began, or after it has a worker where one
-is killed, or ``#`` and the number of a call in it that changes a file's name or waits for the disk.
+``head``, ``worker`` or ``all``; or ``disk``, where the workers can write no file of more than a kilobyte from then on,
+or ``memory``, where they get no more memory. ``WHEN`` is a time in seconds after the stage began, or after it has a
+worker where one is killed, or ``#`` and the number of a call in it that changes a file's name or waits for the disk.
 
 Prints a JSON line for the undisturbed run, then one for each kill: the stage, who was killed and when, and everything
 that is wrong afterwards, which should be nothing.
@@ -31,12 +32,15 @@ from typing import Any
 HERE = Path(__file__).parent
 ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 SECONDS_AT_MOST = 60.0
+KILOBYTE = 1024
 DIFFERS = re.compile(
     r"home/uses/.*\.json|run/\.id|run/report\.html|run/run\.(json|log)|home/llm\.sqlite.*|.*/teacher\.json|"
     r"home/signals/signals\.sqlite|home/pairs/pairs\.sqlite"
 )
 """Files that hold times, or the order in which things came."""
-EVENTS = re.compile(rb"(?m)^> - (fetching the model|a worker process died|from here on \d+ at once).*\n")
+EVENTS = re.compile(
+    rb"(?m)^- (fetching the model|the worker process of .* died|.* ran out of memory|.* since memory ran out).*\n"
+)
 """Notes of what happened in one call and not in another."""
 PLAIN = """
 recipe: 1
@@ -85,7 +89,7 @@ class Trial:
 
     stage: str
     who: str
-    """``head``, ``worker`` or ``all``."""
+    """``head``, ``worker`` or ``all``; ``disk`` or ``memory`` where the workers get no more of it."""
     seconds: float
     """After the stage has begun, or after it has a worker where one is killed."""
     calls: int | None = None
@@ -185,6 +189,16 @@ class Trials:
         while not self.heads.workers(folder) and time.monotonic() < until and not head.ends_within(0.01):
             continue
 
+    def _disturb(self, who: str, head: Any, workers: list[int]) -> None:
+        if who in ("head", "all"):
+            head.kill()
+        if who in ("worker", "all"):
+            self.heads.kill_workers(workers if who == "all" else workers[:1])
+        if who == "disk":
+            self.heads.limit_files(workers, KILOBYTE)
+        if who == "memory":
+            self.heads.limit_memory(workers)
+
     def killed(self, folder: Path, trial: Trial) -> dict[str, Any]:
         """Run, kill, run again; what is told of it."""
         self._clear(folder)
@@ -198,10 +212,7 @@ class Trials:
         head.ends_within(trial.seconds)
         found = self.heads.workers(folder)
         if reached and trial.calls is None:
-            if trial.who != "worker":
-                head.kill()
-            if trial.who != "head":
-                self.heads.kill_workers(found if trial.who == "all" else found[:1])
+            self._disturb(trial.who, head, found)
         first = head.end()
         had, asked = recorded(folder), len(self.asked())
         code = self.head(folder, trial, again=True).end()
@@ -209,8 +220,10 @@ class Trials:
         self.heads.kill_workers(late)
         questions = self.asked()[asked:]
         wrong: list[str] = []
-        if first not in (0, -9) and not (first == 1 and trial.who == "worker"):
-            wrong.append(f"the killed run ended with {first}")
+        if first not in (0, -9) and not (first == 1 and trial.who in ("disk", "memory")):
+            wrong.append(f"the disturbed run ended with {first}")
+        if trial.who == "disk" and (said := unforeseen(folder / "output")):
+            wrong.append(said)
         if code != 0:
             wrong.append(f"the second run ended with {code}: {(folder / 'output').read_text()[-600:]}")
         if late:
@@ -272,6 +285,12 @@ def recorded(folder: Path) -> set[str]:
     for each in folder.glob("copy.sqlite*"):
         shutil.rmtree(each) if each.is_dir() else each.unlink()
     return found
+
+
+def unforeseen(output: Path) -> str:
+    """What is wrong with what a run said that had to end in one sentence."""
+    said = output.read_text()
+    return f"it said {said[-900:]}" if "Traceback" in said or "raised" in said else ""
 
 
 def contents(folder: Path) -> dict[str, str]:
