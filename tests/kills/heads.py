@@ -41,6 +41,7 @@ def start_server(modules: Path) -> None:
     """Once, before anything is run but what wrote the file of the modules that a run imports."""
     torch.set_num_threads(1)
     os.environ["MODULES_TO_IMPORT"] = str(modules)
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # the fork server forgets what it is told of it
     multiprocessing.set_forkserver_preload(["imported"])
     SERVER.ensure_running()
     importlib.import_module("imported")
