@@ -56,7 +56,7 @@ class Followed:
     """The cells that wait or train, by key."""
     _reached: dict[str, Reached] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=lambda: defaultdict(Pace))
-    _since: float = field(default_factory=time.monotonic)
+    _since: float = field(default_factory=time.time)
     _looked: float = 0.0
 
     @hookimpl
@@ -95,10 +95,9 @@ class Followed:
         if now - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = now
-        since = time.time() - min(now - self._since, SECONDS_UNTIL_STALE)  # the clock may have been set since it began
         for key, cell in list(self._training.items()):
             path = self.context.folder.path / "training" / f"{_name(cell)}.jsonl"
-            reached = last_step(path, key, since)
+            reached = last_step(path, key, max(self._since, time.time() - SECONDS_UNTIL_STALE))
             if reached is None:
                 self._reached.pop(key, None)
             elif key in self._training:
