@@ -42,9 +42,10 @@ def _digest(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step and wait until it is on disk."""
-    with file_written_whole(path) as temporary, temporary.open("wb") as file:
+def write_whole(path: Path, content: str | bytes, *, within: Path | None = None) -> None:
+    """Replace ``path`` by ``content`` in one step and wait until it is on disk; ``within`` is as of
+    :func:`file_written_whole`."""
+    with file_written_whole(path, within=within) as temporary, temporary.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import functools
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,4 +98,5 @@ def _end_with_the_parent() -> None:
         wait([sentinel])
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    # not threading's: its `start` waits for ever for a thread that memory ran out for as it began
+    _thread.start_new_thread(watch, ())

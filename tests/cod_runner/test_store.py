@@ -13,7 +13,7 @@ import platformdirs
 import pytest
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import file_written_whole, lock, open_database
+from cod_runner.files import announce, file_written_whole, lock, open_database
 from cod_runner.llm.ledger import Ledger
 from cod_runner.store import Store, content_key
 
@@ -196,6 +196,17 @@ def test_what_a_killed_run_left_half_written_goes_and_what_is_being_written_stay
             assert not former.exists() and not dead.exists()
             assert temporary.exists()
     assert (store.teachers / "new").read_text() == "whole"
+
+
+def test_the_lock_of_a_dead_owner_of_a_ledger_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    owners = tmp_path / "llm.sqlite.owners"
+    owners.mkdir()
+    (owners / "dead.lock").touch()
+    living = announce(owners / "living.lock")
+    assert living is not None
+    with Store(tmp_path).in_use("a run"):
+        assert [path.name for path in owners.iterdir()] == ["living.lock"]
+    living.release()
 
 
 @pytest.mark.parametrize("name", ["", "~/kept", "kept"])

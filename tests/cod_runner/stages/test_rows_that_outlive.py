@@ -133,6 +133,13 @@ def test_a_new_head_takes_in_what_the_workers_finished(tmp_path: Path, headless:
     assert run(headless).told == []
 
 
+def test_notes_of_the_call_whose_head_died_are_kept(headless: Path, run: Any) -> None:
+    """As they stood when the last stage began: that call made them, and the next one trains nothing."""
+    run(headless)
+    notes = json.loads((headless / "run.json").read_text())["notes"]
+    assert any("k=8 trains 3 steps" in note for note in notes)
+
+
 def test_what_is_still_missing_runs(headless: Path, run: Any) -> None:
     left(headless)[0].write_text('{"key": "torn')
     watcher = run(headless)
