@@ -62,9 +62,11 @@ PAIRS = {
         Pair("xsmall", "deberta", 128_100, teacher=_deberta(12, 768, 12), student=_deberta(12, 384, 6)),
         Pair("qwen", "qwen2", 151_936, teacher=_qwen2(28, 1536, 12, 8960), student=_qwen2(24, 896, 14, 4864)),
         Pair("tiny", "deberta", 2_000, teacher=_deberta(4, 64, 4), student=_deberta(2, 32, 4)),
+        Pair("qwen-part", "qwen2", 151_936, teacher=_qwen2(8, 1536, 12, 8960), student=_qwen2(4, 896, 14, 4864)),
     )
 }
-"""DeBERTa-v3-base to -small and to -xsmall, Qwen2.5-1.5B to -0.5B, and one to try a script on."""
+"""DeBERTa-v3-base to -small and to -xsmall, Qwen2.5-1.5B to -0.5B, one to try a script on, and some
+of the blocks of the Qwens."""
 MAKERS = {"deberta": tiny_deberta, "qwen2": tiny_qwen2}
 
 

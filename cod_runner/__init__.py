@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from cod_runner.pipeline import RunResult
     from cod_runner.registry import Registry
+    from cod_runner.running import RunResult
 
 __all__ = ["__version__", "run"]
 __version__ = "0.1.0"
@@ -41,6 +41,7 @@ def run(
     allow_hosts: Sequence[str] = (),
     allow_folders: Sequence[str | os.PathLike[str]] = (),
     allow_local_plugins: bool = False,
+    allow_callables: Sequence[str] = (),
     registry: Registry | None = None,
     strict: bool = False,
 ) -> RunResult:
@@ -56,8 +57,8 @@ def run(
 
     Each argument is the flag of that name: ``overrides`` are ``--set``, each ``"key.path=value"`` with the value in
     YAML; ``k``, ``seeds``, ``methods`` and ``arms`` run only these; ``out`` is the run's folder, else ``runs/NAME``
-    below the working directory; ``allow_hosts``, ``allow_folders`` and ``allow_local_plugins`` let the recipe do what
-    a stranger's may not.
+    below the working directory; ``allow_hosts``, ``allow_folders``, ``allow_local_plugins`` and ``allow_callables``
+    let the recipe do what a stranger's may not.
     With ``quiet`` only warnings are said; nothing is printed on standard output. ``registry`` holds the plugins;
     without it the installed ones are found. With ``strict`` an expectation that ``profile`` or another argument left
     out counts as missed.
@@ -93,16 +94,19 @@ def run(
         methods=None if methods is None else _several(methods),
         arms=None if arms is None else _several(arms),
         students=students,
+        executor=executor,
     )
     settings = RunSettings(
         out=None if out is None else Path(out),
         jobs=jobs,
-        executor=executor,
         device=device,
         offline=offline,
         fresh=fresh,
         permissions=read_permissions(
-            allow_hosts, [Path(folder) for folder in allow_folders], local_plugins=allow_local_plugins
+            allow_hosts,
+            [Path(folder) for folder in allow_folders],
+            local_plugins=allow_local_plugins,
+            callables=allow_callables,
         ),
         strict=strict,
     )

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions, as_when_it_ran
-from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe, load_recipe
 from cod_runner.recipe.builds import refuse_unbuildable
-from cod_runner.registry import Registry
 from cod_runner.store import Store
 
 if TYPE_CHECKING:
-    from cod_runner.pipeline import RunResult
+    from cod_runner.context import RunSettings
+    from cod_runner.progress import Progress
+    from cod_runner.registry import Registry
+    from cod_runner.running import RunResult
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Asked:
     arms: Sequence[str] | None = None
     students: str | None = None
     """``all``, ``best`` or ``none``."""
+    executor: str | None = None
 
     def load(self, registry: Registry, permissions: Permissions = NO_PERMISSIONS) -> LoadedRecipe:
         """Read and check the recipe; raises :class:`RecipeError` with every fault found."""
@@ -50,6 +51,7 @@ class Asked:
             registry,
             profile=self.profile,
             overrides=self.overrides,
+            executor=self.executor,
             flags={
                 name: value if isinstance(value, str) else list(value)
                 for name, value in flags.items()
@@ -68,11 +70,10 @@ def run_as_asked(asked: Asked, registry: Registry, settings: RunSettings, progre
     """
     _not_while_a_worker_starts()
     loaded = asked.load(registry, settings.permissions)
-    with progress.bar("loading torch"):  # seconds, after the recipe's faults have been told
-        from cod_runner import pipeline
+    from cod_runner import running  # after the recipe's faults have been told
 
     with loaded.pointing():
-        return pipeline.run(loaded, registry, settings, progress)
+        return running.run(loaded, registry, settings, progress)
 
 
 def _not_while_a_worker_starts() -> None:

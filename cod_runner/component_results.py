@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cod_runner.api import Answering, Example, Input, Kind, LoadedData, Mixture, Proposal
+from cod_runner.api import Answering, Example, Input, Kind, LoadedData, Mixture, Proposal, Workers
 from cod_runner.errors import WrongResult
 from cod_runner.plain_text import one_line
 
@@ -90,6 +90,21 @@ def _has(built: object, name: str) -> bool:
 
 def _is_whole(rounds: object) -> bool:
     return isinstance(rounds, int) and not isinstance(rounds, bool) and rounds >= 1
+
+
+def fault_of_workers(workers: object) -> str | None:
+    """What is wrong with what an executor's ``workers`` gave, as the end of a sentence; None where it will do."""
+    import torch
+
+    if not isinstance(workers, Workers):
+        return f"`workers` returned {described(workers)}, and must return a Workers"
+    if not _is_whole(workers.at_once):
+        return f"`workers` chose {described(workers.at_once)} at once, and must choose a whole number from 1"
+    try:
+        torch.device(workers.device)
+    except (RuntimeError, TypeError):
+        return f"`workers` chose the device {described(workers.device)}, and must choose one by torch's name for it"
+    return None
 
 
 def check_data(named: str, data: object) -> LoadedData:

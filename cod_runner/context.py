@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cod_runner.llm.budget import Spending
-from cod_runner.observers import Observers
 from cod_runner.permissions import Permissions
-from cod_runner.progress import Progress
 from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.runs.folder import RunFolder
 from cod_runner.store import Maker, Store
+
+if TYPE_CHECKING:
+    from cod_runner.llm.budget import Spending
+    from cod_runner.observers import Observers
+    from cod_runner.progress import Progress
+    from cod_runner.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,6 @@ class RunSettings:
 
     out: Path | None = None
     jobs: int | None = None
-    executor: str | None = None
     device: str = "auto"
     offline: bool = False
     fresh: bool = False
@@ -37,7 +39,7 @@ class RunSettings:
     @property
     def flags(self) -> list[str]:
         """The settings as the command line writes them; none for one that has its default."""
-        named = {"--out": self.out, "--jobs": self.jobs, "--executor": self.executor}
+        named = {"--out": self.out, "--jobs": self.jobs}
         flags = [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
         flags += ["--device", self.device] if self.device != "auto" else []
         flags += self.permissions.flags
@@ -103,6 +105,10 @@ def opened_run(
     loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
 ) -> Iterator[RunContext]:
     """Make the context of a run: its folder locked against every other codrun, the store against pruning."""
+    from cod_runner.llm.budget import Spending
+    from cod_runner.observers import Observers
+    from cod_runner.runs.folder import RunFolder
+
     recipe, store, path = loaded.recipe, Store(), run_path(loaded, settings.out)
     with (
         RunFolder(path).opened() as folder,

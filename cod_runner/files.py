@@ -212,13 +212,23 @@ def abandoned(folder: Path, former: str = "") -> list[Path]:
     ``former`` is a pattern of the names of files and folders that an earlier version wrote here as ``.NAME.xxxxxxxx``;
     nothing shows whether its process lives, so that one counts as dead a day after it has changed.
     """
-    left = [path for path in folder.glob(f"{TEMPORARY}????????") if _is_own(path) and not is_held(path / "lock")]
-    shape = re.compile(rf"\.(?:{former})\.[a-z0-9_]{{8}}")
-    for path in folder.glob(".*") if former else ():
+    hidden = [folder / name for name in _names_with_a_dot(folder)]
+    ours = [path for path in hidden if path.name.startswith(TEMPORARY) and len(path.name) == len(TEMPORARY) + 8]
+    left = [path for path in ours if _is_own(path) and not is_held(path / "lock")]
+    shape = rf"\.(?:{former})\.[a-z0-9_]{{8}}"
+    for path in hidden if former else ():
         with suppress(OSError):
-            if shape.fullmatch(path.name) and time.time() - path.lstat().st_mtime > SECONDS_UNTIL_DEAD:
+            if re.fullmatch(shape, path.name) and time.time() - path.lstat().st_mtime > SECONDS_UNTIL_DEAD:
                 left.append(path)
     return sorted(left)
+
+
+def _names_with_a_dot(folder: Path) -> list[str]:
+    """Of what lies in a folder, and begins with a dot; a store has many thousand folders, so each is listed once."""
+    try:
+        return [name for name in os.listdir(folder) if name.startswith(".")]  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def sweep(folder: Path, former: str = "") -> None:

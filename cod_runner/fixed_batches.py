@@ -17,6 +17,8 @@ from cod_runner.machine import cores
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 
+EVALUATION_BATCH = 32
+"""Rows of a student's evaluation, whose batches are not of a fixed shape."""
 ROWS = 16
 LENGTH_MULTIPLE = 16
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from cod_runner.errors import DataError, SettingError
 from cod_runner.recipe_files import recipe_file
@@ -35,6 +35,8 @@ Turn = tuple[str, str]
 
 class LabelPromptFields(BaseModel):
     """The options that say what a language model is shown, for a teacher's own options to inherit."""
+
+    model_config = ConfigDict(defer_build=True)
 
     shots: int = Field(8, ge=0, le=200, description="labelled texts of the pool in the prompt, as many of each class")
     seed: int = Field(0, ge=0, lt=2**63, description="by which the shots are drawn")

@@ -32,6 +32,8 @@ class Permissions:
     """What of it the command line allowed, as it writes it; not what the settings file allows."""
     local_plugins: bool = False
     """Whether Python files that recipes name are run."""
+    callables: frozenset[str] = frozenset()
+    """Each ``module:callable`` that the recipe may have called, with options that it says."""
 
     def allow_address(self, address: str) -> bool:
         """Whether texts and keys may go to the host of ``address``, an ``http://`` or ``https://`` one."""
@@ -81,7 +83,7 @@ def as_when_it_ran(recipe: Path, store: Path, permissions: Permissions) -> Permi
 class _Settings(BaseModel):
     """The settings file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     allow_hosts: list[str] = []
     allow_folders: list[Path] = []
@@ -99,19 +101,24 @@ def settings_shown() -> str:
 
 
 def read_permissions(
-    hosts: Iterable[str] = (), folders: Iterable[Path] = (), *, local_plugins: bool = False
+    hosts: Iterable[str] = (),
+    folders: Iterable[Path] = (),
+    *,
+    local_plugins: bool = False,
+    callables: Iterable[str] = (),
 ) -> Permissions:
     """The flags' hosts and folders, and those of the settings file; raises :class:`CodrunError` for a wrong one.
 
-    ``local_plugins`` is said for each call anew: no file can say it.
+    ``local_plugins`` and ``callables`` are said for each call anew: no file can say them.
     """
-    hosts, folders = list(hosts), list(folders)
+    hosts, folders, callables = list(hosts), list(folders), list(callables)
     for each in folders:
         if not each.is_dir():
             raise RecipeError(f"--allow-folder: there is no folder {each}")
     path = settings_file()
     settings = _read(path)
     flags = [*(("--allow-host", host) for host in hosts), *(("--allow-folder", str(folder)) for folder in folders)]
+    flags += [("--allow-callable", each) for each in callables]
     listed = {_host(each, "--allow-host", RecipeError) for each in hosts}
     listed |= {_host(each, f"{path}: allow_hosts", CodrunError) for each in settings.allow_hosts}
     try:
@@ -120,7 +127,7 @@ def read_permissions(
         raise CodrunError(f"{path}: allow_folders: {error}; write the folder out") from error
     allowed = (*(each.absolute() for each in folders), *below)
     words = (*(word for flag in flags for word in flag), *(["--allow-local-plugins"] if local_plugins else []))
-    return Permissions(frozenset(listed), allowed, words, local_plugins)
+    return Permissions(frozenset(listed), allowed, words, local_plugins, frozenset(callables))
 
 
 def _read(path: Path) -> _Settings:

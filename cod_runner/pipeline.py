@@ -1,39 +1,26 @@
-"""A recipe in, distilled students and a table out: Algorithm 1 of CoD, stage by stage."""
+"""Algorithm 1 of CoD, stage by stage: for the cells that wait, teacher, counterfactuals, signals, students."""
 
 from __future__ import annotations
 
-import time
-
-from cod_runner.context import RunContext, RunSettings, command_of, opened_run
-from cod_runner.permissions import remember_resolved
-from cod_runner.progress import Progress
-from cod_runner.recipe import LoadedRecipe
-from cod_runner.registry import Registry
-from cod_runner.runs.cells import Part, cells_of, parts_of, settings_key
+from cod_runner.context import RunContext
+from cod_runner.runs.cells import Part
 from cod_runner.runs.records import RunRecord
 from cod_runner.stages.additions import Additions, find_additions
-from cod_runner.stages.changed_code import note_code
-from cod_runner.stages.followed import followed
 from cod_runner.stages.held_out import with_held_out
-from cod_runner.stages.kept_students import expect_gaps, settle_students, students_to_train_again
 from cod_runner.stages.load import load_experiment
 from cod_runner.stages.originals import Orders
-from cod_runner.stages.results import (
-    RunResult,
-    conclude,
+from cod_runner.stages.recording import (
     record_additions,
     record_held_out,
     record_left_out,
     record_teacher,
-    spending_recorded,
     write_outcomes,
 )
 from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.shortages import find_shortages
-from cod_runner.stages.students import take_in, train_students, without
+from cod_runner.stages.students import train_students
 from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
-from cod_runner.stages.timing import NAMES, stage
-from cod_runner.stages.trackers import start_trackers
+from cod_runner.stages.timing import stage
 
 
 def distil(context: RunContext, record: RunRecord, part: Part) -> None:
@@ -50,7 +37,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
         experiment, teacher = load_experiment(context, part.fold)
     with stage(context, record, "teacher"):
         source, teacher = prepare_teacher(context, experiment, teacher)
-        ask_about_evaluation(context, experiment, teacher)  # rows that nothing trains on: how good it is
+        ask_about_evaluation(context, experiment, source, teacher)  # rows that nothing trains on: how good it is
         record_teacher(context, record, experiment, teacher)
         context.observers.notify("codrun_teacher_ready", teacher=teacher, pool=experiment.corpus.pool)
 
@@ -70,7 +57,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
 
     with stage(context, record, "signals"):
         # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
-        ask_the_teacher(context, experiment, teacher, sets.values())
+        ask_the_teacher(context, experiment, source, teacher, sets.values())
         sets = priced(teacher, sets)
         del teacher, orders, found
 
@@ -83,52 +70,13 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
         record.failed += train_students(context, experiment, source, part, sets)
 
 
-def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress) -> RunResult:
-    """Run every cell of a recipe that is not done yet, and report on all of them."""
-    recipe = loaded.recipe
-    cells = cells_of(recipe, registry)
-    started = time.monotonic()
-    with opened_run(loaded, registry, settings, progress) as context:
-        record = context.folder.begin(loaded, registry, [cell.key for cell in cells], settings_key(recipe, registry))
-        remember_resolved(context.folder.recipe, context.store.root)
-        record.command = command_of(loaded, settings)
-        finished = {} if settings.fresh else context.folder.finished_rows(record.metric_names)
-        waiting = [cell for cell in cells if cell.key not in finished]
-        left = context.folder.rows_left.found([] if settings.fresh else waiting, record.metric_names)
-        waiting = without(waiting, left)
-        progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
-        note_code(context, record, finished=len(waiting) < len(cells))
-        expect_gaps(context, record, cells)
-        gone = students_to_train_again(context, record, cells)
-        with followed(context, cells=len(cells), done=len(cells) - len(waiting) - len(left)):
-            if waiting or gone or left:
-                start_trackers(context, len(waiting))
-                take_in(context, left, waiting)
-                with spending_recorded(context, record):
-                    for part in parts_of(recipe, cells, waiting):
-                        distil(context, record, part)
-                    gone = students_to_train_again(context, record, cells)
-                    for part in parts_of(recipe, cells, gone, again=True):
-                        distil(context, record, part)
-            context.folder.rows_left.end()
-            settle_students(context, record, cells)
-            return conclude(context, record, time.monotonic() - started, bool(waiting or gone or left))
-
-
-def find_counterfactuals(
-    loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progress: Progress
-) -> list[Additions]:
-    """``codrun cfes``: lines 1 to 5 alone, stored or searched anew, for each fold; trains no student."""
-    cells = [cell for cell in cells_of(loaded.recipe, registry) if loaded.recipe.arms[cell.arm].uses_section]
-    all_found = []
-    with opened_run(loaded, registry, settings, progress) as context, progress.run(NAMES[:3], context.told_spending):
-        for part in parts_of(loaded.recipe, cells, cells):
-            with progress.stage("data"):
-                experiment, teacher = load_experiment(context, part.fold)
-            with progress.stage("teacher"):
-                _, teacher = prepare_teacher(context, experiment, teacher)
-            with progress.stage("counterfactuals"):
-                found = find_additions(context, experiment, Orders(context, experiment, teacher), part.cells)
-                write_outcomes(context, found)
-            all_found.append(found)
-    return all_found
+def search(context: RunContext, part: Part) -> Additions:
+    """Lines 1 to 5 alone, stored or searched anew, and their files; trains no student."""
+    with context.progress.stage("data"):
+        experiment, teacher = load_experiment(context, part.fold)
+    with context.progress.stage("teacher"):
+        _, teacher = prepare_teacher(context, experiment, teacher)
+    with context.progress.stage("counterfactuals"):
+        found = find_additions(context, experiment, Orders(context, experiment, teacher), part.cells)
+        write_outcomes(context, found)
+    return found

@@ -37,6 +37,11 @@ def one_line(text: str) -> str:
     return visible(_LINE_END.sub(" ", text).replace("\t", " "))
 
 
+def shortened(text: str, length: int) -> str:
+    """The text, cut and ended with `...` where it is too long."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
 def json_text(data: Any) -> str:
     """Data as indented JSON that reads back as the same data and that a terminal can show safely.
 

@@ -18,6 +18,7 @@ from cod_runner.destinations import Sending, sendings
 from cod_runner.engine.steps import warning_of_few_steps
 from cod_runner.estimates import TeacherQueries, all_calls, budget_warnings, generator_calls, teacher_queries, told
 from cod_runner.llm.budget import Spending
+from cod_runner.memory import CellMemory, cell_memory
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
@@ -49,6 +50,8 @@ class Plan:
     done: int
     signals: SignalSize
     students: StudentsSize
+    memory: CellMemory | None
+    """What one cell takes; None where that is unknown before its student is loaded."""
     stored: list[StoredSize]
     """What the store keeps of the recipe besides: the fine-tuned teacher, models in another form."""
     calls: list[CallEstimate]
@@ -59,6 +62,8 @@ class Plan:
     """Where texts, keys and requests would go."""
     warnings: list[str]
     """What is likely to spoil the results."""
+    teacher_processes: int = 1
+    """How many fine-tune the teacher together and answer as it."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -78,8 +83,11 @@ class Plan:
             )
         yield table
         yield Text(f"cells: {len(self.cells)}, {self.done} done, {len(self.cells) - self.done} to run")
+        if self.teacher_processes > 1:
+            yield Text(f"teacher: in {self.teacher_processes} processes")
         yield Text(f"signals: {self.signals}")
         yield Text(one_line(f"students: {self.students}"))
+        yield Text(f"memory: {self.memory or 'unknown before a student is built'}")
         for each in self.stored:
             yield Text(one_line(f"store: {each}"))
         yield from self._calls()
@@ -126,11 +134,13 @@ def plan_of(
         done=sum(cell.key in rows for cell in cells),
         signals=signal_size(recipe, registry),
         students=students,
+        memory=cell_memory(recipe, registry),
         stored=stored,
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
         warnings=[*_warnings(recipe, registry, calls, queries), *full],
+        teacher_processes=recipe.teacher.processes,
     )
 
 

@@ -72,11 +72,10 @@ class Registry:
     def discover(cls) -> Registry:
         """Load every entry point of the group ``codrun``, each on its own, so that one cannot break another."""
         registry = cls()
-        every = metadata.entry_points()
+        every, packages = metadata.entry_points(), _Packages()
         for group in (ENTRY_POINT_GROUP, *(group for group in sorted(every.groups) if is_nearly_ours(group))):
             for entry in sorted(every.select(group=group), key=lambda point: (point.name, point.value)):
-                distribution = entry.dist.metadata["Name"] if entry.dist else "unknown"
-                version = entry.dist.version if entry.dist else "unknown"
+                distribution, version = packages.name_and_version(entry)
                 if group == ENTRY_POINT_GROUP:
                     registry.register(entry.name, entry.value, entry.load, distribution, version)
                 else:
@@ -106,6 +105,10 @@ class Registry:
             for caller in self._manager.get_hookcallers(self._manager.get_plugin(unique)) or []:
                 if caller.name == "codrun_components":
                     plugin.components = self._declared(unique)
+            if distribution != ENTRY_POINT_GROUP:  # ours are tested; a stranger's are built now, so that faults show
+                for component in plugin.components:
+                    if issubclass(component.options, Options):
+                        component.options.model_rebuild(raise_errors=False)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
             plugin.fault = told(error) + own_line(error, lambda module: in_package(module, plugin.module))
             plugin.components = []
@@ -153,7 +156,9 @@ class Registry:
                     f"component {component.name!r} must have a name, and name, build, summary, title and reopen must "
                     "be texts"
                 )
-            core = {"use", "weight", "finetune", "calibration"} if component.kind == "teacher" else {"use", "weight"}
+            core = {"use", "weight"}
+            if component.kind == "teacher":
+                core |= {"finetune", "calibration", "processes"}
             reserved = (core | METHODS) & set(component.options.model_fields)
             if reserved:
                 raise TypeError(
@@ -325,6 +330,23 @@ class Registry:
 
     def _suspect(self, component: Component) -> Suspect:
         return _suspect(*self._components[component.kind, component.name])
+
+
+class _Packages:
+    """Names and versions of distributions; the metadata of each, which Python parses anew each time, are read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[metadata.Distribution, str, str]] = {}
+
+    def name_and_version(self, entry: metadata.EntryPoint) -> tuple[str, str]:
+        """Of the distribution that an entry point belongs to."""
+        if entry.dist is None:
+            return "unknown", "unknown"
+        if id(entry.dist) not in self._read:
+            described = entry.dist.metadata
+            self._read[id(entry.dist)] = (entry.dist, described["Name"], described["Version"])
+        _, name, version = self._read[id(entry.dist)]
+        return name, version
 
 
 def _cure_of_a_clash(one: Plugin, other: Plugin) -> str:

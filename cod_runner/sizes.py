@@ -175,18 +175,29 @@ def signal_size(recipe: Recipe, registry: Registry) -> SignalSize:
     Raises :class:`SettingError` where a loss names layers that a model is known not to have.
     """
     texts = training_texts(recipe)
-    teacher, student = shapes(recipe, registry)
+    teacher, _ = shapes(recipe, registry)
     wanted: set[int] = set()
-    for method, terms in recipe.methods.items():
-        for index, term in enumerate(terms):
-            with standing_at("methods", method, index):
-                wanted |= _layers(term, registry, teacher, student)
+    for method in recipe.methods:
+        wanted |= read_layers(recipe, method, registry)
     if teacher is None:
         return SignalSize(texts, None if wanted else 0, None, None, None)
     tokens, width = teacher.longest, teacher.shape.width
     per_text = BYTES_A_TEXT + BYTES_A_NUMBER * tokens
     per_text += len(wanted) * (BYTES_A_LAYER + BYTES_A_NUMBER * tokens * width)
     return SignalSize(texts, len(wanted), tokens, width, texts * per_text)
+
+
+def read_layers(recipe: Recipe, method: str, registry: Registry) -> set[int]:
+    """The teacher's layers that a method's losses want.
+
+    Raises :class:`SettingError` where a loss names layers that a model is known not to have.
+    """
+    teacher, student = shapes(recipe, registry)
+    wanted: set[int] = set()
+    for index, term in enumerate(recipe.methods[method]):
+        with standing_at("methods", method, index):
+            wanted |= _layers(term, registry, teacher, student)
+    return wanted
 
 
 def _layers(

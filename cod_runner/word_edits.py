@@ -6,8 +6,6 @@ import functools
 import re
 from collections.abc import Sequence
 
-from rapidfuzz.distance import Levenshtein
-
 WORD = re.compile(r"\w+(?:'\w+)?")
 """A word, including ``isn't``: the unit of attribution."""
 _TOKEN = re.compile(rf"{WORD.pattern}|[^\w\s]")
@@ -21,6 +19,8 @@ def tokens(text: str) -> tuple[str, ...]:
 
 def edit_distance(before: Sequence[str], after: Sequence[str]) -> int:
     """Levenshtein distance in tokens."""
+    from rapidfuzz.distance import Levenshtein  # once there are texts to compare
+
     return Levenshtein.distance(before, after)
 
 

@@ -34,7 +34,7 @@ from cod_runner.api.data import Dataset, Example, LoadedData
 from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
-from cod_runner.api.hooks import KINDS, Kind, hookimpl, hookspec
+from cod_runner.api.hooks import hookimpl, hookspec
 from cod_runner.api.inputs import Input, Mixture, input_as_json, input_from_json
 from cod_runner.api.known import (
     Answering,
@@ -50,7 +50,7 @@ from cod_runner.api.known import (
 )
 from cod_runner.api.losses import Batch, BatchSource, Binding, Loss, Needs
 from cod_runner.api.measures import CfeMeasure, Metric, Predictions
-from cod_runner.api.options import CheckpointOption, Options, PathOption
+from cod_runner.api.options import CallableOption, CheckpointOption, Options, PathOption
 from cod_runner.api.quantities import MemoryOption
 from cod_runner.api.training import FinetuneSettings, TrainSettings
 from cod_runner.api.training_sets import Choice, Chooser, Choosing, Selection, Selector
@@ -76,6 +76,7 @@ from cod_runner.hugging_face import (
     pretrained,
     quiet_transformers,
 )
+from cod_runner.kinds import KINDS, Kind
 from cod_runner.label_prompts import LabelPrompt, LabelPromptFields, one_line
 from cod_runner.llm.budget import Reservation, Spending
 from cod_runner.llm.ledger import Ledger
@@ -102,6 +103,7 @@ __all__ = [
     "Binding",
     "BuildContext",
     "CallEstimate",
+    "CallableOption",
     "CfeMeasure",
     "CheckpointOption",
     "Choice",

@@ -12,8 +12,8 @@ from cod_runner.llm.budget import Spending
 if TYPE_CHECKING:
     from cod_runner.api.classifiers import Classifier
     from cod_runner.api.data import Example
-    from cod_runner.api.hooks import Kind
     from cod_runner.api.options import Options
+    from cod_runner.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,5 @@ class BuildContext:
     """For teachers and generators that call paid models: the run's budget and meter, shared by all of them."""
     cell_bytes: int | None = None
     """For executors: about how much memory one cell takes at most; None where it is unknown."""
+    processes: int = 1
+    """For teachers: how many processes hold one each, to fine-tune it together or to answer."""

@@ -1,8 +1,6 @@
-"""The markers of hooks, and the kinds of components."""
+"""The markers of hooks."""
 
 from __future__ import annotations
-
-from typing import Literal, get_args
 
 import pluggy
 
@@ -10,12 +8,3 @@ hookimpl = pluggy.HookimplMarker("codrun")
 
 
 hookspec = pluggy.HookspecMarker("codrun")
-
-
-Kind = Literal[
-    "dataset", "teacher", "student", "selector", "generator", "chooser", "loss", "metric", "cfe_measure", "executor",
-    "tracker", "exporter",
-]  # fmt: skip
-
-
-KINDS: tuple[Kind, ...] = get_args(Kind)

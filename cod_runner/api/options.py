@@ -32,7 +32,10 @@ class Options(BaseModel):
     :class:`SettingError` about an option.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    # deferred: a model's validator is built when a recipe first names its component, not for all that are installed
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True
+    )
 
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of options that exclude each other: an overlay that sets one of a group clears the rest."""
@@ -118,6 +121,11 @@ class Options(BaseModel):
         names = (getattr(self, name) for name, option in type(self).model_fields.items() if _is_a_checkpoint(option))
         return [checkpoint_origin(name) for name in names if name is not None]
 
+    def callables(self) -> Sequence[str]:
+        """Executors: each ``module:callable`` among the options that the component calls, with whatever else the
+        recipe says; refused unless the user allows it outside the recipe, which may be a stranger's."""
+        return ()
+
     def reads_labels_alone(self) -> bool:
         """Losses: whether the loss is a function of logits and hard labels, so that its method suits a student that
         trains itself."""
@@ -144,6 +152,17 @@ CheckpointOption = Annotated[str, _NAMES_A_CHECKPOINT]
 
 Its ``checkpoint_identity`` belongs in :meth:`Options.identity`, its ``hub_destinations`` in
 :meth:`Options.destinations`; :meth:`Options.origins` finds it by itself."""
+
+
+def _names_a_callable(value: str) -> str:
+    module, _, attribute = value.partition(":")
+    if not all(name.isidentifier() for name in (*module.split("."), *attribute.split("."))):
+        raise ValueError("write it as `module:callable`, such as `my_cluster:executor`")
+    return value
+
+
+CallableOption = Annotated[str, AfterValidator(_names_a_callable)]
+"""An option that names something to call, ``module:callable``; it belongs in :meth:`Options.callables`."""
 
 
 def _is_a_checkpoint(option: FieldInfo) -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cod_runner.api import BuildContext
 from cod_runner.cli.export import export
 from cod_runner.cli.new import (
     DataFile,
@@ -25,10 +24,12 @@ from cod_runner.cli.options import AllowHostOption, OfflineOption, SetOption
 from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
 from cod_runner.cli.run import run
+from cod_runner.defaults import DEFAULT_EXPORTER
 from cod_runner.errors import CellsLeftOut, RecipeError
 from cod_runner.plain_text import one_line
-from cod_runner.recipe.defaults import DEFAULT_EXPORTER
-from cod_runner.registry import Registry
+
+if TYPE_CHECKING:
+    from cod_runner.registry import Registry
 
 
 def auto(
@@ -56,6 +57,7 @@ def auto(
     - `codrun auto reviews.csv`: with the packaged language model, where there are few rows
     - `codrun auto reviews.csv --teacher openai/gpt-4o-mini --label verdict`
     """
+    from cod_runner.api import BuildContext
     from cod_runner.deployment.exporting import export_folder, exporter_options, is_export_of
 
     registry: Registry = context.obj

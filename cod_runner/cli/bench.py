@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from cod_runner.cli.options import AllowFolderOption, AllowLocalPluginsOption, JsonOption, OfflineOption, QuietOption
 from cod_runner.cli.predict import ArmOption, MethodOption, OneKOption
-from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import json_text, one_line
-from cod_runner.progress import Progress
-from cod_runner.terminal import Terminal
 
 
 def bench(
@@ -46,11 +42,16 @@ def bench(
     - `codrun bench runs/x --texts 50`: shorter, and rougher
     - `codrun bench runs/x exported/`: an export that you have made beside it
     """
+    from rich.text import Text
+
     from cod_runner.deployment import bench_tables
     from cod_runner.deployment.benched_run import bench_run
     from cod_runner.deployment.located import Wanted
     from cod_runner.deployment.picking import pick_student
+    from cod_runner.permissions import read_permissions
+    from cod_runner.progress import Progress
     from cod_runner.report.terminal import rich_grid
+    from cod_runner.terminal import Terminal
 
     progress = Progress(quiet=quiet)
     picked = pick_student(run_folder, Wanted(method, arm, k, seed), context.obj)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cod_runner.api import BuildContext
 from cod_runner.cli.options import (
     AllowFolderOption,
     AllowHostOption,
@@ -24,11 +23,7 @@ from cod_runner.cli.options import (
     SetOption,
     loaded_recipe,
 )
-from cod_runner.context import RunSettings
-from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import json_text
-from cod_runner.progress import Progress
-from cod_runner.terminal import Terminal
 
 
 def cfes(
@@ -57,11 +52,16 @@ def cfes(
     as_json: JsonOption = False,
 ) -> None:
     """Generate, or show, the counterfactuals: word diff, teacher's probabilities, reject reasons, quality table."""
+    from cod_runner.api import BuildContext
+    from cod_runner.context import RunSettings
     from cod_runner.counterfactuals import measured, quality_table
     from cod_runner.counterfactuals.measures import build_measures
     from cod_runner.counterfactuals.show import show_pairs
     from cod_runner.engine.device import choose_device
-    from cod_runner.pipeline import find_counterfactuals
+    from cod_runner.permissions import read_permissions
+    from cod_runner.progress import Progress
+    from cod_runner.running import find_counterfactuals
+    from cod_runner.terminal import Terminal
 
     permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, permissions=permissions)

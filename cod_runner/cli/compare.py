@@ -23,13 +23,10 @@ from cod_runner.cli.options import (
     SeedsOption,
     SetOption,
 )
-from cod_runner.plain_text import json_text
-from cod_runner.progress import Progress
-from cod_runner.recipe.messages import shortened
-from cod_runner.registry import Registry
-from cod_runner.terminal import Terminal
+from cod_runner.plain_text import json_text, shortened
 
 if TYPE_CHECKING:
+    from cod_runner.registry import Registry
     from cod_runner.report.compare import Comparison, Wishes
 
 RevOption = Annotated[
@@ -104,6 +101,7 @@ def compare(
     else unclear: seeds alone can make it. With `--fail-on-regression` cells count too that the first run has and
     the second lacks although its recipe asks for them, and runs that have nothing in common.
     """
+    from cod_runner.progress import Progress
     from cod_runner.report.compare import Pair, Wishes, compare_all
     from cod_runner.report.compare.conclusion import raise_on_regression
     from cod_runner.revisions import Flags, run_revisions
@@ -160,6 +158,7 @@ def _show(comparisons: Sequence[Comparison], notes: Sequence[str], as_markdown: 
     from cod_runner.report.compare.data import data_of
     from cod_runner.report.compare.markdown import markdown_of
     from cod_runner.report.compare.terminal import show_comparisons
+    from cod_runner.terminal import Terminal
 
     if as_json:
         typer.echo(json_text(data_of(comparisons, notes)))
@@ -172,6 +171,7 @@ def _show(comparisons: Sequence[Comparison], notes: Sequence[str], as_markdown: 
 def _show_published(run: Path, published: Path, registry: Registry) -> None:
     from cod_runner.report.published import compare_published, show_published
     from cod_runner.runs.reading import read_run
+    from cod_runner.terminal import Terminal
 
     show_published(Terminal(), compare_published(read_run(run, registry), published))
 

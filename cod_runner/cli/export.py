@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from cod_runner.cli.options import JsonOption, NewFolderOption, OfflineOption, QuietOption
 from cod_runner.cli.predict import ArmOption, MethodOption, OneKOption, StudentOrRun
 from cod_runner.errors import CodrunError
 from cod_runner.plain_text import json_text, one_line
-from cod_runner.progress import Progress
-from cod_runner.terminal import Terminal
 
 if TYPE_CHECKING:
     from cod_runner.deployment.evaluation import Evaluation
     from cod_runner.deployment.exporting import Export
     from cod_runner.deployment.located import Located
+    from cod_runner.progress import Progress
     from cod_runner.registry import Registry
+    from cod_runner.terminal import Terminal
 
 
 def export(
@@ -49,6 +48,8 @@ def export(
     run's evaluation split."""
     from cod_runner.deployment import exporting
     from cod_runner.deployment.located import Wanted, students_at
+    from cod_runner.progress import Progress
+    from cod_runner.terminal import Terminal
 
     registry: Registry = context.obj
     progress = Progress(quiet=quiet)
@@ -90,6 +91,8 @@ def _evaluation(
 
 
 def _show(terminal: Terminal, export: Export) -> None:
+    from rich.text import Text
+
     from cod_runner.report.terminal import rich_grid
 
     before, after = export.before, export.after

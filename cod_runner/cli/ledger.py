@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cod_runner.cli.options import JsonOption
 from cod_runner.errors import RecipeError
-from cod_runner.llm.ledger import Ledger
 from cod_runner.plain_text import json_text, one_line
-from cod_runner.store import Store
-from cod_runner.terminal import Terminal
+
+if TYPE_CHECKING:
+    from cod_runner.llm.ledger import Ledger
 
 ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: list, export, import.")
 
@@ -22,6 +22,9 @@ ledger = typer.Typer(no_args_is_help=True, help="Every paid answer of a model: l
 @contextmanager
 def _ledger() -> Iterator[Ledger]:
     """The store's ledger, which is not pruned meanwhile."""
+    from cod_runner.llm.ledger import Ledger
+    from cod_runner.store import Store
+
     store = Store()
     with store.in_use("`codrun ledger`"):
         found = Ledger.of_store(store.root)
@@ -35,6 +38,7 @@ def _ledger() -> Iterator[Ledger]:
 def ledger_list(as_json: JsonOption = False) -> None:
     """List every answer: when, from which model, at what cost, about which text; `--json` shows everything."""
     from cod_runner.cli.answers import show_answers
+    from cod_runner.terminal import Terminal
 
     with _ledger() as found:
         if as_json:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cod_runner.api import Kind
-from cod_runner.permissions import Permissions
+from cod_runner.kinds import Kind
 from cod_runner.plain_text import one_line
 
 if TYPE_CHECKING:
-    from cod_runner.scaffold import Wishes
+    from cod_runner.scaffold.wishes import Wishes
 
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
 
@@ -60,7 +59,8 @@ def new_recipe(
     labels: LabelsOption = None,
 ) -> None:
     """Write a recipe that runs on a data file of your own: what is not said is guessed, and everything is checked."""
-    from cod_runner.scaffold import write_recipe
+    from cod_runner.permissions import Permissions
+    from cod_runner.scaffold.new_recipe import write_recipe
 
     path, sentences = write_recipe(data, context.obj, out, wishes_of(teacher, text, label, split, header, labels))
     for sentence in sentences:
@@ -80,7 +80,7 @@ def wishes_of(
     labels: str | None,
 ) -> Wishes:
     """What the flags say of a new recipe."""
-    from cod_runner.scaffold import Wishes
+    from cod_runner.scaffold.wishes import Wishes
 
     names = tuple(name.strip() for name in labels.split(",")) if labels else ()
     return Wishes(tuple(text or ()), label, split, header, names, teacher)
@@ -93,7 +93,7 @@ def new_plugin(
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="where the folder is made")] = Path(),
 ) -> None:
     """Write a plugin package of your own, with one working component and its test."""
-    from cod_runner.scaffold import new_plugin as write_plugin
+    from cod_runner.scaffold.new_plugin import new_plugin as write_plugin
 
     for path in write_plugin(name, kind, folder):
         typer.echo(one_line(f"wrote {path}"))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cod_runner.calling import Asked
-from cod_runner.permissions import NO_PERMISSIONS, Permissions
-from cod_runner.recipe import LoadedRecipe
-from cod_runner.recipe.messages import shortened
+from cod_runner.plain_text import shortened
+
+if TYPE_CHECKING:
+    from cod_runner.calling import Asked
+    from cod_runner.permissions import Permissions
+    from cod_runner.recipe import LoadedRecipe
 
 LONGEST_SHOWN = 100
 """Characters of a wrong value that a sentence quotes."""
@@ -82,6 +84,14 @@ AllowFolderOption = Annotated[
 AllowLocalPluginsOption = Annotated[
     bool, typer.Option("--allow-local-plugins", help="run the Python files that the recipe names under `plugins:`")
 ]
+AllowCallableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-callable",
+        metavar="MODULE:CALLABLE",
+        help="let the recipe have this code called, with the options that it says; may be repeated",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 
 
@@ -94,11 +104,14 @@ def loaded_recipe(
     seeds: str | None = None,
     methods: str | None = None,
     arms: str | None = None,
-    permissions: Permissions = NO_PERMISSIONS,
+    permissions: Permissions | None = None,
     students: str | None = None,
 ) -> LoadedRecipe:
     """The recipe of a command with its flags on top; raises :class:`RecipeError` with every fault found."""
-    return asked(recipe, profile, overrides, k, seeds, methods, arms, students).load(context.obj, permissions)
+    from cod_runner.permissions import NO_PERMISSIONS
+
+    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
+    return wanted.load(context.obj, permissions or NO_PERMISSIONS)
 
 
 def asked(
@@ -110,8 +123,11 @@ def asked(
     methods: str | None = None,
     arms: str | None = None,
     students: str | None = None,
+    executor: str | None = None,
 ) -> Asked:
     """The recipe and flags of a command, read."""
+    from cod_runner.calling import Asked
+
     return Asked(
         recipe,
         profile,
@@ -121,6 +137,7 @@ def asked(
         methods=_words("--methods", methods),
         arms=_words("--arms", arms),
         students=students,
+        executor=executor,
     )
 
 

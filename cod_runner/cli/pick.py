@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from cod_runner.cli.options import JsonOption, RunFolderArgument
 from cod_runner.cli.predict import ArmOption, MethodOption, OneKOption
 from cod_runner.plain_text import json_text, one_line
-from cod_runner.terminal import Terminal
 
 
 def pick(
@@ -33,9 +31,12 @@ def pick(
     - `codrun pick runs/x --arm plain`: the best without counterfactuals
     - `codrun export "$(codrun pick runs/x --quiet)" --to onnx`: export it at once
     """
+    from rich.text import Text
+
     from cod_runner.deployment.located import Wanted
     from cod_runner.deployment.picking import candidates, pick_student, size_in_words
     from cod_runner.report.terminal import rich_grid
+    from cod_runner.terminal import Terminal
 
     picked = pick_student(run_folder, Wanted(method, arm, k), context.obj)
     if quiet:

@@ -20,9 +20,7 @@ from cod_runner.cli.options import (
     StudentsOption,
     loaded_recipe,
 )
-from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import json_text
-from cod_runner.terminal import Terminal
 
 
 def plan(
@@ -42,7 +40,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show the cells, what is done, what stays on the disk, model calls and their price, before anything is spent."""
+    from cod_runner.permissions import read_permissions
     from cod_runner.plan import plan_of
+    from cod_runner.terminal import Terminal
 
     permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)

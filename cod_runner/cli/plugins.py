@@ -8,7 +8,6 @@ import typer
 
 from cod_runner.cli.options import JsonOption
 from cod_runner.plain_text import json_text
-from cod_runner.terminal import Terminal
 
 
 def plugins(
@@ -24,6 +23,8 @@ def plugins(
     as_json: JsonOption = False,
 ) -> None:
     """List what is installed and from where, or check that a component keeps its kind's contract."""
+    from cod_runner.terminal import Terminal
+
     if check:
         from cod_runner.cli.checking import check_plugins, checks_json, raise_if_wrong, show_checks
 

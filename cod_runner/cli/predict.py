@@ -13,9 +13,7 @@ import typer
 
 from cod_runner.cli.options import AllowFolderOption, AllowLocalPluginsOption, JsonOption, OfflineOption, QuietOption
 from cod_runner.errors import CodrunError, DataError, RecipeError
-from cod_runner.permissions import Permissions, read_permissions
 from cod_runner.plain_text import json_line, one_line
-from cod_runner.progress import Progress
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
     from cod_runner.deployment.predicting import Answer, Opinion, Predictor
     from cod_runner.deployment.tables import Table
     from cod_runner.deployment.teacher import TeacherBeside
+    from cod_runner.permissions import Permissions
+    from cod_runner.progress import Progress
     from cod_runner.registry import Registry
 
 WIDEST_LABEL = 24
@@ -124,6 +124,8 @@ def predict(
     from cod_runner.deployment.answering import open_panel
     from cod_runner.deployment.located import Wanted, students_at
     from cod_runner.deployment.predicting import Predictor
+    from cod_runner.permissions import read_permissions
+    from cod_runner.progress import Progress
 
     given = _checked_call(texts or [], file, out, text)
     if [precision, recall].count(None) != (2 if label is None else 1):

@@ -8,31 +8,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 
 from cod_runner import __version__
-from cod_runner.cli.auto import auto
-from cod_runner.cli.bench import bench
-from cod_runner.cli.cfes import cfes
-from cod_runner.cli.compare import compare
-from cod_runner.cli.export import export
-from cod_runner.cli.ledger import ledger
-from cod_runner.cli.new import new
-from cod_runner.cli.pick import pick
-from cod_runner.cli.plan import plan
-from cod_runner.cli.plugins import plugins
-from cod_runner.cli.predict import predict
-from cod_runner.cli.push import push
-from cod_runner.cli.report import report
-from cod_runner.cli.run import run
-from cod_runner.cli.schema import schema
-from cod_runner.cli.store import store
-from cod_runner.cli.validate import validate
+from cod_runner.cli.commands import MARKUP, Commands
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError, RegressionFound
 from cod_runner.plain_text import one_line
-from cod_runner.registry import Registry
-from cod_runner.terminal import Terminal
 
 INTERRUPTED = 130
 # typer carries a click of its own: its faults are found through the class that it exports
@@ -41,6 +22,13 @@ UsageFault: Any = typer.BadParameter.__mro__[2]
 
 class RunByDefault(TyperGroup):
     """``codrun RECIPE`` is ``codrun run RECIPE``."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {"--help", "--version", "--install-completion", "--show-completion"}
@@ -53,9 +41,7 @@ class RunByDefault(TyperGroup):
         try:
             return super().invoke(ctx)
         except (Exception, SystemExit) as error:
-            if not isinstance(ctx.obj, Registry):
-                raise
-            failed = ctx.obj.blamed(error)
+            failed = None if ctx.obj is None else ctx.obj.blamed(error)
             if failed is None:
                 raise
             raise failed from error
@@ -64,7 +50,7 @@ class RunByDefault(TyperGroup):
 app = typer.Typer(
     cls=RunByDefault,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
     help="Few-shot knowledge distillation with counterfactual explanations.\n\n"
     "`codrun RECIPE` runs a recipe: it fine-tunes or loads the teacher, finds counterfactuals, trains a student for "
@@ -74,23 +60,6 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the run failed or some of its cells could not run, 2 the recipe or the call is wrong, 3 an "
     "expectation was missed or `compare --fail-on-regression` found a regression, 130 interrupted (can be resumed).",
 )
-app.command()(run)
-app.command()(validate)
-app.command()(plan)
-app.command()(cfes)
-app.command()(report)
-app.command()(compare)
-app.command()(pick)
-app.command()(bench)
-app.command()(predict)
-app.command()(export)
-app.command()(auto)
-app.command()(push)
-app.command()(plugins)
-app.command()(schema)
-app.add_typer(new, name="new")
-app.add_typer(ledger, name="ledger")
-app.add_typer(store, name="store")
 
 
 def main() -> None:
@@ -100,7 +69,6 @@ def main() -> None:
 
 def call(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code; every foreseen failure is one sentence, not a traceback."""
-    errors = Terminal(stderr=True, soft_wrap=True)
     logging.getLogger("codrun").addHandler(logging.NullHandler())
     logging.getLogger("codrun").propagate = False
     try:
@@ -109,34 +77,40 @@ def call(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt  # typer took it for an exit
         return int(result) if isinstance(result, int) else 0
     except RecipeError as error:
-        errors.print(Text(str(error) if error.faults else one_line(str(error))))
+        _print_error(str(error) if error.faults else one_line(str(error)))
         return error.exit_code
     except ExpectationMissed as error:
-        errors.print(_marked("missed", str(error)))
+        _print_error(one_line(str(error)), "missed")
         return error.exit_code
     except RegressionFound as error:
-        errors.print(_marked("regression", str(error)))
+        _print_error(one_line(str(error)), "regression")
         return error.exit_code
     except CodrunError as error:
         logging.getLogger("codrun").error(str(error))
-        errors.print(_marked("error", str(error)))
+        _print_error(one_line(str(error)), "error")
         return error.exit_code
     except UsageFault as error:
         error.message = one_line(error.message)
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        errors.print("interrupted; nothing that is finished is lost, the same command continues")
+        _print_error("interrupted; nothing that is finished is lost, the same command continues")
         return INTERRUPTED
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         sentence = f"{error.strerror or error}{where}; nothing that is finished is lost, the same command continues"
-        errors.print(_marked("error", sentence))
+        _print_error(one_line(sentence), "error")
         return 1
 
 
-def _marked(mark: str, sentence: str, colour: str = "red") -> Text:
-    return Text.assemble((f"{mark}:", colour), f" {one_line(sentence)}")
+def _print_error(text: str, mark: str = "", colour: str = "red") -> None:
+    """On standard error, behind a coloured ``mark:`` if there is one; most calls need none, and so no rich."""
+    from rich.text import Text
+
+    from cod_runner.terminal import Terminal
+
+    marked = Text.assemble((f"{mark}:", colour), f" {text}") if mark else Text(text)
+    Terminal(stderr=True, soft_wrap=True).print(marked)
 
 
 def _show_version(value: bool) -> None:
@@ -150,6 +124,8 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
 ) -> None:
+    from cod_runner.registry import Registry
+
     context.obj = Registry.discover()
     for warning in context.obj.warnings:
-        Terminal(stderr=True, soft_wrap=True).print(_marked("warning", warning, "yellow"))
+        _print_error(one_line(warning), "warning", "yellow")

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from cod_runner.cli.options import run_folder
 from cod_runner.plain_text import one_line
-from cod_runner.terminal import Terminal
 
 RunFolderArguments = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="a run's folder, or several", show_default=False)
@@ -25,9 +23,12 @@ OutOption = Annotated[
 
 def report(context: typer.Context, run_folders: RunFolderArguments, out: OutOption = None) -> None:
     """Write a run's table, figures and page again, from its files alone; or one page of several runs."""
+    from rich.text import Text
+
     from cod_runner.report import write_reports_again
     from cod_runner.report.several import write_several
     from cod_runner.report.terminal import show_report
+    from cod_runner.terminal import Terminal
 
     if len(run_folders) > 1:
         page = write_several(run_folders, out or Path("report"), context.obj)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from cod_runner.calling import run_as_asked
 from cod_runner.cli.options import (
+    AllowCallableOption,
     AllowFolderOption,
     AllowHostOption,
     AllowLocalPluginsOption,
@@ -27,11 +26,7 @@ from cod_runner.cli.options import (
     StudentsOption,
     asked,
 )
-from cod_runner.context import RunSettings
-from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import json_text, one_line
-from cod_runner.progress import Progress
-from cod_runner.terminal import Terminal
 
 
 def run(
@@ -48,6 +43,7 @@ def run(
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
     allow_local_plugins: AllowLocalPluginsOption = False,
+    allow_callable: AllowCallableOption = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="cells at once; by default one per core")] = None,
     executor: Annotated[str | None, typer.Option("--executor", help="where cells run, a plugin's executor")] = None,
     device: DeviceOption = "auto",
@@ -60,20 +56,28 @@ def run(
     ] = False,
 ) -> None:
     """Run a recipe; a second call continues where the first stopped and repeats nothing that is finished."""
-    from cod_runner.report.terminal import show_report
+    from rich.text import Text
 
-    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
+    from cod_runner.calling import run_as_asked
+    from cod_runner.context import RunSettings
+    from cod_runner.permissions import read_permissions
+    from cod_runner.progress import Progress
+    from cod_runner.report.terminal import show_report
+    from cod_runner.terminal import Terminal
+
+    permissions = read_permissions(
+        allow_host or [], allow_folder or [], local_plugins=allow_local_plugins, callables=allow_callable or []
+    )
     settings = RunSettings(
         out=out,
         jobs=jobs,
-        executor=executor,
         device=device,
         offline=offline,
         fresh=fresh,
         permissions=permissions,
         strict=strict,
     )
-    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students)
+    wanted = asked(recipe, profile, overrides, k, seeds, methods, arms, students, executor)
     progress = Progress(quiet=quiet)
     result = run_as_asked(wanted, context.obj, settings, progress)
     if as_json:

@@ -28,7 +28,7 @@ def schema(
 
     `codrun new recipe` writes both. `codrun validate` writes the file beside a recipe anew where plugins have changed.
     """
-    from cod_runner.scaffold import schema_text, write_schema
+    from cod_runner.scaffold.schema_file import schema_text, write_schema
 
     if out == STANDARD_OUTPUT:
         typer.echo(schema_text(context.obj), nl=False)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cod_runner.cli.options import JsonOption
-from cod_runner.disk import told_size
 from cod_runner.plain_text import json_text, one_line, visible
-from cod_runner.store import AnswersEntry, Store, StoreEntry, Use
+
+if TYPE_CHECKING:
+    from cod_runner.store import Store, StoreEntry, Use
 
 store = typer.Typer(no_args_is_help=True, help="What is stored between runs: teachers, signals, pairs, model answers.")
 
@@ -25,6 +26,8 @@ DAYS = 30.0
 @store.command("list")
 def store_list(as_json: JsonOption = False) -> None:
     """List what is stored between runs: its size, when a run used it last, and the recipe that it was made for."""
+    from cod_runner.store import Store
+
     stored = Store()
     entries = stored.entries()
     if as_json:
@@ -59,6 +62,8 @@ def store_prune(
 
     Paid model answers go only as `llm.sqlite`. While a run uses the store, nothing is deleted.
     """
+    from cod_runner.store import Store
+
     if (name is None) == (not unused):
         raise typer.BadParameter("name an entry as `codrun store list` shows it, or give --unused, and not both")
     stored = Store()
@@ -69,6 +74,8 @@ def store_prune(
 
 
 def _prune_one(stored: Store, name: str, yes: bool) -> None:
+    from cod_runner.disk import told_size
+
     typer.echo(f"from {visible(str(stored.root))}:")
     for line in _listed(stored.entry(name), stored):
         typer.echo(f"  {visible(line)}")
@@ -78,6 +85,8 @@ def _prune_one(stored: Store, name: str, yes: bool) -> None:
 
 
 def _prune_unused(stored: Store, days: float, yes: bool) -> None:
+    from cod_runner.disk import told_size
+
     entries = stored.unused(days)
     if not entries:
         typer.echo(f"{visible(str(stored.root))} holds nothing that no run used for {days:g} days")
@@ -91,6 +100,8 @@ def _prune_unused(stored: Store, days: float, yes: bool) -> None:
 
 
 def _told(stored: Store, entry: StoreEntry) -> str:
+    from cod_runner.disk import told_size
+
     use = _use(stored, entry)
     words = [f"used {_day(use.used)}" if use is not None else f"written {_day(entry.changed)}"]
     if "/" in entry.name and entry.name.startswith(("teachers/", "models/")):
@@ -124,6 +135,8 @@ def _use(stored: Store, entry: StoreEntry) -> Use | None:
 
 def _answers(stored: Store, entry: StoreEntry) -> tuple[int, int]:
     """(texts, teachers) whose answers an entry holds."""
+    from cod_runner.store import AnswersEntry
+
     if entry.name == "signals":
         found = stored.answers()
         return sum(answers.texts for answers in found), len(found)
@@ -136,6 +149,8 @@ def _day(when: datetime) -> str:
 
 def _listed(entry: StoreEntry, stored: Store) -> Iterator[str]:
     """Every file of an entry; where there are many, those of one folder of the store in one line."""
+    from cod_runner.store import AnswersEntry
+
     files: Sequence[str] = [path.relative_to(stored.root).as_posix() for path in entry.files]
     if isinstance(entry, AnswersEntry):
         yield f"{entry.answers.texts:,} answers of one teacher in the database of the signals"

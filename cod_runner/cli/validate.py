@@ -9,7 +9,6 @@ import typer
 
 from cod_runner.cli.options import AllowFolderOption, AllowLocalPluginsOption, ProfileOption, SetOption, loaded_recipe
 from cod_runner.errors import Fault, RecipeError
-from cod_runner.permissions import read_permissions
 from cod_runner.plain_text import one_line
 
 
@@ -26,7 +25,8 @@ def validate(
     Fragments (`_NAME.yaml`) among them are passed over: each is checked as part of the recipes that extend it. The
     schema for editors beside a recipe, if there is one, is brought up to date.
     """
-    from cod_runner.scaffold import refresh_schema
+    from cod_runner.permissions import read_permissions
+    from cod_runner.scaffold.schema_file import refresh_schema
 
     permissions = read_permissions(folders=allow_folder or [], local_plugins=allow_local_plugins)
     told: list[str] = []

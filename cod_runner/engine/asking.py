@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,6 +33,12 @@ class Answer:
     row: Row
 
 
+Asks: TypeAlias = Callable[
+    [Teacher, Sequence[Input], Sequence[int], str, Callable[[int, int], None]], Iterator[list[Answer]]
+]
+"""As :func:`each_answer`, called with all its arguments."""
+
+
 def shape_of(teacher: Teacher) -> ModelShape:
     """The shape of what a teacher offers: no layers where it only answers."""
     if isinstance(teacher, HiddenStateScorer) or not isinstance(teacher, LabelScorer):
@@ -45,13 +52,15 @@ def each_answer(
     layers: Sequence[int],
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    at_once: int | None = None,
 ) -> Iterator[list[Answer]]:
     """Lists of answers, each complete before the next is asked for, so that the caller can store it; together they
-    hold every input once. No answer depends on the inputs beside it."""
+    hold every input once. No answer depends on the inputs beside it. A network computes ``at_once`` batches at a time
+    on a CPU, or one per core."""
     if isinstance(teacher, LabelScorer):
         yield from _scored(teacher, inputs, layers, progress)
         return
-    for batch in each_row(teacher, inputs, layers, device, progress):
+    for batch in each_row(teacher, inputs, layers, device, progress, at_once):
         yield [Answer(position, encoded.ids, row) for position, encoded, row in batch]
 
 

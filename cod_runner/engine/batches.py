@@ -37,6 +37,9 @@ class TrainingBatches:
         self._classifier = classifier
         encoded = classifier.encode([example.input for example in self.examples])
         self.encoded: Sequence[Encoded] = checked_encodings(encoded, classifier, len(self.examples))
+        # What a row says in every batch is on the device once; a batch picks it out there.
+        self._labels = labels_of(self.examples, device)
+        self._is_counterfactual = sent(torch.tensor([each.is_counterfactual for each in self.examples]), device)
 
     def of_pass(self, number: int, seed: int, *purpose: str) -> list[list[int]]:
         """Pass ``number`` as row numbers, batch by batch, in the order that ``(seed, *purpose, number)`` shuffles.
@@ -66,11 +69,14 @@ class TrainingBatches:
         place = {row: position for position, row in enumerate(rows)}
         partner = [place.get(self._partner[row], -1) for row in rows]
         inputs = self._classifier.collate([self.encoded[row] for row in rows])
+        chosen = sent(torch.tensor(rows), self.device)
+        all_labelled = isinstance(self._labels, torch.Tensor)
+        labels = self._labels[chosen] if all_labelled else labels_of(examples, self.device)
         return Batch(
             ids=tuple(example.id for example in examples),
-            labels=labels_of(examples, self.device),  # type: ignore[arg-type]  # guarded where some row has none
+            labels=labels,  # type: ignore[arg-type]  # guarded where some row has none
             partner=sent(torch.tensor(partner), self.device),
-            is_counterfactual=sent(torch.tensor([example.is_counterfactual for example in examples]), self.device),
+            is_counterfactual=self._is_counterfactual[chosen],
             inputs={name: sent(value, self.device) for name, value in inputs.items()},
         )
 

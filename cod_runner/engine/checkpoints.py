@@ -134,6 +134,8 @@ class Resumption:
     """Names everything that decides the training; the checkpoint of another one is not used."""
     say: Callable[[str], None] = lambda sentence: None
     warn: Callable[[str], None] = lambda sentence: None
+    writes: bool = True
+    """False in all but one of several processes of one training: they continue where that one does."""
 
     def steps(self, groups: Iterable[Group], state: TrainingState, total: int) -> Generator[Group]:
         """Each of ``groups`` that is still to be trained on; taking the next one says that the last one's step is done.
@@ -178,6 +180,8 @@ class Resumption:
 
     def _write(self, state: TrainingState, step: int, total: int) -> bool:
         """Replace the checkpoint; a disk that takes none is said, and the training goes on."""
+        if not self.writes:
+            return False
         numbers = _Numbers(
             identity=self.identity,
             step=step,

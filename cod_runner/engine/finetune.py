@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cod_runner.api import Batch, Binding, Classifier, Example, FinetuneSettings, Outputs
 from cod_runner.engine.checkpoints import Resumption
+from cod_runner.engine.data_parallel import Share
 from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.training import train_student
 
@@ -33,12 +34,14 @@ def finetune_teacher(
     progress: Callable[[int, int], None] = lambda done, total: None,
     on_step: Callable[[int, Mapping[str, float]], None] = lambda step, losses: None,
     resuming: Resumption | None = None,
+    share: Share | None = None,
 ) -> dict[str, Any]:
     """Train ``classifier`` in place; returns a JSON-able record of it.
 
     The record: ``rows``, ``steps``, ``precision``, ``trained_parameters``, ``loss`` (of the last step) and
     ``mean_loss``. Threads are the caller's to fix: they decide the last bits. ``settings.rows`` is not read here.
-    With ``resuming`` an interrupted fine-tuning continues, and on a CPU ends with the same bits.
+    With ``resuming`` an interrupted fine-tuning continues, and on a CPU ends with the same bits. ``share`` is this
+    process's, where several fine-tune the teacher.
     """
     result = train_student(
         classifier,
@@ -51,6 +54,7 @@ def finetune_teacher(
         progress=progress,
         on_step=on_step,
         resuming=resuming,
+        share=share,
     )
     return {
         "rows": len(examples),

@@ -10,9 +10,7 @@ from torch import Tensor
 from cod_runner.api import Classifier, Encoded, Input
 from cod_runner.engine.device import autocast, resolve_precision, sent, threads
 from cod_runner.engine.outputs import Row, checked_encodings, checked_outputs, unpadded
-from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order
-
-EVALUATION_BATCH = 32
+from cod_runner.fixed_batches import EVALUATION_BATCH, FixedBatch, fixed_batches, in_order
 
 
 def each_row(
@@ -21,11 +19,13 @@ def each_row(
     layers: Sequence[int],
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    at_once: int | None = None,
 ) -> Iterator[list[tuple[int, Encoded, Row]]]:
     """One list per batch: (position in ``inputs``, encoding, outputs), float32, without dropout or autocast.
 
     Batch-invariant: batches have a fixed shape, and each is computed by one CPU thread, since more of them would add
-    sums in another order. Where only logits are wanted, several batches are under way at once, one per core.
+    sums in another order. Where only logits are wanted, several batches are under way at once: ``at_once``, or one per
+    core.
     """
     encoded = checked_encodings(classifier.encode(inputs), classifier, len(inputs))
     classifier.eval()
@@ -39,7 +39,8 @@ def each_row(
         real = [encoded[position] for position in batch.positions]
         return list(zip(batch.positions, real, unpadded(outputs, [len(one.ids) for one in real]), strict=True))
 
-    at_once = None if torch.device(device).type == "cpu" and not layers else 1  # None: one per core
+    if torch.device(device).type != "cpu" or layers:
+        at_once = 1
     done = 0
     with threads(1):
         for rows in in_order(computed, fixed_batches([len(one.ids) for one in encoded]), at_once):

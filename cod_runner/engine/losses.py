@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from cod_runner.api import Batch, Binding, Classifier, Loss, ModelShape, Needs, Outputs
 from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.batches import TrainingBatches
-from cod_runner.engine.device import autocast
+from cod_runner.engine.device import autocast, sent
 from cod_runner.engine.labels import SomeLabels, labelled_part
 from cod_runner.engine.optimisation import FUSED_ON
-from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded
+from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded, picked
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.errors import CodrunError, WrongResult
@@ -82,7 +82,7 @@ def mean_over_step(terms: Sequence[WeightedTerm], values: Sequence[Tensor], exam
 class TrainingData:
     """The batches of one training with what teacher and student say about them.
 
-    Each row's signals are found in the store once, here, with the hidden states of ``layers`` mapped into memory.
+    Each row's signals are found once, here; the hidden states of ``layers`` stay on the disk until a batch needs them.
     """
 
     def __init__(
@@ -94,23 +94,29 @@ class TrainingData:
         precision: str,
     ) -> None:
         self.student, self.batches = student, batches
+        self.forward: Callable[..., Outputs] = student
+        """What is called for the student's outputs: the student, or what spreads its gradients over processes."""
         self.teacher_shape = student.shape if signals is None else signals.shape
         self.aligned = False
         """Whether teacher states must stand at the student's positions."""
         self.precision, self.device = precision, batches.device
         inputs = [example.input for example in batches.examples]
-        self._signals = None if signals is None else signals.rows(inputs, layers)
+        self._rows = None if signals is None else signals.rows(inputs, layers)
+        self._said = None if self._rows is None else moved(padded(self._rows, ()), self.device)
 
     def signals(self, rows: Sequence[int], layers: Sequence[int]) -> Outputs:
         """The teacher's outputs for a batch of these rows, on the device, float32, padded on the right."""
-        if self._signals is None:
+        if self._rows is None or self._said is None:
             return NoTeacher()
-        return moved(padded([self._signals[row] for row in rows], layers), self.device)
+        if layers:
+            return moved(padded([self._rows[row] for row in rows], layers), self.device)
+        longest = max(self._rows[row].tokens for row in rows)
+        return picked(self._said, sent(torch.tensor(rows), self.device), longest)
 
     def student_outputs(self, batch: Batch, layers: Sequence[int]) -> Outputs:
         """The student's outputs in the precision of this training, then in float32."""
         with autocast(self.precision, self.device):
-            outputs = self.student(batch.inputs, hidden=layers)
+            outputs = self.forward(batch.inputs, hidden=layers)
         return as_float32(checked_outputs(outputs, self.student, len(batch.ids), layers))
 
     def matched(self, teacher: Outputs, student: Outputs) -> Outputs:

@@ -30,12 +30,6 @@ def build_optimiser(groups: Sequence[dict[str, Any]], settings: TrainSettings, d
     )
 
 
-def cut_is_exact(settings: TrainSettings) -> bool:
-    """Whether training only the embedding rows in use gives the same weights: an untouched row's step must be its
-    decay alone, which holds for decoupled decay, and for Adam without any."""
-    return settings.compact_vocabulary and (settings.optimiser == "adamw" or settings.weight_decay == 0)
-
-
 def rate_factor(settings: TrainSettings, step: int, total: int) -> float:
     """The share of the peak learning rate in step ``step`` (from 0) of ``total``.
 

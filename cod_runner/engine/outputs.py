@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cod_runner.api import Classifier, Encoded, Outputs
 from cod_runner.engine.device import sent
+from cod_runner.engine.hidden_files import StatesOnDisk
 from cod_runner.errors import WrongResult
 
 MEAN = -1
@@ -22,10 +23,14 @@ class Row:
     logits: Tensor
     """``[classes]``, float32."""
     hidden: Mapping[int, Tensor]
-    """Layer number to ``[tokens, width]``, float32."""
+    """Layer number to ``[tokens, width]``, float32; of a stored row, read anew each time."""
     tokens: int
     pooled_at: int
     """The token that the classification head reads, counted among the real ones; :data:`MEAN` for the mean of all."""
+
+    def states(self, layers: Sequence[int]) -> Mapping[int, Tensor]:
+        """Those of several layers, of a stored row in one reading."""
+        return self.hidden.read(layers) if isinstance(self.hidden, StatesOnDisk) else self.hidden
 
 
 def checked_outputs(outputs: Outputs, classifier: Classifier, rows: int, layers: Sequence[int]) -> Outputs:
@@ -103,12 +108,22 @@ def padded(rows: Sequence[Row], layers: Sequence[int]) -> Outputs:
         mask=torch.arange(longest) < torch.tensor([row.tokens for row in rows])[:, None],
         pooled_at=None if any(row.pooled_at == MEAN for row in rows) else torch.tensor([row.pooled_at for row in rows]),
     )
-    for layer in layers:
-        states = torch.zeros(len(rows), longest, rows[0].hidden[layer].shape[-1])
-        for place, row in enumerate(rows):
-            states[place, : row.tokens] = row.hidden[layer]
-        outputs.hidden[layer] = states
+    for place, row in enumerate(rows):
+        states = row.states(layers)  # let go of after the copy
+        for layer in layers:
+            if layer not in outputs.hidden:
+                outputs.hidden[layer] = torch.zeros(len(rows), longest, states[layer].shape[-1])
+            outputs.hidden[layer][place, : row.tokens] = states[layer]
     return outputs
+
+
+def picked(outputs: Outputs, rows: Tensor, longest: int) -> Outputs:
+    """Those rows of right-padded outputs without hidden states, cut to the ``longest`` of them."""
+    return Outputs(
+        logits=outputs.logits[rows],
+        mask=None if outputs.mask is None else outputs.mask[rows, :longest],
+        pooled_at=None if outputs.pooled_at is None else outputs.pooled_at[rows],
+    )
 
 
 def moved(outputs: Outputs, device: str) -> Outputs:

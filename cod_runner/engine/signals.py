@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from cod_runner.api import Input, ModelShape, Teacher
-from cod_runner.engine.asking import each_answer, shape_of
+from cod_runner.engine.asking import Asks, each_answer, shape_of
 from cod_runner.engine.hidden_files import HiddenFiles
 from cod_runner.engine.outputs import MEAN
 from cod_runner.engine.teacher_signals import Said, TeacherSignals, input_key
@@ -52,12 +52,13 @@ class SignalStore:
         *,
         device: str,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        ask: Asks = each_answer,
     ) -> int:
         """Ask the teacher about every input that is not stored yet with these layers; returns how many it was asked.
 
         ``layers`` may stay empty where only logits are wanted (candidates, the evaluation split). What is stored
         stays as it is: the teacher speaks once. ``progress(done, total)`` follows each batch. A kill loses the batch
-        that was being computed and no more.
+        that was being computed and no more. ``ask`` asks it, as :func:`each_answer` does.
         """
         distinct = {input_key(value): value for value in inputs}
         number = self._teacher_number(teacher, device)
@@ -67,11 +68,11 @@ class SignalStore:
             return 0
         values = [distinct[key] for key in missing]
         with self._connected() as connection:
-            for batch in each_answer(teacher, values, layers, device, progress):
+            for batch in ask(teacher, values, layers, device, progress):
                 for said in batch:
                     key, row = missing[said.position], said.row
                     if layers:
-                        hidden.add(key, row, within=self.folder)
+                        hidden.add(key, row.hidden, within=self.folder)
                     ids = _bytes(torch.tensor(said.ids, dtype=torch.int32))
                     answer = (key, _bytes(row.logits), ids, row.pooled_at)
                     new = connection.execute("insert or ignore into answer values (?, ?, ?, ?, ?)", (number, *answer))

@@ -1,4 +1,5 @@
-"""How many optimiser steps a training takes; known before anything is loaded, so this imports no torch."""
+"""What the settings of a training say before anything is loaded: how many steps it takes, and whether rows of the
+embeddings may be left out of them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,6 +11,12 @@ from cod_runner.api import TrainSettings
 FEW_STEPS = 50
 """In fewer steps a classification head that starts at random hardly leaves chance, at the learning rates that
 pretrained students take."""
+
+
+def cut_is_exact(settings: TrainSettings) -> bool:
+    """Whether training only the embedding rows in use gives the same weights: an untouched row's step must be its
+    decay alone, which holds for decoupled decay, and for Adam without any."""
+    return settings.compact_vocabulary and (settings.optimiser == "adamw" or settings.weight_decay == 0)
 
 
 def planned_steps(settings: TrainSettings, batches_in: Callable[[int], int]) -> int:

@@ -60,7 +60,7 @@ class TeacherSignals(ABC):
         return self.said([input_key(value)])[0].ids
 
     def rows(self, inputs: Sequence[Input], layers: Sequence[int] = ()) -> list[Row]:
-        """The signals of each input, with the hidden states of these layers mapped into memory, not yet read."""
+        """The signals of each input; the hidden states of these layers stay on the disk until a batch needs them."""
         keys = [input_key(value) for value in inputs]
         return [
             Row(said.logits, self.hidden.states(key, layers, len(said.ids)), len(said.ids), said.pooled_at)

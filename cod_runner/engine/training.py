@@ -27,6 +27,7 @@ from cod_runner.api import (
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.best_pass import BestPass
 from cod_runner.engine.checkpoints import Resumption, TrainingState
+from cod_runner.engine.data_parallel import Alone, Share
 from cod_runner.engine.device import deterministic, resolve_precision
 from cod_runner.engine.losses import (
     TrainingData,
@@ -37,9 +38,9 @@ from cod_runner.engine.losses import (
     needs_labels,
     summed,
 )
-from cod_runner.engine.optimisation import build_optimiser, cut_is_exact, rate_factor
+from cod_runner.engine.optimisation import build_optimiser, rate_factor
 from cod_runner.engine.seeds import random_stream
-from cod_runner.engine.steps import planned_steps
+from cod_runner.engine.steps import cut_is_exact, planned_steps
 from cod_runner.engine.teacher_signals import TeacherSignals
 from cod_runner.engine.training_log import TrainingLog
 from cod_runner.errors import CodrunError, SettingError
@@ -78,6 +79,7 @@ def train_student(
     progress: Callable[[int, int], None] = lambda done, total: None,
     evaluate_epoch: Callable[[], float] | None = None,
     resuming: Resumption | None = None,
+    share: Share | None = None,
 ) -> TrainingResult:
     """Train ``student`` in place and return what happened.
 
@@ -85,12 +87,15 @@ def train_student(
     must belong to this cell alone. ``on_step(step, losses)`` is called for every step, some steps late;
     ``progress(done, total)`` at once. ``evaluate_epoch()``, called after every pass with the whole vocabulary in
     place, returns a score, and the weights of the best pass (the first among equals) are the result. ``resuming``
-    writes checkpoints and continues at the last one; it does not go with ``evaluate_epoch``.
+    writes checkpoints and continues at the last one; it does not go with ``evaluate_epoch``. ``share`` is
+    this process's part of the training, where several train the student together: with losses that look at each example
+    by itself, and have nothing to train.
 
     The caller fixes the number of threads: it decides the last bits. Raises :class:`CodrunError` where a term turns
     NaN or infinite, naming step and term, and, before any step, where a loss that compares positions meets two
     tokenisations, where a trained parameter is not float32, and where every weight is 0.
     """
+    share = share or Alone()
     precision = resolve_precision(settings.precision, device)
     student.to(device)
     if settings.gradient_checkpointing:
@@ -127,21 +132,24 @@ def train_student(
             if resuming is not None:
                 steps = resuming.steps(steps, state, total)
             student.train()
+            data.forward = share.forward_of(student)
 
             for step in at_the_end.enter_context(closing(steps)):
                 for optimiser_group, peak in zip(optimiser.param_groups, peaks, strict=True):
                     optimiser_group["lr"] = peak * rate_factor(settings, step.taken, total)
 
+                share.begin(step.taken, seed)
                 labelled = sum(map(batches.labelled, step.batches))
-                for rows in step.batches:
-                    batch = batches.batch(rows)
-                    ours = data.student_outputs(batch, student_layers)
-                    theirs = data.matched(data.signals(rows, teacher_layers), ours)
-                    values = [summed(term, ours, theirs, batch) for term in terms]
-                    # Divided by the examples of the whole step, so that short batches weigh what they hold.
-                    loss = mean_over_step(terms, values, step.examples, labelled)
-                    scaler.scale(loss).backward()
-                    log.add(torch.stack([value.detach() for value in values]))
+                for number, rows in enumerate(step.batches, start=1):
+                    with share.part_of(rows, last=number == len(step.batches)) as mine:
+                        batch = batches.batch(mine)
+                        ours = data.student_outputs(batch, student_layers)
+                        theirs = data.matched(data.signals(mine, teacher_layers), ours)
+                        values = [summed(term, ours, theirs, batch) for term in terms]
+                        # Divided by the examples of the whole step, so that short batches weigh what they hold.
+                        loss = mean_over_step(terms, values, step.examples, labelled)
+                        share.backward(scaler.scale(loss))
+                    log.add(share.summed(torch.stack([value.detach() for value in values])))
 
                 if settings.clip is not None:
                     scaler.unscale_(optimiser)

@@ -38,11 +38,22 @@ def check_answering(recipe: Recipe, registry: Registry) -> Iterator[tuple[Place,
         return
     if recipe.teacher.finetune is not None:
         yield ("teacher", "finetune"), f"the teacher `{name}` only answers, so it cannot be fine-tuned; remove it"
+    if recipe.teacher.processes > 1 and _calls_another(recipe, registry):
+        yield (
+            ("teacher", "processes"),
+            f"the teacher `{name}` computes on another machine, which several processes would ask no faster; remove it",
+        )
     if registry.options("student", recipe.student.use, recipe.student.options).from_teacher():
         yield ("student",), f"a student cannot be cut from the teacher `{name}`, which only answers; name its `model`"
     if not answering.hidden_states:
         yield from _hidden_states(recipe, registry)
     yield from _generators(recipe, registry, answering)
+
+
+def _calls_another(recipe: Recipe, registry: Registry) -> bool:
+    """Whether the teacher is reached by calls, which one process has under way at once."""
+    with registry.asked("teacher", recipe.teacher.use, recipe.teacher.options) as options:
+        return options.estimate(1, 100.0) is not None
 
 
 def _hidden_states(recipe: Recipe, registry: Registry) -> Iterator[tuple[Place, str]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from cod_runner.recipe.defaults import DEFAULT_SELECTOR
+from cod_runner.defaults import DEFAULT_SELECTOR
 from cod_runner.recipe.sections import Section, Use
 
 PLAIN, COD, CONTROL = "plain", "cod", "control"

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from cod_runner.api import TrainSettings
 from cod_runner.errors import Fault
+from cod_runner.plain_text import shortened
 from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, STANDARD, Arm
 from cod_runner.recipe.balance import imbalance
 from cod_runner.recipe.expectation import CELL_NUMBERS, CFE_MEASURES, Expectation
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted, shortened
+from cod_runner.recipe.messages import LONGEST_SENTENCE, nearest, quoted
 from cod_runner.recipe.nodes import Items, Mapping, Node, Place, Scalar, at, is_null, plain, text_of
 from cod_runner.recipe.overlays import as_component
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from cod_runner.api import FinetuneSettings, Kind, TrainSettings
+from cod_runner.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.arms import COD, CONTROL, DEFAULT_ARMS, PLAIN, WORDS, Arm, arms_of
-from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.sections import FolderName, NoRepeats, Section, Use
 
@@ -65,6 +65,13 @@ class Teacher(Use):
     finetune: FinetuneSettings | None = Field(None, description="absent: the checkpoint is used as it is")
     calibration: Calibration | None = Field(
         None, description="for a teacher that only answers; absent: `batch`, on 100 unlabelled texts"
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="how many processes fine-tune it together, each on a part of every batch, and answer about many "
+        "texts: on GPUs one on each; changes the last bits of a fine-tuning, and so its key, and no answer",
     )
 
 

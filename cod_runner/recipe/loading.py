@@ -12,13 +12,26 @@ from typing import Any
 
 from cod_runner.errors import Fault, RecipeError, SettingError
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
+from cod_runner.plain_text import shortened
 from cod_runner.recipe.arms import DEFAULT_ARMS, SPELLED_OUT
 from cod_runner.recipe.chain import OWN_KEYS, RecipeFile, read_chain
 from cod_runner.recipe.checks import Domain, check_sense, domain_of
 from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.grammar import Recipe
-from cod_runner.recipe.messages import nearest, quoted, shortened
-from cod_runner.recipe.nodes import Entry, Items, Mapping, Mark, Node, Source, from_plain, mark_at, marks, text_of
+from cod_runner.recipe.messages import nearest, quoted
+from cod_runner.recipe.nodes import (
+    Entry,
+    Items,
+    Mapping,
+    Mark,
+    Node,
+    Scalar,
+    Source,
+    from_plain,
+    mark_at,
+    marks,
+    text_of,
+)
 from cod_runner.recipe.overlays import arms_chosen, merge, set_at
 from cod_runner.recipe.own_plugins import load_own_plugins, plugin_paths
 from cod_runner.recipe.validation import Checked, Validator, components_of
@@ -74,12 +87,15 @@ def load_recipe(
     *,
     profile: str | None = None,
     overrides: Sequence[str] = (),
+    executor: str | None = None,
     flags: Dict[str, Any] = NO_FLAGS,
     permissions: Permissions = NO_PERMISSIONS,
 ) -> LoadedRecipe:
     """Read ``path`` with its parents, apply the overlays, and check everything.
 
-    ``overrides`` are ``key.path=value`` of ``--set``, values in YAML; ``flags`` hold the values of ``k``, ``seeds``,
+    ``executor`` is the name of the one that runs the cells; another than the recipe's begins with its defaults, so that
+    ``overrides``, which come next, can give it options. These are ``key.path=value`` of ``--set``, values in YAML.
+    ``flags`` hold the values of ``k``, ``seeds``,
     ``methods`` (names of those that run) and ``arms``, and come last. Every profile is checked, chosen or not. Files
     that the recipe names lie below its folder, or below one that ``permissions`` allow.
     Raises :class:`RecipeError` with every fault found.
@@ -96,6 +112,9 @@ def load_recipe(
         hint = nearest(profile, profiles) or "; the recipe has no profiles"
         faults.append(_flag("profile").fault(f"no profile is named {quoted(profile)}{hint}"))
     running = profiles.get(profile or "", base)
+    if executor is not None:
+        mark = _flag("executor")
+        running = _merged(running, [_mapping(mark, executor=_mapping(mark, use=Scalar(mark, executor)))], validator, [])
     if overrides:  # the items of a default list can be addressed too
         running = _with_overrides(validator.completed(running), overrides, validator, faults)
     running = _with_flags(running, flags, faults)
@@ -130,12 +149,15 @@ def load_recipe(
         not_run=[each for each in expect if not cells.holds(each)],
         tree=checked.tree,
         profiles=tuple(profiles),
-        flags=tuple(_as_flags(profile, overrides, flags)),
+        flags=tuple(_as_flags(profile, executor, overrides, flags)),
     )
 
 
-def _as_flags(profile: str | None, overrides: Sequence[str], flags: Dict[str, Any]) -> Iterator[str]:
+def _as_flags(
+    profile: str | None, executor: str | None, overrides: Sequence[str], flags: Dict[str, Any]
+) -> Iterator[str]:
     yield from () if profile is None else ("--profile", profile)
+    yield from () if executor is None else ("--executor", executor)
     for each in overrides:
         yield from ("--set", each)
     for name, value in flags.items():
@@ -200,6 +222,10 @@ def _with_the_profile(faults: Sequence[Fault], files: Sequence[RecipeFile], name
 
 def _flag(name: str) -> Mark:
     return Mark(Source(f"--{name}", Path.cwd(), flag=True))
+
+
+def _mapping(mark: Mark, **nodes: Node) -> Mapping:
+    return Mapping(mark, {key: Entry(mark, node) for key, node in nodes.items()})
 
 
 def _with_overrides(tree: Mapping, overrides: Sequence[str], validator: Validator, faults: list[Fault]) -> Mapping:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from cod_runner.errors import MOST_FAULTS, Fault
+from cod_runner.plain_text import shortened
 from cod_runner.recipe.grammar import kind_at
 from cod_runner.recipe.nodes import Items, Mapping, Mark, Node, Place, child, is_null
 from cod_runner.recipe.overlays import dotted
@@ -214,8 +215,3 @@ def quoted(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"`{shortened(str(value), LONGEST_VALUE)}`"
-
-
-def shortened(text: str, length: int) -> str:
-    """The text, cut and ended with `...` where it is too long."""
-    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -119,7 +119,7 @@ def _mapping_of(component: Component, definitions: dict[str, Schema]) -> Schema:
         options = {"properties": {name: {} for name in fields}, "required": required}
     core: Schema = {}
     if component.kind == "teacher":
-        core = {key: definitions["Teacher"]["properties"][key] for key in ("finetune", "calibration")}
+        core = {key: definitions["Teacher"]["properties"][key] for key in ("finetune", "calibration", "processes")}
         by_name = definitions["Calibration"]["properties"]["by"]["anyOf"][0]
         core["calibration"] = _either(core["calibration"], by_name)
     elif component.kind == "loss":

@@ -33,14 +33,19 @@ class Section(BaseModel):
     """A mapping of the recipe whose keys are all known."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), serialize_by_alias=True
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        serialize_by_alias=True,
+        defer_build=True,  # parts of a recipe are built with the whole
     )
 
 
 class Use(BaseModel):
     """A component: ``use`` names it, everything else is an option of its plugin. ``use: X`` may be just ``X``."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=(), defer_build=True)
 
     use: str = Field(min_length=1, description="the component's name; `codrun plugins` lists them all")
 

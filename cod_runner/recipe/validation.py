@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from cod_runner.api import Component, Kind
+from cod_runner.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.errors import Fault, PluginError
 from cod_runner.permissions import Permissions, settings_shown
+from cod_runner.plain_text import shortened
 from cod_runner.recipe.answering import check_answering
-from cod_runner.recipe.defaults import DEFAULT_EXECUTOR, DEFAULT_METRICS
 from cod_runner.recipe.fields import coerced, keys_at, models_at
 from cod_runner.recipe.grammar import COMPONENTS, Recipe, core_keys, kind_at, words_at
-from cod_runner.recipe.messages import LONGEST_VALUE, faults_of, quoted, shortened
+from cod_runner.recipe.messages import LONGEST_VALUE, faults_of, quoted
 from cod_runner.recipe.nodes import (
     Entry,
     Items,

@@ -171,7 +171,8 @@ def _notes(
     asked = len(recipe.methods) * len(recipe.arms) * len(recipe.k) * len(recipe.seeds)
     if record.left_out:
         notes.append(f"{record.left_out_in_words}; the same command tries them again.")
-    failed = [each for each in record.failed if each.key not in {row.key for row in rows}]
+    finished = {row.key for row in rows}
+    failed = [each for each in record.failed if each.key not in finished]
     if failed:
         notes.append(f"{failed_in_words(failed)}; {CURE}.")
     unfinished = asked - len(rows) - sum(each.cells for each in record.left_out) - len(failed)

@@ -33,8 +33,12 @@ def protocol(recipe: Recipe, rows: object = None) -> list[Setting]:
     ]
     if recipe.teacher.finetune is not None:
         tuned = recipe.teacher.finetune
+        together = f", in {recipe.teacher.processes} processes" if recipe.teacher.processes > 1 else ""
         settings.append(
-            Setting("teacher fine-tuning", f"{tuned.rows:,} rows, {training_in_words(tuned)}, seed {tuned.seed}")
+            Setting(
+                "teacher fine-tuning",
+                f"{tuned.rows:,} rows, {training_in_words(tuned)}, seed {tuned.seed}{together}",
+            )
         )
     settings.append(Setting("student", component_in_words(recipe.student)))
     settings += [Setting(f"method {name}", losses_in_words(losses)) for name, losses in recipe.methods.items()]

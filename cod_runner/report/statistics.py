@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import statistics
@@ -80,6 +81,12 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     assignments of signs whose sum is at least as far from 0 as the observed sum (itself included). Exact up to 32
     pairs, by sorting the sums of each half; beyond that, 20,000 seeded draws and (hits + 1) / (draws + 1).
     """
+    return _sign_flip_p(tuple(differences))
+
+
+@functools.lru_cache(maxsize=4096)
+def _sign_flip_p(differences: tuple[float, ...]) -> float:
+    """Each set once: the cards of a setting's students and its table ask about the same pairs."""
     if not differences:
         return 1.0
     seen = abs(math.fsum(differences))

@@ -16,6 +16,7 @@ from cod_runner.report.card import write_cards
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.curves import read_losses
 from cod_runner.report.latex import latex
+from cod_runner.report.made_of import digest_of, read_written, remember
 from cod_runner.report.text import csv_text, markdown
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow, RunRecord
@@ -34,18 +35,31 @@ def write_reports(
     rows: Sequence[CellRow],
     outcomes: Sequence[Mapping[str, Any]] = (),
     other_lines: int = 0,
+    *,
+    anew: bool = False,
 ) -> Report:
     """Write ``table.md``, ``table.csv``, ``table.tex``, ``figures/*.png`` and ``*.svg``, ``report.html`` and every
     student's card into ``folder``, each atomically. Training curves are read from ``folder/training``.
 
     ``rows`` are the recipe's own cells (:func:`cod_runner.runs.reading.current_rows`), ``outcomes`` the lines of
     ``counterfactuals.jsonl``, ``other_lines`` the number of lines of ``cells.jsonl`` that are not the recipe's.
-    Returns the report, for the terminal.
+    Where all of them are there as they were written last, and would be the same, nothing is drawn or written, unless
+    ``anew`` asks for it. Returns the report, for the terminal.
     """
+    report = build_report(recipe, record, rows, outcomes, other_lines, read_losses(folder, rows))
+    former = read_written(folder)
+    if anew or former.made_of != digest_of(report, folder, former.files) or not former.is_there(folder):
+        written = _write(folder, report)
+        ours = [path.relative_to(folder).as_posix() for path in written]
+        remember(folder, digest_of(report, folder, ours), written)
+    return report
+
+
+def _write(folder: Path, report: Report) -> list[Path]:
+    """Every file of the report, and which they are."""
     from cod_runner.report.figures import draw_figures
     from cod_runner.report.page.one_run import page
 
-    report = build_report(recipe, record, rows, outcomes, other_lines, read_losses(folder, rows))
     write_whole(folder / "table.md", markdown(report))
     write_whole(folder / "table.csv", csv_text(report))
     write_whole(folder / "table.tex", latex(report))
@@ -56,8 +70,9 @@ def write_reports(
         write_whole(folder / "figures" / f"{files[name]}.svg", drawn.svg)
     others = _drawn_by_others(folder, {f"{file}.png" for file in files.values()})
     write_whole(folder / "report.html", page(report, figures, others))
-    write_cards(folder, report)
-    return report
+    images = [folder / "figures" / f"{file}.{form}" for file in files.values() for form in ("png", "svg")]
+    tables = [folder / name for name in ("table.md", "table.csv", "table.tex", "report.html")]
+    return [*tables, *images, *write_cards(folder, report)]
 
 
 def write_reports_again(folder: Path, registry: Registry) -> Report:
@@ -66,7 +81,7 @@ def write_reports_again(folder: Path, registry: Registry) -> Report:
     The registry supplies only what an older ``run.json`` lacks.
     """
     run = read_run(folder, registry)
-    return write_reports(folder, run.recipe, run.record, run.rows, run.outcomes, run.other_lines)
+    return write_reports(folder, run.recipe, run.record, run.rows, run.outcomes, run.other_lines, anew=True)
 
 
 def _file_name(figure: str, number: int) -> str:

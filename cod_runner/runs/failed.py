@@ -16,7 +16,7 @@ CURE = "once that is mended, the same command runs them again and repeats nothin
 class FailedCell(BaseModel):
     """A cell one of whose metrics is not a finite number, or whose student's logits are not."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     key: str
     method: str

@@ -24,7 +24,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
 from cod_runner.runs.declared import methods_without_teacher, metrics_of, terms_of_teacher
 from cod_runner.runs.failed import not_numbers
-from cod_runner.runs.reading import checked_record, is_whole, json_lines, read_record_file, read_rows
+from cod_runner.runs.reading import checked_record, is_whole, numbered_lines, read_record_file, rows_of
 from cod_runner.runs.records import CellRow, RunRecord
 from cod_runner.runs.rows_left import RowsLeft
 
@@ -198,8 +198,9 @@ class RunFolder:
 
         Raises :class:`CodrunError` for a line that a report could not read, before anything is run.
         """
-        read_rows(self.cells, ())
-        lines = {line["key"]: line for line in json_lines(self.cells)}
+        numbered = numbered_lines(self.cells)
+        rows_of(self.cells, numbered, ())
+        lines = {line["key"]: line for _, line in numbered}
         return {key: line for key, line in lines.items() if not not_numbers(line, metrics)}
 
     def append_row(self, row: CellRow) -> None:

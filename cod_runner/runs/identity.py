@@ -20,7 +20,8 @@ def component_identity(registry: Registry, kind: Kind, use: Use) -> dict[str, An
 
 
 def teacher_identity(recipe: Recipe, registry: Registry, fold: int | None = None) -> dict[str, Any]:
-    """What decides the teacher. The number of threads changes the order of sums in fine-tuning, so it is included.
+    """What decides the teacher. The numbers of threads and processes change the order of sums in fine-tuning, so
+    they are included.
 
     ``fold`` is the one that the teacher trains nothing on, where rows are divided into folds and one teacher is meant.
     """
@@ -28,6 +29,8 @@ def teacher_identity(recipe: Recipe, registry: Registry, fold: int | None = None
     if recipe.teacher.finetune is not None:
         identity["finetune"] = recipe.teacher.finetune.model_dump(mode="json")
         identity["threads"] = finetuning_threads()
+        if recipe.teacher.processes > 1:
+            identity["processes"] = recipe.teacher.processes
         identity["data"] = [component_identity(registry, "dataset", recipe.dataset), recipe.evaluate.split]
         if recipe.evaluate.select == "best_dev":
             identity["data"].append("less the rows that choose the epoch")

@@ -30,7 +30,7 @@ _LICENCE = re.compile(
 class OriginRecord(BaseModel):
     """One of them."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     role: str
     """The kind of the component that uses it: teacher, student, generator, dataset, ..."""

@@ -58,8 +58,13 @@ def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
     versions wrote it: its cell is not finished. A missing file has no rows. Raises :class:`CodrunError` that names the
     line.
     """
+    return rows_of(path, numbered_lines(path), metrics)
+
+
+def rows_of(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]], metrics: Collection[str]) -> list[CellRow]:
+    """:func:`read_rows` of lines that were read from ``path``."""
     rows: dict[str, CellRow] = {}
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         try:
             row = CellRow.from_json(line, metrics)
         except CodrunError as error:
@@ -73,7 +78,8 @@ def read_rows(path: Path, metrics: Collection[str]) -> list[CellRow]:
 def current_rows(rows: Sequence[CellRow], keys: Collection[str] | None) -> tuple[list[CellRow], int]:
     """(rows whose key is among ``keys``, number of the others); without keys, the last row per method, arm, k, seed."""
     if keys is not None:
-        current = [row for row in rows if row.key in set(keys)]
+        wanted = set(keys)
+        current = [row for row in rows if row.key in wanted]
     else:
         current = list({row.place: row for row in rows}.values())
     return current, len(rows) - len(current)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,7 +107,7 @@ class CellRow:
             else:
                 extra[key] = value
         try:
-            return _ROW.validate_python({**fields, "metrics": measured, "extra": extra})
+            return _row().validate_python({**fields, "metrics": measured, "extra": extra})
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0]).rstrip("_")
@@ -147,7 +148,12 @@ FIELDS: Mapping[str, str] = {
     name.rstrip("_"): name for name in CellRow.__dataclass_fields__ if name not in ("metrics", "extra")
 }
 """The core's own keys of a line, in the order of the file, to the field that each fills; no metric may use one."""
-_ROW: TypeAdapter[CellRow] = TypeAdapter(CellRow)
+
+
+@functools.cache
+def _row() -> TypeAdapter[CellRow]:
+    """The check of a line's types, built with the first line that is read."""
+    return TypeAdapter(CellRow)
 
 
 HELD_OUT_LABELS = "held-out gold labels"
@@ -157,7 +163,7 @@ HELD_OUT_LABELS = "held-out gold labels"
 class QualityRow(BaseModel):
     """One measure of the counterfactuals: over all of them and over those that flipped. None: not measured."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True, defer_build=True)
 
     name: str
     all: float | str | None = None
@@ -167,7 +173,7 @@ class QualityRow(BaseModel):
 class MetricRecord(BaseModel):
     """What a report must know of a metric, as its plugin declares it, so that a report needs no plugin."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     name: str
     """As in the recipe and in ``cells.jsonl``."""
@@ -188,7 +194,7 @@ class MetricRecord(BaseModel):
 class LeftOut(BaseModel):
     """Cells of an arm that could not run, since their training set cannot be drawn."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     arm: str
     k: int
@@ -201,7 +207,7 @@ class LeftOut(BaseModel):
 class VerdictRecord(BaseModel):
     """One entry of the recipe's ``expect:``, and what was measured."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     what: str
     """``accuracy, kd, cod, k = 16``."""
@@ -219,7 +225,7 @@ class VerdictRecord(BaseModel):
 class StageRecord(BaseModel):
     """What one stage of a run took, all calls of the run together."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     name: str
     """``data``, ``teacher``, ``counterfactuals``, ``signals``, ``students`` or ``report``."""
@@ -234,7 +240,7 @@ class StageRecord(BaseModel):
 class FoldRecord(BaseModel):
     """What is known of one fold of a cross-validation; the run's own fields hold them together."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     teacher: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
@@ -254,7 +260,7 @@ class ComponentCode(BaseModel):
 class RunRecord(BaseModel):
     """``run.json``: where, with what and at what cost a run ran. Keys that are not named here are preserved."""
 
-    model_config = ConfigDict(extra="allow", validate_assignment=True)
+    model_config = ConfigDict(extra="allow", validate_assignment=True, defer_build=True)
 
     recipe: str
     """The recipe's name."""

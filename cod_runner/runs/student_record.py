@@ -19,7 +19,7 @@ FILE = "student.json"
 class SavedComponent(BaseModel):
     """A component as a recipe names it."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     use: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -28,7 +28,7 @@ class SavedComponent(BaseModel):
 class HeldOut(BaseModel):
     """What a student says of rows of the pool that it was not trained on; no texts."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     labels: list[int]
     """``[rows]`` gold class ids."""
@@ -39,7 +39,7 @@ class HeldOut(BaseModel):
 class StudentRecord(BaseModel):
     """What is known of a saved student. Keys that are not named here are preserved."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     format: int = 1
     student: SavedComponent

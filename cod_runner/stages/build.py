@@ -46,6 +46,7 @@ def build_teacher(
         device=worker.device,
         seed=finetune.seed if finetune else 0,
         offline=worker.offline,
+        processes=recipe.teacher.processes,
         shots=source.shots,
         store=worker.store.root,
     )

@@ -114,7 +114,7 @@ def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observ
             steps_for_any_arm(recipe.train, cell.k),
             seed=cell.seed,
             device=device,
-            cache_folder=worker.store.folder("losses") / fitted_key(task, shared),
+            cache_folder=worker.store.root / "losses" / fitted_key(task, shared),  # made by what is written into it
             on_step=lambda step, losses: observers.notify("codrun_step", cell=vars(cell), step=step, losses=losses),
             evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
         )

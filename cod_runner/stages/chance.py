@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cod_runner.binomial import at_least
+from cod_runner.progress import Progress
 
 LIKELY = 0.05
 """A teacher is beyond chance where the most frequent class would be right so often less likely than this."""
@@ -34,6 +35,12 @@ def warning_of_chance(facts: Mapping[str, Any]) -> str | None:
         f"always answering `{label}` {share:.3f} (p = {p:.2g} that so many are right by chance). Students learn what "
         f"it says, and its flips mean little: {_cure(facts)}"
     )
+
+
+def warn_of_chance(progress: Progress, facts: Mapping[str, Any]) -> None:
+    """Say it, where there is something to say."""
+    if (near := warning_of_chance(facts)) is not None:
+        progress.warn(near)
 
 
 def _most_frequent(facts: Mapping[str, Any]) -> tuple[str, float, int]:

@@ -75,10 +75,10 @@ def turn(folder: Path, by: str, progress: Progress) -> Iterator[Turn]:
                 note.unlink(missing_ok=True)
 
 
-def keep(teacher: Classifier, folder: Path, record: dict[str, Any]) -> None:
-    """Write the teacher, what ``record`` says of it, and the digest of each of its files."""
+def keep(write: Callable[[Path], None], folder: Path, record: dict[str, Any]) -> None:
+    """Let the teacher be written, and write what ``record`` says of it, and the digest of each of its files."""
     with folder_written_whole(folder) as place:
-        teacher.save(place)
+        write(place)
         write_whole(place / RECORD, json.dumps({**record, "files": _digests(place)}, indent=2))
 
 

@@ -36,6 +36,7 @@ from cod_runner.recipe.own_training import trains_itself
 from cod_runner.runs.kept_students import students_kept
 from cod_runner.stages.build import TeacherSource, build_metric, build_student, build_teacher, build_term
 from cod_runner.stages.rows import load_rows
+from cod_runner.stages.teacher_processes import refuse_unfit
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def load_experiment(context: RunContext, fold: int | None = None) -> tuple[Exper
         worker = context.worker  # first of all: a device that is not there is refused before any data is read
         corpus, dev, shots = load_rows(context, fold)
         with standing_at("teacher"):
+            refuse_unfit(context)
             run = BuildContext(say=context.progress.warn, tell=context.progress.tell, spending=context.spending)
             with _kept_models_noted(context):
                 teacher = build_teacher(worker, context.registry, TeacherSource(corpus.labels, shots=shots), run)

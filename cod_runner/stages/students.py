@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from cod_runner.api import BuildContext, ChoosesWorkers, Executor, Workers
-from cod_runner.component_results import described
+from cod_runner.component_results import described, fault_of_workers
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.signals_file import SignalsFile, write_signals
 from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
+from cod_runner.memory import cell_memory
 from cod_runner.progress import Progress
-from cod_runner.runs.cells import Cell, Part
+from cod_runner.runs.cells import Part
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
 from cod_runner.stages.cell import CellTask, SharedByCells
-from cod_runner.stages.kept_students import remove_what_cannot_be_chosen
+from cod_runner.stages.counting import count_in
+from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, heard
@@ -50,21 +52,15 @@ def train_students(
     lines = context.folder.finished_rows(names) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
-    use = context.settings.executor or chosen.use
-    options = chosen.options if use == chosen.use else {}  # of another executor than the recipe's: its defaults
-    executor: Executor = context.registry.build(
-        "executor",
-        use,
-        options,
-        BuildContext(say=progress.warn, device=context.device, run=context.folder.path.absolute()),
-    )
-    runner = context.registry.named("executor", use)
-    workers = workers_of(executor, context.device)
+    executor = build_executor(context)
+    runner = context.registry.named("executor", chosen.use)
+    workers = workers_of(executor, context.device, runner)
     jobs = context.settings.jobs or workers.at_once
     worker = replace(context.worker, device=workers.device)
     signals = _signals(context, experiment, source, tasks)
     shared = SharedByCells(worker, source, evaluation, dev, signals, leaves_rows=not part.again)
     training = {cell.key for cell in part.waiting}
+    kept = BestSoFar(context, training)
     at_once = min(jobs, len(tasks))
     with (
         passed_on(context.folder.path, progress) as pass_on,
@@ -86,7 +82,7 @@ def train_students(
             elif part.again:
                 _compare(row, lines[row.key], progress)
             else:
-                count_in(context, row, training)
+                count_in(context, row, kept)
             step(done, len(tasks))
     if training:
         raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
@@ -102,29 +98,17 @@ def _signals(
     return write_signals(stored, (row.input for row in rows), context.folder.signals)
 
 
-def count_in(context: RunContext, row: CellRow, waiting: Collection[str]) -> None:
-    """Let a finished cell be one of the run's: its row in ``cells.jsonl``, observers told, and students removed that
-    cannot be chosen any more. ``waiting`` are the keys of the cells that are still to come."""
-    context.folder.append_row(row)
-    context.folder.rows_left.forget(row.key)
-    context.observers.notify("codrun_cell_finished", row=row.to_json())
-    remove_what_cannot_be_chosen(context, waiting)
-
-
-def without(cells: Sequence[Cell], rows: Sequence[CellRow]) -> list[Cell]:
-    """The cells of which there is no row."""
-    keys = {row.key for row in rows}
-    return [cell for cell in cells if cell.key not in keys]
-
-
-def take_in(context: RunContext, rows: Sequence[CellRow], waiting: Sequence[Cell]) -> None:
-    """Count in the cells that workers of an earlier call finished when it could not hear of them any more. Trackers
-    must be there; ``waiting`` are the cells that are still to come."""
-    for number, row in enumerate(rows, start=1):
-        count_in(context, row, {cell.key for cell in waiting} | {other.key for other in rows[number:]})
-    if rows:
-        cells = "1 cell was" if len(rows) == 1 else f"{len(rows)} cells were"
-        context.progress.say(f"{cells} finished by workers that had outlived an earlier call; they count")
+def build_executor(context: RunContext) -> Executor:
+    """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say."""
+    chosen, memory = context.recipe.executor, cell_memory(context.recipe, context.registry)
+    given = BuildContext(
+        say=context.progress.warn,
+        device=context.device,
+        run=context.folder.path.absolute(),
+        cell_bytes=None if memory is None else memory.bytes,
+    )
+    executor: Executor = context.registry.build("executor", chosen.use, chosen.options, given)
+    return executor
 
 
 def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
@@ -135,8 +119,12 @@ def _compare(row: CellRow, line: Mapping[str, Any], progress: Progress) -> None:
         progress.warn(f"the student {row.name} was trained again and differs from its line in cells.jsonl: {told}")
 
 
-def workers_of(executor: Executor, device: str) -> Workers:
-    """As the executor says; else one cell per core, since a student trains on one thread, or one at a time on a GPU."""
-    if isinstance(executor, ChoosesWorkers):
-        return executor.workers()
-    return Workers(cores() if torch.device(device).type == "cpu" else 1, device)
+def workers_of(executor: Executor, device: str, runner: str) -> Workers:
+    """As the executor says; else one cell per core, since a student trains on one thread, or one at a time on a GPU.
+    Raises :class:`WrongResult`, which names it as ``runner``, where it chooses what there is not."""
+    if not isinstance(executor, ChoosesWorkers):
+        return Workers(cores() if torch.device(device).type == "cpu" else 1, device)
+    workers = executor.workers()
+    if (fault := fault_of_workers(workers)) is not None:
+        raise WrongResult(f"{runner}: {fault}")
+    return workers

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from cod_runner.api import (
     Classifier,
     Example,
     FinetuneSettings,
+    Input,
     LabelScorer,
     Teacher,
     expected_calibration_error,
@@ -32,12 +33,14 @@ from cod_runner.engine.finetune import finetune_teacher
 from cod_runner.engine.seeds import derived_seed
 from cod_runner.engine.signals import SignalStore
 from cod_runner.machine import finetuning_threads
+from cod_runner.progress import Step
 from cod_runner.recipe.grammar import Calibration
 from cod_runner.runs.identity import finetuned_key
 from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
+from cod_runner.stages.teacher_processes import AskedTogether, Finetuning, finetuned_together
 from cod_runner.store import content_key, name_of_signals
 
 SetKey: TypeAlias = tuple[str, int, int]
@@ -72,8 +75,8 @@ def train_teacher(context: RunContext, corpus: Corpus, teacher: Classifier) -> T
             context.note_use(f"teachers/{key}")
         else:
             context.note_use(f"teachers/{key}", new=True)
-            record = _finetune(context, corpus, teacher, settings, mine)
-            keep(teacher, weights, {"key": key, "training": record})
+            with _finetuned(context, corpus, teacher, settings, mine) as (record, write):
+                keep(write, weights, {"key": key, "training": record})
         with suppress(OSError):
             mine.checkpoint.unlink(missing_ok=True)
     # Always the one read back, so that a first run and a later one use the same teacher.
@@ -88,21 +91,39 @@ def _read_by_another(context: RunContext, labels: tuple[str, ...], weights: Path
     network(build_teacher(replace(context.worker, device="cpu"), context.registry, TeacherSource(labels))).load(weights)
 
 
-def _finetune(
+@contextmanager
+def _finetuned(
     context: RunContext, corpus: Corpus, teacher: Classifier, settings: FinetuneSettings, mine: Turn
-) -> dict[str, Any]:
+) -> Iterator[tuple[dict[str, Any], Callable[[Path], None]]]:
+    """The record of a fine-tuning, and what writes the fine-tuned teacher into a folder."""
     rows, progress = rows_of_the_teacher(corpus.pool, settings), context.progress
     if len(rows) < settings.rows:
         progress.warn(f"the teacher's `rows: {settings.rows}` is more than the pool has; all {len(rows)} rows are used")
-    progress.say(f"fine-tuning the teacher on {len(rows)} rows (once: it is then in the store)")
-    resuming = Resumption(mine.checkpoint, _identity(mine.key, teacher, rows), say=progress.say, warn=progress.warn)
-    with progress.bar("fine-tuning the teacher") as step, threads(finetuning_threads()):
+    together = f" in {context.recipe.teacher.processes} processes" if context.recipe.teacher.processes > 1 else ""
+    progress.say(f"fine-tuning the teacher on {len(rows)} rows{together} (once: it is then in the store)")
+    task = Finetuning(rows, settings, mine.checkpoint, _identity(mine.key, teacher, rows))
+    with progress.bar("fine-tuning the teacher") as step:
 
         def stepped(done: int, total: int) -> None:
             step(done, total)
             mine.tell(done, total)
 
-        return finetune_teacher(teacher, rows, settings, device=context.device, progress=stepped, resuming=resuming)
+        if context.recipe.teacher.processes > 1:
+            with finetuned_together(context, teacher, task, stepped) as (record, saved):
+                yield record, functools.partial(_moved, saved)
+            return
+        with threads(finetuning_threads()):
+            resuming = Resumption(task.checkpoint, task.identity, say=progress.say, warn=progress.warn)
+            record = finetune_teacher(
+                teacher, rows, settings, device=context.device, progress=stepped, resuming=resuming
+            )
+    yield record, teacher.save
+
+
+def _moved(saved: Path, folder: Path) -> None:
+    """What another process saved on the same disk; nothing is written twice."""
+    for each in saved.iterdir():
+        each.replace(folder / each.name)
 
 
 def _identity(key: str, teacher: Classifier, rows: Sequence[Example]) -> str:
@@ -119,22 +140,40 @@ def rows_of_the_teacher(pool: Sequence[Example], settings: FinetuneSettings) -> 
     return random.Random(derived_seed(settings.seed, "teacher rows")).sample(list(pool), settings.rows)
 
 
-def ask_about_evaluation(context: RunContext, experiment: Experiment, teacher: Teacher) -> None:
+def ask_about_evaluation(context: RunContext, experiment: Experiment, source: TeacherSource, teacher: Teacher) -> None:
     """Logits of every row that students are measured on, or that chooses their epoch, once."""
-    signals = SignalStore(context.store.signals)
     measured = [*experiment.corpus.evaluation, *experiment.dev]
     with context.progress.bar("asking the teacher about the evaluation split") as step:
-        signals.add(teacher, [row.input for row in measured], device=context.device, progress=step)
+        _ask(AskedTogether(context, source), teacher, [row.input for row in measured], (), step)
 
 
-def ask_the_teacher(context: RunContext, experiment: Experiment, teacher: Teacher, sets: Iterable[TrainingSet]) -> None:
+def ask_the_teacher(
+    context: RunContext,
+    experiment: Experiment,
+    source: TeacherSource,
+    teacher: Teacher,
+    sets: Iterable[TrainingSet],
+) -> None:
     """Logits of every training example, and the hidden states that some loss reads of it, once."""
-    signals = SignalStore(context.store.signals)
     for each in (teacher, teacher.raw) if isinstance(teacher, CalibratedScorer) else (teacher,):
         context.note_use(name_of_signals(each.fingerprint, torch.device(context.device).type))
     training = {row.input: row for chosen in sets for row in chosen.rows}
     with context.progress.bar("asking the teacher about the training examples") as step:
-        signals.add(teacher, list(training), experiment.teacher_layers, device=context.device, progress=step)
+        _ask(AskedTogether(context, source), teacher, list(training), experiment.teacher_layers, step)
+
+
+def _ask(
+    together: AskedTogether, teacher: Teacher, inputs: Sequence[Input], layers: Sequence[int], progress: Step
+) -> None:
+    """Store what the teacher says of the inputs; of a calibrated one several processes give the raw answers, which are
+    then at hand."""
+    context = together.context
+    signals = SignalStore(context.store.signals)
+    if context.recipe.teacher.processes > 1 and isinstance(teacher, CalibratedScorer):
+        signals.add(teacher.raw, inputs, layers, device=context.device, progress=progress, ask=together)
+        signals.add(teacher, inputs, layers, device=context.device)
+    else:
+        signals.add(teacher, inputs, layers, device=context.device, progress=progress, ask=together)
 
 
 def priced(teacher: Teacher, sets: Mapping[SetKey, TrainingSet]) -> dict[SetKey, TrainingSet]:
@@ -174,6 +213,8 @@ def teacher_facts(context: RunContext, experiment: Experiment, teacher: Teacher)
         "finetuned": context.recipe.teacher.finetune is not None,
         "fingerprint": teacher.fingerprint[:16],
     }
+    if context.recipe.teacher.processes > 1:
+        facts["processes"] = context.recipe.teacher.processes
     if not isinstance(teacher, LabelScorer):
         return {**facts, "parameters": sum(parameter.numel() for parameter in teacher.parameters())}
     read = asked_to_calibrate(context, experiment.corpus)

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from cod_runner.api import BuildContext
 from cod_runner.context import RunContext
+from cod_runner.defaults import DEFAULT_TRACKERS
 from cod_runner.destinations import refuse_strangers, sendings
 from cod_runner.errors import SettingError, standing_at
 from cod_runner.observers import Failure, Observers
-from cod_runner.recipe.defaults import DEFAULT_TRACKERS
 from cod_runner.recipe.grammar import Recipe
 
 Result = TypeVar("Result")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from cod_runner.files import TEMPORARY, abandoned
@@ -20,6 +23,9 @@ CHECKPOINT = ".checkpoint.safetensors"
 """How the name of a checkpoint ends that lies beside a teacher's folder while the teacher is made."""
 DATABASES = {"llm.sqlite": "llm.sqlite", "answers/llm.sqlite": "answers/llm.sqlite", "pairs": "pairs/pairs.sqlite"}
 """Entry to file; the second is where earlier versions put the paid answers."""
+TENSORS = rf"{KEY}\.safetensors"
+FITTED = (KEY, r".+\.safetensors")
+"""A cell's folder below ``losses``, and what is in it."""
 BESIDE_A_DATABASE = ("-wal", "-shm", "-journal", ".move.lock")
 
 
@@ -31,23 +37,27 @@ class StoreEntry:
     paths: tuple[Path, ...]
     """Files, and folders of which everything goes, in the order in which they are deleted."""
 
+    @cached_property
+    def _states(self) -> dict[Path, tuple[int, float]]:
+        """Bytes and time of every file, as they were when they were first asked for."""
+        found: dict[Path, tuple[int, float]] = {}
+        for path in self.paths:
+            found.update(_states_of(path))
+        return found
+
     @property
     def files(self) -> list[Path]:
         """Every file that goes."""
-        found: dict[Path, None] = {}
-        for path in self.paths:
-            inside = [path] if path.is_symlink() or not path.is_dir() else sorted(path.rglob("*"))
-            found.update({each: None for each in inside if each.is_symlink() or not each.is_dir()})
-        return list(found)
+        return list(self._states)
 
     @property
     def bytes(self) -> int:
-        return sum(map(_size, self.files))
+        return sum(size for size, _ in self._states.values())
 
     @property
     def changed(self) -> datetime:
         """When it was written last, or, where it is touched when it is read, read."""
-        return datetime.fromtimestamp(max(map(_modified, self.files), default=0.0), UTC)
+        return datetime.fromtimestamp(max((time for _, time in self._states.values()), default=0.0), UTC)
 
 
 @dataclass(frozen=True)
@@ -63,14 +73,13 @@ class AnswersEntry(StoreEntry):
 
 def entries_of(root: Path) -> Iterator[StoreEntry]:
     """Every shape that codrun writes, in the order in which its paths are to be deleted, here or not."""
-    for name, place in DATABASES.items():
-        yield StoreEntry(name, tuple(_database(root / place)))
+    yield from _databases(root)
     signals = _database(root / "signals" / DATABASE)
     # the hidden states first: they are numbered by the database, and must not outlive it
-    hidden = _matching(root / "signals", rf"hidden/\d+/[0-9a-f]{{2}}/{KEY}\.safetensors") if signals else []
+    hidden = _matching(root / "signals", HIDDEN, r"\d+", "[0-9a-f]{2}", TENSORS) if signals else []
     yield StoreEntry("signals", (*hidden, *signals))
-    yield StoreEntry("losses", tuple(_matching(root / "losses", rf"{KEY}/[^/]+\.safetensors")))
-    yield StoreEntry("embeddings", tuple(_matching(root / "embeddings", rf"{KEY}\.safetensors")))
+    yield StoreEntry("losses", tuple(_matching(root / "losses", *FITTED)))
+    yield StoreEntry("embeddings", tuple(_matching(root / "embeddings", TENSORS)))
     yield StoreEntry("recipes", tuple(_matching(root / "recipes", "[0-9a-f]{64}")))
     yield from _teachers(root / "teachers")
     models = root / "models"
@@ -80,17 +89,28 @@ def entries_of(root: Path) -> Iterator[StoreEntry]:
     yield StoreEntry("leftovers", tuple(_leftovers(root)))
 
 
+def entries_at_the_top(root: Path) -> Iterator[StoreEntry]:
+    """Those of :func:`entries_of` that may lie in the store's own folder, rather than in one of its sub-folders."""
+    yield from _databases(root)
+    yield StoreEntry("leftovers", tuple(_leftovers(root)))
+
+
+def _databases(root: Path) -> Iterator[StoreEntry]:
+    for name, place in DATABASES.items():
+        yield StoreEntry(name, tuple(_database(root / place)))
+
+
 def parts_of(root: Path) -> Iterator[StoreEntry]:
     """What the entries ``signals``, ``losses`` and ``embeddings`` are made of, and what can be deleted alone."""
     for answers in answers_by_teacher(root / "signals"):
-        hidden = _matching(root / "signals", rf"{HIDDEN}/{answers.number}/[0-9a-f]{{2}}/{KEY}\.safetensors")
+        hidden = _matching(root / "signals", HIDDEN, str(answers.number), "[0-9a-f]{2}", TENSORS)
         yield AnswersEntry(name_of_signals(answers.fingerprint, answers.device), tuple(hidden), answers)
     fitted: dict[str, list[Path]] = {}
-    for path in _matching(root / "losses", rf"{KEY}/[^/]+\.safetensors"):
+    for path in _matching(root / "losses", *FITTED):
         fitted.setdefault(path.parent.name, []).append(path)
     for key, paths in fitted.items():
         yield StoreEntry(f"losses/{key}", tuple(paths))
-    for path in _matching(root / "embeddings", rf"{KEY}\.safetensors"):
+    for path in _matching(root / "embeddings", TENSORS):
         yield StoreEntry(f"embeddings/{path.stem}", (path,))
 
 
@@ -147,15 +167,17 @@ def _database(path: Path) -> list[Path]:
     return [*owners, *(each for each in beside if each.is_file()), path]
 
 
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    """The files below ``folder`` whose relative path has this shape."""
-    depth = pattern.count("/") - pattern.count("[^/]")
-    found = folder.glob("/".join(["*"] * (depth + 1)))
-    return sorted(
-        path
-        for path in found
-        if re.fullmatch(pattern, path.relative_to(folder).as_posix()) and path.is_file() and not path.is_symlink()
-    )
+def _matching(folder: Path, *shapes: str) -> list[Path]:
+    """The files below ``folder`` whose folders' names and own name have these shapes, in their order."""
+    shape, rest = re.compile(shapes[0]), shapes[1:]
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((each for each in found if shape.fullmatch(each.name)), key=lambda each: each.name)
+    except OSError:
+        return []
+    if rest:
+        return [path for each in entries if each.is_dir() for path in _matching(folder / each.name, *rest)]
+    return [folder / each.name for each in entries if each.is_file(follow_symlinks=False)]
 
 
 def _delete(paths: Iterable[Path], root: Path) -> None:
@@ -172,13 +194,17 @@ def _delete(paths: Iterable[Path], root: Path) -> None:
             folder.rmdir()
 
 
-def _size(path: Path) -> int:
-    with suppress(OSError):
-        return path.lstat().st_size
-    return 0
-
-
-def _modified(path: Path) -> float:
-    with suppress(OSError):
-        return path.lstat().st_mtime
-    return 0.0
+def _states_of(path: Path) -> Iterator[tuple[Path, tuple[int, float]]]:
+    """A file with its bytes and time, or every file below a folder; zeros where the system says nothing."""
+    try:
+        about = path.lstat()
+    except OSError:
+        yield path, (0, 0.0)
+        return
+    if not stat.S_ISDIR(about.st_mode):
+        yield path, (about.st_size, about.st_mtime)
+        return
+    for each in sorted(path.rglob("*")):
+        if each.is_symlink() or not each.is_dir():
+            inside = next(_states_of(each))
+            yield inside

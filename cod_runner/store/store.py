@@ -24,6 +24,7 @@ from cod_runner.store.entries import (
     AnswersEntry,
     StoreEntry,
     delete,
+    entries_at_the_top,
     entries_of,
     parts_of,
     written_into,
@@ -114,19 +115,28 @@ class Store:
 
     def others(self) -> list[str]:
         """Names in the folder that are not ours."""
-        ours = {path.relative_to(self.root).parts[0] for entry in entries_of(self.root) for path in entry.paths}
+        at_the_top = entries_at_the_top(self.root)
+        ours = {path.relative_to(self.root).parts[0] for entry in at_the_top for path in entry.paths}
         ours |= {".users", ".lock", "teachers", "signals", "pairs", "losses", "embeddings", "recipes", "models", FOLDER}
         ours |= {"llm.sqlite.move.lock"}
         return sorted(path.name for path in self.root.iterdir() if path.name not in ours)
 
     def entry(self, name: str) -> StoreEntry:
         """The entry of this name, or a part of one; raises :class:`RecipeError` for an unknown name."""
-        for entry in (*self.entries(), *(parts_of(self.root) if "/" in name else ())):
-            if entry.name == name:
-                return entry
-        raise RecipeError(
-            f"the store {self.root} holds nothing named `{name}`; `codrun store list` shows what it holds"
-        )
+        return self._named(name)[0]
+
+    def _named(self, *names: str) -> list[StoreEntry]:
+        """:meth:`entry` of several names; the store is listed once for all of them."""
+        parts = parts_of(self.root) if any("/" in name for name in names) else ()
+        found: dict[str, StoreEntry] = {}
+        for entry in (*self.entries(), *parts):
+            found.setdefault(entry.name, entry)
+        for name in names:
+            if name not in found:
+                raise RecipeError(
+                    f"the store {self.root} holds nothing named `{name}`; `codrun store list` shows what it holds"
+                )
+        return [found[name] for name in names]
 
     def unused(self, days: float) -> list[StoreEntry]:
         """What no run needed for so many days and any run can make again, the largest first.
@@ -163,13 +173,12 @@ class Store:
 
         Raises :class:`CodrunError` for an unknown name, and while anybody uses one of them.
         """
-        for name in names:
-            self.entry(name)
+        self._named(*names)
         freed = 0
         with self._gate():
             self._refuse_if_used(names[0], self._forget_dead_users())
-            for name in names:
-                freed += self._prune(self.entry(name))
+            for entry in self._named(*names):
+                freed += self._prune(entry)
         return freed
 
     def _prune(self, entry: StoreEntry) -> int:
@@ -228,6 +237,6 @@ class Store:
 
 def _forget(user: Path) -> None:
     """Remove the lock file of a user of the store, and what it says."""
-    for path in (user, user.with_suffix(".txt")):
+    for path in (user.with_suffix(".txt"), user):  # in this order: what a kill leaves is found by the lock
         with suppress(OSError):
             path.unlink(missing_ok=True)

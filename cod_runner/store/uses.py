@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from contextlib import suppress
@@ -37,7 +38,9 @@ class Use:
     """None for what an earlier version made."""
 
 
-_USE = TypeAdapter(Use)
+@functools.cache
+def _use() -> TypeAdapter[Use]:
+    return TypeAdapter(Use)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Uses:
     def of(self, name: str) -> Use | None:
         """Of ``teachers/KEY``, ``models/KEY`` or ``signals/KEY``; None where nothing is known."""
         with suppress(OSError, ValidationError):
-            return _USE.validate_json(self._file(name).read_bytes(), strict=True)
+            return _use().validate_json(self._file(name).read_bytes(), strict=True)
         return None
 
     def note(self, name: str, maker: Maker, *, new: bool) -> None:
@@ -75,4 +78,4 @@ class Uses:
 
     def _write(self, name: str, use: Use) -> None:
         with suppress(CodrunError, OSError), file_written_whole(self._file(name)) as file:
-            file.write_text(json.dumps(_USE.dump_python(use, mode="json")), encoding="utf-8")
+            file.write_text(json.dumps(_use().dump_python(use, mode="json")), encoding="utf-8")

@@ -6,8 +6,9 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
-import typer
+from typer.main import get_command
 
 from cod_runner.cli import call
 from cod_runner.cli.program import app
@@ -19,18 +20,18 @@ WIDTH = "100"
 def commands_page() -> str:
     """``codrun --help`` and that of every command, as a terminal shows them."""
     parts = ["# Commands\n", code(_help())]
-    for words in _commands(app):
+    for words in _commands(get_command(app)):
         parts += [f"## codrun {' '.join(words)}\n", code(_help(*words))]
     return "\n".join(parts)
 
 
-def _commands(of: typer.Typer, *above: str) -> Iterator[tuple[str, ...]]:
-    for command in of.registered_commands:
-        assert command.callback is not None
-        yield (*above, command.name or command.callback.__name__)
-    for group in of.registered_groups:
-        if group.typer_instance is not None:
-            yield from _commands(group.typer_instance, *above, str(group.name))
+def _commands(of: Any, *above: str) -> Iterator[tuple[str, ...]]:
+    for name, command in of.commands.items():
+        within = (*above, name)
+        if hasattr(command, "commands"):
+            yield from _commands(command, *within)
+        else:
+            yield within
 
 
 def _help(*words: str) -> str:

@@ -70,7 +70,7 @@ GIVEN: dict[Kind, tuple[str, ...]] = {
     "loss": ("labels", "device", "seed"),
     "metric": ("labels", "describe"),
     "cfe_measure": ("device", "offline", "say"),
-    "executor": ("device", "run", "say"),
+    "executor": ("cell_bytes", "device", "run", "say"),
     "tracker": ("offline", "run", "say"),
     "exporter": ("labels", "describe", "offline", "say"),
 }

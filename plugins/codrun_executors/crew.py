@@ -56,6 +56,9 @@ class Crew:
 
     def _begin_tasks(self) -> None:
         """Give the first tasks that wait to workers that have nothing to do, then to new ones in places without."""
+        for worker in [each for each in self._workers if each.number is None and each.has_died]:
+            self._workers.remove(worker)
+            worker.stop(now=True)
         for worker in self._workers:
             if self._waiting and worker.number is None:
                 number = self._waiting.popleft()
@@ -66,6 +69,8 @@ class Crew:
                 free.remove(worker.place)
             number = self._waiting.popleft()
             self._workers.append(WorkerProcess(free[0], self._work, number, pickle.dumps(self._tasks[number])))
+        for worker in self._workers:
+            worker.beside = max(worker.beside, self._others_in_its_memory(worker))
 
     def _result(self, worker: WorkerProcess) -> Iterator[Any]:
         """What a worker that was heard of has done, if it has."""
@@ -80,19 +85,21 @@ class Crew:
             return
         if answer.error is None:
             yield answer.result
-        elif answer.out_of_memory and (beside := self._beside(worker)):
-            self._ran_out(worker, number, beside)
+        elif answer.out_of_memory and worker.beside:
+            self._ran_out(worker, number)
         else:
             raise answer.error
 
-    def _beside(self, worker: WorkerProcess) -> int:
-        """How many others use the same GPU, or the machine's memory where it has none of its own."""
+    def _others_in_its_memory(self, worker: WorkerProcess) -> int:
+        """How many others use the same GPU, or the machine's memory where it has no GPU of its own; also those that
+        have nothing to do, which keep what they took."""
         return sum(other is not worker and other.place.gpu == worker.place.gpu for other in self._workers)
 
-    def _ran_out(self, worker: WorkerProcess, number: int, beside: int) -> None:
-        where = "of its GPU" if worker.place.gpu else ""
+    def _ran_out(self, worker: WorkerProcess, number: int) -> None:
+        memory = "memory of its GPU" if worker.place.gpu else "memory"
+        others = f"{worker.beside} other{'s' if worker.beside > 1 else ''}"
         self._say(
-            f"the cell {self._tasks[number]} ran out of memory{where and ' '}{where} beside {beside} others; "
+            f"the cell {self._tasks[number]} ran out of {memory} beside {others}; "
             "it begins anew, alone, once the others are done"
         )
         self._alone.append(number)

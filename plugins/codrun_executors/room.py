@@ -73,23 +73,22 @@ def room_on_gpus(
     cores_here: int,
     free_bytes: int | None,
 ) -> Room:
-    """As many cells on each GPU as its memory has room for, or ``per_gpu`` on each; in all no more than there are
-    cores, or one on each GPU, or than the machine's memory (``free_bytes``) has room for.
+    """``per_gpu`` cells on each GPU; else as many as its memory has room for, in all no more than there are cores, or
+    one on each GPU, and no more than the machine's memory (``free_bytes``) has room for.
 
-    A single GPU needs no other name than ``device``, or than its number gives it: the run's own process can use it.
+    A single GPU is called by the name that it has in the run's own process, which can use it too.
     """
     rooms = capacities(gpus, cell_bytes, per_gpu)
-    at_most = max(cores_here, len(gpus))
-    without = len(gpus) * per_gpu if per_gpu else at_most
-    processes = at_most if free_bytes is None else max(1, int(free_bytes) // CUDA_PROCESS_BYTES)
-    at_once = min(sum(rooms), without if per_gpu else at_most, processes)
-    why = ""
-    if at_once == processes < min(sum(rooms), at_most):
-        needed = f"a process with CUDA takes about {_shown(CUDA_PROCESS_BYTES)} of the machine's"
-        why = f"{needed}, and {_shown(free_bytes)} are free"
-    elif at_once < without and cell_bytes is not None:
+    without = sum(rooms) if per_gpu else max(cores_here, len(gpus))
+    bounds = [(without, "")]
+    if not per_gpu:
         most = max((gpu.free_bytes or 0 for gpu in gpus), default=0)
-        why = f"a cell takes up to {_shown(cell_bytes)}, and a GPU has at most {_shown(most)} free"
+        needed = f"a cell takes up to {_shown(cell_bytes)}, and a GPU has at most {_shown(most)} free"
+        bounds.append((sum(rooms), "" if cell_bytes is None else needed))
+    if not per_gpu and free_bytes is not None:
+        needed = f"a process with CUDA takes about {_shown(CUDA_PROCESS_BYTES)} of the machine's"
+        bounds.append((max(1, free_bytes // CUDA_PROCESS_BYTES), f"{needed}, and {_shown(free_bytes)} are free"))
+    at_once, why = min(bounds, key=lambda bound: bound[0])
     if len(gpus) == 1:
         name = device if ":" in device else f"cuda:{gpus[0].number}"
         return Room(at_once, name, without=without, why=why)

@@ -26,6 +26,8 @@ class WorkerProcess:
         self.place = place
         self.number: int | None = number
         """Of the task that it is at; None between tasks."""
+        self.beside = 0
+        """How many others used the same memory at most, while it was at this task."""
         self._unsent: list[bytes] = [work, task]
         self.connection, theirs = SPAWN.Pipe()
         self._process = SPAWN.Process(target=serve, args=(theirs,))
@@ -35,12 +37,14 @@ class WorkerProcess:
 
     def begin(self, number: int, task: bytes) -> None:
         """Give it a task after it answered the one before."""
-        self.number = number
+        self.number, self.beside = number, 0
         self._send(task)
 
     def answer(self) -> Answer | None:
-        """Its answer, once its connection has something; None where that was the word that it has started. Raises
-        ``EOFError`` where it has died."""
+        """Its answer, once its connection has something, or it has died; None where that was the word that it has
+        started. Raises ``EOFError`` where it has died."""
+        if self.has_died and not self.connection.poll():
+            raise EOFError
         try:
             told = self.connection.recv_bytes()
         except OSError as error:

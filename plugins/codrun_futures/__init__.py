@@ -1,1 +1,1 @@
-"""x"""
+"""Cells on any `concurrent.futures` executor: Dask's, Parsl's, MPI's."""

@@ -40,7 +40,7 @@ class Crew:
     def __init__(
         self, work: Callable[[Any], Any], request: Request, run: Path | None, say: Callable[[str], None]
     ) -> None:
-        self._actor = ray.remote(Worker).options(  # type: ignore[attr-defined]
+        self._actor = ray.remote(Worker).options(
             **request.options(), max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD"
         )
         self._request = request
@@ -64,6 +64,7 @@ class Crew:
 
     def results(self, tasks: Sequence[Any], at_once: int) -> Iterator[Any]:
         """What the work gives for each task, as it comes."""
+        self._attempts = TaskAttempts(self._say, tasks)
         waiting = deque(range(len(tasks)))
         for number in range(at_once):
             self._begin(number)

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -20,6 +21,8 @@ from cod_runner.api import CodrunError, SettingError, one_line
 
 OBJECT_STORE_BYTES = 128_000_000
 """Of a Ray of the run's own: shared memory for what a run sends, its evaluation split for the most part."""
+SECONDS_TO_ANSWER = 10
+"""Of a cluster's head, to a connection."""
 LONGEST_TEMPORARY_FOLDER = 40
 """Characters of the folder in which a Ray of the run's own puts its sockets, whose paths the system keeps short."""
 
@@ -35,15 +38,16 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         if ray.is_initialized():
             yield
             return
-        if address is None:
-            with _a_ray_of_our_own(cpus):
+        with _nothing_printed():
+            if address is None:
+                with _a_ray_of_our_own(cpus):
+                    yield
+                return
+            try:
+                _join(address)
                 yield
-            return
-        _join(address)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+            finally:
+                ray.shutdown()
 
 
 def _join(address: str) -> None:
@@ -57,14 +61,21 @@ def _join(address: str) -> None:
             "address",
         )
     try:
+        _refuse_silence(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
         with _handlers_kept():
             ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
-        ray.shutdown()
         what = "no Ray cluster was found" if address == "auto" else f"the Ray cluster {address} cannot be joined"
         raise SettingError(
             f"{what} ({one_line(str(error))[:300]}); start one with `ray start`, or omit `address`", "address"
         ) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise :class:`OSError` where nothing answers at ``host:port``, for which Ray would wait many minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 @contextmanager
@@ -79,23 +90,21 @@ def _a_ray_of_our_own(cpus: int) -> Iterator[None]:
     os.environ.pop("RAY_AUTH_MODE", None)  # without it, a Ray that is started here asks for the token
     os.environ["RAY_AUTH_TOKEN"] = _token()
     try:
-        with _handlers_kept():
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                _temp_dir=str(folder),
-            )
-    except (RuntimeError, ValueError, OSError, RayError) as error:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise CodrunError(f"Ray cannot be started on this machine ({one_line(str(error))[:300]})") from error
-    try:
+        try:
+            with _handlers_kept():
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    _temp_dir=str(folder),
+                )
+        except (RuntimeError, ValueError, OSError, RayError) as error:
+            raise CodrunError(f"Ray cannot be started on this machine ({one_line(str(error))[:300]})") from error
         yield
-    finally:
+    finally:  # Ctrl-C while it starts included
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -130,6 +139,20 @@ def _process_kept(*, alone: bool) -> Iterator[None]:
         for name in _rays_variables():
             del os.environ[name]
         os.environ.update(environment)
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Keep a thread of Ray's from printing what happens to workers, which codrun tells itself: it would fall into what
+    is drawn on the terminal, and Ray has no setting for it."""
+    from ray._private import worker
+
+    printing = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda data, ignore_prefix: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
 
 
 def _rays_variables() -> list[str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing.pool import ExceptionWithTraceback
+from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Versions:
     @classmethod
     def here(cls) -> Versions:
         """Of this process."""
-        return cls(*(metadata.version(name) for name in ("codrun", "torch")), platform.python_version())
+        return cls(metadata.version("codrun"), metadata.version("torch"), platform.python_version())
 
     def __str__(self) -> str:
         return f"codrun {self.codrun}, torch {self.torch}, Python {self.python}"

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
-import os
 import pickle
 import re
 import shutil
-import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from codrun_submitit.job import HEAD, WORK, Answer, answer_file, out_of_time_file
+from codrun_submitit.job import HEAD, WORK, answer_file, out_of_time_file
+from codrun_submitit.slurm import cancel_named
 
 PLACE = "submitit"
 """Below the run's folder."""
 NAME = re.compile(r"codrun-[0-9a-f]{12}")
 SLURM = "slurm"
 """A file that says that the call's jobs are Slurm's, which go on without it."""
-SECONDS_TO_END = 60.0
-"""How long cancelled jobs of an earlier call are waited for: Slurm kills what does not end within half a minute."""
 
 
 class Call:
@@ -35,22 +30,21 @@ class Call:
         """``head`` is the file that is locked as long as local jobs may live."""
         self.folder = folder
         self.name = folder.name
+        self.kept_logs: set[Path] = set()
+        """Of jobs that died."""
         self._head = head
 
     def let_go(self) -> None:
         """End the local jobs."""
         fcntl.flock(self._head, fcntl.LOCK_UN)
 
-    def answer(self, task: int) -> Answer | None:
+    def answer(self, task: int) -> bytes | None:
         """The answer to a task; None where there is none yet. It stays, so that a job that Slurm begins anew does not
         work on it again."""
         try:
-            whole = answer_file(self.folder, task).read_bytes()
+            return answer_file(self.folder, task).read_bytes()
         except FileNotFoundError:
             return None
-        answer = pickle.loads(whole)  # noqa: S301 - a job of this call wrote it
-        assert isinstance(answer, Answer)
-        return answer
 
     def out_of_time(self, task: int) -> bool:
         """Whether a job ended at this task because of its time limit; forgotten when asked."""
@@ -64,7 +58,7 @@ class Call:
 def begun_call(run: Path | None, work: Callable[[Any], Any], *, slurm: bool) -> Iterator[Call]:
     """A folder in the run's, or a temporary one; in the end only the logs of jobs that died are left of it."""
     if run is None:
-        with tempfile.TemporaryDirectory() as place, _begun(Path(place), work, slurm=slurm) as call:
+        with tempfile.TemporaryDirectory() as temporary, _begun(Path(temporary), work, slurm=slurm) as call:
             yield call
         return
     place = run / PLACE
@@ -85,16 +79,16 @@ def _begun(place: Path, work: Callable[[Any], Any], *, slurm: bool) -> Iterator[
     (folder / WORK).write_bytes(pickle.dumps(work))
     with (folder / HEAD).open("wb") as head:
         fcntl.flock(head, fcntl.LOCK_EX)
+        call = Call(folder, head)
         try:
-            yield Call(folder, head)
+            yield call
         finally:
-            _leave_logs(folder)
+            _remove_all_but(call.kept_logs, folder)
 
 
-def _leave_logs(folder: Path) -> None:
-    """Remove everything but logs that were kept, and the folder where there are none."""
+def _remove_all_but(kept: set[Path], folder: Path) -> None:
     for path in folder.iterdir():
-        if path.suffix not in (".out", ".err"):
+        if path not in kept:
             path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
@@ -108,31 +102,7 @@ def end_earlier_calls(run: Path, say: Callable[[str], None]) -> None:
         if not NAME.fullmatch(folder.name) or not (folder / HEAD).exists():
             continue
         if (folder / SLURM).exists():
-            left = _queued(folder.name)
-            if left:
-                say(f"cancelling {left} Slurm jobs of an earlier call of this run that was ended ({folder.name})")
-            cancel_named(folder.name)
+            cancelled = cancel_named(folder.name)
+            if cancelled:
+                say(f"cancelled {cancelled} Slurm jobs ({folder.name}) of an earlier call, which had been killed")
         shutil.rmtree(folder)
-
-
-def cancel_named(name: str) -> None:
-    """Cancel all Slurm jobs of this name, also those of which nothing is known because a kill came first, and wait
-    until they are over."""
-    subprocess.run(["scancel", f"--user={_user()}", f"--name={name}"], check=False, capture_output=True)
-    until = time.monotonic() + SECONDS_TO_END
-    while _queued(name) and time.monotonic() < until:
-        time.sleep(1)
-
-
-def _queued(name: str) -> int:
-    """How many jobs of this name wait or run; 0 where Slurm cannot say."""
-    command = ["squeue", "--noheader", "--array", f"--user={_user()}", f"--name={name}", "--format=%i"]
-    try:
-        said = subprocess.run(command, check=False, capture_output=True, text=True).stdout
-    except OSError:
-        return 0
-    return len(said.split())
-
-
-def _user() -> str:
-    return getpass.getuser() or str(os.getuid())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +20,15 @@ if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
 
 MEBIBYTES = 2**20
+SECONDS_BEFORE_THE_END = 30
+"""When a job is told that its time is over; submitit's own 90 seconds are for saving what is unfinished."""
 
 
 def chosen_cluster(options: SubmititOptions) -> str:
-    """``slurm`` or ``local``; raises :class:`SettingError` where Slurm is asked for and is not here, and
-    :class:`CodrunError` where the library is lacking. Imports it not."""
-    import shutil
-
+    """``slurm`` or ``local``, found without the library. Raises :class:`SettingError` where this is lacking, and where
+    Slurm is asked for and is not here."""
     if importlib.util.find_spec("submitit") is None:
-        raise CodrunError('the executor `submitit` needs submitit; run `pip install "codrun[submitit]"`')
+        raise SettingError('the executor `submitit` needs submitit; run `pip install "codrun[submitit]"`')
     has_slurm = shutil.which("srun") is not None
     if options.cluster == "slurm" and not has_slurm:
         raise SettingError(
@@ -57,7 +59,7 @@ class Cluster:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
-            with _safely_started():
+            with _safely_started(), redirect_stderr(StringIO()):  # submitit prints what it raises
                 if len(each) == 1 or self.is_local:
                     return [self._executor.submit(cells) for cells in each]
                 return self._executor.submit_array(list(each))
@@ -68,7 +70,12 @@ class Cluster:
 
 
 def _parameters(options: SubmititOptions, name: str, at_once: int) -> dict[str, Any]:
-    flags = {"partition": options.partition, "account": options.account, "qos": options.qos, **options.slurm}
+    flags: dict[str, str | int | None] = {
+        "partition": options.partition,
+        "account": options.account,
+        "qos": options.qos,
+    }
+    flags.update({str(flag): value for flag, value in options.slurm.items()})
     memory = None if options.memory is None else max(1, options.memory // MEBIBYTES) / 1024  # submitit counts in GiB
     return {
         "name": name,
@@ -77,6 +84,7 @@ def _parameters(options: SubmititOptions, name: str, at_once: int) -> dict[str, 
         "gpus_per_node": options.gpus or None,
         "mem_gb": memory,
         "slurm_array_parallelism": at_once,
+        "slurm_signal_delay_s": SECONDS_BEFORE_THE_END,
         "slurm_additional_parameters": {flag: value for flag, value in flags.items() if value is not None},
     }
 

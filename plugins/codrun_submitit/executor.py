@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, TaskAttempts, Workers
-from codrun_submitit.call import Call, begun_call, cancel_named, end_earlier_calls
+from cod_runner.api import BuildContext, SettingError, TaskAttempts, Workers
+from codrun_submitit.answers import result_of
+from codrun_submitit.call import Call, begun_call, end_earlier_calls
 from codrun_submitit.cluster import Cluster, chosen_cluster
-from codrun_submitit.job import Answer, Cells
+from codrun_submitit.job import Cells
 from codrun_submitit.options import SubmititOptions
+from codrun_submitit.slurm import Queue, cancel_named, state_of
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -22,14 +24,10 @@ SLURM_PAUSE = 1.0
 """Seconds between two looks at the answers."""
 LARGEST_ARRAY = 1000
 """Jobs: Slurm's own limit unless its administrator sets another."""
-SECONDS_TO_APPEAR = 10.0
+SECONDS_TO_APPEAR = 30.0
 """How long an answer may take to be seen on a shared file system after its job has ended."""
 SECONDS_TO_END = 10.0
 """How long local jobs are waited for that are to end."""
-
-
-class JobTraceback(Exception):
-    """Where an exception was raised, in a job: its cause, as Python prints it."""
 
 
 class Submitit:
@@ -69,6 +67,7 @@ class _Begun:
 
     job: Job[Any]
     waiting: dict[int, Any]
+    answered: int = 0
     ended_at: float | None = None
     """When it was first seen to have ended."""
 
@@ -84,6 +83,7 @@ class _Running:
         self._say = say
         self._attempts = TaskAttempts(say)
         self._jobs: list[_Begun] = []
+        self._queue = Queue(call.name)
 
     def results(self, tasks: Sequence[Any]) -> Iterator[Any]:
         """Every task's, each once."""
@@ -94,7 +94,7 @@ class _Running:
             self._submit(waiting)
             answers = list(self._answered())
             for answer in answers:
-                yield _result_of(answer)
+                yield result_of(answer)
             waiting += self._died()
             if not answers:
                 time.sleep(LOCAL_PAUSE if self._cluster.is_local else SLURM_PAUSE)
@@ -102,24 +102,25 @@ class _Running:
     def _submit(self, waiting: list[dict[int, Any]]) -> None:
         """As many as may run at once here; to Slurm, which queues them, all of them, or as many as an array may have
         and then the next ones, so that never more than wanted run at once."""
+        room = 0 if self._jobs else LARGEST_ARRAY
         if self._cluster.is_local:
             room = self._at_once - len(self._jobs)
-        else:
-            room = 0 if self._jobs else LARGEST_ARRAY
         chosen = waiting[:room]
         del waiting[:room]
         if chosen:
             each = [Cells(self._call.folder, tasks, ends_with_its_head=self._cluster.is_local) for tasks in chosen]
+            self._queue.look_again()
             for job, tasks in zip(self._cluster.submit(each), chosen, strict=True):
                 self._jobs.append(_Begun(job, tasks))
 
-    def _answered(self) -> Iterator[Answer]:
+    def _answered(self) -> Iterator[bytes]:
         for begun in self._jobs:
             for number in list(begun.waiting):
                 answer = self._call.answer(number)
                 if answer is None:
                     break  # a job answers in order
                 del begun.waiting[number]
+                begun.answered += 1
                 yield answer
 
     def _died(self) -> list[dict[int, Any]]:
@@ -127,11 +128,11 @@ class _Running:
         again = []
         for begun in list(self._jobs):
             if not begun.waiting:
-                if begun.job.done():
+                if self._ended(begun):
                     self._jobs.remove(begun)
                     _remove_files(begun.job)
                 continue
-            if not begun.job.done():
+            if not self._ended(begun):
                 begun.ended_at = None
                 continue
             if begun.ended_at is None:  # its last answer may just have been written
@@ -141,12 +142,24 @@ class _Running:
                 again.append(self._begun_anew(begun))
         return again
 
+    def _ended(self, begun: _Begun) -> bool:
+        """Not by submitit's own look at Slurm, which needs its accounting: many a small cluster has none."""
+        if self._cluster.is_local:
+            return begun.job.done()
+        return begun.job.paths.result_pickle.exists() or self._queue.ended(begun.job.job_id)
+
     def _begun_anew(self, begun: _Begun) -> dict[int, Any]:
         first = next(iter(begun.waiting))
-        out_of_time = self._call.out_of_time(first)
-        log = begun.job.paths.stderr
-        how = "its `time` was over" if out_of_time else f"job {begun.job.job_id}: {begun.job.state.lower()}"
-        self._attempts.died(first, f"{how}; its log: {log}")
+        paths = begun.job.paths
+        self._call.kept_logs.update((paths.stdout, paths.stderr))
+        if self._call.out_of_time(first):
+            if not begun.answered:
+                raise SettingError("a job's `time` was over before a cell had ended: give it more", "time")
+            return begun.waiting
+        how = f"job {begun.job.job_id}"
+        if not self._cluster.is_local:
+            how += f": {state_of(begun.job.job_id)}"
+        self._attempts.died(first, f"{how}; its log: {paths.stderr}")
         return begun.waiting
 
     def end(self) -> None:
@@ -160,12 +173,6 @@ class _Running:
         until = time.monotonic() + SECONDS_TO_END
         while not all(begun.job.done() for begun in self._jobs) and time.monotonic() < until:
             time.sleep(LOCAL_PAUSE)
-
-
-def _result_of(answer: Answer) -> Any:
-    if answer.error is not None:
-        raise answer.error from JobTraceback(f"\n{answer.traceback}")
-    return answer.result
 
 
 def _remove_files(job: Job[Any]) -> None:

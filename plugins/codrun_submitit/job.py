@@ -7,7 +7,6 @@ import os
 import pickle
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,20 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from codrun_submitit.answers import answered
+
 WORK = "work.pkl"
 """Holds the work, once for all jobs, in the folder of a call."""
 HEAD = "head.lock"
 """Locked by the call as long as it lives."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one task gave: a result, or the exception that the work raised."""
-
-    result: Any = None
-    error: BaseException | None = None
-    traceback: str = ""
-    """As Python printed it in the job."""
 
 
 def answer_file(folder: Path, task: int) -> Path:
@@ -61,20 +52,7 @@ class Cells:
             path = answer_file(self.folder, number)
             if not path.exists():
                 _say_when_time_is_over(out_of_time_file(self.folder, number))
-                _write(path, _answered(work, task))
-
-
-def _answered(work: Callable[[Any], Any], task: bytes) -> bytes:
-    try:
-        return pickle.dumps(Answer(work(pickle.loads(task))))  # noqa: S301 - the call wrote it
-    except Exception as error:  # noqa: BLE001 - the head raises it
-        text = traceback.format_exc()
-        try:
-            whole = pickle.dumps(Answer(error=error, traceback=text))
-            pickle.loads(whole)  # noqa: S301 - our own; many an exception cannot be made again from its parts
-        except Exception:  # noqa: BLE001 - whatever pickling a stranger's exception raises
-            return pickle.dumps(Answer(error=RuntimeError(f"{type(error).__name__}: {error}"), traceback=text))
-        return whole
+                _write(path, answered(work, task))
 
 
 def _write(path: Path, whole: bytes) -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from cod_runner.api import MemoryOption, Options
 
 _MINUTES = {"min": 1, "h": 60, "d": 24 * 60}
 _TIME = re.compile(r"([1-9][0-9]{0,5})(min|h|d)")
+_SIGNS = "_.,:=@%+*|&()[]/-"
+_WORD = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9{re.escape(_SIGNS)}]{{0,199}}")
 LONGEST_MINUTES = 366 * 24 * 60
 
 
@@ -30,7 +32,15 @@ def _minutes(value: Any) -> int:
 
 Time = Annotated[int, BeforeValidator(_minutes), Field(title="time")]
 """A time in minutes."""
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.,:=@%+*|&()\[\]/-]{0,199}$")]
+
+
+def _word(value: str) -> str:
+    if not _WORD.fullmatch(value):
+        raise ValueError(f"is a word of letters, digits and the signs {_SIGNS} without spaces, not {value!r:.40}")
+    return value
+
+
+Word = Annotated[str, AfterValidator(_word)]
 """A value of a flag of sbatch's: no spaces, quotes or line ends, so that it stays in the line it is written in."""
 SlurmFlag = Literal[
     "constraint", "gres", "nodelist", "exclude", "reservation", "licenses", "comment", "wckey", "nice",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from codrun_transformers.sentence_folder import MODULES, Asked, pooling_of
 
 def build_teacher(options: TeacherOptions, context: BuildContext) -> TextClassifier:
     """The teacher, on the CPU (or where ``device_map`` puts it), in eval mode. Raises :class:`CodrunError`."""
+    if options.device_map is not None:
+        _refuse_device_map(context)
     teacher = _from_checkpoint(
         options.model,
         options,
@@ -43,6 +46,22 @@ def build_teacher(options: TeacherOptions, context: BuildContext) -> TextClassif
     return teacher.eval()
 
 
+def _refuse_device_map(context: BuildContext) -> None:
+    """Raise :class:`SettingError` where no teacher can be spread over devices."""
+    if context.processes > 1:
+        raise SettingError(
+            "`device_map` spreads one teacher over the devices, and `processes` holds a whole one in each; drop one of "
+            "them",
+            "device_map",
+        )
+    if importlib.util.find_spec("accelerate") is None:
+        raise SettingError(
+            "`device_map` needs the package `accelerate`, which is not installed; "
+            '`pip install "codrun[accelerate]"`, or leave `device_map` out',
+            "device_map",
+        )
+
+
 def build_student(options: StudentOptions, context: BuildContext) -> TextClassifier:
     """The student, on the CPU, in eval mode. Raises :class:`CodrunError`."""
     if options.model is not None:
@@ -52,6 +71,10 @@ def build_student(options: StudentOptions, context: BuildContext) -> TextClassif
         student = _from_teacher(options.layers_from_teacher, options, context)
     if options.freeze_embeddings:
         student.model.get_input_embeddings().weight.requires_grad_(False)
+    if options.positions == "used":
+        from codrun_transformers.used_positions import read_used_positions  # imports an architecture
+
+        read_used_positions(student.model)
     return student.eval()
 
 

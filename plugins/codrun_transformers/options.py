@@ -139,6 +139,11 @@ class StudentOptions(ModelOptions):
         None, description="copy these blocks of the teacher, counted from 1, under a new head"
     )
     freeze_embeddings: bool = Field(False, description="do not train the word embeddings")
+    positions: Literal["all", "used"] = Field(
+        "all",
+        description="used: DeBERTa-v2 or v3 computes only the relative positions that a batch's texts have, half as "
+        "fast again for short texts; equal but for rounding",
+    )
 
     @field_validator("layers_from_teacher", mode="before")
     @classmethod
@@ -158,8 +163,12 @@ class StudentOptions(ModelOptions):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Every option; a checkpoint is identified by its content, or by its name on the hub."""
-        return self._decides(self.model)
+        """Every option; a checkpoint is identified by its content, or by its name on the hub. Without `positions: all`,
+        which keys knew nothing of before there was another."""
+        decides = self._decides(self.model)
+        if self.positions == "all":
+            del decides["positions"]
+        return decides
 
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,14 @@ def row_of(method: str, arm: str, k: int, seed: int, accuracy: float, **more: An
         "precision": "fp32", "device": "cpu", "select": "last", **more,
     }  # fmt: skip
     return CellRow.from_json(line, metrics={*METRICS, *more})
+
+
+@pytest.fixture
+def control_c() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run in a background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

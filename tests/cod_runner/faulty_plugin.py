@@ -44,7 +44,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import nn
 
-from cod_runner.api import Example, LoadedData, Needs, Outputs, Proposal
+from cod_runner.api import Example, LoadedData, Needs, Outputs, Proposal, Workers
 from codrun_moons.classifier import MLP
 from codrun_moons.data import Moons
 from codrun_moons.plugin import MLPOptions, MoonsOptions
@@ -215,6 +215,8 @@ class Measure:
 class Executor:
     def __init__(self, options, context):
         self.how = options.how
+        if self.how in ("none", "device"):
+            self.workers = lambda: Workers(0, "cpu") if self.how == "none" else Workers(1, "gpu0")
 
     def map(self, work, tasks, jobs):
         if self.how == "threads":

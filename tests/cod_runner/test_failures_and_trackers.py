@@ -10,7 +10,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Classifier, Component, Example, Options, Proposal, Request, TeacherView, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
@@ -116,17 +116,17 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(recipe: Path, registry: Registry, on_failure: str = "redraw", **flags: Any) -> pipeline.RunResult:
+def run(recipe: Path, registry: Registry, on_failure: str = "redraw", **flags: Any) -> running.RunResult:
     loaded = load_recipe(recipe, registry, overrides=[f"counterfactuals.on_failure={on_failure}"], flags=flags)
     settings = RunSettings(out=recipe.parent / on_failure, jobs=1)
-    return pipeline.run(loaded, registry, settings, Progress(quiet=True))
+    return running.run(loaded, registry, settings, Progress(quiet=True))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def cod_rows(result: pipeline.RunResult) -> list[dict[str, Any]]:
+def cod_rows(result: running.RunResult) -> list[dict[str, Any]]:
     return [row for row in lines(result.folder.cells) if row["arm"] == "cod"]
 
 

@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import BuildContext, Example, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.data.corpus import prepare_corpus
@@ -138,7 +138,7 @@ class Laboratory:
         registry.attach("training sets", TrainingSets(self.training.setdefault(name, {})))
         loaded = load_recipe(path, registry, overrides=overrides)
         before = set(Store().folder("losses").glob("*/*/filters.safetensors"))
-        pipeline.run(loaded, registry, RunSettings(self.folder / name, jobs=1, device=device), Progress(quiet=True))
+        running.run(loaded, registry, RunSettings(self.folder / name, jobs=1, device=device), Progress(quiet=True))
         self.fitted[name] = set(Store().folder("losses").glob("*/*/filters.safetensors")) - before
         rows = [json.loads(line) for line in (self.folder / name / "cells.jsonl").read_text().splitlines()]
         return {f"{row['method']}-{row['arm']}": row for row in rows}

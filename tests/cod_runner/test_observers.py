@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import create_model
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import BuildContext, CodrunError, Component, Options, SettingError, hookimpl
 from cod_runner.blame import shown
 from cod_runner.context import RunSettings
@@ -118,7 +118,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry, error: BaseException, *places: str
-) -> tuple[pipeline.RunResult, list[str]]:
+) -> tuple[running.RunResult, list[str]]:
     """The run, and what it says of trackers."""
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
     monkeypatch.setattr(Failing, "error", error)
@@ -128,7 +128,7 @@ def run(
     loaded = load_recipe(path, registry)
     progress = Progress(quiet=True)
     with loaded.pointing():
-        result = pipeline.run(loaded, registry, RunSettings(out=tmp_path / "run", jobs=1), progress)
+        result = running.run(loaded, registry, RunSettings(out=tmp_path / "run", jobs=1), progress)
     return result, [note for note in progress.notes if "the tracker" in note]
 
 
@@ -270,7 +270,7 @@ def test_one_that_fails_in_workers_is_named_once(
     path.write_text(RECIPE.replace("[0]", "[0, 1]") + "trackers: [breaking]\n")
     registry = Registry.discover()
     progress = Progress()
-    result = pipeline.run(load_recipe(path, registry), registry, RunSettings(out=tmp_path / "run", jobs=2), progress)
+    result = running.run(load_recipe(path, registry), registry, RunSettings(out=tmp_path / "run", jobs=2), progress)
     (said,) = [note for note in progress.notes if "the tracker" in note]
     line = WORKER_PLUGIN.splitlines().index('        raise RuntimeError("no steps today")') + 1
     assert said == (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
@@ -38,10 +38,10 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(recipe: Path, out: Path, jobs: int = 1, overrides: tuple[str, ...] = (), **flags: Any) -> pipeline.RunResult:
+def run(recipe: Path, out: Path, jobs: int = 1, overrides: tuple[str, ...] = (), **flags: Any) -> running.RunResult:
     registry = Registry.discover()
     loaded = load_recipe(recipe, registry, overrides=overrides, flags=flags)
-    return pipeline.run(loaded, registry, RunSettings(out=out, jobs=jobs), Progress(quiet=True))
+    return running.run(loaded, registry, RunSettings(out=out, jobs=jobs), Progress(quiet=True))
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_a_resumed_run_keeps_the_counterfactuals_of_what_was_done(recipe: Path, 
 def test_cfes_leaves_them_in_the_run_folder(recipe: Path, tmp_path: Path) -> None:
     registry = Registry.discover()
     settings = RunSettings(out=tmp_path / "cfes", jobs=1)
-    (found,) = pipeline.find_counterfactuals(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
+    (found,) = running.find_counterfactuals(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
     lines = (tmp_path / "cfes" / "counterfactuals.jsonl").read_text().splitlines()
     assert [json.loads(line)["source_id"] for line in lines] == list(found.counterfactuals)
     run(recipe, tmp_path / "run")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import CallEstimate, Component, ModelShape, Needs, Options, SettingError, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.engine.signals import SignalStore
@@ -98,7 +98,7 @@ def test_the_bound_holds_and_is_no_wild_guess(recipe: Path, registry: Registry) 
     size = planned(recipe, registry).signals
     assert size.bytes == 16 * PER_TEXT
     loaded = load_recipe(recipe, registry)
-    pipeline.run(loaded, registry, RunSettings(out=recipe.parent / "run", jobs=1), Progress(quiet=True))
+    running.run(loaded, registry, RunSettings(out=recipe.parent / "run", jobs=1), Progress(quiet=True))
     signals = SignalStore(Store().signals)
     files = list((signals.folder / "hidden").rglob("*.safetensors"))
     assert 8 <= len(files) <= size.texts

@@ -113,6 +113,14 @@ class FinetuneOptions(Options):
     finetune: bool = False
 
 
+class Unreadable:
+    """A type that no recipe can give."""
+
+
+class UnreadableOptions(Options):
+    size: Unreadable
+
+
 def options_with(name: str) -> type[Options]:
     """Options of which one is called ``name``."""
     return type("Named", (Options,), {"__annotations__": {name: int}, name: 1})
@@ -128,6 +136,10 @@ BROKEN = [
     ),
     (lambda: plugin(codrun_step=staticmethod(codrun_step)), "PluginValidationError: "),
     (lambda: plugin("text"), "TypeError: codrun_components gave 'text', which is not a Component"),
+    (
+        lambda: plugin(component(options=UnreadableOptions)),
+        "PydanticSchemaGenerationError: Unable to generate pydantic-core schema for",
+    ),
     (lambda: plugin(component(kind="los")), "TypeError: component `mine` is of unknown kind `los`"),
     (
         lambda: plugin(component(kind="measure")),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.context import RunSettings
 from cod_runner.disk import free_bytes, told_size, warning_of_a_full_disk
 from cod_runner.plan import Plan, plan_of
@@ -76,7 +76,7 @@ def test_a_run_leaves_what_its_plan_said(recipe: Path, cut: tuple[str, ...]) -> 
     assert not teacher.there and before.students.there == 0 and before.students.kept == 2
     assert teacher.bytes is not None and before.students.bytes is not None
     loaded = load_recipe(recipe, REGISTRY, overrides=cut)
-    pipeline.run(loaded, REGISTRY, RunSettings(out=recipe.parent / "run", jobs=1), Progress(quiet=True))
+    running.run(loaded, REGISTRY, RunSettings(out=recipe.parent / "run", jobs=1), Progress(quiet=True))
     assert before.students.bytes == pytest.approx(taken(recipe.parent / "run" / "students"), rel=0.02)
     assert teacher.bytes == pytest.approx(taken(Store().teachers), rel=0.02)
     after = planned(recipe, *cut)

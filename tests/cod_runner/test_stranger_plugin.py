@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import BuildContext
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
@@ -117,7 +117,7 @@ def test_a_strangers_teacher_that_only_answers_is_asked_once_however_many_studen
     for jobs in (1, 2):
         loaded = load_recipe(Path("answers.yaml"), registry)
         with patch.object(results, "write_reports"):
-            pipeline.run(loaded, registry, RunSettings(out=Path(f"by_{jobs}"), jobs=jobs), Progress(quiet=True))
+            running.run(loaded, registry, RunSettings(out=Path(f"by_{jobs}"), jobs=jobs), Progress(quiet=True))
     asked = Path("asked.txt").read_text().splitlines()
     assert len(asked) == len(set(asked)) >= 20 + 8 + 16
     alone, together = (

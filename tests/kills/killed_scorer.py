@@ -28,7 +28,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "stages")]
 import opinions  # noqa: E402
 import scorers  # noqa: E402
 
-from cod_runner import pipeline  # noqa: E402
+from cod_runner import running  # noqa: E402
 from cod_runner.context import RunSettings  # noqa: E402
 from cod_runner.progress import Progress  # noqa: E402
 from cod_runner.recipe import load_recipe  # noqa: E402
@@ -61,7 +61,7 @@ def run(folder: Path, dies_after: int | None = None) -> int:
     loaded = load_recipe(folder.parent / "killed.yaml", registry)
     settings = RunSettings(out=folder / "run", jobs=1)
     with patch.object(results, "write_reports"):
-        pipeline.run(loaded, registry, settings, Progress(quiet=True))
+        running.run(loaded, registry, settings, Progress(quiet=True))
     return 0
 
 

@@ -131,6 +131,8 @@ class Trials:
         self.recipe = root / f"{kind}.yaml"
         self.served: subprocess.Popen[str] | None = None
         self.flags: list[str] = []
+        self.may_end = ("disk", "memory", "worker") if executor != "processes" else ("disk", "memory")
+        """Where the disturbed run may end with an error; of a cluster any process may be the one that was killed."""
         text = PLAIN if kind == "plain" else PAID.replace("ADDRESS", self._served())
         self.recipe.write_text(text)
         import heads  # once HF_HOME and HF_ENDPOINT are set
@@ -223,7 +225,7 @@ class Trials:
         self.heads.kill_workers(late)
         questions = self.asked()[asked:]
         wrong: list[str] = []
-        if first not in (0, -9) and not (first == 1 and trial.who in ("disk", "memory")):
+        if first not in (0, -9) and not (first == 1 and trial.who in self.may_end):
             wrong.append(f"the disturbed run ended with {first}")
         if trial.who == "disk" and (said := unforeseen(folder / "output")):
             wrong.append(said)

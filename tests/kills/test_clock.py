@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from killed_runs import RECIPE
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.context import RunSettings
 from cod_runner.files import lock, sweep, temporary_folder
 from cod_runner.llm import ledger
@@ -63,7 +63,7 @@ def jumps(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def run(tmp_path: Path, name: str) -> dict[str, Any]:
     registry = Registry.discover()
     loaded = load_recipe(tmp_path / "tiny.yaml", registry)
-    pipeline.run(loaded, registry, RunSettings(out=tmp_path / name, jobs=1), Progress(quiet=True))
+    running.run(loaded, registry, RunSettings(out=tmp_path / name, jobs=1), Progress(quiet=True))
     record: dict[str, Any] = json.loads((tmp_path / name / "run.json").read_text())
     return record
 

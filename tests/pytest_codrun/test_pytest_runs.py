@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from moons_recipe import GAIN, PLAIN
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.calling import Asked
 from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
@@ -39,13 +39,13 @@ def lines_of(path: Path) -> list[str]:
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the recipes that ran, in order."""
     ran: list[str] = []
-    run = pipeline.run
+    run = running.run
 
     def counted(loaded, *rest):  # type: ignore[no-untyped-def]
         ran.append(loaded.recipe.name)
         return run(loaded, *rest)
 
-    monkeypatch.setattr(pipeline, "run", counted)
+    monkeypatch.setattr(running, "run", counted)
     return ran
 
 
@@ -165,7 +165,7 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(
     def broken(*given: object) -> None:
         raise ZeroDivisionError("in the middle")
 
-    monkeypatch.setattr(pipeline, "run", broken)
+    monkeypatch.setattr(running, "run", broken)
     write()
     done = call("ci")
     done.assert_outcomes(failed=3)
@@ -178,7 +178,7 @@ def test_ctrl_c_ends_the_session(pytester: pytest.Pytester, write: Write, monkey
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "run", interrupted)
+    monkeypatch.setattr(running, "run", interrupted)
     write()
     done = pytester.inline_run("ci", no_reraise_ctrlc=True)
     assert done.ret == pytest.ExitCode.INTERRUPTED

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Example, Mixture, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
@@ -79,7 +79,7 @@ def run(
         ],
     )
     out = folder / f"run-{name}"
-    pipeline.run(loaded, registry, RunSettings(out, jobs=1, device="cpu"), Progress(quiet=True))
+    running.run(loaded, registry, RunSettings(out, jobs=1, device="cpu"), Progress(quiet=True))
     rows = [json.loads(line) for line in (out / "cells.jsonl").read_text().splitlines()]
     return {f"{row['method']}-{row['arm']}": row for row in rows}, seen.by_cell
 

@@ -91,7 +91,7 @@ def _speed(bench: Bench) -> Iterator[str]:
 
 def _exports(subject: Subject) -> Iterator[str]:
     """Folders beside the student's, or in it, that an exporter wrote from it."""
-    for folder in sorted([*subject.folder.parent.glob(f"{subject.folder.name}-*"), *subject.folder.glob("*")]):
+    for folder in sorted([*subject.beside_it, *subject.folder.glob("*")]):
         try:
             record = read_student_record(folder) if (folder / FILE).is_file() else None
         except CodrunError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,18 @@ class Subject:
     """Every student of the run by its setting."""
     means: dict[tuple[str, str, int, str], Summary | None]
     """What :meth:`summary` has computed for this and other students of the run."""
+    folders: Sequence[str]
+    """Names of all folders beside the student's, sorted: listed once for all students of a run."""
+
+    @property
+    def beside_it(self) -> list[Path]:
+        """Folders whose names begin with the student's and a hyphen: what was exported of it."""
+        begins, found = f"{self.folder.name}-", []
+        for place in range(bisect_left(self.folders, begins), len(self.folders)):
+            if not self.folders[place].startswith(begins):
+                break
+            found.append(self.folder.parent / self.folders[place])
+        return found
 
     @property
     def recipe(self) -> Recipe:
@@ -132,6 +145,14 @@ class Subject:
         """A number of the student's line in ``cells.jsonl`` that not every run has; None where it is not there."""
         value: Any = self.row.to_json().get(name)
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, sorted; nothing where there is none."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError:
+        return []
 
 
 def setting_name(method: str, arm: str) -> str:

@@ -11,7 +11,7 @@ from cod_runner.report.card.judging import calibration, limits, scores, warnings
 from cod_runner.report.card.libraries import library_of
 from cod_runner.report.card.making import making
 from cod_runner.report.card.metadata import card_data
-from cod_runner.report.card.subject import Place, Subject, number
+from cod_runner.report.card.subject import Place, Subject, names_in, number
 from cod_runner.report.card.terms import terms
 from cod_runner.report.card.usage import usage
 from cod_runner.report.contents import Report
@@ -24,18 +24,18 @@ from cod_runner.runs.student_record import read_student_record
 FILE = "README.md"
 
 
-def write_cards(folder: Path, report: Report) -> int:
-    """Write the card of every student of the run in ``folder`` that is there; returns how many there are.
+def write_cards(folder: Path, report: Report) -> list[Path]:
+    """Write the card of every student of the run in ``folder`` that is there; returns them.
 
     A student of other settings than the recipe's present ones keeps the card that it has, and one that is as it should
     be is not written again. Raises :class:`CodrunError` that names a damaged ``student.json``.
     """
-    written = 0
+    written = []
     for subject in subjects(folder, report):
         path, card = subject.folder / FILE, model_card(subject).encode()
         if not path.is_file() or path.read_bytes() != card:
             write_whole(path, card, within=folder / "students")  # where a kill's leftovers are swept
-        written += 1
+        written.append(path)
     return written
 
 
@@ -45,11 +45,12 @@ def subjects(folder: Path, report: Report) -> Iterator[Subject]:
     for row in report.rows:
         finished.setdefault((row.method, row.arm, row.k), []).append(row)
     means: dict[tuple[str, str, int, str], Summary | None] = {}
+    folders = names_in(folder / "students")
     for row in report.rows:
         place = folder / "students" / row.name
         student = read_student_record(place)
         if student is not None and student.key == row.key:
-            yield Subject(report, row, student, place, library_of(place), finished, means)
+            yield Subject(report, row, student, place, library_of(place), finished, means, folders)
 
 
 def model_card(subject: Subject) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cod_runner.plain_text import one_line
-from cod_runner.recipe.messages import shortened
+from cod_runner.plain_text import one_line, shortened
 from cod_runner.report.text import markdown_line
 
 LONGEST_NAME = 300

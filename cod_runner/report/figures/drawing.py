@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from cod_runner.plain_text import one_line
-from cod_runner.recipe.messages import shortened
+from cod_runner.plain_text import one_line, shortened
 from cod_runner.report.looks import GRID_COLOUR, Look
 
 DOTS_PER_INCH = 144

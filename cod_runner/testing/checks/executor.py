@@ -6,7 +6,8 @@ import multiprocessing
 from collections.abc import Sequence
 from typing import Any
 
-from cod_runner.api import Executor
+from cod_runner.api import ChoosesWorkers, Executor
+from cod_runner.component_results import fault_of_workers
 from cod_runner.testing.checks.calling import check_of
 from cod_runner.testing.checks.subject import Subject
 from cod_runner.testing.tasks import CalledAtOnce, RefusedTask, halved, waits_for_the_first
@@ -19,13 +20,15 @@ AS_THEY_COME = "Executor.map: results as they come: one is there before a later 
 THREADS = (
     "Executor.map: a process calls `work` in one thread at a time, for random generators are shared by its threads"
 )
+CHOSEN = "ChoosesWorkers.workers: at least one worker at once, and a device by torch's name for it there"
 PATIENCE_SECONDS = 10.0
 """How long a task waits until the result of an earlier one was given."""
 
 
 @check_of("executor")
 def check_executor(subject: Subject) -> None:
-    """Every task once, results as they come, faults raised as they are, and no process left behind."""
+    """Workers that there can be, every task once, results as they come, faults raised as they are, and no process left
+    behind."""
     before = set(multiprocessing.active_children())
     for tasks, jobs in (((), 2), ((2,), 2), ((2, 4, 6, 8, 10), 1), ((2, 4, 6, 8, 10), 2)):
         found = _mapped(subject, tasks, jobs)
@@ -49,6 +52,7 @@ def check_executor(subject: Subject) -> None:
 def _mapped(subject: Subject, tasks: Sequence[int], jobs: int, *, refusals: bool = False) -> list[Any]:
     executor: Executor = subject.build()
     try:
+        _ask_for_workers(subject, executor)
         with subject.watched(f"in `map`, with {jobs} jobs"):
             found = list(executor.map(halved, list(tasks), jobs))
     except AssertionError as error:
@@ -59,6 +63,16 @@ def _mapped(subject: Subject, tasks: Sequence[int], jobs: int, *, refusals: bool
         raise
     subject.must(True, "", THREADS)
     return found
+
+
+def _ask_for_workers(subject: Subject, executor: Executor) -> None:
+    """As a run does before `map`, where the executor chooses them."""
+    if not isinstance(executor, ChoosesWorkers):
+        return
+    with subject.watched("in `workers`"):
+        workers = executor.workers()
+    fault = fault_of_workers(workers)
+    subject.must(fault is None, f"cannot be used: {fault}", CHOSEN)
 
 
 def _check_order(subject: Subject) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from text_runs import TextRun
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
@@ -43,7 +43,7 @@ def made_text_run(tmp_path_factory: pytest.TempPathFactory) -> TextRun:
         patch.setenv("CODRUN_HOME", str(run.store))
         registry = Registry.discover()
         loaded = load_recipe(recipe, registry)
-        pipeline.run(loaded, registry, RunSettings(out=run.folder, jobs=1), Progress(quiet=True))
+        running.run(loaded, registry, RunSettings(out=run.folder, jobs=1), Progress(quiet=True))
     return run
 
 

@@ -15,7 +15,7 @@ from scorers import Answers, Scorers
 from text_runs import TextRun
 from torch import Tensor
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Input
 from cod_runner.cli import call
 from cod_runner.context import RunSettings
@@ -116,7 +116,7 @@ train: {{steps: 1}}
 evaluate: {{metrics: [accuracy]}}
 """)
     run_folder = tmp_path / "run"
-    pipeline.run(load_recipe(recipe, registry), registry, RunSettings(out=run_folder, jobs=1), QUIET)
+    running.run(load_recipe(recipe, registry), registry, RunSettings(out=run_folder, jobs=1), QUIET)
     shown = list(Answers.SHOWN)
     run, record = read_run(run_folder, registry), read_student_record(run_folder / "students" / "kd-plain-k4-s0")
     assert record is not None

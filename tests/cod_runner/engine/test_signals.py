@@ -18,6 +18,8 @@ from torch import Tensor
 
 from cod_runner import fixed_batches
 from cod_runner.api import CodrunError, Input, Outputs
+from cod_runner.checked_tensors import load_checked
+from cod_runner.engine import hidden_files
 from cod_runner.engine.outputs import laid_out_as, padded, unpadded
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_signals import TeacherSignals
@@ -203,6 +205,45 @@ def test_what_is_lacking_or_damaged_is_said(tmp_path: Path) -> None:
         store.reader(teacher.fingerprint).rows(TEXTS[:1], (2,))
     assert store.add(teacher, TEXTS[:3], (2,), device="cpu") == 3  # damaged files are made again
     store.reader(teacher.fingerprint).rows(TEXTS[:1], (2,))
+
+
+def test_hidden_states_are_checked_once_and_held_for_one_batch_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell of 512 texts must not hold the states of 512."""
+    teacher, texts, checked = a_teacher(), TEXTS[:8], []
+    store = SignalStore(tmp_path)
+    store.add(teacher, texts, (1, 3), device="cpu")
+
+    def watched(path: Path) -> dict[str, Tensor]:
+        checked.append(path)
+        return load_checked(path)
+
+    monkeypatch.setattr(hidden_files, "load_checked", watched)
+    for _ in range(2):
+        rows = store.reader(teacher.fingerprint).rows(texts, (1, 3))
+        batch = padded(rows[:4], (1, 3))
+    assert sorted(checked) == sorted(tmp_path.rglob("*.safetensors")), "by the first of the two"
+    assert batch.hidden[3].abs().sum() > 0 and sorted(rows[5].hidden) == [1, 3]
+    maps = Path("/proc/self/maps")
+    assert not maps.is_file() or str(tmp_path / "hidden") not in maps.read_text()
+
+
+@pytest.mark.parametrize("change", ["removed", "torn", "of another text"])
+def test_hidden_states_that_change_during_a_training_are_a_sentence(tmp_path: Path, change: str) -> None:
+    teacher = a_teacher()
+    store = SignalStore(tmp_path)
+    store.add(teacher, TEXTS[1:2], (1,), device="cpu")
+    rows = store.reader(teacher.fingerprint).rows(TEXTS[1:2], (1,))
+    (path,) = tmp_path.rglob("*.safetensors")
+    if change == "removed":
+        path.unlink()
+    elif change == "torn":
+        path.write_bytes(path.read_bytes()[:-4])
+    else:
+        save_file({"1": torch.zeros(1, 32)}, path)  # would fill all positions
+    with pytest.raises(CodrunError, match=rf"{path} cannot be read .*delete the file and run again"):
+        padded(rows, (1,))
 
 
 def test_vectors_have_signals_too(tmp_path: Path) -> None:

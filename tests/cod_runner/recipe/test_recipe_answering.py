@@ -82,6 +82,7 @@ def changed(*changes: tuple[str, str]) -> str:
 def test_nothing_is_wrong_with_the_recipe(found: Callable[..., list[str]]) -> None:
     assert found(RECIPE) == []
     assert found(changed(("{use: answers}", NETWORK))) == []
+    assert found(changed(("{use: answers}", "{use: answers, processes: 2}"))) == []
 
 
 HIDDEN = "reads the teacher's hidden states, and the teacher `answers` only answers; remove it, or take a teacher"
@@ -90,6 +91,11 @@ FAULTS = [
     (
         [("{use: answers}", "{use: answers, finetune: {rows: 8, epochs: 1}}")],
         "6:35: the teacher `answers` only answers, so it cannot be fine-tuned; remove it",
+    ),
+    (
+        [("{use: answers}", "{use: litellm, model: openai/gpt-4o-mini, processes: 2}")],
+        "6:63: the teacher `litellm` computes on another machine, which several processes would ask no faster; remove "
+        "it",
     ),
     (
         [("{use: answers}", f"{NETWORK[:-1]}, calibration: batch}}")],

@@ -151,7 +151,12 @@ def test_the_table_of_components_agrees_with_the_grammar() -> None:
     schema = str(Recipe.model_json_schema())
     uses = sum(schema.count(f"'$ref': '#/$defs/{name}'") for name in ("Use", "Teacher", "WeightedLoss"))
     assert uses == len(COMPONENTS) - 1, "`add` is in the table twice: as a list and as its only entry"
-    assert core_keys("loss") == {"use", "weight"} and core_keys("teacher") == {"use", "finetune", "calibration"}
+    assert core_keys("loss") == {"use", "weight"} and core_keys("teacher") == {
+        "use",
+        "finetune",
+        "calibration",
+        "processes",
+    }
 
 
 def test_the_yaml_is_plain(recipe: str, load: Load) -> None:

@@ -46,7 +46,7 @@ class Cards:
         return folder
 
     def write(self) -> int:
-        return write_cards(self.folder, build_report(self.recipe, self.record, self.rows, self.outcomes))
+        return len(write_cards(self.folder, build_report(self.recipe, self.record, self.rows, self.outcomes)))
 
     def of(self, folder: Path) -> ModelCard:
         assert self.write() > 0

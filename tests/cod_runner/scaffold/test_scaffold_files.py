@@ -19,7 +19,8 @@ from cod_runner.data.corpus import prepare_folds
 from cod_runner.errors import DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
-from cod_runner.scaffold import Wishes, new_recipe
+from cod_runner.scaffold.new_recipe import new_recipe
+from cod_runner.scaffold.wishes import Wishes
 from cod_runner.scaffold.words import speaks_of_sentiment, suggested_words
 
 TOPICS = ("food", "gadgets", "travel")

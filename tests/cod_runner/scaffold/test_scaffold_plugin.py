@@ -15,7 +15,7 @@ import pytest
 from cod_runner.api import KINDS, Kind
 from cod_runner.errors import CodrunError
 from cod_runner.registry import Registry
-from cod_runner.scaffold import new_plugin
+from cod_runner.scaffold.new_plugin import new_plugin
 
 NAMES: dict[Kind, str] = {
     "dataset": "lines",

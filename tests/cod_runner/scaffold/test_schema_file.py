@@ -13,8 +13,8 @@ from cod_runner.errors import CodrunError
 from cod_runner.recipe.nodes import Source, plain
 from cod_runner.recipe.yaml import read_file
 from cod_runner.registry import Registry
-from cod_runner.scaffold import refresh_schema, write_recipe, write_schema
-from cod_runner.scaffold.schema_file import BESIDE
+from cod_runner.scaffold.new_recipe import write_recipe
+from cod_runner.scaffold.schema_file import BESIDE, refresh_schema, write_schema
 
 FOREIGN = ['{"type": "object"}', "[1]", "not JSON", "[" * 100_000, '{"$comment": "by hand"}', ""]
 

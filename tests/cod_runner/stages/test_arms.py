@@ -13,7 +13,7 @@ import opinions
 import pytest
 from opinions import EVALUATED, ROWS, World, edits, sentence
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Example, LoadedData
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.data.fewshot import TooFewOriginals, TrainingSet
@@ -133,7 +133,7 @@ def test_every_arm_runs_and_every_table_says_what_it_needed(
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
     (tmp_path / "arms.yaml").write_text(RECIPE + ISSUE)
     loaded = load_recipe(tmp_path / "arms.yaml", registry, overrides=["k=[12]", "seeds=[0]"])
-    result = pipeline.run(loaded, registry, RunSettings(tmp_path / "run", jobs=1), Progress(quiet=True))
+    result = running.run(loaded, registry, RunSettings(tmp_path / "run", jobs=1), Progress(quiet=True))
     lines = [json.loads(line) for line in (tmp_path / "run" / "cells.jsonl").read_text().splitlines()]
     cells = {line["arm"]: line for line in lines}
     made = {arm: (cell["labelled"], cell["added"], cell["unlabelled"]) for arm, cell in cells.items()}

@@ -13,10 +13,10 @@ import pytest
 import cod_runner
 from cod_runner.api import Component, Options, Predictions, hookimpl
 from cod_runner.errors import CellsLeftOut
-from cod_runner.pipeline import RunResult
 from cod_runner.plan import plan_of
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
+from cod_runner.running import RunResult
 
 RECIPE = """
 recipe: 1

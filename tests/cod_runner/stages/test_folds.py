@@ -15,7 +15,7 @@ import pytest
 import scorers
 from opinions import sentence
 
-from cod_runner import pipeline
+from cod_runner import pipeline, running
 from cod_runner.api import BuildContext, Component, Example, LoadedData, Options, hookimpl
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.errors import CodrunError, RecipeError
@@ -92,11 +92,11 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(registry: Registry, *changes: str, out: str = "out", **flags: Any) -> pipeline.RunResult:
+def run(registry: Registry, *changes: str, out: str = "out", **flags: Any) -> running.RunResult:
     Path("recipe.yaml").write_text(RECIPE)
     loaded = load_recipe(Path("recipe.yaml"), registry, overrides=changes, flags=flags)
     with patch.object(results, "write_reports"):  # they take longer than such a run
-        return pipeline.run(loaded, registry, RunSettings(out=Path(out), jobs=1), Progress(quiet=True))
+        return running.run(loaded, registry, RunSettings(out=Path(out), jobs=1), Progress(quiet=True))
 
 
 def cells(out: str) -> dict[tuple[str, int], dict[str, Any]]:
@@ -272,7 +272,7 @@ def test_what_cannot_be_divided_is_refused_at_its_line(registry: Registry, chang
     with nullcontext() if sentence is None else pytest.raises(RecipeError) as caught:
         loaded = load_recipe(Path("recipe.yaml"), registry, overrides=[change])
         with loaded.pointing(), patch.object(results, "write_reports"):
-            pipeline.run(loaded, registry, RunSettings(out=Path("out"), jobs=1), Progress(quiet=True))
+            running.run(loaded, registry, RunSettings(out=Path("out"), jobs=1), Progress(quiet=True))
     if sentence is not None:
         shown = str(caught.value)
         assert sentence in shown
@@ -282,7 +282,7 @@ def test_what_cannot_be_divided_is_refused_at_its_line(registry: Registry, chang
 def test_cfes_finds_those_of_every_fold(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     Path("recipe.yaml").write_text(RECIPE)
     loaded = load_recipe(Path("recipe.yaml"), registry)
-    found = pipeline.find_counterfactuals(loaded, registry, RunSettings(out=Path("cfes")), Progress(quiet=True))
+    found = running.find_counterfactuals(loaded, registry, RunSettings(out=Path("cfes")), Progress(quiet=True))
     assert [each.fold for each in found] == [0, 1, 2]
     run(registry, out="run")
     assert pairs("cfes") == pairs("run") == [line for each in found for line in each.counterfactual_lines]

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import CodrunError, TrainSettings
 from cod_runner.context import RunContext, RunSettings
 from cod_runner.llm.budget import Spending
@@ -40,14 +40,14 @@ train: {steps: 5, lr: 0.01}
 """
 
 
-def run(folder: Path, *overrides: str, registry: Registry | None = None, **settings: Any) -> pipeline.RunResult:
+def run(folder: Path, *overrides: str, registry: Registry | None = None, **settings: Any) -> running.RunResult:
     path = folder / "tiny.yaml"
     path.write_text(RECIPE)
     registry = registry or Registry.discover()
     loaded = load_recipe(path, registry, overrides=overrides)
     settings = {"out": folder / "run", "jobs": 1, **settings}
     progress = settings.pop("progress", Progress(quiet=True))
-    return pipeline.run(loaded, registry, RunSettings(**settings), progress)
+    return running.run(loaded, registry, RunSettings(**settings), progress)
 
 
 def stages(folder: Path) -> list[dict[str, Any]]:

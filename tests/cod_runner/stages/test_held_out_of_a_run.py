@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import expected_calibration_error
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.data import held_out
@@ -43,10 +43,10 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def run(recipe: Path, out: Path, *overrides: str) -> tuple[pipeline.RunResult, Progress]:
+def run(recipe: Path, out: Path, *overrides: str) -> tuple[running.RunResult, Progress]:
     registry, progress = Registry.discover(), Progress(quiet=True)
     settings = RunSettings(out=out, jobs=1)
-    return pipeline.run(load_recipe(recipe, registry, overrides=overrides), registry, settings, progress), progress
+    return running.run(load_recipe(recipe, registry, overrides=overrides), registry, settings, progress), progress
 
 
 def lines(out: Path) -> list[dict[str, Any]]:

@@ -373,14 +373,6 @@ def test_who_waits_for_a_teacher_says_for_whom_and_shows_how_far_it_is(
     assert not (tmp_path / ".key.note").exists()
 
 
-@pytest.fixture
-def control_c() -> Iterator[None]:
-    """Ctrl-C interrupts, also where the tests run in a background job, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("control_c", "other")
 def test_the_wait_ends_with_control_c(tmp_path: Path) -> None:
     threading.Timer(0.2, _thread.interrupt_main).start()

@@ -19,7 +19,7 @@ from opinions import World, opposite, sentence
 from scorers import LEANING, Answers, AnswersOptions, Scorers, States
 from torch import Tensor, nn
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import (
     Batch,
     Binding,
@@ -190,7 +190,7 @@ def run(
     loaded = load_recipe(Path("recipe.yaml"), registry, overrides=changes)
     settings = RunSettings(out=Path(out), jobs=1)
     with nullcontext() if reports else patch.object(results, "write_reports"):  # they take longer than such a run
-        return pipeline.run(loaded, registry, settings, progress or Progress(quiet=True))
+        return running.run(loaded, registry, settings, progress or Progress(quiet=True))
 
 
 def record(out: str = "out") -> dict[str, Any]:
@@ -470,7 +470,7 @@ def test_a_plugin_that_says_one_thing_and_builds_another(registry: Registry, cha
     Path("recipe.yaml").write_text(text)
     loaded = load_recipe(Path("recipe.yaml"), registry, overrides=[*SMALL, *changes])
     with pytest.raises(PluginError, match=said):
-        pipeline.run(loaded, registry, RunSettings(out=Path("out"), jobs=1), Progress(quiet=True))
+        running.run(loaded, registry, RunSettings(out=Path("out"), jobs=1), Progress(quiet=True))
     assert Answers.ASKED == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Example, Input
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.data.corpus import Corpus, Dropped
@@ -117,7 +117,7 @@ def test_each_select_looks_at_its_own_rows_after_every_epoch(
     registry = Registry.discover()
     loaded = load_recipe(recipe, registry, overrides=overrides)
     settings = RunSettings(out=recipe.parent / "run", jobs=1)
-    result = pipeline.run(loaded, registry, settings, Progress(quiet=True))
+    result = running.run(loaded, registry, settings, Progress(quiet=True))
 
     experiment = experiment_of(recipe, Progress(quiet=True), *overrides)
     rows = {

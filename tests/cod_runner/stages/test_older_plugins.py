@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import Component, ModelShape, Needs, Options, Predictions, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError, PluginError
@@ -73,13 +73,13 @@ class OwnPlugin:
         yield Component("metric", "declared", Options, f"{__name__}:Brier", "a metric", higher_is_better=False)
 
 
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, metric: str) -> pipeline.RunResult:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str, metric: str) -> running.RunResult:
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
     path = tmp_path / "older.yaml"
     path.write_text(RECIPE.replace("LOSS", loss).replace("METRIC", metric))
     registry = Registry.discover()
     registry.register("own", __name__, OwnPlugin)
-    return pipeline.run(
+    return running.run(
         load_recipe(path, registry), registry, RunSettings(tmp_path / "run", jobs=1), Progress(quiet=True)
     )
 

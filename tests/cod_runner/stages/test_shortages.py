@@ -14,7 +14,7 @@ import opinions
 import pytest
 from opinions import sentence
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import (
     BuildContext,
     Component,
@@ -115,11 +115,11 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def run(registry: Registry, *changes: str, out: str = "out", reports: bool = False) -> pipeline.RunResult:
+def run(registry: Registry, *changes: str, out: str = "out", reports: bool = False) -> running.RunResult:
     Path("recipe.yaml").write_text(RECIPE)
     loaded = load_recipe(Path("recipe.yaml"), registry, overrides=changes)
     with nullcontext() if reports else patch.object(results, "write_reports"):  # they take longer than such a run
-        return pipeline.run(loaded, registry, RunSettings(out=Path(out), jobs=1), Progress(quiet=True))
+        return running.run(loaded, registry, RunSettings(out=Path(out), jobs=1), Progress(quiet=True))
 
 
 def ran(out: str = "out") -> set[tuple[str, int, int]]:
@@ -127,7 +127,7 @@ def ran(out: str = "out") -> set[tuple[str, int, int]]:
     return {(line["arm"], line["k"], line["seed"]) for line in lines}
 
 
-def said(result: pipeline.RunResult) -> list[str]:
+def said(result: running.RunResult) -> list[str]:
     return [one.sentence for one in result.record.left_out]
 
 

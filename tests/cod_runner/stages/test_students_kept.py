@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.errors import RecipeError
@@ -68,11 +68,11 @@ class Watcher:
 
 def run(
     recipe: Path, out: Path, kept: str | None = None, *overrides: str, **settings: Any
-) -> tuple[pipeline.RunResult, Watcher]:
+) -> tuple[running.RunResult, Watcher]:
     registry, watcher = Registry.discover(), Watcher(out)
     registry.attach("watcher", watcher)
     loaded = load_recipe(recipe, registry, overrides=overrides, flags={} if kept is None else {"students": kept})
-    result = pipeline.run(loaded, registry, RunSettings(out=out, jobs=1, **settings), Progress(quiet=True))
+    result = running.run(loaded, registry, RunSettings(out=out, jobs=1, **settings), Progress(quiet=True))
     return result, watcher
 
 
@@ -248,7 +248,7 @@ def test_trackers_that_read_students_say_which_they_lack(recipe: Path, tmp_path:
     loaded = load_recipe(
         recipe, registry, overrides=["k=[4]", "trackers=[{use: boundaries, grid: 20}]"], flags={"students": kept}
     )
-    pipeline.run(loaded, registry, RunSettings(out=tmp_path / "run", jobs=1), progress)
+    running.run(loaded, registry, RunSettings(out=tmp_path / "run", jobs=1), progress)
     there = 1 if kept == "best" else 0
     sentence = (
         f"the tracker `boundaries` measures and draws {there} of 4 students: the others are not kept; `students: all` "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.api import BuildContext, Component, Example, OwnTraining, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError, PluginError
@@ -93,7 +93,7 @@ def run(registry: Registry, tmp_path: Path) -> Callable[..., list[dict[str, Any]
         TAUGHT.clear()
         (tmp_path / "recipe.yaml").write_text(RECIPE.replace("STUDENT", student))
         loaded = load_recipe(tmp_path / "recipe.yaml", registry)
-        pipeline.run(loaded, registry, RunSettings(tmp_path / name, jobs=1, device="cpu"), Progress(quiet=True))
+        running.run(loaded, registry, RunSettings(tmp_path / name, jobs=1, device="cpu"), Progress(quiet=True))
         return [json.loads(line) for line in (tmp_path / name / "cells.jsonl").read_text().splitlines()]
 
     return run

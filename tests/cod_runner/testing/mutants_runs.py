@@ -15,7 +15,7 @@ import mutant_options as wrong
 import torch
 from mutant_table import mutant
 
-from cod_runner.api import BuildContext, hookimpl
+from cod_runner.api import BuildContext, Workers, hookimpl
 
 
 @mutant("executor")
@@ -119,6 +119,38 @@ class LeavesAProcess(OneByOne):
         if jobs > 1 and 3 in tasks:
             multiprocessing.get_context("fork").Process(target=time.sleep, args=(2,), daemon=True).start()
         yield from super().map(work, tasks, jobs)
+
+
+@mutant("executor")
+class ChoosesOne(OneByOne):
+    """Right."""
+
+    def workers(self) -> Any:
+        return Workers(at_once=1, device="cuda:1")
+
+
+@mutant("executor", r"`workers` returned `\(2, 'cpu'\)` \(tuple\), and must return a Workers")
+class GivesAPair(OneByOne):
+    def workers(self) -> Any:
+        return 2, "cpu"
+
+
+@mutant("executor", r"`workers` chose `0` \(int\) at once, and must choose a whole number from 1")
+class ChoosesNone(OneByOne):
+    def workers(self) -> Any:
+        return Workers(at_once=0, device="cpu")
+
+
+@mutant("executor", r"`workers` chose the device `'gpu0'` \(str\), and must choose one by torch's name")
+class ChoosesAnotherName(OneByOne):
+    def workers(self) -> Any:
+        return Workers(at_once=1, device="gpu0")
+
+
+@mutant("executor", "raised RuntimeError in `workers`: no node answers")
+class CannotChoose(OneByOne):
+    def workers(self) -> Any:
+        raise RuntimeError("no node answers")
 
 
 @mutant("tracker")

@@ -134,6 +134,10 @@ SETTINGS: dict[tuple[Kind, str], tuple[Setting, ...]] = {
     ("generator", "precomputed"): (of_file("pairs.csv"),),
     ("cfe_measure", "similarity"): (of_model("encoder"),),
     ("cfe_measure", "fluency"): (of_model("language"),),
+    ("executor", "submitit"): (
+        Setting(lambda folder: {"cluster": "local"}, marks=(*SLOW, *needs("submitit", "submitit"))),
+    ),
+    ("executor", "futures"): (Setting(lambda folder: {"factory": "concurrent.futures:ThreadPoolExecutor"}),),
     ("tracker", "tensorboard"): (Setting(marks=needs("tensorboard", "tensorboard")),),
     ("tracker", "mlflow"): (Setting(marks=needs("mlflow", "mlflow")),),
     ("tracker", "wandb"): (Setting(marks=needs("wandb", "wandb")),),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_prompts import TEXTS
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.cli import call
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
@@ -63,7 +63,7 @@ def written(recipe: Path, pool: str) -> str:
 def run(recipe: Path, *, fresh: bool = False) -> None:
     registry = Registry.discover()
     settings = RunSettings(jobs=1, fresh=fresh)
-    pipeline.run(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
+    running.run(load_recipe(recipe, registry), registry, settings, Progress(quiet=True))
 
 
 def test_a_language_model_teaches(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

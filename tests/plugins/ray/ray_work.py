@@ -7,8 +7,6 @@ import signal
 import time
 from pathlib import Path
 
-import ray
-
 
 class Stubborn(Exception):
     """Has what an exception may have beside its sentence."""
@@ -29,6 +27,8 @@ def wait_for(path: Path, seconds: float = 60) -> None:
 
 def node_of(task: Path) -> str:
     """The node's id, told in the folder too; ends when the file `go` is in it."""
+    import ray
+
     node = ray.get_runtime_context().get_node_id()
     (task / node).touch()
     wait_for(task / "go")

@@ -152,14 +152,16 @@ def test_what_no_node_has() -> None:
         ({}, "mps", 0, "mps"),
     ],
 )
-def test_the_device_of_students(options: dict[str, Any], device: str, gpus: float, trains_on: str) -> None:
-    pytest.importorskip("ray")
+def test_the_device_of_students(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], device: str, gpus: float, trains_on: str
+) -> None:
+    monkeypatch.setattr(executor, "find_spec", lambda name: object())
     made = Ray(RayOptions(**options), BuildContext(device=device))
     assert (made.request.gpus, made.device) == (gpus, trains_on)
 
 
 def test_cells_share_this_machines_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
+    monkeypatch.setattr(executor, "find_spec", lambda name: object())
     monkeypatch.setattr(executor, "_this_machine", lambda gpus: {"CPU": 8, "memory": 10e9})
     assert Ray(RayOptions(), BuildContext()).workers().at_once == 8
     assert Ray(RayOptions(cpus=3), BuildContext()).workers().at_once == 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cod_runner import pipeline
+from cod_runner import running
 from cod_runner.context import RunSettings
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
@@ -56,5 +56,5 @@ def run(folder: Path, trackers: str, *overrides: str, **settings: Any) -> Progre
     registry, progress = Registry.discover(), Progress()
     loaded = load_recipe(recipe, registry, overrides=overrides)
     with loaded.pointing():
-        pipeline.run(loaded, registry, RunSettings(out=folder / "run", jobs=1, **settings), progress)
+        running.run(loaded, registry, RunSettings(out=folder / "run", jobs=1, **settings), progress)
     return progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import time
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import T5Config
 
-from cod_runner.api import BuildContext, CodrunError
+from cod_runner.api import BuildContext, CodrunError, SettingError
 from cod_runner.testing.tiny_models import tiny_bert, tiny_qwen2
 from codrun_transformers.build import build_teacher
 from codrun_transformers.classifier import TextClassifier
@@ -138,6 +139,21 @@ def test_numbered_classes_are_noted(tmp_path: Path) -> None:
     said: list[str] = []
     assert not teacher(folder, said=said).untrained_head
     assert any("taken in the order negative, positive" in sentence for sentence in said)
+
+
+def test_device_map_goes_without_processes(tmp_path: Path) -> None:
+    options = TeacherOptions(model=str(tmp_path), device_map="auto")
+    with pytest.raises(SettingError, match="holds a whole one in each; drop one of them") as caught:
+        build_teacher(options, BuildContext(labels=LABELS, processes=2))
+    assert caught.value.setting == ("device_map",)
+
+
+def test_device_map_without_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        SettingError, match=r"`accelerate`, which is not installed; `pip install \"codrun\[accelerate\]\"`"
+    ):
+        build_teacher(TeacherOptions(model=str(tmp_path), device_map="auto"), BuildContext(labels=LABELS))
 
 
 def test_device_map_spreads_a_teacher_and_it_stays_there(tmp_path: Path) -> None:

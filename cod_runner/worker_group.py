@@ -1,0 +1,270 @@
+"""Several processes that work on one thing together: they tell this one what they have, and none outlives it or the
+others, however one of them ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeAlias
+
+from cod_runner.errors import CodrunError
+from cod_runner.machine import cores
+
+SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_TO_TELL = 2.0
+"""How long the others are heard after one failed: who lost a peer says so, often before the peer's end is seen."""
+MOST_ON_A_CPU = 2
+"""Processes that any machine may start, however few cores it has."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of the processes it is."""
+
+    number: int
+    """From 0."""
+    of: int
+    gpu: str | None = None
+    """The one that it alone sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: it computes on the CPU."""
+
+    @property
+    def cores(self) -> int:
+        """Its share of the machine's: with a thread for each core in each process they would wait for one another."""
+        return max(1, cores() // self.of)
+
+
+Tell: TypeAlias = Callable[[Any], None]
+Work: TypeAlias = Callable[[Place, Tell], Any]
+"""What each of them does, given its place and a way to tell this process something; what it returns is told last. It
+can be pickled, and so can all that it tells."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one of the processes told, or, as ``last``, returned."""
+
+    number: int
+    content: Any
+    last: bool = False
+
+
+@dataclass
+class _Member:
+    process: BaseProcess
+    connection: Connection
+    ended: bool = False
+    """Whether it has returned, or failed."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+    died: bool = False
+    """Whether it ended without a word."""
+
+    @property
+    def rank(self) -> int:
+        """The smaller, the more it explains: a sentence of ours, then a death, then what others make of it."""
+        return 1 if self.died else 0 if isinstance(self.error, CodrunError) else 2
+
+
+@dataclass
+class WorkerGroup:
+    """Processes at work."""
+
+    doing: str
+    """As in "that fine-tune the teacher", for messages."""
+    cure: str
+    """What the user can do where one died, as a clause."""
+    _members: list[_Member] = field(default_factory=list)
+    _asked_to_end: bool = False
+
+    def told(self, look: Callable[[], None] = lambda: None) -> Iterator[Told]:
+        """What they tell, as it comes, until each has returned or :meth:`ask_to_end` has had its effect; ``look`` is
+        called every :data:`SECONDS_BETWEEN_LOOKS`.
+
+        Raises what one of them raised, or :class:`CodrunError` for one that died.
+        """
+        while working := [each for each in self._members if not each.ended]:
+            wait([one for each in working for one in (each.connection, each.process.sentinel)], SECONDS_BETWEEN_LOOKS)
+            look()
+            for member in working:
+                for given in self._heard(member):
+                    if isinstance(given, Told):
+                        yield given
+                        continue
+                    if self._asked_to_end and given.died:
+                        return
+                    raise self._cause(given).error
+
+    def ask_to_end(self) -> None:
+        """Send the first process SIGTERM, for which it ends as soon as its work is in order, and :meth:`told` too."""
+        self._asked_to_end = True
+        self._members[0].process.terminate()
+
+    def _start(self, work: Work, place: Place) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an undefined state
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_member, args=(work, place, theirs), daemon=True)
+        with _interruption_blocked(), _environment(place):
+            process.start()
+        theirs.close()
+        self._members.append(_Member(process, ours))
+
+    def _end(self) -> None:
+        for member in self._members:
+            member.process.kill()
+        for member in self._members:
+            member.process.join()
+            member.connection.close()
+
+    def _heard(self, member: _Member) -> Iterator[Told | _Failure]:
+        number, alive = self._members.index(member), member.process.is_alive()
+        try:
+            while not member.ended and member.connection.poll():
+                kind, content = pickle.loads(member.connection.recv_bytes())  # noqa: S301 - our own process's
+                member.ended = kind != "tells"
+                yield _Failure(content) if kind == "failed" else Told(number, content, last=kind == "returns")
+        except (EOFError, OSError):  # what it told before was whole
+            alive = False
+        if not member.ended and not alive:
+            member.ended = True
+            yield _Failure(CodrunError(f"{self._named(number)} died ({_how(member.process)}); {self.cure}"), died=True)
+
+    def _named(self, number: int) -> str:
+        return f"process {number + 1} of the {len(self._members)} {self.doing}"
+
+    def _cause(self, first: _Failure) -> _Failure:
+        """Of the failures within :data:`SECONDS_TO_TELL`, the one that explains the others."""
+        failures, until = [first], time.monotonic() + SECONDS_TO_TELL
+        while time.monotonic() < until and min(each.rank for each in failures) > 0:
+            for member in self._members:
+                failures += [given for given in self._heard(member) if isinstance(given, _Failure)]
+            time.sleep(SECONDS_BETWEEN_LOOKS / 10)
+        return min(failures, key=lambda each: each.rank)
+
+
+@contextmanager
+def worker_group(work: Work, places: Sequence[Place], doing: str, cure: str) -> Iterator[WorkerGroup]:
+    """Start a process for each of ``places``; at the end of the block, however it comes, none of them is left.
+
+    They leave Ctrl-C to this process, and end when it does, even by ``kill -9``.
+    """
+    group = WorkerGroup(doing, cure)
+    try:
+        for place in places:
+            group._start(work, place)
+        yield group
+    finally:
+        group._end()
+
+
+def places_for(processes: int, gpus: Sequence[str] | None) -> list[Place]:
+    """A place for each process, each with its own of ``gpus`` where they compute on these."""
+    return [Place(number, processes, None if gpus is None else gpus[number]) for number in range(processes)]
+
+
+def most_on_the_cpu() -> int:
+    """How many processes may share this machine's cores; a recipe cannot start more."""
+    return max(MOST_ON_A_CPU, cores())
+
+
+# --- in the process itself ----------------------------------------------------------------------------------------
+
+
+def _member(work: Work, place: Place, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if place.number:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a scheduler's word to end is the first one's to follow
+    _end_with_the_parent()
+
+    def tell(content: Any) -> None:
+        connection.send_bytes(pickle.dumps(("tells", content)))
+
+    try:
+        last = pickle.dumps(("returns", work(place, tell)))
+    except Exception as error:  # noqa: BLE001 - it is raised in the parent
+        last = _told_failure(error)
+    connection.send_bytes(last)
+
+
+def _told_failure(error: Exception) -> bytes:
+    """The error as a message; one that cannot be pickled as its traceback."""
+    spelled = "".join(traceback.format_exception(error))
+    if not isinstance(error, CodrunError):
+        error.add_note(f"in a process of a group:\n{spelled}")
+    try:
+        told = pickle.dumps(("failed", error))
+        pickle.loads(told)  # noqa: S301 - what was just written
+    except Exception:  # noqa: BLE001 - whatever a stranger's exception does when it is pickled
+        told = pickle.dumps(("failed", RuntimeError(spelled)))
+    return told
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+# --- starting and ending one --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _environment(place: Place) -> Iterator[None]:
+    """Inside, a process that is started has the environment of its place: torch reads it while it is loaded."""
+    own = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # its warnings are about torch's own settings; what fails is raised
+    if place.gpu is not None:
+        own["CUDA_VISIBLE_DEVICES"] = place.gpu
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interruption_blocked() -> Iterator[None]:
+    """Inside, a process that is started has Ctrl-C blocked from its first moment on: it would meet it while it loads
+    its modules, and print a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _how(process: BaseProcess) -> str:
+    """What ended a process, in a few words."""
+    process.join(SECONDS_TO_TELL)
+    code = process.exitcode or 0
+    if code >= 0:
+        return f"it left with exit code {code}: some code of a component, or of a library, ended the process"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    causes = {"SIGKILL": "often: out of memory", "SIGSEGV": "a crash in a library's native code"}
+    return f"{name}, {causes[name]}" if name in causes else name

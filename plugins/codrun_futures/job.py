@@ -1,0 +1,51 @@
+"""What runs in a worker of an executor, a thread or a process."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import threading
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from codrun_submitit.answers import answered
+
+_ONE_AT_A_TIME = threading.Lock()
+"""All threads of a process share torch's random generators: students that train in two of them would draw each
+other's numbers."""
+
+
+def answer_in_worker(work: str, task: bytes, attempt: str) -> bytes:
+    """The answer to a pickled task, by the work that was written to the file ``work``.
+
+    ``attempt`` differs in every call, for executors that take equal calls for one.
+    """
+    _end_with_the_parent()
+    with _ONE_AT_A_TIME:
+        return answered(_read(work), task)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(work: str) -> Callable[[Any], Any]:
+    """Once for all tasks of a run: a run's file has a name of its own."""
+    found: Callable[[Any], Any] = pickle.loads(Path(work).read_bytes())  # noqa: S301 - the head wrote it
+    return found
+
+
+@functools.cache
+def _end_with_the_parent() -> None:
+    """In a process that was started by Python: end it when its parent is gone, even by ``kill -9``."""
+    parent = parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
