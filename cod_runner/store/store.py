@@ -82,7 +82,7 @@ class Store:
             try:
                 with self._gate():
                     self._forget_dead_users()
-                    for owner in self.root.glob("*.sqlite.owners/*.lock"):
+                    for owner in self.root.glob("llm.sqlite.owners/*.lock"):
                         removed_if_unheld(owner)
                     sweep(self.root / "teachers", KEY)
                     for folder in written_into(self.root):

@@ -34,7 +34,7 @@ ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "LITE
 SECONDS_AT_MOST = 60.0
 KILOBYTE = 1024
 DIFFERS = re.compile(
-    r"home/uses/.*\.json|run/\.id|run/report\.html|run/run\.(json|log)|home/llm\.sqlite.*|.*/teacher\.json|"
+    r"home/uses/.*\.json|run/\.id|run/\.report\.json|run/report\.html|run/run\.(json|log)|home/llm\.sqlite.*|.*/teacher\.json|"
     r"home/signals/signals\.sqlite|home/pairs/pairs\.sqlite"
 )
 """Files that hold times, or the order in which things came."""
@@ -43,8 +43,8 @@ EVENTS = re.compile(
     rb".* since memory ran out|In the whole run, teacher and generators).*\n"
 )
 """Notes of what happened in one call and not in another, and what may have been paid: a call that a kill interrupts."""
-LOGS_OF_THE_DEAD = re.compile(r"run/submitit/.*_log\.(out|err) is left over")
-"""Which submitit keeps on purpose."""
+LOGS_OF_THE_DEAD = re.compile(r"run/(submitit/.*_log\.(out|err)|workers\.log) is left over")
+"""What workers said before they died, which is kept."""
 PLAIN = """
 recipe: 1
 name: tiny
