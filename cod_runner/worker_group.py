@@ -4,10 +4,8 @@ others, however one of them ends."""
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
 
+from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers
 from cod_runner.errors import CodrunError
 from cod_runner.machine import cores
 
@@ -116,7 +115,7 @@ class WorkerGroup:
         context = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an undefined state
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_member, args=(work, place, theirs), daemon=True)
-        with _interruption_blocked(), _environment(place):
+        with starting_workers(_environment(place)):
             process.start()
         theirs.close()
         self._members.append(_Member(process, ours))
@@ -186,7 +185,7 @@ def _member(work: Work, place: Place, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if place.number:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a scheduler's word to end is the first one's to follow
-    _end_with_the_parent()
+    end_with_the_parent()
 
     def tell(content: Any) -> None:
         connection.send_bytes(pickle.dumps(("tells", content)))
@@ -211,60 +210,15 @@ def _told_failure(error: Exception) -> bytes:
     return told
 
 
-def _end_with_the_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 # --- starting and ending one --------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _environment(place: Place) -> Iterator[None]:
-    """Inside, a process that is started has the environment of its place: torch reads it while it is loaded."""
+def _environment(place: Place) -> dict[str, str]:
+    """That of a process in its place."""
     own = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # its warnings are about torch's own settings; what fails is raised
-    if place.gpu is not None:
-        own["CUDA_VISIBLE_DEVICES"] = place.gpu
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _interruption_blocked() -> Iterator[None]:
-    """Inside, a process that is started has Ctrl-C blocked from its first moment on: it would meet it while it loads
-    its modules, and print a traceback."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return own if place.gpu is None else {**own, "CUDA_VISIBLE_DEVICES": place.gpu}
 
 
 def _how(process: BaseProcess) -> str:
-    """What ended a process, in a few words."""
     process.join(SECONDS_TO_TELL)
-    code = process.exitcode or 0
-    if code >= 0:
-        return f"it left with exit code {code}: some code of a component, or of a library, ended the process"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    causes = {"SIGKILL": "often: out of memory", "SIGSEGV": "a crash in a library's native code"}
-    return f"{name}, {causes[name]}" if name in causes else name
+    return how_it_ended(process.exitcode or 0)

@@ -18,6 +18,7 @@ is what enters block 1.
 
 from __future__ import annotations
 
+from cod_runner.answers import answered, result_of
 from cod_runner.api.abilities import EmbeddingStep, GradientCheckpointing, OwnTraining, TrainsItself, WordVectors
 from cod_runner.api.classifiers import (
     Attribution,
@@ -63,6 +64,7 @@ from cod_runner.checkpoints import (
     is_on_the_hub,
     packaged_folder,
 )
+from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest, folder_written_whole, lock
@@ -168,6 +170,7 @@ __all__ = [
     "VocabularyCut",
     "WordVectors",
     "Workers",
+    "answered",
     "checkpoint_folder",
     "checkpoint_identity",
     "checkpoint_origin",
@@ -175,6 +178,7 @@ __all__ = [
     "cores",
     "csv_rows",
     "default_figure_style",
+    "end_with_the_parent",
     "expected_calibration_error",
     "fetched_checkpoint",
     "file_bytes",
@@ -185,6 +189,7 @@ __all__ = [
     "head_pooled",
     "hookimpl",
     "hookspec",
+    "how_it_ended",
     "hub_destination",
     "hub_destinations",
     "hub_errors",
@@ -206,6 +211,8 @@ __all__ = [
     "quiet_transformers",
     "read_text",
     "recipe_file",
+    "result_of",
+    "starting_workers",
     "term_names",
     "text_distance",
 ]  # fmt: skip

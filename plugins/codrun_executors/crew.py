@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from cod_runner.api import TaskAttempts
+from cod_runner.api import TaskAttempts, how_it_ended
 from codrun_executors.places import Place
-from codrun_executors.worker_process import WorkerProcess, how_it_ended
+from codrun_executors.worker_process import WorkerProcess
 
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often workers are looked at that say nothing: a process that a dead one left behind may keep its line open."""
@@ -110,7 +110,7 @@ class Crew:
     def _died(self, worker: WorkerProcess, number: int) -> None:
         code = worker.ended()
         self._workers.remove(worker)
-        attempt = self._attempts.died(number, how_it_ended(code))
+        attempt = self._attempts.died(number, "it closed its connection" if code is None else how_it_ended(code))
         if attempt == TaskAttempts.MOST:
             self._alone.append(number)
         else:

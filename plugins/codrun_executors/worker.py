@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import _thread
 import functools
-import multiprocessing
-import os
 import pickle
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]  # public, but not in typeshed
 from typing import Any
+
+from cod_runner.api import end_with_the_parent
 
 READY = b"ready"
 """A worker's first message: whatever it is sent from now on, it reads at once."""
@@ -41,7 +40,7 @@ class Answer:
 
 def serve(connection: Connection) -> None:
     """Answer every task until the parent closes the connection, or is gone."""
-    _end_with_the_parent()
+    _leave_with_the_parent()
     try:
         connection.send_bytes(READY)
         # loaded with the first task, whose answer tells what goes wrong
@@ -84,19 +83,9 @@ def is_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _end_with_the_parent() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone, even by ``kill -9``."""
+def _leave_with_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the parent held it back while this one started
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    # not threading's: its `start` waits for ever for a thread that memory ran out for as it began
-    _thread.start_new_thread(watch, ())
+    end_with_the_parent()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
+from cod_runner.api import starting_workers
 from codrun_executors.places import Place
 from codrun_executors.worker import READY, Answer, serve
 
@@ -31,7 +29,7 @@ class WorkerProcess:
         self._unsent: list[bytes] = [work, task]
         self.connection, theirs = SPAWN.Pipe()
         self._process = SPAWN.Process(target=serve, args=(theirs,))
-        with _environment(place.environment), _ctrl_c_held_back():
+        with starting_workers(place.environment):
             self._process.start()
         theirs.close()  # so that the connection ends with the worker
 
@@ -89,44 +87,3 @@ class WorkerProcess:
             self._process.kill()
             self._process.join()
         self._process.close()
-
-
-def how_it_ended(code: int | None) -> str:
-    """A dead worker's exit code in words."""
-    if code is None:
-        return "it closed its connection"
-    if code >= 0:
-        return f"it left with exit code {code}: some code of a component, or of a library, ended the process"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    causes = {"SIGKILL": "often: out of memory", "SIGSEGV": "a crash in a library's native code"}
-    return f"{name}{f', {causes[name]}' if name in causes else ''}"
-
-
-@contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """What a process that starts meanwhile finds in its environment, from its first instruction on: a library may look
-    at ``CUDA_VISIBLE_DEVICES`` when it is imported, and a program's main module is imported before a worker's code."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """A process that starts meanwhile begins without Ctrl-C, which would show its traceback; this one hears of it
-    afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

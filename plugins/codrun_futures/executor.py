@@ -13,10 +13,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, one_line
+from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, one_line, result_of
 from codrun_futures.job import answer_in_worker
 from codrun_futures.plugin import FuturesOptions
-from codrun_submitit.answers import result_of
 
 PLACE = "futures"
 """Below the run's folder: the work, for its workers."""
@@ -42,7 +41,8 @@ class Futures:
         """Results in the order in which tasks finish; never more than ``jobs`` are submitted at once."""
         if not tasks:
             return
-        with _written(work, self._context.run) as file, _Running(self._made, file, self._context) as running:
+        attempts = TaskAttempts(self._context.say, tasks)
+        with _written(work, self._context.run) as file, _Running(self._made, file, attempts) as running:
             waiting = list(enumerate(tasks))[::-1]
             while waiting or running.futures:
                 while waiting and len(running.futures) < jobs:
@@ -105,10 +105,10 @@ def _written(work: Callable[[Any], Any], run: Path | None) -> Iterator[Path]:
 class _Running:
     """The tasks that were submitted, and the executor that they are on, a new one after it broke."""
 
-    def __init__(self, made: Callable[[], Executor], work: Path, context: BuildContext) -> None:
+    def __init__(self, made: Callable[[], Executor], work: Path, attempts: TaskAttempts) -> None:
         self._made = made
         self._work = str(work)
-        self._attempts = TaskAttempts(context.say)
+        self._attempts = attempts
         self._executor: Executor | None = None
         self.futures: dict[Future[bytes], tuple[int, Any]] = {}
 

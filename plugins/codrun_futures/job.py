@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 import pickle
 import threading
 from collections.abc import Callable
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from codrun_submitit.answers import answered
+from cod_runner.api import answered, end_with_the_parent
 
 _ONE_AT_A_TIME = threading.Lock()
 """All threads of a process share torch's random generators: students that train in two of them would draw each
@@ -38,14 +35,5 @@ def _read(work: str) -> Callable[[Any], Any]:
 
 @functools.cache
 def _end_with_the_parent() -> None:
-    """In a process that was started by Python: end it when its parent is gone, even by ``kill -9``."""
-    parent = parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    """Watched once in a process."""
+    end_with_the_parent()

@@ -18,6 +18,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from setfit import logging
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from transformers import TrainerCallback
 from transformers.trainer_callback import DefaultFlowCallback
 
@@ -42,7 +43,9 @@ def trained(
 ) -> tuple[LogisticRegression, int, float]:
     """(regression on its vectors, steps, mean loss of the pairs); ``body`` is trained in place."""
     device = str(body.device)
-    with _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device), TemporaryDirectory() as folder:
+    # Sums over threads round differently, and a cluster's workers have other numbers of them than the run's process.
+    one_thread = threadpool_limits(1, user_api="blas")
+    with one_thread, _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device), TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
         trainer = setfit.Trainer(

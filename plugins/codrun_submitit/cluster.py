@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
+from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import CodrunError, SettingError, one_line
+from cod_runner.api import CodrunError, SettingError, one_line, starting_workers
 from codrun_submitit.job import Cells
 from codrun_submitit.options import SubmititOptions
 
@@ -22,6 +20,9 @@ if TYPE_CHECKING:
 MEBIBYTES = 2**20
 SECONDS_BEFORE_THE_END = 30
 """When a job is told that its time is over; submitit's own 90 seconds are for saving what is unfinished."""
+
+SAFE = {"PYTHONSAFEPATH": "1"}
+"""In its environment a job takes no module from the working folder, where a stranger's files may lie."""
 
 
 def chosen_cluster(options: SubmititOptions) -> str:
@@ -59,7 +60,7 @@ class Cluster:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
-            with _safely_started(), redirect_stderr(StringIO()):  # submitit prints what it raises
+            with starting_workers(SAFE), redirect_stderr(StringIO()):  # submitit prints what it raises
                 if len(each) == 1 or self.is_local:
                     return [self._executor.submit(cells) for cells in each]
                 return self._executor.submit_array(list(each))
@@ -87,20 +88,3 @@ def _parameters(options: SubmititOptions, name: str, at_once: int) -> dict[str, 
         "slurm_signal_delay_s": SECONDS_BEFORE_THE_END,
         "slurm_additional_parameters": {flag: value for flag, value in flags.items() if value is not None},
     }
-
-
-@contextmanager
-def _safely_started() -> Iterator[None]:
-    """What is started meanwhile takes no module from the working folder, where a stranger's files may lie, and leaves
-    Ctrl-C to this process, which waits for it until the end."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, SettingError, TaskAttempts, Workers
-from codrun_submitit.answers import result_of
+from cod_runner.api import BuildContext, SettingError, TaskAttempts, Workers, result_of
 from codrun_submitit.call import Call, begun_call, end_earlier_calls
 from codrun_submitit.cluster import Cluster, chosen_cluster
 from codrun_submitit.job import Cells
@@ -87,6 +86,7 @@ class _Running:
 
     def results(self, tasks: Sequence[Any]) -> Iterator[Any]:
         """Every task's, each once."""
+        self._attempts = TaskAttempts(self._say, tasks)
         numbered = list(enumerate(tasks))
         size = min(self._per_job, -(-len(numbered) // self._at_once))  # no fewer jobs than may run at once
         waiting = [dict(numbered[start : start + size]) for start in range(0, len(numbered), size)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from codrun_submitit.answers import answered
+from cod_runner.api import answered
 
 WORK = "work.pkl"
 """Holds the work, once for all jobs, in the folder of a call."""

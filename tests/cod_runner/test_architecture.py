@@ -32,7 +32,9 @@ MAY_IMPORT: dict[str, str] = {
     "defaults": "",
     "kinds": "",
     "machine": "",
-    "worker_group": "errors machine",
+    "answers": "",
+    "child_processes": "",
+    "worker_group": "child_processes errors machine",
     "fixed_batches": "machine",
     "word_diff": "plain_text",
     "terminal": "plain_text",
@@ -57,8 +59,8 @@ MAY_IMPORT: dict[str, str] = {
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
-        "checkpoints errors figure_style files fixed_batches hidden_states hugging_face kinds label_prompts llm "
-        "loss_terms machine recipe_files reliability text_encoder text_files word_edits"
+        "answers checkpoints child_processes errors figure_style files fixed_batches hidden_states hugging_face kinds "
+        "label_prompts llm loss_terms machine recipe_files reliability text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
     "blame": "api errors plain_text",

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from dying import dies, dies_once, sleeps
 
+from cod_runner.answers import RemoteTraceback
 from cod_runner.api import BuildContext, CodrunError
 from cod_runner.testing.tasks import RefusedTask, halved
-from codrun_submitit.answers import RemoteTraceback
 from codrun_submitit.executor import Submitit
 from codrun_submitit.options import SubmititOptions
 

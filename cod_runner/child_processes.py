@@ -1,0 +1,64 @@
+"""How processes that this one starts begin and end, for executors and for a teacher's."""
+
+from __future__ import annotations
+
+import _thread
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+
+
+@contextmanager
+def starting_workers(environment: Mapping[str, str]) -> Iterator[None]:
+    """Inside, a process that is started has this in its environment from its first instruction on, since libraries look
+    at theirs when they are imported, and has Ctrl-C blocked, which it would otherwise answer with a traceback."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        with _interruption_blocked():
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interruption_blocked() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_the_parent() -> None:
+    """In a process that Python started: end it when its parent is gone, even by ``kill -9``."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    # not threading's: its `start` waits for ever for a thread that memory ran out for as it began
+    _thread.start_new_thread(watch, ())
+
+
+def how_it_ended(code: int) -> str:
+    """A dead process's exit code, minus the signal where one ended it, in words."""
+    if code >= 0:
+        return f"it left with exit code {code}: some code of a component, or of a library, ended the process"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    causes = {"SIGKILL": "often: out of memory", "SIGSEGV": "a crash in a library's native code"}
+    return f"{name}, {causes[name]}" if name in causes else name
