@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -51,7 +51,8 @@ def end_with_the_parent() -> None:
         wait([sentinel])
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    # not threading's: its `start` waits for ever for a thread that memory ran out for as it began
+    _thread.start_new_thread(watch, ())
 
 
 def how_it_ended(code: int) -> str:

@@ -19,6 +19,7 @@ from typing import TypeVar
 import filelock
 
 from cod_runner.errors import CodrunError
+from cod_runner.network_disk import is_on_network
 
 SECONDS_TO_WAIT = 60.0
 """For another process's transaction, each of which takes milliseconds."""
@@ -41,9 +42,10 @@ def _digest(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step and wait until it is on disk."""
-    with file_written_whole(path) as temporary, temporary.open("wb") as file:
+def write_whole(path: Path, content: str | bytes, *, within: Path | None = None) -> None:
+    """Replace ``path`` by ``content`` in one step and wait until it is on disk; ``within`` is as of
+    :func:`file_written_whole`."""
+    with file_written_whole(path, within=within) as temporary, temporary.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
@@ -287,7 +289,8 @@ def lock(path: Path, *, wait: bool = True, busy: str = "", waiting: Callable[[],
 def open_database(
     path: Path, schema: str = "", *, autocommit: bool = False, any_thread: bool = False
 ) -> sqlite3.Connection:
-    """Open an SQLite file, new or not, in write-ahead logging, in which readers wait for nobody.
+    """Open an SQLite file, new or not, in write-ahead logging, in which readers wait for nobody; on a disk that other
+    machines may write too, with a rollback journal, since the log's index lies in the memory of one machine.
 
     ``schema`` are statements that change nothing where its tables are there already. With ``autocommit`` each
     statement is its own transaction unless ``BEGIN`` says otherwise; with ``any_thread`` the caller sees to it that no
@@ -303,9 +306,12 @@ def open_database(
             check_same_thread=not any_thread,
         )
         try:
-            connection.execute("pragma journal_mode = wal")
-            # Enough for what a kill may not lose; what a power cut may not lose either asks for more.
-            connection.execute("pragma synchronous = normal")
+            if is_on_network(path):
+                connection.execute("pragma journal_mode = delete")
+            else:
+                connection.execute("pragma journal_mode = wal")
+                # Enough for what a kill may not lose; what a power cut may not lose either asks for more.
+                connection.execute("pragma synchronous = normal")
             if schema:
                 connection.executescript(f"begin immediate; {schema} commit;")
         except BaseException:

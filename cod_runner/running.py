@@ -19,6 +19,7 @@ from cod_runner.stages.kept_students import expect_gaps, settle_students, studen
 from cod_runner.stages.results import RunResult, conclude, spending_recorded
 from cod_runner.stages.timing import NAMES
 from cod_runner.stages.trackers import start_trackers
+from cod_runner.stages.worker_output import remove_if_empty
 
 if TYPE_CHECKING:
     from cod_runner.stages.additions import Additions
@@ -57,6 +58,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
                     for part in parts_of(recipe, cells, gone, again=True):
                         distil(context, record, part)
             context.folder.rows_left.end()
+            remove_if_empty(context.folder.path)
             settle_students(context, record, cells)
             return conclude(context, record, time.monotonic() - started, bool(waiting or gone or left))
 

@@ -36,6 +36,7 @@ KEPT_BETWEEN_CALLS = (
     "calls",
     "tokens",
     "cost",
+    "shared_queries",
     "teacher",
     "data",
     "notes",

@@ -343,9 +343,10 @@ class RunRecord(BaseModel):
         return [metric.name for metric in self.metrics]
 
     def finished_now(self, seconds: float, ran: bool) -> None:
-        """Record the end of a call; one that found everything finished leaves the run's time unchanged."""
+        """Record the end of a call; one that found everything finished leaves the run's time unchanged. It is never
+        before the start, also where the clock was set back meanwhile."""
         if ran or self.finished is None:
-            self.finished = datetime.now(UTC).isoformat(timespec="seconds")
+            self.finished = max(datetime.now(UTC).isoformat(timespec="seconds"), self.started or "")
             self.seconds = (self.seconds or 0.0) + seconds
 
     @property

@@ -48,5 +48,11 @@ def passed_on(folder: Path, progress: Progress) -> Iterator[Callable[[], None]]:
         yield pass_on
     finally:
         pass_on()
-        if path.is_file() and not path.stat().st_size:
-            path.unlink(missing_ok=True)
+        remove_if_empty(folder)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the run's file where workers wrote nothing."""
+    path = folder / WORKERS_LOG
+    if path.is_file() and not path.stat().st_size:
+        path.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from cod_runner.blame import NOT_A_PLUGINS
 from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.local_plugins import LocalFile
@@ -24,6 +26,16 @@ TWO_THREADS = (
     "the executor calls `work` in two threads of a process at once, and students would draw each other's random "
     "numbers: it must call it in one thread at a time, or in several processes; or run with --jobs 1"
 )
+CURE = (
+    "end what else uses it, or take a smaller `train.batch_size`, shorter texts or a smaller student; finished cells "
+    "are not repeated"
+)
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether the machine, or its GPU, had no more memory."""
+    no_more = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return no_more or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 class CellProcess:
@@ -83,6 +95,9 @@ class CellWork:
         except CodrunError:
             raise
         except Exception as error:
+            if is_of_memory(error):
+                why = " ".join(str(error).split()[:30]) or type(error).__name__
+                raise CodrunError(f"the cell {task.cell.name} ran out of memory ({why}); {CURE}") from error
             error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up
             raise
         if self.shared.leaves_rows and self.process.is_a_worker and isinstance(row, CellRow):

@@ -16,7 +16,7 @@ from typing import Any
 import platformdirs
 
 from cod_runner.errors import CodrunError, RecipeError
-from cod_runner.files import announce, is_held, is_locked, leave_wal, lock, sweep
+from cod_runner.files import announce, is_held, is_locked, leave_wal, lock, removed_if_unheld, sweep
 from cod_runner.signal_tables import Answers, answers_by_teacher
 from cod_runner.store.entries import (
     DATABASES,
@@ -82,6 +82,8 @@ class Store:
             try:
                 with self._gate():
                     self._forget_dead_users()
+                    for owner in self.root.glob("llm.sqlite.owners/*.lock"):
+                        removed_if_unheld(owner)
                     sweep(self.root / "teachers", KEY)
                     for folder in written_into(self.root):
                         sweep(folder)
@@ -235,6 +237,6 @@ class Store:
 
 def _forget(user: Path) -> None:
     """Remove the lock file of a user of the store, and what it says."""
-    for path in (user, user.with_suffix(".txt")):
+    for path in (user.with_suffix(".txt"), user):  # in this order: what a kill leaves is found by the lock
         with suppress(OSError):
             path.unlink(missing_ok=True)

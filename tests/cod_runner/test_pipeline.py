@@ -80,6 +80,14 @@ def test_nothing_done_is_done_again(recipe: Path, tmp_path: Path) -> None:
     assert len(rows(out)) == 4
 
 
+def test_a_call_with_nothing_to_do_keeps_the_count_of_shared_queries(recipe: Path, tmp_path: Path) -> None:
+    shared = run(recipe, tmp_path / "run", seeds=[0]).record.shared_queries
+    table = (tmp_path / "run" / "table.md").read_bytes()
+    assert shared > 0
+    assert run(recipe, tmp_path / "run", seeds=[0]).record.shared_queries == shared
+    assert (tmp_path / "run" / "table.md").read_bytes() == table
+
+
 def test_bit_for_bit_whatever_the_order_jobs_or_store(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import platformdirs
 import pytest
 
 from cod_runner.errors import CodrunError
-from cod_runner.files import file_written_whole, lock, open_database
+from cod_runner.files import announce, file_written_whole, lock, open_database
 from cod_runner.llm.ledger import Ledger
 from cod_runner.store import Store, content_key
 
@@ -120,6 +120,8 @@ def test_a_folder_that_is_no_store_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_nothing_is_pruned_while_a_run_uses_the_store(store: Store) -> None:
+    with store.in_use("an earlier run"):
+        pass  # which removes what the dead left
     before = present(store)
     with store.in_use("the run runs/a"):
         for entry in store.entries():
@@ -196,6 +198,17 @@ def test_what_a_killed_run_left_half_written_goes_and_what_is_being_written_stay
             assert not former.exists() and not dead.exists()
             assert temporary.exists()
     assert (store.teachers / "new").read_text() == "whole"
+
+
+def test_the_lock_of_a_dead_owner_of_a_ledger_goes_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    owners = tmp_path / "llm.sqlite.owners"
+    owners.mkdir()
+    (owners / "dead.lock").touch()
+    living = announce(owners / "living.lock")
+    assert living is not None
+    with Store(tmp_path).in_use("a run"):
+        assert [path.name for path in owners.iterdir()] == ["living.lock"]
+    living.release()
 
 
 @pytest.mark.parametrize("name", ["", "~/kept", "kept"])

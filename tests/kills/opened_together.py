@@ -1,4 +1,5 @@
-"""Forked processes that open new stores of every kind together: ``python opened_together.py FOLDER ROUNDS PROCESSES``.
+"""Forked processes that open new stores of every kind together: ``python opened_together.py FOLDER ROUNDS PROCESSES``,
+and ``network`` where the disk is to be taken for one that other machines write too.
 
 Prints what went wrong, a line each.
 """
@@ -11,6 +12,7 @@ import traceback
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+from cod_runner import files
 from cod_runner.api import Ledger
 from cod_runner.counterfactuals.outcomes import OutcomeStore
 from cod_runner.engine.signals import SignalStore
@@ -52,4 +54,6 @@ def main(folder: Path, rounds: int, processes: int) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[4:] == ["network"]:
+        files.is_on_network = lambda path: True
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -82,9 +82,11 @@ def test_a_full_disk_at_twelve_levels(tmp_path: Path) -> None:
 
 
 def test_stores_of_every_kind_open_together(tmp_path: Path) -> None:
-    assert script("opened_together.py", tmp_path, 12, 5) == []
+    assert script("opened_together.py", tmp_path / "here", 12, 5) == []
+    assert script("opened_together.py", tmp_path / "shared", 4, 5, "network") == []
 
 
 @pytest.mark.long
 def test_stores_of_every_kind_open_together_at_length(tmp_path: Path) -> None:
-    assert script("opened_together.py", tmp_path, 300, 8) == []
+    assert script("opened_together.py", tmp_path / "here", 300, 8) == []
+    assert script("opened_together.py", tmp_path / "shared", 100, 8, "network") == []

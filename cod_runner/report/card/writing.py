@@ -34,7 +34,7 @@ def write_cards(folder: Path, report: Report) -> list[Path]:
     for subject in subjects(folder, report):
         path, card = subject.folder / FILE, model_card(subject).encode()
         if not path.is_file() or path.read_bytes() != card:
-            write_whole(path, card)
+            write_whole(path, card, within=folder / "students")  # where a kill's leftovers are swept
         written.append(path)
     return written
 

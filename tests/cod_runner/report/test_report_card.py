@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from cod_runner.errors import CodrunError
+from cod_runner.files import TEMPORARY
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.card import write_cards
 from cod_runner.report.contents import build_report
@@ -58,6 +59,17 @@ class Cards:
 @pytest.fixture
 def cards(tmp_path: Path, recipe: Recipe, record: RunRecord, rows: list[CellRow]) -> Cards:
     return Cards(tmp_path, recipe, record.model_copy(update={"data": DATA, "longest_input": 64}), rows)
+
+
+def test_a_card_that_a_kill_cuts_off_is_not_beside_the_weights(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, lying = cards.student(cards.row()), []
+
+    def looks(descriptor: int) -> None:
+        lying.append([path for path in folder.rglob("*") if path.name.startswith(TEMPORARY)])
+
+    monkeypatch.setattr("os.fsync", looks)
+    assert cards.write() == 1
+    assert lying == [[]]
 
 
 def section(card: ModelCard, heading: str) -> str:

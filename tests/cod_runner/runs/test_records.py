@@ -123,3 +123,9 @@ def test_a_call_that_had_nothing_to_do_leaves_the_time_of_the_run() -> None:
     record.finished_now(20.0, ran=True)
     assert record.seconds == 120.0
     assert record.finished != "2026-01-01T00:00:00+00:00"
+
+
+def test_a_run_does_not_end_before_it_began_where_the_clock_was_set_back() -> None:
+    record = RunRecord(recipe="r", started="2999-01-01T00:00:00+00:00")
+    record.finished_now(1.0, ran=True)
+    assert record.finished == record.started

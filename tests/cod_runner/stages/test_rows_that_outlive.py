@@ -13,6 +13,7 @@ import pytest
 from cod_runner import running
 from cod_runner.api import Component, Options, hookimpl
 from cod_runner.context import RunSettings
+from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
@@ -91,8 +92,8 @@ def run(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         registry, watcher = Registry.discover(), Watcher()
         registry.register("own", __name__, OwnPlugin)
         registry.attach("watcher", watcher)
-        loaded = load_recipe(tmp_path / "tiny.yaml", registry, overrides=overrides)
-        running.run(loaded, registry, RunSettings(out=out, jobs=1, executor=executor, **settings), Progress(quiet=True))
+        loaded = load_recipe(tmp_path / "tiny.yaml", registry, overrides=overrides, executor=executor)
+        running.run(loaded, registry, RunSettings(out=out, jobs=1, **settings), Progress(quiet=True))
         return watcher
 
     return call
@@ -129,6 +130,13 @@ def test_a_new_head_takes_in_what_the_workers_finished(tmp_path: Path, headless:
     students = [f"students/kd-plain-k8-s{seed}/model.safetensors" for seed in range(3)]
     assert all((headless / name).read_bytes() == (tmp_path / "whole" / name).read_bytes() for name in students)
     assert run(headless).told == []
+
+
+def test_notes_of_the_call_whose_head_died_are_kept(headless: Path, run: Any) -> None:
+    """As they stood when the last stage began: that call made them, and the next one trains nothing."""
+    run(headless)
+    notes = json.loads((headless / "run.json").read_text())["notes"]
+    assert any("k=8 trains 3 steps" in note for note in notes)
 
 
 def test_what_is_still_missing_runs(headless: Path, run: Any) -> None:
@@ -181,3 +189,27 @@ def test_a_run_in_one_process_leaves_no_row(tmp_path: Path, run: Any, monkeypatc
     with pytest.raises(HeadDies):
         run(tmp_path / "run", executor="processes")
     assert not (tmp_path / "run" / ".finished").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")]
+)
+def test_a_cell_without_memory_ends_the_run_with_a_sentence(
+    tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*given: Any, **named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(cell, "train_student", full)
+    with pytest.raises(
+        CodrunError, match=r"the cell kd-plain-k8-s0 ran out of memory \(.+\); end what else uses it"
+    ) as told:
+        run(tmp_path / "run")
+    assert told.value.__cause__ is error
+
+
+def test_an_empty_file_of_what_workers_wrote_goes(tmp_path: Path, run: Any) -> None:
+    run(tmp_path / "run")
+    (tmp_path / "run" / "workers.log").touch()
+    run(tmp_path / "run")
+    assert not (tmp_path / "run" / "workers.log").exists()
