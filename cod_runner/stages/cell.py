@@ -120,13 +120,14 @@ def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observ
         )
     trained = time.monotonic()
     predictions = predicted(shared.evaluation)
+    finite = bool(torch.isfinite(predictions.student_logits).all())
     metrics = {
         use.use: check_metric(
             registry.named("metric", use.use), build_metric(recipe, registry, labels, use)(predictions)
         )
-        for use in recipe.evaluate.metrics
+        for use in (recipe.evaluate.metrics if finite else ())  # a metric may not bear what is not a number
     }
-    cause = cause_of(metrics, bool(torch.isfinite(predictions.student_logits).all()))
+    cause = cause_of(metrics, finite)
     if cause is not None:
         return FailedCell(**vars(cell), name=cell.name, cause=cause)
     said = _logits(student, task.training.held_out, device, precision)

@@ -102,7 +102,7 @@ def build_executor(context: RunContext) -> Executor:
     """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say."""
     chosen, memory = context.recipe.executor, cell_memory(context.recipe, context.registry)
     given = BuildContext(
-        say=context.progress.warn,
+        say=context.progress.say,  # what befalls workers is not a note on the results
         device=context.device,
         run=context.folder.path.absolute(),
         cell_bytes=None if memory is None else memory.bytes,

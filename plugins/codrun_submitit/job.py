@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import pickle
 import signal
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,7 +73,8 @@ def _end_with_the_head(path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_SH)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    # not threading's: its `start` waits for ever for a thread that memory ran out for as it began
+    _thread.start_new_thread(watch, ())
 
 
 def _say_when_time_is_over(note: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_line_that_an_older_version_wrote_counts_as_not_finished(run: Any) -> 
     assert len(path.read_text().splitlines()) == 3
 
 
-def test_a_student_whose_logits_are_not_numbers_has_failed_whatever_its_metrics_say(
+def test_a_student_whose_logits_are_not_numbers_has_failed_and_no_metric_is_asked(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cod_runner.stages import cell
@@ -156,6 +156,7 @@ def test_a_student_whose_logits_are_not_numbers_has_failed_whatever_its_metrics_
     monkeypatch.setattr(cell, "_predictions", broken)
     (failed,) = run(0.5, 0.5).record.failed
     assert failed.seed == 0
+    assert Odd.gives == [0.5], "asked about the other cell alone"
     assert failed.cause == (
         "the student's logits on the evaluation split are infinite or NaN (try a smaller `train.lr`)"
     )
