@@ -6,6 +6,7 @@ import faulthandler
 import functools
 import logging
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -117,10 +118,11 @@ def _token() -> str:
 
 @contextmanager
 def _process_kept(*, alone: bool) -> Iterator[None]:
-    """Undo what Ray changes in this process: its logger, the hook for uncaught exceptions, variables of the
-    environment. Inside, it sends its makers nothing, and ``alone`` it listens to this machine only."""
+    """Undo what Ray changes in this process: its logger, the hook for uncaught exceptions, the generator of ``random``,
+    variables of the environment. Inside, it sends its makers nothing, and ``alone`` it listens to this machine only."""
     environment = {name: os.environ[name] for name in _rays_variables()}
     hook, faults, logger = sys.excepthook, faulthandler.is_enabled(), logging.getLogger("ray")
+    drawn = random.getstate()
     level = logger.level
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if alone:  # read when Ray is imported first; it keeps to the loopback address, as everywhere but on Linux
@@ -136,6 +138,7 @@ def _process_kept(*, alone: bool) -> Iterator[None]:
             if not faults:
                 faulthandler.disable()
         logger.setLevel(level)
+        random.setstate(drawn)
         for name in _rays_variables():
             del os.environ[name]
         os.environ.update(environment)

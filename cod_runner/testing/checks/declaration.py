@@ -35,6 +35,7 @@ options = found.model_validate(given, context={"folder": folder})
 large, small = ModelShape(4, 12, 2), ModelShape(2, 8, 2)
 questions = {
     "identity": [], "destinations": [], "answering": [], "origins": [], "advice": [], "keeps": [], "uses_teacher": [],
+    "callables": [],
     "from_teacher": [], "trains_itself": [], "asks_for_attribution": [], "asks_for_gradients": [],
     "reads_labels_alone": [], "questions": [8], "estimate": [8, 80.0], "shape": [ShapeEstimate(large, 64)],
 }
