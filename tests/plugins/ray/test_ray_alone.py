@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,8 @@ PROGRAM = str(HERE / "run_alone.py")
 
 @pytest.fixture(autouse=True)
 def ray_is_installed() -> None:
-    pytest.importorskip("ray")
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
 
 
 def start(work: str, folder: Path, home: Path) -> subprocess.Popen[str]:
