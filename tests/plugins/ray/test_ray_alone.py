@@ -33,6 +33,7 @@ def start(work: str, folder: Path, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, PROGRAM, work, str(folder)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a suite in the background
     )  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_it_listens_to_this_machine_alone_and_no_process_outlives_it(short_folder: Path, end: signal.Signals) -> None:
     program = start("sleeps", short_folder, short_folder / "h")
