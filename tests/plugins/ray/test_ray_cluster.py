@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,10 +13,13 @@ import pytest
 TESTS = Path(__file__).with_name("on_a_cluster.py")
 
 
-@pytest.mark.long  # Ray has kept a busy machine waiting here without an end
+@pytest.mark.long
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_all_that_needs_a_cluster_of_two_nodes() -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", str(TESTS)]
-    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, cwd=TESTS.parent, capture_output=True, text=True, timeout=600, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a suite in the background
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
