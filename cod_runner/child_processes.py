@@ -6,9 +6,11 @@ import _thread
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from pathlib import Path
 
 
 @contextmanager
@@ -53,6 +55,15 @@ def end_with_the_parent() -> None:
 
     # not threading's: its `start` waits for ever for a thread that memory ran out for as it began
     _thread.start_new_thread(watch, ())
+
+
+def write_output_to(path: Path) -> None:
+    """Let all that this process writes to its standard output and error from now on be appended to a file."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        os.dup2(file, number)
+    os.close(file)
 
 
 def how_it_ended(code: int) -> str:

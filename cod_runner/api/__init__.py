@@ -64,7 +64,7 @@ from cod_runner.checkpoints import (
     is_on_the_hub,
     packaged_folder,
 )
-from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers
+from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers, write_output_to
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest, folder_written_whole, lock
@@ -215,4 +215,5 @@ __all__ = [
     "starting_workers",
     "term_names",
     "text_distance",
+    "write_output_to",
 ]  # fmt: skip

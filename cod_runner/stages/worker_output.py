@@ -3,14 +3,13 @@ is drawn there, and passed on by the run's own process."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from pathlib import Path
 
-from cod_runner.api import WORKERS_LOG
+from cod_runner.api import WORKERS_LOG, write_output_to
 from cod_runner.progress import Progress
 
 
@@ -19,11 +18,7 @@ def write_to_the_file(folder: Path) -> None:
     process that was not started as a worker."""
     if parent_process() is None:
         return
-    file = os.open(folder / WORKERS_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
-        stream.flush()
-        os.dup2(file, number)
-    os.close(file)
+    write_output_to(folder / WORKERS_LOG)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import platform
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,7 +12,7 @@ from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-def
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import WORKERS_LOG, CodrunError
+from cod_runner.api import WORKERS_LOG, CodrunError, write_output_to
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Worker:
                         f"the node {host} of the Ray cluster has no folder {run}: the run's folder and the store must "
                         "lie on a disk that all nodes share, under the same paths on each"
                     )
-                _write_to(run / WORKERS_LOG)
+                write_output_to(run / WORKERS_LOG)
             # what the run's own process sends over a connection that it chose
             self._work = pickle.loads(work)  # noqa: S301
             return host, Versions.here()
@@ -77,12 +75,3 @@ class Worker:
 
 def _raised(error: Exception) -> Raised:
     return Raised(ExceptionWithTraceback(error, error.__traceback__))
-
-
-def _write_to(path: Path) -> None:
-    """Let all that this process prints go to the file, which the run's own process shows."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
-        stream.flush()
-        os.dup2(file, number)
-    os.close(file)
