@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import io
 import multiprocessing
 import os
 import signal
@@ -58,11 +59,17 @@ def end_with_the_parent() -> None:
 
 
 def write_output_to(path: Path) -> None:
-    """Let all that this process writes to its standard output and error from now on be appended to a file."""
+    """Let all that this process writes to its standard output and error from now on be appended to a file.
+
+    Several processes append to one file, so a line goes there by one write. Under ``PYTHONUNBUFFERED`` Python writes a
+    line and its end apart, and another process's text can come between.
+    """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         stream.flush()
         os.dup2(file, number)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
     os.close(file)
 
 

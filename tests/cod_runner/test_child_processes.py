@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,28 @@ def test_a_variable_that_was_not_there_is_gone_again_also_after_a_fault() -> Non
     with pytest.raises(ZeroDivisionError), starting_workers({"OF_A_WORKER": "1"}):
         assert 1 / 0
     assert "OF_A_WORKER" not in os.environ
+
+
+WRITES = """
+import sys
+from collections import Counter
+from pathlib import Path
+from cod_runner.child_processes import write_output_to
+write_output_to(Path(sys.argv[1]))
+for _ in range(2000):
+    print(sys.argv[2] * 20)
+    print(sys.argv[2] * 20, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_lines_of_several_processes_in_one_file_stay_whole(tmp_path: Path, unbuffered: str) -> None:
+    file = tmp_path / "workers.log"
+    variables = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    writers = [subprocess.Popen([sys.executable, "-c", WRITES, str(file), letter], env=variables) for letter in "abc"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    lines = Counter(file.read_text().splitlines())
+    assert len(lines) == 3 and set(lines.values()) == {4000}
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,7 @@ def test_workers_write_nothing_to_the_terminal_and_what_they_write_is_passed_on(
     (place / "noisy_plugin.py").write_text(PLUGIN)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # a line and its end would be written apart, and workers' lines mix
     out = io.StringIO()
     progress = Progress(Terminal(file=out, force_terminal=False, width=200))
     run(folder, "seeds=[0]", "evaluate.metrics=[noisy]", jobs=2, progress=progress)
