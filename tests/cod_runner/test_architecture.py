@@ -80,7 +80,8 @@ MAY_IMPORT: dict[str, str] = {
     "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
     "runs": "api blame errors files loss_terms machine plain_text recipe registry store",
     "report": (
-        "api binomial durations errors figure_style files loss_terms plain_text recipe registry runs text_files word_diff"
+        "api binomial durations errors figure_style files loss_terms plain_text recipe registry runs text_files "
+        "word_diff"
     ),
     "named_code": "errors permissions recipe registry",
     "destinations": "api errors permissions recipe registry",
@@ -89,7 +90,8 @@ MAY_IMPORT: dict[str, str] = {
     "memory": "api disk engine fixed_batches recipe registry sizes",
     "estimates": "api data errors recipe registry runs sizes",
     "plan": (
-        "api context destinations engine estimates llm memory permissions plain_text recipe registry runs sizes store"
+        "api context destinations disk durations engine errors estimates llm memory named_code permissions plain_text "
+        "recipe registry runs sizes store"
     ),
     "stages": (
         "api binomial blame component_results context counterfactuals data defaults destinations disk durations engine "
