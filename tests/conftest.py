@@ -1,9 +1,10 @@
-"""Every test on one thread; drawn examples are the same in every run; tests marked ``long`` run only when asked for,
-those marked ``gpu`` only where torch finds one."""
+"""Every test on one thread and in the same surroundings; drawn examples are the same in every run; tests marked
+``long`` run only when asked for, those marked ``gpu`` only where torch finds one."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -19,10 +20,29 @@ settings.register_profile(
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+OF_PRINTING = (
+    "BUILD_NUMBER", "CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTEST_ADDOPTS", "PYTHONUNBUFFERED",
+    "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+"""Variables by which pytest, rich or Python print otherwise; a test that is about one of them sets it."""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def same_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Wherever the tests run, they and the processes that they start print alike, find an empty store, and hear Ctrl-C,
+    which a job in the background ignores."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OF_PRINTING:
+            patch.delenv(name, raising=False)
+        patch.setenv("CODRUN_HOME", str(tmp_path_factory.mktemp("store")))
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="session")
