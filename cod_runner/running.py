@@ -50,8 +50,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
                 refuse_named_code(loaded, registry, settings.permissions)
                 with progress.bar("loading torch"):  # seconds, which a run that only reports need not wait
                     from cod_runner.pipeline import distil
-                    from cod_runner.stages.students import build_executor
-                build_executor(context)  # what it lacks is said before anything is spent
+                    from cod_runner.stages.students import ready_executor
+                ready_executor(context)
                 start_trackers(context, len(waiting))
                 take_in(context, left, waiting)
                 with spending_recorded(context, record):

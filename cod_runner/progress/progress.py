@@ -13,9 +13,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
+from cod_runner.durations import Pace
 from cod_runner.plain_text import one_line
 from cod_runner.progress.board import Bar, Board, Stage
-from cod_runner.progress.durations import Pace
 from cod_runner.progress.lines import Lines
 from cod_runner.progress.live import Drawing
 from cod_runner.terminal import Terminal
