@@ -56,7 +56,7 @@ class Bench:
     """Everything that was measured."""
 
     results: tuple[Result, ...]
-    """The teacher first."""
+    """The teacher first, where it was measured."""
     student: str
     """The cell's name."""
     rows: int
@@ -64,13 +64,15 @@ class Bench:
     texts: int
     """Behind the times."""
     threads: int
+    teacher: Result | None = None
+    """The one of the results that the others are compared with: the teacher on the CPU; None where it was not timed."""
     notes: tuple[str, ...] = ()
     """What was not measured, and why."""
 
     def faster(self, result: Result) -> float | None:
-        """How many times as fast as the teacher it answers one text, on the CPU."""
-        teacher = self.results[0]
-        return teacher.p50 / result.p50 if teacher.p50 and result.p50 else None
+        """How many times as fast as the teacher on the CPU it answers one text; None where either was not timed."""
+        teacher = self.teacher.p50 if self.teacher is not None else None
+        return teacher / result.p50 if teacher and result.p50 else None
 
 
 @dataclass
