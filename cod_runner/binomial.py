@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 NORMAL_95 = 1.959964
-"""Standard errors on either side of a mean that make an interval of 95%: the .975 quantile of the normal distribution."""
+"""Standard errors on either side of a mean that make an interval of 95%: the normal distribution's .975 quantile."""
 
 
 def at_most(count: int, trials: int, share: float) -> float:

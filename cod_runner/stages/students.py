@@ -18,7 +18,7 @@ from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
 from cod_runner.memory import cell_memory
 from cod_runner.progress import Progress
-from cod_runner.runs.cells import Part
+from cod_runner.runs.cells import Part, TrainingSetKey
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
@@ -26,7 +26,6 @@ from cod_runner.stages.cell import CellTask, SharedByCells
 from cod_runner.stages.counting import count_in
 from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, heard
 from cod_runner.stages.worker_output import passed_on
 from cod_runner.stages.workers import CellProcess, CellWork
@@ -37,7 +36,7 @@ def train_students(
     experiment: Experiment,
     source: TeacherSource,
     part: Part,
-    sets: Mapping[SetKey, TrainingSet],
+    sets: Mapping[TrainingSetKey, TrainingSet],
 ) -> list[FailedCell]:
     """Train the cells that wait; each is on disk before the next is counted, so a kill loses at most what was in
     flight. Where only their students were gone, their lines stay as they are. Returns the cells that failed, which
