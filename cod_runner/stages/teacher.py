@@ -37,11 +37,12 @@ from cod_runner.progress import Step
 from cod_runner.recipe.grammar import Calibration
 from cod_runner.runs.cells import TrainingSetKey
 from cod_runner.runs.identity import finetuned_key
+from cod_runner.stages.asking_together import AskedTogether
 from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
+from cod_runner.stages.finetuning_together import Finetuning, finetuned_together
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.teacher_processes import AskedTogether, Finetuning, finetuned_together
 from cod_runner.store import content_key, name_of_signals
 
 
