@@ -47,14 +47,14 @@ def export(
     """Write a student in another form, with tokenizer, labels and temperature; compare the two, and measure both on the
     run's evaluation split."""
     from cod_runner.deployment import exporting
-    from cod_runner.deployment.located import Wanted, students_at
+    from cod_runner.deployment.located import CellFilter, students_at
     from cod_runner.progress import Progress
     from cod_runner.terminal import Terminal
 
     registry: Registry = context.obj
     progress = Progress(quiet=quiet)
     options = exporting.exporter_options(registry, to, settings or [], int8=int8)
-    located = students_at(where, Wanted(method, arm, k, seed), registry)
+    located = students_at(where, CellFilter(method, arm, k, seed), registry)
     (student,) = located.folders
     if located.said:
         progress.say(located.said)
