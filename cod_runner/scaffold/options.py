@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Wishes:
+class NewRecipeOptions:
     """Everything that is not said is guessed."""
 
     text: tuple[str, ...] = ()
