@@ -15,7 +15,7 @@ from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, PairOutcome, Quality, Walked, quality_table, walk
 from cod_runner.data.fewshot import Group, TrainingSet, drawn, originals_looked_at
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.recipe.arms import Arm
 from cod_runner.runs.cells import Cell, TrainingSetKey
 from cod_runner.stages.load import Experiment
@@ -73,7 +73,8 @@ class Additions:
     labels: tuple[str, ...] = ()
     fold: int | None = None
     """Of a cross-validation: the one that none of it comes from."""
-    held_out: EvaluationTexts | None = None
+    evaluation_texts: NearDuplicates | None = None
+    """The rows that no addition may be like; None where nothing is added."""
 
     @property
     def counterfactuals(self) -> dict[str, PairOutcome]:
@@ -120,8 +121,8 @@ def find_additions(context: RunContext, experiment: Experiment, orders: Orders, 
     found.examples = {example.id: example for example in experiment.corpus.pool}
     arms = {cell.arm: context.recipe.arms[cell.arm] for cell in cells}
     if any(arm.add or arm.unlabelled for arm in arms.values()):
-        found.held_out = EvaluationTexts([*experiment.corpus.evaluation, *experiment.dev])
-    searches = Searches(context, experiment, orders.view, found.held_out)
+        found.evaluation_texts = NearDuplicates([*experiment.corpus.evaluation, *experiment.dev])
+    searches = Searches(context, experiment, orders.view, found.evaluation_texts)
     for name, arm in arms.items():
         additions = _numbered([searches.addition(name, place) for place in range(len(arm.add))])
         found.by_arm[name] = ArmAdditions(arm, additions, searches.unlabelled(name))

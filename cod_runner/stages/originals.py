@@ -9,7 +9,8 @@ from cod_runner.api import Example, Input, Selection, Teacher
 from cod_runner.component_results import check_ranking
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import RecordingView
-from cod_runner.data.fewshot import in_random_order, parts_of
+from cod_runner.data.content import by_class
+from cod_runner.data.fewshot import in_random_order
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.errors import standing_at
@@ -75,7 +76,7 @@ class Orders:
         embedded: list[int] = []
         parts = []
         with self._context.progress.bar(f"ordering originals by `{arm.select.use}`, seed {key.seed}") as step:
-            for rows in parts_of(pool, self._classes) if arm.balanced else [list(pool)]:
+            for rows in by_class(pool, self._classes) if arm.balanced else [list(pool)]:
                 ordered = in_random_order(rows, key.seed)
                 wanted = min(len(ordered), arm.originals(key.k, self._classes))
                 inputs = [row.input for row in ordered]

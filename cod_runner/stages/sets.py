@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import content_rank
+from cod_runner.data.content import content_rank
 from cod_runner.data.fewshot import Cost, TrainingSet, with_additions
 from cod_runner.recipe.arms import COD, CONTROL
 from cod_runner.runs.cells import Cell, TrainingSetKey
@@ -81,7 +81,8 @@ def _unlabelled(
         else:
             texts = dict.fromkeys(text for outcome in additions.outcomes(original) for text in read_texts(outcome))
             offered = [Example(f"{original.id}~asked{number}", text) for number, text in enumerate(texts, start=1)]
-        fresh = [row for row in offered if row.input not in seen and not _held_out(found, row, original)][:count]
+        unseen = (row for row in offered if row.input not in seen)
+        fresh = [row for row in unseen if not _is_like_an_evaluation_row(found, row, original)][:count]
         seen.update(row.input for row in fresh)
         rows += fresh
     return rows
@@ -91,10 +92,10 @@ def _by_rank(rows: Iterable[Example], seed: int) -> list[Example]:
     return sorted(rows, key=lambda row: content_rank("unlabelled", seed, row))
 
 
-def _held_out(found: Additions, row: Example, original: Example) -> bool:
-    if found.held_out is None or not isinstance(row.input, str) or not isinstance(original.input, str):
+def _is_like_an_evaluation_row(found: Additions, row: Example, original: Example) -> bool:
+    if found.evaluation_texts is None or not isinstance(row.input, str) or not isinstance(original.input, str):
         return False
-    return found.held_out.nearest(row.input, original.input) is not None
+    return found.evaluation_texts.nearest(row.input, original.input) is not None
 
 
 def _disagreements(chosen: TrainingSet, additions: ArmAdditions) -> int | None:
