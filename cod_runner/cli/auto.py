@@ -58,7 +58,7 @@ def auto(
     - `codrun auto reviews.csv --teacher openai/gpt-4o-mini --label verdict`
     """
     from cod_runner.api import BuildContext
-    from cod_runner.deployment.exporting import export_folder, exporter_options, is_export_of
+    from cod_runner.deployment.export_destination import export_folder, exporter_options, is_export_of
     from cod_runner.scaffold.options import NewRecipeOptions
 
     registry: Registry = context.obj

@@ -12,7 +12,8 @@ from typing import Any
 from cod_runner.deployment.benching import Bench, Entry, Result, measured
 from cod_runner.deployment.contender import Contender
 from cod_runner.deployment.evaluation import Evaluation, evaluation_of, run_recipe
-from cod_runner.deployment.exporting import Destination, export_student
+from cod_runner.deployment.export_destination import Destination
+from cod_runner.deployment.exporting import export_student
 from cod_runner.deployment.picking import size_of
 from cod_runner.deployment.teacher import FoundTeacher, find_teacher, is_paid
 from cod_runner.errors import CodrunError, RecipeError

@@ -96,7 +96,7 @@ def measured(
 
     The teacher's accuracy is that of its stored answers, where the store has them.
     """
-    inputs = spread(evaluation.inputs, texts)
+    inputs = evaluation.fewer(texts).inputs
     with ExitStack() as held:
         asked = [_Asked(entry, held.enter_context(running(entry.contender))) for entry in entries]
         with progress.bar("loading") as step:
@@ -169,10 +169,3 @@ class _Asked:
 
     def _result(self, **known: Any) -> None:
         self.entry.result = replace(self.entry.result, **known)
-
-
-def spread(inputs: Sequence[Input], most: int) -> list[Input]:
-    """At most ``most`` of them, evenly spread, in their order."""
-    if len(inputs) <= most:
-        return list(inputs)
-    return [inputs[place * len(inputs) // most] for place in range(most)]

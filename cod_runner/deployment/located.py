@@ -154,11 +154,9 @@ def _told_of(folder: Path) -> str:
 
 def _told_of_file(path: Path) -> str:
     if path.suffix in (".yaml", ".yml"):
-        return (
-            f"run it with `codrun {path}`, and name the run's folder"
-            if path.name != "recipe.yaml"
-            else (f"name {path.parent}")
-        )
+        if path.name == "recipe.yaml":
+            return f"name {path.parent}"
+        return f"run it with `codrun {path}`, and name the run's folder"
     if (path.parent / "recipe.yaml").is_file():
         return f"name the run's folder, {path.parent}"
     return f"an exported model has a {FILE} beside it, and this one has none"

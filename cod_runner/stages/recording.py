@@ -16,7 +16,7 @@ from cod_runner.runs.folds import EVALUATION, POOL, folds_of, put_together
 from cod_runner.runs.reading import json_lines
 from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
-from cod_runner.stages.chance import how_good, warn_of_chance
+from cod_runner.stages.chance import accuracy_in_words, warn_of_chance
 from cod_runner.stages.held_out import gold_labels
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
@@ -64,7 +64,7 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
         fold.teacher, fold.data = facts, data
         put_together(record, context.recipe)
     context.folder.write_record(record)
-    context.progress.say(how_good(facts))
+    context.progress.say(accuracy_in_words(facts))
     if corpus.fold is None:  # of a few rows of a fold nothing can be said
         warn_of_chance(context.progress, record.teacher)
 

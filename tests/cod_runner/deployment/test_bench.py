@@ -18,7 +18,7 @@ from cod_runner.api import Encoded, Example, Input
 from cod_runner.cli import call
 from cod_runner.deployment import bench_tables, benched_run, benching
 from cod_runner.deployment.benched_run import bench_run
-from cod_runner.deployment.benching import ROUNDS, Bench, Entry, Result, measured, spread
+from cod_runner.deployment.benching import ROUNDS, Bench, Entry, Result, measured
 from cod_runner.deployment.contender import BATCH, Contender, Loaded, _Model, peak_memory, running
 from cod_runner.deployment.evaluation import Evaluation
 from cod_runner.errors import CodrunError, RecipeError
@@ -104,11 +104,6 @@ def test_one_that_fails_on_the_way_leaves_the_others_running(fake: None) -> None
     results, notes = measured(entries("tired", "student"), EVALUATION, 10, QUIET)
     assert [each.name for each in results] == ["student"]
     assert notes == ["tired is not measured: its process ended"]
-
-
-def test_texts_are_spread_over_the_split() -> None:
-    assert spread(list("abcdefghij"), 4) == ["a", "c", "f", "h"]
-    assert spread(["a"], 4) == ["a"]
 
 
 TEACHER = Result("teacher", "torch", "cpu", 22_700_000, 91_600_000, 4.4, 60, 40, 100, 32, 600_000_000, None, 0.7, 1)
