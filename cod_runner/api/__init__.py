@@ -18,7 +18,7 @@ is what enters block 1.
 
 from __future__ import annotations
 
-from cod_runner.answers import answered, result_of
+from cod_runner.answers import RemoteError, answered, result_of
 from cod_runner.api.abilities import EmbeddingStep, GradientCheckpointing, OwnTraining, TrainsItself, WordVectors
 from cod_runner.api.classifiers import (
     Attribution,
@@ -85,6 +85,7 @@ from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
 from cod_runner.loss_terms import term_names
 from cod_runner.machine import cores
+from cod_runner.out_of_memory import ran_out_of_memory
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -154,6 +155,7 @@ __all__ = [
     "Predictions",
     "Proposal",
     "ProviderError",
+    "RemoteError",
     "Request",
     "Reservation",
     "Selection",
@@ -209,6 +211,7 @@ __all__ = [
     "pooled",
     "pretrained",
     "quiet_transformers",
+    "ran_out_of_memory",
     "read_text",
     "recipe_file",
     "result_of",

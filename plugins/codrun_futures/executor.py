@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 import tempfile
 import uuid
@@ -13,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, one_line, result_of
+from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, cores, one_line, result_of
 from codrun_futures.job import answer_in_worker
 from codrun_futures.plugin import FuturesOptions
 
@@ -34,8 +33,7 @@ class Futures:
 
     def workers(self) -> Workers:
         """As the options say; else one cell per core of this machine, on the run's device."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Workers(self._options.at_once or cores, self._options.device or self._context.device)
+        return Workers(self._options.at_once or cores(), self._options.device or self._context.device)
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         """Results in the order in which tasks finish; never more than ``jobs`` are submitted at once."""
