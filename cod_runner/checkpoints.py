@@ -41,7 +41,10 @@ def checkpoint_name(value: str, folder: Path) -> str:
         if not _PACKAGED.fullmatch(value) or ".." in value.split("/"):
             raise ValueError(f"`{value}` is not a packaged model; write `package:NAME/folder/in/the/package`")
         return value
-    path = folder / Path(value).expanduser()
+    try:
+        path = folder / Path(value).expanduser()
+    except RuntimeError as error:  # no home folder, or no such user
+        raise ValueError(f"`{value}` names a home folder that does not exist") from error
     written_as_a_path = value.startswith(("./", "../", "~", "/")) or value in (".", "..") or value.endswith(ONE_FILE)
     if written_as_a_path or (value and path.is_dir()):
         return str(path.absolute())
