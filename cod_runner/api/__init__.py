@@ -65,6 +65,7 @@ from cod_runner.checkpoints import (
     packaged_folder,
 )
 from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers, write_output_to
+from cod_runner.environment import environment
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import file_digest, folder_written_whole, lock
@@ -181,6 +182,7 @@ __all__ = [
     "csv_rows",
     "default_figure_style",
     "end_with_the_parent",
+    "environment",
     "expected_calibration_error",
     "fetched_checkpoint",
     "file_bytes",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest import mock
 
 import numpy
 import setfit
@@ -22,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from transformers import TrainerCallback
 from transformers.trainer_callback import DefaultFlowCallback
 
-from cod_runner.api import quiet_transformers
+from cod_runner.api import environment, quiet_transformers
 from codrun_setfit.options import SetFitOptions
 
 
@@ -115,5 +113,5 @@ def _on(device: str) -> Iterator[None]:
     told = {"WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if torch.device(device).type == "cpu":
         told["ACCELERATE_USE_CPU"] = "true"
-    with mock.patch.dict(os.environ, told):
+    with environment(told):
         yield

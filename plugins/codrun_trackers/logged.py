@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 THE_RUN = ""
 """Stands for the run as a whole among the keys of its cells."""
@@ -63,6 +64,12 @@ class Logged:
         self._take(key, name, complete)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, "name": name, "complete": complete, "to": self._to})
-        torn = self._path.exists() and not self._path.read_bytes().endswith(b"\n")
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + line + "\n")
+        with self._path.open("ab+") as file:
+            if file.tell() and not _ends_with_a_line(file):  # torn by a kill
+                line = f"\n{line}"
+            file.write(f"{line}\n".encode())
+
+
+def _ends_with_a_line(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, str] = {
     "machine": "",
     "answers": "",
     "out_of_memory": "",
-    "child_processes": "",
+    "environment": "",
+    "child_processes": "environment",
     "worker_group": "answers child_processes errors machine",
     "fixed_batches": "machine",
     "word_diff": "plain_text",
@@ -60,8 +61,9 @@ MAY_IMPORT: dict[str, str] = {
     "label_prompts": "errors recipe_files",
     "llm": "errors files",
     "api": (
-        "answers checkpoints child_processes errors figure_style files fixed_batches hidden_states hugging_face kinds "
-        "label_prompts llm loss_terms machine out_of_memory recipe_files reliability text_encoder text_files word_edits"
+        "answers checkpoints child_processes environment errors figure_style files fixed_batches hidden_states "
+        "hugging_face kinds label_prompts llm loss_terms machine out_of_memory recipe_files reliability "
+        "text_encoder text_files word_edits"
     ),
     "hookspecs": "api",
     "blame": "api errors plain_text",
