@@ -134,7 +134,7 @@ def checkpoint_sizes(name: str, revision: str | None = None, option: str = "mode
     if width is None or layers is None:
         return None
     numbers = numbers_by_name(folder)
-    blocks, rest = _counted(numbers, layers) if numbers is not None else _reckoned(config, layers, width)
+    blocks, rest = _counted(numbers, layers) if numbers is not None else _estimated(config, layers, width)
     with suppress(OSError):
         tokenizer = (folder / "tokenizer.json").stat().st_size
         return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest, tokenizer)
@@ -158,7 +158,7 @@ def _counted(numbers: Mapping[str, int], layers: int) -> tuple[tuple[int, ...] |
     return (tuple(blocks), rest) if all(blocks) else (None, 0)
 
 
-def _reckoned(config: Mapping[str, Any], layers: int, width: int) -> tuple[tuple[int, ...] | None, int]:
+def _estimated(config: Mapping[str, Any], layers: int, width: int) -> tuple[tuple[int, ...] | None, int]:
     """The same of a transformer of the usual make, by its configuration alone."""
     inner, words = _number(config, _INNER), _number(config, ("vocab_size",))
     if inner is None or words is None:

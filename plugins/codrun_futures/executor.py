@@ -8,7 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,10 @@ def _written(work: Callable[[Any], Any], run: Path | None) -> Iterator[Path]:
         try:
             yield file
         finally:
-            file.unlink()
+            file.unlink(missing_ok=True)
             if run is not None:
-                Path(folder).rmdir()
+                with suppress(OSError):  # a network disk keeps a file that a worker has open still
+                    Path(folder).rmdir()
 
 
 class _Running:

@@ -26,7 +26,7 @@ from codrun_setfit.options import SetFitOptions
 
 def encoder_of(folder: Path, device: str) -> SentenceTransformer:
     """All of the classifier in ``folder`` but its linear layer."""
-    with _as_it_was(), quiet_transformers():
+    with _generators_kept(), quiet_transformers():
         whole = SentenceTransformer(str(folder), device=device, local_files_only=True)
         return SentenceTransformer(modules=list(whole)[:-1], device=device)
 
@@ -43,7 +43,14 @@ def trained(
     device = str(body.device)
     # Sums over threads round differently, and a cluster's workers have other numbers of them than the run's process.
     one_thread = threadpool_limits(1, user_api="blas")
-    with one_thread, _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device), TemporaryDirectory() as folder:
+    with (
+        one_thread,
+        _generators_kept(),
+        quiet_transformers(),
+        _quiet_setfit(),
+        _trained_on(device),
+        TemporaryDirectory() as folder,
+    ):
         torch.manual_seed(seed)
         model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
         trainer = setfit.Trainer(
@@ -81,7 +88,7 @@ class _Steps(TrainerCallback):
 
 
 @contextmanager
-def _as_it_was() -> Iterator[None]:
+def _generators_kept() -> Iterator[None]:
     """The library seeds every generator of random numbers; outside they go on as if it had not."""
     ours, numpys = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng():
@@ -108,7 +115,7 @@ def _quiet_setfit() -> Iterator[None]:
 
 
 @contextmanager
-def _on(device: str) -> Iterator[None]:
+def _trained_on(device: str) -> Iterator[None]:
     """Trainers take a GPU that is there unless told otherwise, and ask wandb, mlflow and the like."""
     told = {"WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if torch.device(device).type == "cpu":
