@@ -68,7 +68,7 @@ from cod_runner.child_processes import end_with_the_parent, how_it_ended, starti
 from cod_runner.environment import environment
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
-from cod_runner.files import file_digest, folder_written_whole, lock
+from cod_runner.files import append_line, file_digest, folder_written_whole, lock
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
 from cod_runner.hugging_face import (
@@ -174,6 +174,7 @@ __all__ = [
     "WordVectors",
     "Workers",
     "answered",
+    "append_line",
     "checkpoint_folder",
     "checkpoint_identity",
     "checkpoint_origin",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from cod_runner.api import append_line
 
 THE_RUN = ""
 """Stands for the run as a whole among the keys of its cells."""
@@ -62,14 +63,5 @@ class Logged:
 
     def _write(self, key: str, name: str, complete: bool) -> None:
         self._take(key, name, complete)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "name": name, "complete": complete, "to": self._to})
-        with self._path.open("ab+") as file:
-            if file.tell() and not _ends_with_a_line(file):  # torn by a kill
-                line = f"\n{line}"
-            file.write(f"{line}\n".encode())
-
-
-def _ends_with_a_line(file: BinaryIO) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+        line = {"key": key, "name": name, "complete": complete, "to": self._to}
+        append_line(self._path, json.dumps(line))
