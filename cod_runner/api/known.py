@@ -97,6 +97,8 @@ class ShapeEstimate:
     """What ``save`` writes, about, as float32; None where it cannot be said."""
     block_bytes: int | None = None
     """Of these, one block's."""
+    architecture: str | None = None
+    """As the checkpoint's ``config.json`` names it (``model_type``); None where it does not."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 import tempfile
 import uuid
@@ -13,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, one_line, result_of
+from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, cores, one_line, result_of
 from codrun_futures.job import answer_in_worker
 from codrun_futures.plugin import FuturesOptions
 
@@ -34,8 +33,7 @@ class Futures:
 
     def workers(self) -> Workers:
         """As the options say; else one cell per core of this machine, on the run's device."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Workers(self._options.at_once or cores, self._options.device or self._context.device)
+        return Workers(self._options.at_once or cores(), self._options.device or self._context.device)
 
     def end_earlier_calls(self) -> None:
         """Remove the work of runs that were killed; their workers have ended, or finish the cell that they are at."""
@@ -103,9 +101,10 @@ def _written(work: Callable[[Any], Any], run: Path | None) -> Iterator[Path]:
         try:
             yield file
         finally:
-            file.unlink()
+            file.unlink(missing_ok=True)
             if run is not None:
-                Path(folder).rmdir()
+                with suppress(OSError):  # a network disk keeps a file that a worker has open still
+                    Path(folder).rmdir()
 
 
 class _Running:

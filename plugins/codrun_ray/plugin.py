@@ -80,9 +80,10 @@ class RayOptions(Options):
 @hookimpl
 def codrun_components() -> Iterator[Component]:
     yield Component(
-        "executor",
-        "ray",
-        RayOptions,
-        "codrun_ray.executor:Ray",
-        'cells run on a Ray cluster, or on a Ray of the run\'s own on this machine (needs `pip install "codrun[ray]"`)',
+        kind="executor",
+        name="ray",
+        options=RayOptions,
+        build="codrun_ray.executor:Ray",
+        summary="cells run on a Ray cluster, or on a Ray of the run's own on this machine "
+        '(needs `pip install "codrun[ray]"`)',
     )

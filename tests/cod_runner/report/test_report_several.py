@@ -11,8 +11,8 @@ import pytest
 from cod_runner.cli.program import call
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.registry import Registry
-from cod_runner.report.page.several_runs import several_page
-from cod_runner.report.several import several, write_several
+from cod_runner.report.page.several_runs import several_page, write_several
+from cod_runner.report.several import several
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow
 
