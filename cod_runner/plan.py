@@ -38,7 +38,7 @@ from cod_runner.sizes import (
     students_size,
 )
 from cod_runner.store import Store
-from cod_runner.tips import tips
+from cod_runner.tip import student_tip
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Plan:
     """Where texts, keys and requests would go."""
     warnings: list[str]
     """What is likely to spoil the results."""
-    tips: Sequence[str]
-    """What the student could do better with an option."""
+    tip: str
+    """What the student would gain by an option that the recipe leaves out; "" where it would nothing."""
     teacher_processes: int = 1
     """How many fine-tune the teacher together and answer as it."""
 
@@ -98,8 +98,8 @@ class Plan:
             yield Text(one_line(f"sends: {sending}"))
         if not self.sends:
             yield Text("sends: nothing leaves this machine")
-        for tip in self.tips:
-            yield Text(one_line(f"tip: {tip}"))
+        if self.tip:
+            yield Text(one_line(self.tip))
         for warning in self.warnings:
             yield Text.assemble(("warning:", "yellow"), one_line(f" {warning}"))
 
@@ -145,7 +145,7 @@ def plan_of(
         queries=queries,
         sends=sendings(loaded, registry, permissions),
         warnings=[*_warnings(recipe, registry, calls, queries), *full],
-        tips=tips(recipe, registry),
+        tip=student_tip(recipe, registry),
         teacher_processes=recipe.teacher.processes,
     )
 

@@ -84,18 +84,18 @@ MAY_IMPORT: dict[str, str] = {
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
     "memory": "api disk engine fixed_batches recipe registry sizes",
-    "tips": "errors recipe registry sizes",
+    "tip": "errors recipe registry sizes",
     "estimates": "api data errors recipe registry runs sizes",
     "plan": (
         "api context destinations engine estimates llm memory permissions plain_text recipe registry runs sizes store "
-        "tips"
+        "tip"
     ),
     "stages": (
         "api binomial blame component_results context counterfactuals data defaults destinations disk engine errors "
         "estimates files local_plugins machine memory observers progress recipe registry report runs store worker_group"
     ),
     "pipeline": "context runs stages",
-    "running": "context named_code permissions pipeline progress recipe registry runs stages tips",
+    "running": "context named_code permissions pipeline progress recipe registry runs stages tip",
     "calling": "context errors permissions progress recipe registry running store",
     "__init__": "calling context permissions progress registry running",
     "scaffold": "api data errors files plain_text recipe registry text_files",
