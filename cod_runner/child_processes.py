@@ -13,22 +13,16 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from cod_runner.environment import environment
+
 
 @contextmanager
-def starting_workers(environment: Mapping[str, str]) -> Iterator[None]:
-    """Inside, a process that is started has this in its environment from its first instruction on, since libraries look
-    at theirs when they are imported, and has Ctrl-C blocked, which it would otherwise answer with a traceback."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        with _interruption_blocked():
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def starting_workers(variables: Mapping[str, str]) -> Iterator[None]:
+    """Inside, a process that is started has these variables in its environment from its first instruction on, since
+    libraries look at theirs when they are imported, and has Ctrl-C blocked, which it would otherwise answer with a
+    traceback."""
+    with environment(variables), _interruption_blocked():
+        yield
 
 
 @contextmanager

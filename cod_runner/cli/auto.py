@@ -18,7 +18,7 @@ from cod_runner.cli.new import (
     TeacherOption,
     TextOption,
     new_recipe,
-    wishes_of,
+    recipe_options,
 )
 from cod_runner.cli.options import AllowHostOption, OfflineOption, SetOption
 from cod_runner.cli.pick import pick
@@ -59,14 +59,15 @@ def auto(
     - `codrun auto reviews.csv --teacher openai/gpt-4o-mini --label verdict`
     """
     from cod_runner.api import BuildContext
-    from cod_runner.deployment.exporting import export_folder, exporter_options, is_export_of
+    from cod_runner.deployment.export_destination import export_folder, exporter_options, is_export_of
+    from cod_runner.scaffold.options import NewRecipeOptions
 
     registry: Registry = context.obj
     options = exporter_options(registry, to, [], int8=int8)
     registry.build("exporter", to, options, BuildContext())  # before an hour of training, it says what it lacks
     recipe = Path(f"{data.stem}.yaml")
     if recipe.exists():
-        if wishes_of(teacher, text, label, split, header, labels) != wishes_of(None, None, None, None, None, None):
+        if recipe_options(teacher, text, label, split, header, labels) != NewRecipeOptions():
             raise RecipeError(
                 f"{recipe} is there already, and these flags would not be used: change the recipe itself, or remove it"
             )
@@ -108,10 +109,10 @@ def _run_folder(context: typer.Context, recipe: Path, overrides: list[str] | Non
 
 
 def _chosen(folder: Path, registry: Registry) -> Path:
-    from cod_runner.deployment.located import Wanted
+    from cod_runner.deployment.located import CellFilter
     from cod_runner.deployment.picking import pick_student
 
-    return pick_student(folder, Wanted(), registry).folder
+    return pick_student(folder, CellFilter(), registry).folder
 
 
 def _say(sentence: str) -> None:

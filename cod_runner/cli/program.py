@@ -87,7 +87,7 @@ def call(arguments: Sequence[str]) -> int:
         _print_error(one_line(str(error)), "regression")
         return error.exit_code
     except CodrunError as error:
-        logging.getLogger("codrun").error(str(error))
+        logging.getLogger("codrun").error(one_line(str(error)))
         _print_error(one_line(str(error)), "error")
         return error.exit_code
     except UsageFault as error:

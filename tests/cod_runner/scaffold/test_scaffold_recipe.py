@@ -22,7 +22,7 @@ from cod_runner.errors import CodrunError, DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_recipe import new_recipe, write_recipe
-from cod_runner.scaffold.wishes import Wishes
+from cod_runner.scaffold.options import NewRecipeOptions
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ def test_a_hosted_language_model_is_teacher_and_generator_within_a_budget(
     registry: Registry, tmp_path: Path, model: str
 ) -> None:
     data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
-    content, sentences = new_recipe(data, registry, wishes=Wishes(teacher=model))
+    content, sentences = new_recipe(data, registry, given=NewRecipeOptions(teacher=model))
     recipe, _ = parsed(content)
     assert recipe.teacher.use == "litellm" and recipe.teacher.options == {"model": model, "shots": 8}
     assert recipe.counterfactuals is not None
@@ -307,7 +307,7 @@ def test_a_model_of_this_machine_is_asked_in_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
-    recipe, _ = parsed(new_recipe(data, registry, tmp_path, Wishes(teacher=model))[0])
+    recipe, _ = parsed(new_recipe(data, registry, tmp_path, NewRecipeOptions(teacher=model))[0])
     assert recipe.teacher.use == "prompted" and recipe.teacher.options["model"] == named
     assert recipe.budget is None
 

@@ -8,7 +8,7 @@ from cod_runner.errors import RecipeError
 
 
 @dataclass(frozen=True)
-class Wishes:
+class NewRecipeOptions:
     """Everything that is not said is guessed. Raises :class:`RecipeError` for names that no file could have."""
 
     text: tuple[str, ...] = ()
