@@ -19,7 +19,7 @@ from cod_runner.cli import call
 from cod_runner.deployment import bench_tables, benched_run, benching
 from cod_runner.deployment.benched_run import bench_run
 from cod_runner.deployment.benching import ROUNDS, Bench, Entry, Result, measured
-from cod_runner.deployment.contender import BATCH, Contender, Loaded, _Model, peak_memory, running
+from cod_runner.deployment.contender import BATCH, WARM_UP, Contender, Loaded, _Model, peak_memory, running
 from cod_runner.deployment.evaluation import Evaluation
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.progress import Progress
@@ -96,6 +96,15 @@ def test_contenders_are_asked_in_turn_and_compared(fake: None) -> None:
     assert (student.accuracy, student.agreement) == (0.5, 0.8)
     assert (teacher.accuracy, teacher.agreement) == (0.5, 1.0)
     assert (student.parameters, student.load_seconds, student.memory, student.bytes) == (1000, 1.5, 5_000_000, 4_000)
+
+
+def test_percentiles_are_of_all_answers_of_all_rounds(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(number / 1000 for number in range(1, 101))
+    monkeypatch.setattr(Fake, "singles", lambda self, texts, most: [next(seconds) for _ in texts] if most else [])
+    rows = tuple(Example(str(row), f"text {row}", row % 2) for row in range(100))
+    ((student,), _) = measured(entries("student"), Evaluation(("bad", "good"), rows, None), 100, QUIET)
+    assert (student.singles, student.p50, student.p95) == (100, pytest.approx(50.5), pytest.approx(95.05))
+    assert student.agreement is None
 
 
 def test_one_that_fails_on_the_way_leaves_the_others_running(fake: None) -> None:
@@ -256,6 +265,15 @@ def test_a_slow_model_is_not_timed_on_the_longest_texts_alone() -> None:
     assert sorted(recorder.longest) == [BATCH, 2 * BATCH, 3 * BATCH, 4 * BATCH]
     assert recorder.longest not in (sorted(recorder.longest), sorted(recorder.longest, reverse=True))
     assert model.batches(texts, 0.0)[0] == BATCH
+
+
+def test_the_first_answers_are_not_timed() -> None:
+    texts = ["a", "bb", "ccc"]
+    model, recorder = _Model(Contender("student")), Recorder()
+    model._answerer = recorder
+    assert len(model.singles(texts, 60.0)) == 3
+    assert recorder.longest == [1, 2, 3] * (WARM_UP // 3) + [1, 2, 3]
+    assert len(model.singles(texts, 0.0)) == 1, "but not before the first"
 
 
 def test_peak_memory_is_that_of_this_process() -> None:
