@@ -194,6 +194,22 @@ def test_an_export_that_fails_is_said_and_the_rest_measured(
     assert found.notes == tuple(f"{name} is not measured: its package is not installed" for name in ("x", "x int8"))
 
 
+def test_an_export_has_the_parameters_of_the_student_it_was_made_from(
+    text_run: TextRun, fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benched_run, "_forms", lambda registry: iter([("x", {})]))
+    monkeypatch.setattr(benched_run, "export_student", lambda *_: None)
+    record = read_student_record(text_run.student())
+    assert record is not None
+    given = tmp_path / "student-of-another-day"
+    given.mkdir()
+    write_student_record(given, record.model_copy(update={"exported": SavedComponent(use="x")}))
+    found = benched(text_run, [given])
+    assert [(each.name, each.parameters) for each in found.results] == [
+        ("teacher", None), ("student", 1000), ("student x", 1000), ("student-of-another-day", None),
+    ]  # fmt: skip
+
+
 def test_a_teacher_that_is_gone_is_no_measure_of_the_student(
     text_run: TextRun, fake: None, no_exporter: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
