@@ -1,4 +1,4 @@
-"""How much memory one cell takes: measured in a process of its own, beside what `codrun plan` reckons.
+"""How much memory one cell takes: measured in a process of its own, beside what `codrun plan` estimates.
 
     python benchmarks/memory.py [--quick] [--cases small-512,...] [--json FILE]
 
@@ -121,6 +121,8 @@ class Peaks:
 
 def measured(case: Case, folder: Path) -> dict[str, int]:
     """Train the cell in this process; bytes by name."""
+    import gc
+
     import torch
     import transformers  # noqa: F401 - part of what every worker takes
     from stand_in_signals import stand_in_signals
@@ -143,8 +145,8 @@ def measured(case: Case, folder: Path) -> dict[str, int]:
     registry = Registry.discover()
     recipe = load_recipe(folder / "memory.yaml", registry).recipe
     (cell,) = cells_of(recipe, registry)
-    reckoned = cell_memory(recipe, registry)
-    assert reckoned is not None
+    estimated = cell_memory(recipe, registry)
+    assert estimated is not None
     rows = [Example(f"e{row}", text, row % 2) for row, text in enumerate(texts_of(case))]
     labels = ("negative", "positive")
     signals = stand_in_signals(recipe, registry, labels, [row.input for row in rows], folder)
@@ -152,8 +154,6 @@ def measured(case: Case, folder: Path) -> dict[str, int]:
     source = TeacherSource(labels, None, "stand-in")
     training, evaluation = tuple(rows[: case.k]), tuple(rows[case.k :])
     shared = SharedByCells(worker, source, evaluation, (), signals, leaves_rows=False)
-    import gc
-
     gc.collect()
     peaks = Peaks()
     before = peaks.look()
@@ -161,12 +161,12 @@ def measured(case: Case, folder: Path) -> dict[str, int]:
         row = train_cell(CellTask(cell, TrainingSet(training)), shared, registry, Observers(registry, print))
     assert isinstance(row, CellRow), row
     return {
-        "reckoned": reckoned.bytes,
+        "estimated": estimated.bytes,
         "own": peaks.highest["RssAnon"] - before["RssAnon"],
         "mapped": peaks.highest["RssFile"] - before["RssFile"],
         "imported": before["RssAnon"] + before["RssFile"],
         "seconds": round(row.seconds),
-        **{f"reckoned {name}": number for name, number in dataclasses.asdict(reckoned).items()},
+        **{f"estimated {name}": number for name, number in dataclasses.asdict(estimated).items()},
     }
 
 
@@ -215,22 +215,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no case is called {unknown[0]}; there are {', '.join(known)}")
     chosen = [known[name] for name in asked.cases.split(",")] if asked.cases else list(QUICK if asked.quick else CASES)
     if asked.step == "make":
-        return make(chosen[0], asked.folder)
-    if asked.step == "measure":
-        return print(json.dumps(measured(chosen[0], asked.folder)))
+        make(chosen[0], asked.folder)
+    elif asked.step == "measure":
+        print(json.dumps(measured(chosen[0], asked.folder)))
+    else:
+        found = print_table(chosen)
+        if asked.json is not None:
+            asked.json.write_text(json.dumps(found, indent=2))
+
+
+def print_table(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
+    """Measure the cases, print a line of each as soon as it is known, and return what was found by the case's name."""
     found = {}
-    print("| case | k | batch x tokens | measured | reckoned | reckoned / measured | mapped files |")
+    print("| case | k | batch x tokens | measured | estimated | estimated / measured | mapped files |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for case in chosen:
+    for case in cases:
         one = found[case.name] = run_case(case)
         print(
             f"| {case.name} | {case.k} | {case.batch} x {case.tokens} | {gigabytes(one['own'])} | "
-            f"{gigabytes(one['reckoned'])} | {one['reckoned'] / one['own']:.2f} | {gigabytes(one['mapped'])} |",
+            f"{gigabytes(one['estimated'])} | {one['estimated'] / one['own']:.2f} | {gigabytes(one['mapped'])} |",
             flush=True,
         )
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(found, indent=2))
-    return None
+    return found
 
 
 if __name__ == "__main__":

@@ -41,7 +41,10 @@ def checkpoint_name(value: str, folder: Path) -> str:
         if not _PACKAGED.fullmatch(value) or ".." in value.split("/"):
             raise ValueError(f"`{value}` is not a packaged model; write `package:NAME/folder/in/the/package`")
         return value
-    path = folder / Path(value).expanduser()
+    try:
+        path = folder / Path(value).expanduser()
+    except RuntimeError as error:  # no home folder, or no such user
+        raise ValueError(f"`{value}` names a home folder that does not exist") from error
     written_as_a_path = value.startswith(("./", "../", "~", "/")) or value in (".", "..") or value.endswith(ONE_FILE)
     if written_as_a_path or (value and path.is_dir()):
         return str(path.absolute())
@@ -104,6 +107,8 @@ class CheckpointSizes(NamedTuple):
     """Numbers outside of the blocks: embeddings, norms, a pooler and a classification head where it has one."""
     tokenizer: int = 0
     """Bytes of the tokenizer's file."""
+    architecture: str | None = None
+    """``model_type``, as in ``deberta-v2``; None where that is not said."""
 
 
 _OTHER_HEADS = frozenset(
@@ -131,11 +136,12 @@ def checkpoint_sizes(name: str, revision: str | None = None, option: str = "mode
     if width is None or layers is None:
         return None
     numbers = numbers_by_name(folder)
-    blocks, rest = _counted(numbers, layers) if numbers is not None else _reckoned(config, layers, width)
+    blocks, rest = _counted(numbers, layers) if numbers is not None else _estimated(config, layers, width)
+    kind, tokenizer = config.get("model_type"), 0
     with suppress(OSError):
         tokenizer = (folder / "tokenizer.json").stat().st_size
-        return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest, tokenizer)
-    return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest)
+    architecture = kind if isinstance(kind, str) else None
+    return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest, tokenizer, architecture)
 
 
 def _counted(numbers: Mapping[str, int], layers: int) -> tuple[tuple[int, ...] | None, int]:
@@ -155,7 +161,7 @@ def _counted(numbers: Mapping[str, int], layers: int) -> tuple[tuple[int, ...] |
     return (tuple(blocks), rest) if all(blocks) else (None, 0)
 
 
-def _reckoned(config: Mapping[str, Any], layers: int, width: int) -> tuple[tuple[int, ...] | None, int]:
+def _estimated(config: Mapping[str, Any], layers: int, width: int) -> tuple[tuple[int, ...] | None, int]:
     """The same of a transformer of the usual make, by its configuration alone."""
     inner, words = _number(config, _INNER), _number(config, ("vocab_size",))
     if inner is None or words is None:

@@ -13,22 +13,16 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from cod_runner.environment import environment_variables
+
 
 @contextmanager
 def starting_workers(environment: Mapping[str, str]) -> Iterator[None]:
-    """Inside, a process that is started has this in its environment from its first instruction on, since libraries look
-    at theirs when they are imported, and has Ctrl-C blocked, which it would otherwise answer with a traceback."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        with _interruption_blocked():
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    """Inside, a process that is started has this in its environment from its first instruction on, since
+    libraries look at theirs when they are imported, and has Ctrl-C blocked, which it would otherwise answer with a
+    traceback."""
+    with environment_variables(environment), _interruption_blocked():
+        yield
 
 
 @contextmanager

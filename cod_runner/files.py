@@ -51,6 +51,18 @@ def write_whole(path: Path, content: str | bytes, *, within: Path | None = None)
         os.fsync(file.fileno())
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line by one write, in a folder that is made if need be. What a kill left of the line before it stays a
+    line of its own, so that readers lose that one alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+", buffering=0) as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = f"\n{line}"
+        file.write(f"{line}\n".encode())
+
+
 def touch(path: Path) -> None:
     """Note in a file's time that it was used now; on a disk that cannot be written, leave it."""
     with suppress(OSError):

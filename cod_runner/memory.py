@@ -1,4 +1,4 @@
-"""How much memory one cell takes at most, reckoned from the shapes of its models before anything is loaded.
+"""How much memory one cell takes at most, estimated from the shapes of its models before anything is loaded.
 
 An estimate for encoders and decoders of the usual make, in float32, whose every text is as long as the student reads;
 ``benchmarks/memory.py`` measures how far off it is.

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk, reckoned before it happens: signals, students, what the store keeps of the recipe."""
+"""What a run leaves on the disk, estimated before it happens: signals, students, what the store keeps of the recipe."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import multiprocessing
 import pickle
 import signal
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
 
+from cod_runner.answers import RemoteError
 from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers
 from cod_runner.errors import CodrunError
 from cod_runner.machine import cores
@@ -67,7 +67,7 @@ class _Member:
 
 @dataclass(frozen=True)
 class _Failure:
-    error: Exception
+    error: BaseException
     died: bool = False
     """Whether it ended without a word."""
 
@@ -131,9 +131,13 @@ class WorkerGroup:
         number, alive = self._members.index(member), member.process.is_alive()
         try:
             while not member.ended and member.connection.poll():
-                kind, content = pickle.loads(member.connection.recv_bytes())  # noqa: S301 - our own process's
-                member.ended = kind != "tells"
-                yield _Failure(content) if kind == "failed" else Told(number, content, last=kind == "returns")
+                message: Told | RemoteError = pickle.loads(member.connection.recv_bytes())  # noqa: S301 - our own
+                if isinstance(message, RemoteError):
+                    member.ended = True
+                    yield _Failure(message.exception())
+                else:
+                    member.ended = message.last
+                    yield message
         except (EOFError, OSError):  # what it told before was whole
             alive = False
         if not member.ended and not alive:
@@ -188,26 +192,13 @@ def _member(work: Work, place: Place, connection: Connection) -> None:
     end_with_the_parent()
 
     def tell(content: Any) -> None:
-        connection.send_bytes(pickle.dumps(("tells", content)))
+        connection.send_bytes(pickle.dumps(Told(place.number, content)))
 
     try:
-        last = pickle.dumps(("returns", work(place, tell)))
+        last = pickle.dumps(Told(place.number, work(place, tell), last=True))
     except Exception as error:  # noqa: BLE001 - it is raised in the parent
-        last = _told_failure(error)
+        last = pickle.dumps(RemoteError.of(error))
     connection.send_bytes(last)
-
-
-def _told_failure(error: Exception) -> bytes:
-    """The error as a message; one that cannot be pickled as its traceback."""
-    spelled = "".join(traceback.format_exception(error))
-    if not isinstance(error, CodrunError):
-        error.add_note(f"in a process of a group:\n{spelled}")
-    try:
-        told = pickle.dumps(("failed", error))
-        pickle.loads(told)  # noqa: S301 - what was just written
-    except Exception:  # noqa: BLE001 - whatever a stranger's exception does when it is pickled
-        told = pickle.dumps(("failed", RuntimeError(spelled)))
-    return told
 
 
 # --- starting and ending one --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ is what enters block 1.
 
 from __future__ import annotations
 
-from cod_runner.answers import answered, result_of
+from cod_runner.answers import RemoteError, answered, result_of
 from cod_runner.api.abilities import EmbeddingStep, GradientCheckpointing, OwnTraining, TrainsItself, WordVectors
 from cod_runner.api.classifiers import (
     Attribution,
@@ -32,7 +32,7 @@ from cod_runner.api.classifiers import (
 )
 from cod_runner.api.components import BuildContext, Component
 from cod_runner.api.data import Dataset, Example, LoadedData
-from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, Executor, TaskAttempts, Workers
+from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, EndsEarlierCalls, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
 from cod_runner.api.hooks import hookimpl, hookspec
@@ -40,6 +40,7 @@ from cod_runner.api.inputs import Input, Mixture, input_as_json, input_from_json
 from cod_runner.api.known import (
     Answering,
     CallEstimate,
+    ClusterRequest,
     Destination,
     Kept,
     ModelShape,
@@ -65,9 +66,10 @@ from cod_runner.checkpoints import (
     packaged_folder,
 )
 from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers, write_output_to
+from cod_runner.environment import environment_variables
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
-from cod_runner.files import file_digest, folder_written_whole, lock
+from cod_runner.files import append_line, file_digest, folder_written_whole, lock
 from cod_runner.fixed_batches import FixedBatch, fixed_batches, in_order, one_thread
 from cod_runner.hidden_states import head_pooled, layer_mapping, masked_mean, pooled
 from cod_runner.hugging_face import (
@@ -85,6 +87,7 @@ from cod_runner.llm.ledger import Ledger
 from cod_runner.llm.requests import LLMAnswer, LLMRequest
 from cod_runner.loss_terms import term_names
 from cod_runner.machine import cores
+from cod_runner.out_of_memory import ran_out_of_memory
 from cod_runner.recipe_files import recipe_file
 from cod_runner.reliability import expected_calibration_error
 from cod_runner.text_encoder import TextEncoder
@@ -113,6 +116,7 @@ __all__ = [
     "ChoosesWorkers",
     "Choosing",
     "Classifier",
+    "ClusterRequest",
     "CodrunError",
     "Component",
     "DataError",
@@ -120,6 +124,7 @@ __all__ = [
     "Destination",
     "EmbeddingStep",
     "Encoded",
+    "EndsEarlierCalls",
     "Example",
     "Executor",
     "ExportReport",
@@ -154,6 +159,7 @@ __all__ = [
     "Predictions",
     "Proposal",
     "ProviderError",
+    "RemoteError",
     "Request",
     "Reservation",
     "Selection",
@@ -171,6 +177,7 @@ __all__ = [
     "WordVectors",
     "Workers",
     "answered",
+    "append_line",
     "checkpoint_folder",
     "checkpoint_identity",
     "checkpoint_origin",
@@ -179,6 +186,7 @@ __all__ = [
     "csv_rows",
     "default_figure_style",
     "end_with_the_parent",
+    "environment_variables",
     "expected_calibration_error",
     "fetched_checkpoint",
     "file_bytes",
@@ -209,6 +217,7 @@ __all__ = [
     "pooled",
     "pretrained",
     "quiet_transformers",
+    "ran_out_of_memory",
     "read_text",
     "recipe_file",
     "result_of",

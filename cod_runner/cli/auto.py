@@ -23,6 +23,7 @@ from cod_runner.cli.new import (
 from cod_runner.cli.options import AllowHostOption, OfflineOption, SetOption
 from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
+from cod_runner.cli.question import agreed
 from cod_runner.cli.run import run
 from cod_runner.defaults import DEFAULT_EXPORTER
 from cod_runner.errors import CellsLeftOut, RecipeError
@@ -76,7 +77,7 @@ def auto(
     folders = [data.absolute().parent]  # the user named this file, so its folder may be read
     _say("")
     plan(context, recipe, overrides=overrides, allow_host=allow_host, allow_folder=folders)
-    if not yes and not typer.confirm("run it?"):
+    if not yes and not agreed("run it?"):
         _say(f"nothing was run; {recipe} is yours to change, and the same command goes on from it")
         return
     _say("")

@@ -183,9 +183,13 @@ def _check_classes(labels: Sequence[str], rows: Sequence[Example], where: str, *
     for name, count in zip(labels, counts, strict=True):
         if count < least:
             have = f"only {count:,}" if count else "none"
+            cure = (
+                "leave that row out of the data, and the label out of `labels:`"
+                if count
+                else "remove the label from `labels:`"
+            )
             raise DataError(
-                f"{where} needs at least {least} rows of the class `{name}` and has {have}{aside}; "
-                "add rows, or remove the label from `labels:`",
+                f"{where} needs at least {least} rows of the class `{name}` and has {have}{aside}; add rows, or {cure}",
                 *LABELS,
             )
 

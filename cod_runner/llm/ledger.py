@@ -16,7 +16,6 @@ import uuid
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from cod_runner.files import (
     sweep,
     when_free,
 )
+from cod_runner.llm.budget import Spent
 from cod_runner.llm.requests import UNREADABLE, LLMAnswer, LLMRequest, lines_of, read_line
 from cod_runner.llm.scores import as_line, from_json
 
@@ -64,16 +64,6 @@ CREATE TABLE IF NOT EXISTS claims (
 
 ANSWER = "answers.key, text, finish, tokens_in, tokens_out, usd, line"
 WITH_SCORES = "answers LEFT JOIN scores ON scores.key = answers.key"
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a run has paid for so far."""
-
-    calls: int
-    tokens: int
-    usd: float
-    unpriced_calls: int
 
 
 class Ledger:

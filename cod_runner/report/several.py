@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cod_runner.durations import in_words
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.costs import price_in_words
 from cod_runner.report.protocol import DECIDES_WHAT_IS_MEASURED, Setting
-from cod_runner.report.stages import duration
 from cod_runner.report.table import MISSING, pooled
 from cod_runner.report.text import number_and_deviation
 from cod_runner.report.verdicts import counted_verdicts
@@ -45,7 +45,7 @@ class NamedReport:
             MISSING if together is None else f"{number_and_deviation(together.summary)} {gains[0].metric.name}",
             MISSING if together is None else f"{together.wins} of {together.summary.n}",
             counted_verdicts(record.verdicts) or MISSING,
-            MISSING if record.seconds is None else duration(record.seconds),
+            MISSING if record.seconds is None else in_words(record.seconds),
             "unknown" if record.cost is None else price_in_words(record.cost),
         ]
 

@@ -44,6 +44,9 @@ SPLIT_NAMES = {
     "evaluation": "test",
 }
 """What a column of splits may say, and the split that a recipe calls it."""
+NAMES_OF_SPLIT_COLUMNS = frozenset(("split", "splits", "set", "subset", "partition", "fold"))
+MOST_NAMED = 4
+"""Values of a column that a sentence lists."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def find_columns(sample: Sample, data: Path, given: NewRecipeOptions) -> Columns
     split = given.split or _split_column(sample, {*given.text, given.label})
     text, said_of_text = _text_columns(sample, data, given, split)
     label, said_of_label = _label_column(sample, data, given, {*text, split})
-    return Columns(text, label, split, (*said_of_text, *said_of_label))
+    said_of_splits = _unread_splits(sample, {*text, label, split})
+    return Columns(text, label, split, (*said_of_text, *said_of_label, *said_of_splits))
 
 
 def guess_label_columns(columns: dict[str, list[Any]]) -> list[str]:
@@ -109,6 +113,21 @@ def _split_column(sample: Sample, taken: set[str | None]) -> str | None:
         if len(values) > 1 and values <= SPLIT_NAMES.keys() and "train" in {SPLIT_NAMES[value] for value in values}:
             return name
     return None
+
+
+def _unread_splits(sample: Sample, read: set[str | None]) -> list[str]:
+    """What to say of columns that are called a split and say something else."""
+    said = []
+    for name, cells in sample.columns.items():
+        values = sorted(few_values(cells)) if name not in read and folded(name) in NAMES_OF_SPLIT_COLUMNS else []
+        if values:
+            listed = ", ".join(f"`{value}`" for value in values[:MOST_NAMED])
+            listed += ", ..." if len(values) > MOST_NAMED else ""
+            said.append(
+                f"column `{name}` is not read, so its rows are drawn from alike: it says {listed}, and splits are "
+                "called train, validation and test; write these to have rows kept for the evaluation"
+            )
+    return said
 
 
 def _text_columns(

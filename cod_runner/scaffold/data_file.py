@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext
+from cod_runner.api import BuildContext, LoadedData
 from cod_runner.data.corpus import Corpus, prepare_corpus
 from cod_runner.errors import DataError
 from cod_runner.plain_text import one_line
@@ -60,11 +60,7 @@ def read_data_file(data: Path, registry: Registry, folder: Path, given: NewRecip
     loaded = registry.build("dataset", sample.component, options, BuildContext()).load()
     options.pop("labels", None)
     options |= {"path": path_from(folder, data), "labels": list(loaded.labels)}
-    corpus = prepare_corpus(loaded, split)
-    few = len(corpus.evaluation) < FEW_EVALUATED and columns.split is None
-    folds = FOLDS if few and len(corpus.pool) + len(corpus.evaluation) >= FOLDS else None
-    if folds is not None:
-        corpus = smallest_fold(loaded, split, folds)
+    corpus, folds = _divided(loaded, split, data, columns)
     fields = {
         "data_name": one_line(data.name),
         "model_package": MODEL_PACKAGE,
@@ -76,6 +72,18 @@ def read_data_file(data: Path, registry: Registry, folder: Path, given: NewRecip
     sentences = [f"{data.name}: {sample.form}", *sample.doubts, *columns.sentences, *said_of_splits, *labels.sentences]
     sentences += _said_of_data(corpus, columns.label, folds)
     return DataFile(columns, corpus, split, folds, fields, tuple(sentences))
+
+
+def _divided(loaded: LoadedData, split: str, data: Path, columns: Columns) -> tuple[Corpus, int | None]:
+    """The rows to train and to measure on, and the folds of a cross-validation, if it needs one."""
+    try:
+        corpus = prepare_corpus(loaded, split)
+        rows = len(corpus.pool) + len(corpus.evaluation)
+        if len(corpus.evaluation) >= FEW_EVALUATED or columns.split is not None or rows < FOLDS:
+            return corpus, None
+        return smallest_fold(loaded, split, FOLDS), FOLDS
+    except DataError as error:
+        raise DataError(f"{data}: {error}") from error
 
 
 def _splits(sample: Sample, columns: Columns, data: Path) -> tuple[str, dict[str, Any], list[str]]:

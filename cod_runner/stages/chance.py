@@ -16,8 +16,8 @@ def accuracy_in_words(facts: Mapping[str, Any]) -> str:
     """One sentence on the teacher's accuracy, from its facts in ``run.json``."""
     label, share, rows = _most_frequent(facts)
     return (
-        f"the teacher labels {facts['accuracy']:.3f} of {rows:,} evaluation rows correctly; always `{label}` would "
-        f"{share:.3f}"
+        f"the teacher labels {facts['accuracy']:.3f} of {rows:,} evaluation rows correctly; always answering "
+        f"`{label}` would be right for {share:.3f}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cod_runner.api import BuildContext, ChoosesWorkers, Executor, Workers
+from cod_runner.api import BuildContext, ChoosesWorkers, EndsEarlierCalls, Executor, Workers
 from cod_runner.component_results import described, fault_of_workers
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
@@ -112,6 +112,13 @@ def _signals(
     rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
     stored = SignalStore(context.store.signals).reader(source.fingerprint, context.device)
     return write_signals(stored, (row.input for row in rows), context.folder.signals)
+
+
+def ready_executor(context: RunContext) -> None:
+    """Before anything is spent: say what the executor lacks, and let it end what a run that was killed had begun."""
+    executor = build_executor(context)
+    if isinstance(executor, EndsEarlierCalls):
+        executor.end_earlier_calls()
 
 
 def build_executor(context: RunContext) -> Executor:

@@ -8,12 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from cod_runner.blame import NOT_A_PLUGINS
 from cod_runner.errors import CodrunError, WrongResult
 from cod_runner.local_plugins import LocalFile
 from cod_runner.observers import Failure, Observers
+from cod_runner.out_of_memory import ran_out_of_memory
 from cod_runner.registry import Registry
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
@@ -30,12 +29,6 @@ CURE = (
     "end what else uses it, or take a smaller `train.batch_size`, shorter texts or a smaller student; finished cells "
     "are not repeated"
 )
-
-
-def is_of_memory(error: Exception) -> bool:
-    """Whether the machine, or its GPU, had no more memory."""
-    no_more = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    return no_more or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 class CellProcess:
@@ -95,7 +88,7 @@ class CellWork:
         except CodrunError:
             raise
         except Exception as error:
-            if is_of_memory(error):
+            if ran_out_of_memory(error):
                 why = " ".join(str(error).split()[:30]) or type(error).__name__
                 raise CodrunError(f"the cell {task.cell.name} ran out of memory ({why}); {CURE}") from error
             error.add_note(NOT_A_PLUGINS)  # not the executor's either, through whose code it goes up

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from typing import Any
 
 from typer.main import get_command
 
 from cod_runner.cli import call
 from cod_runner.cli.program import app
+from cod_runner.environment import environment_variables
 from making.text import code
 
-WIDTH = "100"
+PLAIN_TERMINAL = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
 
 
 def commands_page() -> str:
@@ -36,21 +36,6 @@ def _commands(of: Any, *above: str) -> Iterator[tuple[str, ...]]:
 
 def _help(*words: str) -> str:
     said = io.StringIO()
-    with _plain_terminal(), redirect_stdout(said):
+    with environment_variables(PLAIN_TERMINAL), redirect_stdout(said):
         call([*words, "--help"])
     return "\n".join(line.rstrip() for line in said.getvalue().splitlines())
-
-
-@contextmanager
-def _plain_terminal() -> Iterator[None]:
-    wanted = {"COLUMNS": WIDTH, "TERMINAL_WIDTH": WIDTH, "NO_COLOR": "1", "TERM": "dumb"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

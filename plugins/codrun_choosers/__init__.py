@@ -1,1 +1,1 @@
-"""Choosers of our own: which of an original's candidates goes into the training set."""
+"""Choosers: which of an original's candidates goes into the training set."""

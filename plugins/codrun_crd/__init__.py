@@ -1,1 +1,1 @@
-"""Contrastive representation distillation (CRD), as a plugin that touches nothing of the core."""
+"""Contrastive representation distillation (CRD), a loss between vectors of texts."""

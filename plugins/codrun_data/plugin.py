@@ -59,9 +59,10 @@ DATASETS: tuple[tuple[str, type[Options], str, str], ...] = (
         "Sentiment140, tweets without the neutral ones; `validation` is 1,600 of the training set",
     ),
 )
+"""Name, options, ``build`` below ``codrun_data``, and summary."""
 
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    for name, model, build, summary in DATASETS:
-        yield Component("dataset", name, model, f"codrun_data.{build}", summary)
+    for name, options_model, build, summary in DATASETS:
+        yield Component(kind="dataset", name=name, options=options_model, build=f"codrun_data.{build}", summary=summary)

@@ -1,1 +1,1 @@
-"""Where cells run: processes on this machine."""
+"""The executor `processes`: cells run in processes on this machine."""

@@ -88,7 +88,7 @@ class Crew:
         elif answer.out_of_memory and worker.beside:
             self._ran_out(worker, number)
         else:
-            raise answer.error
+            raise answer.error.exception()
 
     def _others_in_its_memory(self, worker: WorkerProcess) -> int:
         """How many others use the same GPU, or the machine's memory where it has no GPU of its own; also those that

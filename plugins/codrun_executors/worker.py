@@ -5,26 +5,15 @@ from __future__ import annotations
 import functools
 import pickle
 import signal
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]  # public, but not in typeshed
 from typing import Any
 
-from cod_runner.api import end_with_the_parent
+from cod_runner.api import RemoteError, end_with_the_parent, ran_out_of_memory
 
 READY = b"ready"
 """A worker's first message: whatever it is sent from now on, it reads at once."""
-SAID_OF_MEMORY = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-"""What messages of torch's RuntimeErrors contain that no class of their own tells apart."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +21,10 @@ class Answer:
     """What became of a task."""
 
     result: Any = None
-    error: Any = None
-    """The exception; None where there is a result."""
+    error: RemoteError | None = None
+    """None where there is a result."""
     out_of_memory: bool = False
-    """Whether the exception, or one that it came from, says so."""
+    """Whether the exception says so, or one that it was raised from, which does not come home with it."""
 
 
 def serve(connection: Connection) -> None:
@@ -56,31 +45,7 @@ def _answered(work: Callable[[], Callable[[Any], Any]], task: bytes) -> bytes:
         result = work()(pickle.loads(task))  # noqa: S301 - the parent's own
         return pickle.dumps(Answer(result))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised in the parent
-        return _told(error)
-
-
-def _told(error: BaseException) -> bytes:
-    """An answer with the exception and its traceback; with their text alone where it cannot travel."""
-    memory = is_of_memory(error)
-    try:
-        told = pickle.dumps(Answer(error=ExceptionWithTraceback(error, error.__traceback__), out_of_memory=memory))
-        pickle.loads(told)  # noqa: S301 - our own; one whose __init__ wants more than its message cannot be made again
-    except Exception:  # noqa: BLE001 - a stranger's exception may do anything
-        text = "".join(traceback.format_exception(error))
-        told = pickle.dumps(Answer(error=RuntimeError(text), out_of_memory=memory))
-    return told
-
-
-def is_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or one that it was raised from, says that memory ran out, the machine's or a GPU's."""
-    while error is not None:
-        torch = sys.modules.get("torch")
-        if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
-            return True
-        if isinstance(error, RuntimeError) and any(said in str(error) for said in SAID_OF_MEMORY):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+        return pickle.dumps(Answer(error=RemoteError.of(error), out_of_memory=ran_out_of_memory(error)))
 
 
 def _leave_with_the_parent() -> None:

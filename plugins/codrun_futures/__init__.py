@@ -1,1 +1,1 @@
-"""Cells on any `concurrent.futures` executor: Dask's, Parsl's, MPI's."""
+"""The executor `futures`: cells run on any `concurrent.futures` executor: Dask's, Parsl's, MPI's."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, one_line, result_of
+from cod_runner.api import BuildContext, CodrunError, SettingError, TaskAttempts, Workers, cores, one_line, result_of
 from codrun_futures.job import answer_in_worker
 from codrun_futures.plugin import FuturesOptions
 
@@ -34,8 +33,15 @@ class Futures:
 
     def workers(self) -> Workers:
         """As the options say; else one cell per core of this machine, on the run's device."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Workers(self._options.at_once or cores, self._options.device or self._context.device)
+        return Workers(self._options.at_once or cores(), self._options.device or self._context.device)
+
+    def end_earlier_calls(self) -> None:
+        """Remove the work of runs that were killed; their workers have ended, or finish the cell that they are at."""
+        if self._context.run is not None and (self._context.run / PLACE).is_dir():
+            for left in (self._context.run / PLACE).glob("*.pkl"):
+                left.unlink()
+            with suppress(OSError):  # something of somebody else's is in it
+                (self._context.run / PLACE).rmdir()
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         """Results in the order in which tasks finish; never more than ``jobs`` are submitted at once."""
@@ -90,16 +96,15 @@ def _written(work: Callable[[Any], Any], run: Path | None) -> Iterator[Path]:
     """The work as a file, once for all workers: one that dies leaves it to its successor."""
     with tempfile.TemporaryDirectory() if run is None else nullcontext(str(run / PLACE)) as folder:
         Path(folder).mkdir(exist_ok=True)
-        for left in Path(folder).glob("*.pkl"):  # of a run that was killed
-            left.unlink()
         file = Path(folder, f"{uuid.uuid4().hex}.pkl")
         file.write_bytes(pickle.dumps(work))
         try:
             yield file
         finally:
-            file.unlink()
+            file.unlink(missing_ok=True)
             if run is not None:
-                Path(folder).rmdir()
+                with suppress(OSError):  # a network disk keeps a file that a worker has open still
+                    Path(folder).rmdir()
 
 
 class _Running:

@@ -1,0 +1,1 @@
+"""Language models that litellm reaches, as generators of counterfactuals and as teachers."""

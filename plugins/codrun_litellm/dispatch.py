@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from enum import Enum, auto
 
 from cod_runner.api import CodrunError, Ledger, LLMAnswer, LLMRequest, ProviderError, Reservation, Spending
 from codrun_litellm.call import Calls
@@ -25,6 +26,15 @@ LONGEST_RETRY_AFTER = 600.0
 BREAKER_FAILURES, BREAKER_REQUESTS, BREAKER_SECONDS = 12, 3, 5.0
 """The circuit breaks after this many failed calls in a row, over this many requests and seconds."""
 POLL, LONGEST_POLL = 0.02, 0.5
+
+
+class Outcome(Enum):
+    """What became of a try that did not fail."""
+
+    SETTLED = auto()
+    """The request is answered, or the round has ended."""
+    NOT_NOW = auto()
+    """Another run is making the same call, or calls in flight hold the rest of the budget."""
 
 
 class Dispatch:
@@ -66,31 +76,31 @@ class Dispatch:
             async with self._level.slot(alone=patient and crowded > self._connection.retries) as slot:
                 if self._stop.is_set():
                     return
-                asked = await self._try_once(request, slot)
-                if asked is True:
+                tried = await self._try_once(request, slot)
+                if tried is Outcome.SETTLED:
                     return
-                if patient and isinstance(asked, CallFailure) and asked.timed_out and not slot.in_company:
+                if patient and isinstance(tried, CallFailure) and tried.timed_out and not slot.in_company:
                     # it is at work on earlier calls, for which nobody waits any more; another would only queue up
-                    await self._pause(self._back_off(self._failures, asked))
-            if asked is False:  # another run is making the same call, or calls in flight hold the rest of the budget
+                    await self._pause(self._back_off(self._failures, tried))
+            if isinstance(tried, Outcome):
                 await self._pause(poll)
                 poll = min(LONGEST_POLL, poll * 1.5)
+                continue
+            crowd_timed_out = tried.timed_out and slot.in_company
+            if crowd_timed_out and patient:
+                # it is asked for too much at once, which this call is not to blame for: in the end it is sent alone
+                crowded += 1
             else:
-                crowd_timed_out = asked.timed_out and slot.in_company
-                if crowd_timed_out and patient:
-                    # it is asked for too much at once, which this call is not to blame for: in the end it is sent alone
-                    crowded += 1
-                else:
-                    tries += 1
-                    if asked.permanent or tries > self._connection.retries or self._circuit_is_broken():
-                        self._end(FailedCallError(self._calls.sentence(asked), asked))
-                        return
-                await self._pause(self._back_off(tries + crowded, asked))
-                if crowd_timed_out:
-                    self._progress.say_how_slow(self._at_once, self._timed_out)
+                tries += 1
+                if tried.permanent or tries > self._connection.retries or self._circuit_is_broken():
+                    self._end(FailedCallError(self._calls.sentence(tried), tried))
+                    return
+            await self._pause(self._back_off(tries + crowded, tried))
+            if crowd_timed_out:
+                self._progress.say_how_slow(self._at_once, self._timed_out)
 
-    async def _try_once(self, request: LLMRequest, slot: Slot) -> bool | CallFailure:
-        """True: answered, or the round has ended. False: try later. A failure: the call was made and failed."""
+    async def _try_once(self, request: LLMRequest, slot: Slot) -> Outcome | CallFailure:
+        """Make the call once, if it may be made now; a failure is of a call that was made."""
         tokens_in = tokens_at_most(request.messages)
         most = longest_answer(request)
         usd_in = self._price.of(tokens_in, 0) if self._price else None
@@ -98,38 +108,40 @@ class Dispatch:
         try:
             reservation = self._spending.reserve(tokens, usd)
             if reservation is None:
-                return False
+                return Outcome.NOT_NOW
         except ProviderError as spent:
             self._end(spent)
-            return True
+            return Outcome.SETTLED
         settled = False
         try:
             claimed = self._ledger.claim(request.key, tokens, usd)
             if isinstance(claimed, LLMAnswer):
                 self._have(request, claimed)
                 self._spending.reused()
-                return True
+                return Outcome.SETTLED
             if not claimed:
-                return False
+                return Outcome.NOT_NOW
             answer = await self._sent(request, slot)
             if isinstance(answer, LLMAnswer):
                 self._ledger.record(request, answer)
                 self._spending.settle(reservation, answer.tokens_in + answer.tokens_out, answer.usd)
                 settled = True
                 self._have(request, answer)
-                return True
+                return Outcome.SETTLED
             if answer.may_be_billed:
-                settled = self._count_unanswered(request, reservation, tokens_in, usd_in)
+                self._count_unanswered(request, reservation, tokens_in, usd_in)
+                settled = True
             self._ledger.give_up(request.key)
             return answer
         except asyncio.CancelledError:
             # Ctrl-C during the call: it may be billed
-            settled = self._count_unanswered(request, reservation, tokens_in, usd_in)
+            self._count_unanswered(request, reservation, tokens_in, usd_in)
+            settled = True
             self._ledger.give_up(request.key)
             raise
         except CodrunError as error:  # the ledger cannot be written: an answer would be lost
             self._end(error)
-            return True
+            return Outcome.SETTLED
         finally:
             if not settled:
                 self._spending.release(reservation)
@@ -164,10 +176,10 @@ class Dispatch:
 
     def _count_unanswered(
         self, request: LLMRequest, reservation: Reservation, tokens_in: int, usd_in: float | None
-    ) -> bool:
+    ) -> None:
+        """A call that may be billed although no answer came."""
         self._ledger.unanswered(request.key, tokens_in, usd_in)
         self._spending.settle(reservation, tokens_in, usd_in)
-        return True
 
     def _circuit_is_broken(self) -> bool:
         return (

@@ -34,16 +34,16 @@ class Theorem1Options(Options):
 @hookimpl
 def codrun_components() -> Iterator[Component]:
     yield Component(
-        "dataset",
-        "gaussian",
-        GaussianOptions,
-        "codrun_logistic.data:Gaussian",
-        "normal vectors, labels from a logistic model",
+        kind="dataset",
+        name="gaussian",
+        options=GaussianOptions,
+        build="codrun_logistic.data:Gaussian",
+        summary="normal vectors, labels from a logistic model",
     )
     yield Component(
-        "tracker",
-        "theorem1",
-        Theorem1Options,
-        "codrun_logistic.tracker:Theorem1",
-        "estimation error of logistic students, in the run and over a grid (theorem 1)",
+        kind="tracker",
+        name="theorem1",
+        options=Theorem1Options,
+        build="codrun_logistic.tracker:Theorem1",
+        summary="estimation error of logistic students, in the run and over a grid (theorem 1)",
     )

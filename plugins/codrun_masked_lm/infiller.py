@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForMaskedLM
 
-from cod_runner.api import BuildContext, CodrunError, fetched_checkpoint, fixed_batches, one_thread, pretrained
+from cod_runner.api import (
+    BuildContext,
+    CodrunError,
+    checkpoint_folder,
+    fetched_checkpoint,
+    fixed_batches,
+    one_thread,
+    pretrained,
+)
 from codrun_masked_lm.plugin import MaskedLmOptions
 
 LENGTH_STEP = 16
@@ -99,11 +106,8 @@ class Infiller:
 
 def _read(options: MaskedLmOptions, context: BuildContext) -> tuple[Any, Any]:
     name = options.model
-    if name.startswith(("/", "./", "../")):
-        folder = Path(name)
-        if not (folder / "config.json").is_file():
-            raise CodrunError(f"{name} holds no config.json; name a folder that `save_pretrained` wrote")
-    else:
+    folder = checkpoint_folder(name)
+    if folder is None:
         folder = fetched_checkpoint(name, options.revision, offline=context.offline, say=context.say)
     model, tokenizer, report = pretrained(AutoModelForMaskedLM, folder, name)
     missing = sorted(report["missing_keys"])

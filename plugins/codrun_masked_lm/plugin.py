@@ -4,20 +4,19 @@ model."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from cod_runner.api import (
+    CheckpointOption,
     Component,
     Destination,
     Options,
-    Origin,
-    checkpoint_origin,
+    checkpoint_folder,
     file_digest,
     hookimpl,
-    hub_destination,
+    hub_destinations,
 )
 
 DECIDING_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
@@ -32,7 +31,9 @@ UNGUIDED = {"guided", "share", "rounds"}
 class MaskedLmOptions(Options):
     """Options of the generator `masked_lm`."""
 
-    model: str = Field(min_length=1, description="hub name, or folder (./, ../, ~ or /), of any AutoModelForMaskedLM")
+    model: CheckpointOption = Field(
+        min_length=1, description="any AutoModelForMaskedLM: hub name, local folder, or package:NAME/folder"
+    )
     revision: str | None = Field(None, description="of the hub's model: branch, tag or commit")
     max_fraction: float = Field(0.55, gt=0, le=1, description="largest share of the words that may be masked")
     search_steps: int = Field(4, ge=1, le=10, description="steps of the binary search over the masked share")
@@ -49,22 +50,9 @@ class MaskedLmOptions(Options):
     share: float = Field(0.15, gt=0, le=1, description="share of the words to infill, where not guided; at least one")
     rounds: int = Field(8, ge=1, description="draws per text, where not guided, until one is accepted")
 
-    @field_validator("model")
-    @classmethod
-    def _beside_the_recipe(cls, value: str, info: ValidationInfo) -> str:
-        folder = (info.context or {}).get("folder")
-        if not value.startswith(("./", "../", "~", "/")):
-            return value
-        path = Path(value).expanduser()
-        return str(path if path.is_absolute() or folder is None else Path(folder, path))
-
     def destinations(self) -> Sequence[Destination]:
         """The hub, for a model that is named as there."""
-        return [] if Path(self.model).is_absolute() else [hub_destination(self.model, "model")]
-
-    def origins(self) -> Sequence[Origin]:
-        """The model that fills the gaps."""
-        return [checkpoint_origin(self.model)]
+        return hub_destinations(self.model, "model")
 
     def asks_for_attribution(self) -> bool:
         """The guided search masks the words that weigh most."""
@@ -73,8 +61,8 @@ class MaskedLmOptions(Options):
     def identity(self) -> dict[str, Any]:
         """Every option that decides in its mode; a folder counts by its files' content."""
         decides = self.model_dump(mode="json", exclude=UNGUIDED if self.guided else SEARCHED)
-        folder = Path(self.model)
-        if folder.is_absolute() and folder.is_dir():
+        folder = checkpoint_folder(self.model)
+        if folder is not None:
             files = [path for path in sorted(folder.iterdir()) if path.suffix in DECIDING_SUFFIXES]
             decides["model"] = {path.name: file_digest(path) for path in files}
         return decides

@@ -19,32 +19,50 @@ class ECEOptions(Options):
     bins: int = Field(15, ge=1, description="bins of equal width over the confidence")
 
 
-METRICS: tuple[tuple[str, str, bool, type[Options], str, str], ...] = (
-    ("accuracy", "Accuracy", True, NoOptions, "Accuracy", "share of rows predicted as the gold label"),
-    (
-        "agreement",
-        "Agreement with the teacher",
-        True,
-        NoOptions,
-        "Agreement",
-        "share of rows predicted as the teacher predicts them",
-    ),
-    ("kl", "KL divergence from the teacher", False, NoOptions, "MeanKL", "mean KL(teacher || student), nats"),
-    ("ece", "Expected calibration error", False, ECEOptions, "CalibrationError", "expected calibration error"),
-    ("f1", "Macro F1", True, NoOptions, "MacroF1", "F1 averaged over classes"),
-)
-"""Name, title, whether higher is better, options, class and summary."""
-
-
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    for name, title, higher_is_better, options, build, summary in METRICS:
-        yield Component(
-            "metric",
-            name,
-            options,
-            f"codrun_metrics.metrics:{build}",
-            summary,
-            title=title,
-            higher_is_better=higher_is_better,
-        )
+    yield Component(
+        kind="metric",
+        name="accuracy",
+        title="Accuracy",
+        options=NoOptions,
+        build="codrun_metrics.metrics:Accuracy",
+        summary="share of rows predicted as the gold label",
+        higher_is_better=True,
+    )
+    yield Component(
+        kind="metric",
+        name="agreement",
+        title="Agreement with the teacher",
+        options=NoOptions,
+        build="codrun_metrics.metrics:Agreement",
+        summary="share of rows predicted as the teacher predicts them",
+        higher_is_better=True,
+    )
+    yield Component(
+        kind="metric",
+        name="kl",
+        title="KL divergence from the teacher",
+        options=NoOptions,
+        build="codrun_metrics.metrics:MeanKL",
+        summary="mean KL(teacher || student), nats",
+        higher_is_better=False,
+    )
+    yield Component(
+        kind="metric",
+        name="ece",
+        title="Expected calibration error",
+        options=ECEOptions,
+        build="codrun_metrics.metrics:CalibrationError",
+        summary="expected calibration error",
+        higher_is_better=False,
+    )
+    yield Component(
+        kind="metric",
+        name="f1",
+        title="Macro F1",
+        options=NoOptions,
+        build="codrun_metrics.metrics:MacroF1",
+        summary="F1 averaged over classes",
+        higher_is_better=True,
+    )

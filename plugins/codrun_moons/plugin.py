@@ -73,7 +73,13 @@ class BoundariesOptions(Options):
 
 @hookimpl
 def codrun_components() -> Iterator[Component]:
-    yield Component("dataset", "moons", MoonsOptions, "codrun_moons.data:Moons", "two half circles in the plane")
+    yield Component(
+        kind="dataset",
+        name="moons",
+        options=MoonsOptions,
+        build="codrun_moons.data:Moons",
+        summary="two half circles in the plane",
+    )
     for kind in ("teacher", "student"):
         yield Component(
             kind=kind,
@@ -83,12 +89,16 @@ def codrun_components() -> Iterator[Component]:
             summary="a multi-layer perceptron over vectors",
         )
     yield Component(
-        "generator", "gradient", GradientOptions, "codrun_moons.gradient:Gradient", "steps along the teacher's margin"
+        kind="generator",
+        name="gradient",
+        options=GradientOptions,
+        build="codrun_moons.gradient:Gradient",
+        summary="steps along the teacher's margin",
     )
     yield Component(
-        "tracker",
-        "boundaries",
-        BoundariesOptions,
-        "codrun_moons.tracker:Boundaries",
-        "draws both boundaries in the plane; Hausdorff distance, alpha, epsilon (theorem 2)",
+        kind="tracker",
+        name="boundaries",
+        options=BoundariesOptions,
+        build="codrun_moons.tracker:Boundaries",
+        summary="draws both boundaries in the plane; Hausdorff distance, alpha, epsilon (theorem 2)",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cod_runner.api import BuildContext, Classifier, Example, SettingError, hookimpl
+from cod_runner.api import BuildContext, Classifier, Example, SettingError, append_line, hookimpl
 from codrun_moons.classifier import MLP, saved
 from codrun_moons.drawing import Panel, draw
 from codrun_moons.geometry import Margin, Window, boundary_points, hausdorff, mean_distance, proximity
@@ -56,49 +55,48 @@ class Boundaries:
     @hookimpl
     def codrun_cell_started(self, cell: Mapping[str, Any], training: Sequence[Example]) -> None:
         rows = [[row.id, row.input, row.label, row.partner, row.is_counterfactual] for row in training]
-        self._noted.parent.mkdir(parents=True, exist_ok=True)
-        with self._noted.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": cell["key"], "training": rows}) + "\n")
+        append_line(self._noted, json.dumps({"key": cell["key"], "training": rows}))
 
     @hookimpl
     def codrun_run_finished(self, summary: Mapping[str, Any], folder: Path) -> None:
         assert self._teacher is not None
         teacher = margin_of(self._teacher)
         window = self.options.window or bounding_box(self._pool)
-        teacher_boundary = boundary_points(teacher, window, self.options.grid)
-        training = _lines_by_key(folder / "theory" / "training.jsonl")
-        rows = _lines_by_key(folder / "cells.jsonl")
-        measured = []
-        gone: list[str] = []
-        panels: dict[tuple[str, int], list[Panel]] = defaultdict(list)
-        for key in summary["cell_keys"]:
-            if key not in rows or key not in training:
-                continue
-            row = rows[key]
-            examples = [Example(name, tuple(at), *rest) for name, at, *rest in training[key]["training"]]
-            name = f"{row['method']}-{row['arm']}-k{row['k']}-s{row['seed']}"
-            if key in summary.get("not_kept", ()):
-                gone.append(name)
-                continue
-            student = margin_of(saved(folder / "students" / name))
-            measures = measure(row, examples, teacher, student, teacher_boundary, window, self.options.grid)
-            measured.append(measures)
-            panels[row["method"], row["k"]].append(Panel(measures, examples, student))
+        boundary = boundary_points(teacher, window, self.options.grid)
+        not_kept = set(summary.get("not_kept", ()))
+        rows = _finished(folder, summary["cell_keys"])
+        panels = [self._panel(row, folder, teacher, boundary, window) for row in rows if row["key"] not in not_kept]
+        measured = [panel.measures for panel in panels]
         spacing = max((high - low) / (self.options.grid - 1) for low, high in window)
         told = {"window": window, "grid_spacing": spacing, "cells": [one.as_json() for one in measured]}
         (folder / "theory.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         text = summary_text(measured, window, spacing)
-        if gone:
+        if len(measured) < len(rows):
             sentence = (
-                f"the tracker `boundaries` measures and draws {len(measured)} of {len(measured) + len(gone)} students: "
-                "the others are not kept; `students: all` keeps them"
+                f"the tracker `boundaries` measures and draws {len(measured)} of {len(rows)} students: the others are "
+                "not kept; `students: all` keeps them"
             )
             self._say(sentence)
             text += f"\n{sentence}\n"
         (folder / "theory.md").write_text(text, encoding="utf-8")
-        for (method, k), of_pair in panels.items():
+        for method, k in dict.fromkeys((each.method, each.k) for each in measured):
+            drawn = [panel for panel in panels if (panel.measures.method, panel.measures.k) == (method, k)]
             figure = folder / "figures" / f"boundaries-{method}-k{k}.png"
-            draw(figure, of_pair, teacher, self._pool, window, self._teacher.labels)
+            draw(figure, drawn, teacher, self._pool, window, self._teacher.labels)
+
+    def _panel(self, row: Mapping[str, Any], folder: Path, teacher: Margin, boundary: Tensor, window: Window) -> Panel:
+        """A cell's student, measured; ``row`` is its line with the training set, ``boundary`` the teacher's."""
+        training = [Example(name, tuple(at), *rest) for name, at, *rest in row["training"]]
+        name = f"{row['method']}-{row['arm']}-k{row['k']}-s{row['seed']}"
+        student = margin_of(saved(folder / "students" / name))
+        measures = measure(row, training, teacher, student, boundary, window, self.options.grid)
+        return Panel(measures, training, student)
+
+
+def _finished(folder: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines of the cells that are finished, each with its training set, where that was recorded."""
+    rows, training = _lines_by_key(folder / "cells.jsonl"), _lines_by_key(folder / "theory" / "training.jsonl")
+    return [{**rows[key], **training[key]} for key in keys if key in rows and key in training]
 
 
 def margin_of(classifier: MLP) -> Margin:

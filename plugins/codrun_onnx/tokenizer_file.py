@@ -15,6 +15,7 @@ import numpy
 
 from cod_runner.api import Classifier, CodrunError, Encoded
 from codrun_onnx.reading import INPUTS, TOKENIZER, TextReader
+from codrun_onnx.sentences import SENTENCES
 
 MANY_WORDS = 150_000
 """More tokens than any student reads; one that reads so many is not truncated."""
@@ -68,8 +69,6 @@ def write_tokenizer(student: Classifier, folder: Path, texts: Sequence[str]) -> 
 
 def longest_encoding(student: Classifier) -> Encoded:
     """As many tokens as the student reads, at most a few thousand, of real words."""
-    from codrun_onnx.sentences import SENTENCES
-
     return student.encode([" ".join(SENTENCES * 40)])[0]
 
 

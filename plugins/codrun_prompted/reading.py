@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cod_runner.api import CodrunError, FixedBatch, fixed_batches, in_order, one_thread
+from cod_runner.api import CodrunError, FixedBatch, fixed_batches, in_order, one_thread, ran_out_of_memory
 from codrun_prompted.rendering import Row, begins
 
 
@@ -195,16 +195,10 @@ def _at(values: Tensor, at: Tensor) -> Tensor:
 def _out_of_memory(name: str) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _too_large(name) from error
-    except RuntimeError as error:
-        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
+    except Exception as error:
+        if not ran_out_of_memory(error):
             raise
-        raise _too_large(name) from error
-
-
-def _too_large(name: str) -> CodrunError:
-    return CodrunError(
-        f"the memory does not suffice for `{name}`; take a smaller model, `dtype: bfloat16`, a shorter `max_length`, "
-        "fewer `shots`, or a (larger) GPU"
-    )
+        raise CodrunError(
+            f"the memory does not suffice for `{name}`; take a smaller model, `dtype: bfloat16`, a shorter "
+            "`max_length`, fewer `shots`, or a (larger) GPU"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +14,9 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayError
 
-from cod_runner.api import CodrunError, TaskAttempts, one_line
+from cod_runner.api import CodrunError, RemoteError, TaskAttempts, one_line, result_of
 from codrun_ray.request import Request
-from codrun_ray.worker import Raised, Versions, Worker
+from codrun_ray.worker import Begun, Versions, Worker
 
 SECONDS_WITHOUT_A_WORKER = 30
 """After which the user is told that none has room yet."""
@@ -48,9 +49,13 @@ class Crew:
         self._say = say
         self._attempts = TaskAttempts(say)
         self._versions = Versions.here()
-        self._told: set[str] = set()
+        self._compared: set[str] = set()
+        """Hosts of which the user was told that they have other versions."""
         self._workers: list[Any] = []
         self._asked: dict[Any, Asked] = {}
+        """By Ray's reference to what the call will give."""
+        self._tell_at: float | None = None
+        """When the user is told that no worker has begun; None once one has, or the user was told."""
         self._work = ray.put(ray.cloudpickle.dumps(work))
 
     def __enter__(self) -> Crew:
@@ -65,22 +70,16 @@ class Crew:
     def results(self, tasks: Sequence[Any], at_once: int) -> Iterator[Any]:
         """What the work gives for each task, as it comes."""
         self._attempts = TaskAttempts(self._say, tasks)
+        self._tell_at = time.monotonic() + SECONDS_WITHOUT_A_WORKER
         waiting = deque(range(len(tasks)))
         for number in range(at_once):
             self._begin(number)
-        left, started, told = len(tasks), time.monotonic(), False
+        left = len(tasks)
         while left:
-            # a second at most, so that Ctrl-C is heard
-            ready, _ = ray.wait(list(self._asked), num_returns=1, timeout=1)
-            if not ready:
-                none_yet = all(asked.begins for asked in self._asked.values()) and len(waiting) == len(tasks)
-                if none_yet and not told and time.monotonic() - started > SECONDS_WITHOUT_A_WORKER:
-                    self._say(f"no node of the Ray cluster has {self._request} free; cells wait for one")
-                    told = True
-                continue
-            asked = self._asked.pop(ready[0])
+            call = self._first_answered()
+            asked = self._asked.pop(call)
             try:
-                answer = ray.get(ready[0])
+                answer = _answer_to(call)
             except (RayActorError, ObjectLostError) as error:
                 self._died(asked, error)
                 if not asked.begins:
@@ -88,25 +87,44 @@ class Crew:
                 if waiting:
                     self._begin(asked.task)
                 continue
-            except RayError as error:
-                raise CodrunError(f"Ray failed: {_shown(str(error))}") from error
-            if isinstance(answer, Raised):
-                raise answer.error
-            if asked.begins:
-                self._compare(*answer)
+            result = self._result(answer)
             if waiting:
                 number = waiting.popleft()
-                self._asked[asked.worker.train.remote(tasks[number])] = Asked(asked.worker, number)
+                self._train(asked.worker, number, tasks[number])
             else:
                 self._end(asked.worker)
             if not asked.begins:
                 left -= 1
-                yield answer[0]
+                yield result
+
+    def _first_answered(self) -> Any:
+        """Wait until a call is answered, or its worker has died."""
+        while True:
+            # a second at most, so that Ctrl-C is heard
+            ready, _ = ray.wait(list(self._asked), num_returns=1, timeout=1)
+            if ready:
+                return ready[0]
+            if self._tell_at is not None and time.monotonic() > self._tell_at:
+                self._tell_at = None
+                self._say(f"no node of the Ray cluster has {self._request} free; cells wait for one")
+
+    def _result(self, answer: Begun | RemoteError | bytes) -> Any:
+        """A task's result, None of a worker that has begun; raises what the worker's code raised."""
+        if isinstance(answer, RemoteError):
+            raise answer.exception()
+        if isinstance(answer, Begun):
+            self._compare(answer.host, answer.versions)
+            return None
+        return result_of(answer)
 
     def _begin(self, task: int) -> None:
         worker = self._actor.remote()
         self._workers.append(worker)
         self._asked[worker.begin.remote(self._work, self._run)] = Asked(worker, task, begins=True)
+
+    def _train(self, worker: Any, number: int, task: Any) -> None:
+        self._tell_at = None
+        self._asked[worker.train.remote(pickle.dumps(task))] = Asked(worker, number)
 
     def _end(self, worker: Any) -> None:
         self._workers.remove(worker)
@@ -129,11 +147,21 @@ class Crew:
                 f"the node {host} of the Ray cluster has {versions}, and this machine {self._versions}; install the "
                 "same codrun on both"
             )
-        if versions != self._versions and host not in self._told:
-            self._told.add(host)
+        if versions != self._versions and host not in self._compared:
+            self._compared.add(host)
             self._say(
                 f"the node {host} has {versions}, and this machine {self._versions}: results may differ in last digits"
             )
+
+
+def _answer_to(call: Any) -> Any:
+    """What a call gave; raises Ray's error where its worker has died, and :class:`CodrunError` where Ray failed."""
+    try:
+        return ray.get(call)
+    except (RayActorError, ObjectLostError):
+        raise
+    except RayError as error:
+        raise CodrunError(f"Ray failed: {_shown(str(error))}") from error
 
 
 def _shown(said: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any
 
-from cod_runner.api import BuildContext, SettingError, Workers
+from cod_runner.api import BuildContext, SettingError, Workers, cores
 from codrun_ray.plugin import RayOptions
 from codrun_ray.request import Request
 from codrun_ray.session import connected
@@ -50,7 +50,7 @@ class Ray:
             return
         with self._connection:
             at_once = min(jobs, len(tasks))
-            nodes = self._joined(cpus=max(_cores(), at_once * self.request.cpus))
+            nodes = self._joined(cpus=max(cores(), at_once * self.request.cpus))
             request = self._asked(nodes)
             self._refuse(request, nodes)
             from codrun_ray.crew import Crew
@@ -86,14 +86,9 @@ class Ray:
         self._say(f"no node of the Ray cluster has {request}; cells wait until one joins")
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _this_machine(gpus: float) -> dict[str, float]:
     """What a Ray of the run's own would have, by its names."""
-    found: dict[str, float] = {"CPU": _cores()}
+    found: dict[str, float] = {"CPU": cores()}
     if gpus:
         import torch
 

@@ -8,11 +8,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
-from cod_runner.api import WORKERS_LOG, CodrunError, write_output_to
+from cod_runner.api import WORKERS_LOG, CodrunError, RemoteError, answered, write_output_to
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class Versions:
 
 
 @dataclass(frozen=True)
-class Raised:
-    """An exception that a worker's code raised; unpickled, it is the exception itself with the worker's traceback as
-    its cause, as those of a pool of processes."""
+class Begun:
+    """A worker that has the work."""
 
-    error: Any
+    host: str
+    versions: Versions
 
 
 class Worker:
@@ -46,9 +45,8 @@ class Worker:
     def __init__(self) -> None:
         self._work: Callable[[Any], Any] | None = None
 
-    def begin(self, work: bytes, run: Path | None) -> tuple[str, Versions] | Raised:
-        """Take the pickled work; gives the node's host and versions. ``run`` is the run's folder, which a node must
-        see."""
+    def begin(self, work: bytes, run: Path | None) -> Begun | RemoteError:
+        """Take the pickled work. ``run`` is the run's folder, which a node must see."""
         try:
             host = socket.gethostname()
             if run is not None:
@@ -60,18 +58,11 @@ class Worker:
                 write_output_to(run / WORKERS_LOG)
             # what the run's own process sends over a connection that it chose
             self._work = pickle.loads(work)  # noqa: S301
-            return host, Versions.here()
-        except Exception as error:  # noqa: BLE001
-            return _raised(error)
+            return Begun(host, Versions.here())
+        except Exception as error:  # noqa: BLE001 - it is raised in the run's own process
+            return RemoteError.of(error)
 
-    def train(self, task: Any) -> tuple[Any] | Raised:
-        """What the work gives for the task, in a tuple."""
+    def train(self, task: bytes) -> bytes:
+        """The answer to a pickled task."""
         assert self._work is not None
-        try:
-            return (self._work(task),)
-        except Exception as error:  # noqa: BLE001
-            return _raised(error)
-
-
-def _raised(error: Exception) -> Raised:
-    return Raised(ExceptionWithTraceback(error, error.__traceback__))
+        return answered(self._work, task)

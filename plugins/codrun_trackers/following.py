@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +51,3 @@ class Following(ABC):
     @abstractmethod
     def log_run(self, summary: Mapping[str, Any]) -> None:
         """Log table, counterfactuals, recipe and notes; ``summary`` is what ``run.json`` holds."""
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Environment variables, for a block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

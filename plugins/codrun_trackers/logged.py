@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cod_runner.api import append_line
+
 THE_RUN = ""
 """Stands for the run as a whole among the keys of its cells."""
 
@@ -61,8 +63,5 @@ class Logged:
 
     def _write(self, key: str, name: str, complete: bool) -> None:
         self._take(key, name, complete)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "name": name, "complete": complete, "to": self._to})
-        torn = self._path.exists() and not self._path.read_bytes().endswith(b"\n")
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + line + "\n")
+        line = {"key": key, "name": name, "complete": complete, "to": self._to}
+        append_line(self._path, json.dumps(line))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from cod_runner.api import BuildContext, CodrunError, SettingError
+from cod_runner.api import BuildContext, CodrunError, SettingError, environment_variables
 from codrun_trackers.contents import Table, cell_name, need
-from codrun_trackers.following import Following, environment
+from codrun_trackers.following import Following
 from codrun_trackers.logged import THE_RUN, Logged
 from codrun_trackers.plugin import MLflowOptions
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FILES = ("table.md", "table.csv", "recipe.yaml", "run.json", "report.html", "counterfactuals.jsonl")
 """Of the run's folder that go along, where they are there."""
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ALLOW_FILE_STORE": "true", "DO_NOT_TRACK": "true"}
+"""In the environment: nothing is sent to MLflow's makers, and a folder of files may be its store."""
 METRICS_AT_ONCE = 1000
 PARAMETERS_AT_ONCE = 100
 LONGEST_PARAMETER = 500
@@ -131,7 +133,7 @@ class MLflow(Following):
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
         """MLflow without a word on the terminal, and without its telemetry."""
-        with environment(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_ALLOW_FILE_STORE="true", DO_NOT_TRACK="true"):
+        with environment_variables(QUIET):
             from mlflow.tracking import MlflowClient
 
             logging.getLogger("mlflow").setLevel(logging.ERROR)

@@ -12,6 +12,8 @@ from pydantic import Field, field_validator
 from cod_runner.api import Component, Destination, Options, hookimpl
 
 SENT = "the recipe, the results and the counterfactuals"
+STRANGE = "a recipe may not publish what a run makes"
+"""Why a tracker's server needs the user's word."""
 WANDB_KEY = "WANDB_API_KEY"
 MLFLOW_KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 
@@ -87,37 +89,33 @@ class WandbOptions(Options):
         return [Destination("wandb", self.address, SENT, WANDB_KEY, own=False, why=STRANGE, setting=("mode",))]
 
 
-STRANGE = "a recipe may not publish what a run makes"
-"""Why a tracker's server needs the user's word."""
-
-
 @hookimpl
 def codrun_components() -> Iterator[Component]:
     yield Component(
-        "tracker",
-        "jsonl",
-        JsonLinesOptions,
-        "codrun_trackers.json_lines:JsonLines",
-        "the losses of every step in training/, one file a cell; observes every run, named or not",
+        kind="tracker",
+        name="jsonl",
+        options=JsonLinesOptions,
+        build="codrun_trackers.json_lines:JsonLines",
+        summary="the losses of every step in training/, one file a cell; observes every run, named or not",
     )
     yield Component(
-        "tracker",
-        "tensorboard",
-        TensorBoardOptions,
-        "codrun_trackers.tensorboard:TensorBoard",
-        'curves, metrics and counterfactuals in tensorboard/ (needs `pip install "codrun[tensorboard]"`)',
+        kind="tracker",
+        name="tensorboard",
+        options=TensorBoardOptions,
+        build="codrun_trackers.tensorboard:TensorBoard",
+        summary='curves, metrics and counterfactuals in tensorboard/ (needs `pip install "codrun[tensorboard]"`)',
     )
     yield Component(
-        "tracker",
-        "mlflow",
-        MLflowOptions,
-        "codrun_trackers.mlflow:MLflow",
-        'a run with a nested run for each cell in mlruns/ (needs `pip install "codrun[mlflow]"`)',
+        kind="tracker",
+        name="mlflow",
+        options=MLflowOptions,
+        build="codrun_trackers.mlflow:MLflow",
+        summary='a run with a nested run for each cell in mlruns/ (needs `pip install "codrun[mlflow]"`)',
     )
     yield Component(
-        "tracker",
-        "wandb",
-        WandbOptions,
-        "codrun_trackers.wandb:Wandb",
-        'a group with a run for each cell in wandb/, offline by default (needs `pip install "codrun[wandb]"`)',
+        kind="tracker",
+        name="wandb",
+        options=WandbOptions,
+        build="codrun_trackers.wandb:Wandb",
+        summary='a group with a run for each cell in wandb/, offline by default (needs `pip install "codrun[wandb]"`)',
     )

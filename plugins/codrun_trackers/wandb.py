@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, SettingError
+from cod_runner.api import BuildContext, SettingError, environment_variables
 from codrun_trackers.contents import cell_name, need
-from codrun_trackers.following import Following, environment
+from codrun_trackers.following import Following
 from codrun_trackers.logged import THE_RUN, Logged
 from codrun_trackers.plugin import WANDB_KEY, WandbOptions
 
@@ -63,11 +63,13 @@ class Wandb(Following):
         identifier = known if known is not None and key == THE_RUN else uuid.uuid4().hex[:12]
         self._logged.begin(key, identifier)
         hidden = self.contents.folder / "wandb" / ".files"
-        with environment(
-            WANDB_ERROR_REPORTING="false",
-            DO_NOT_TRACK="true",
-            WANDB_CACHE_DIR=str(hidden),
-            WANDB_DATA_DIR=str(hidden),
+        with environment_variables(
+            {
+                "WANDB_ERROR_REPORTING": "false",
+                "DO_NOT_TRACK": "true",
+                "WANDB_CACHE_DIR": str(hidden),
+                "WANDB_DATA_DIR": str(hidden),
+            }
         ):
             import wandb
 

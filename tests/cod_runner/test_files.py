@@ -16,6 +16,7 @@ from cod_runner import files
 from cod_runner.errors import CodrunError
 from cod_runner.files import (
     abandoned,
+    append_line,
     file_written_whole,
     folder_written_whole,
     is_locked,
@@ -269,3 +270,13 @@ def test_a_file_in_the_place_of_a_folder_stays(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "model").read_text() == "a person's"
+
+
+def test_a_line_is_appended_to_whole_lines_and_behind_a_torn_one(tmp_path: Path) -> None:
+    file = tmp_path / "made" / "lines.jsonl"
+    append_line(file, "one")
+    append_line(file, "twö")
+    assert file.read_bytes() == "one\ntwö\n".encode()
+    file.write_bytes(b"one\ntor")
+    append_line(file, "three")
+    assert file.read_bytes() == b"one\ntor\nthree\n"

@@ -147,10 +147,10 @@ def test_an_executor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     registry.register("own", __name__, OwnPlugin)
     (tmp_path / "moons.yaml").write_text(MOONS)
     loaded = load_recipe(tmp_path / "moons.yaml", registry)
-    reckoned = cell_memory(loaded.recipe, registry)
-    assert reckoned is not None
+    estimated = cell_memory(loaded.recipe, registry)
+    assert estimated is not None
     running.run(loaded, registry, RunSettings(out=tmp_path / "run"), Progress(quiet=True))
-    assert {reckoned.bytes} == set(Told.SEEN)
+    assert {estimated.bytes} == set(Told.SEEN)
 
 
 @pytest.mark.slow  # two processes that import torch
@@ -161,4 +161,4 @@ def test_the_benchmark_measures_a_cell(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())["tiny"]
     assert "| tiny | 16 | 8 x 32 |" in done.stdout
-    assert 0 < found["own"] < 2 * found["reckoned"], "a tiny cell is what every cell holds besides"
+    assert 0 < found["own"] < 2 * found["estimated"], "a tiny cell is what every cell holds besides"

@@ -67,7 +67,7 @@ def test_the_page_has_each_run_s_table_and_all_gains(
         ["second", "kd", "16", "−0.020"],
     ]
     glance = tables["The runs at a glance"]
-    assert glance[1] == ["first", "21", "0.815", "+0.010 ± 0.000 accuracy", "3 of 3", "–", "5.0 min", "$0"]
+    assert glance[1] == ["first", "21", "0.815", "+0.010 ± 0.000 accuracy", "3 of 3", "–", "5 min 00 s", "$0"]
     assert [heading.text for heading in tree.all("h2")] == [
         "At a glance", "Accuracy", "Agreement with the teacher", "What differs", "What they share", "The runs"
     ]  # fmt: skip

@@ -131,6 +131,25 @@ def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registr
     assert any("`source` could be labels too" in sentence for sentence in sentences)
 
 
+def test_a_column_of_splits_in_other_words_is_not_passed_over_in_silence(registry: Registry, tmp_path: Path) -> None:
+    rows = [("A" if row % 4 else "holdout", text, label) for row, (text, label) in enumerate(reviews(60))]
+    _, sentences = new_recipe(write_csv(tmp_path / "d.csv", rows, "split,text,label"), registry)
+    assert (
+        "column `split` is not read, so its rows are drawn from alike: it says `A`, `holdout`, and splits are called "
+        "train, validation and test; write these to have rows kept for the evaluation"
+    ) in sentences
+
+
+def test_one_row_of_a_class_is_refused_by_the_name_of_the_file(registry: Registry, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "d.csv", [*reviews(60), ("a single one", "other")], "text,label")
+    with pytest.raises(DataError) as raised:
+        new_recipe(data, registry)
+    assert str(raised.value) == (
+        f"{data}: the data needs at least 2 rows of the class `other` and has only 1; add rows, or leave that row out "
+        "of the data, and the label out of `labels:`"
+    )
+
+
 @pytest.mark.parametrize(("count", "ks"), [(12, [4]), (8, [4]), (20, [8]), (40, [8, 16]), (400, [8, 16])])
 def test_k_fits_the_pool(registry: Registry, tmp_path: Path, count: int, ks: list[int]) -> None:
     recipe, _ = parsed(new_recipe(write_csv(tmp_path / "d.csv", reviews(count), "text,label"), registry)[0])

@@ -127,6 +127,7 @@ def read_as(text: object) -> int:
 # --- one run with everything ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_every_arm_runs_and_every_table_says_what_it_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
 ) -> None:

@@ -247,7 +247,6 @@ def sorted_children() -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("control_c")
 def test_interrupted_and_then_killed_it_continues_with_the_same_bits(
     again: Path,
     without_teacher: Path,

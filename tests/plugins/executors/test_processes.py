@@ -21,7 +21,6 @@ from codrun_executors.crew import Crew
 from codrun_executors.places import Gpu, Place
 from codrun_executors.plugin import ProcessOptions
 from codrun_executors.processes import Processes
-from codrun_executors.worker import is_of_memory
 
 SAID: list[str] = []
 
@@ -320,30 +319,6 @@ def test_no_worker_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < until, "a worker goes on"
         time.sleep(0.05)
-
-
-def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
-    error.__cause__ = cause
-    return error
-
-
-@pytest.mark.parametrize(
-    ("error", "memory"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
-            True,
-        ),
-        (RuntimeError("CUDA error: out of memory"), True),
-        (raised(CodrunError("the student `hf` raised OutOfMemoryError"), torch.OutOfMemoryError("...")), True),
-        (ValueError("CUDA out of memory"), False),
-        (raised(CodrunError("the student `hf` raised KeyError"), KeyError("...")), False),
-    ],
-)
-def test_which_exceptions_say_that_memory_ran_out(error: BaseException, memory: bool) -> None:
-    assert is_of_memory(error) is memory
 
 
 def test_a_worker_that_does_not_leave_is_killed(task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> None:

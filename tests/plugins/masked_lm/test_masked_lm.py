@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
-from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Request
+from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Request, SettingError
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 from codrun_masked_lm.augmenting import MaskedLmAugmenter
 from codrun_masked_lm.generator import MaskedLmGenerator, build
@@ -182,8 +183,10 @@ def test_untrusted_texts_are_edited_or_left_alone(folder: Path, text: str) -> No
 
 
 def test_what_is_not_a_masked_language_model_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(CodrunError, match=r"nowhere holds no config\.json"):
+    (tmp_path / "nowhere").mkdir()
+    with pytest.raises(SettingError, match=r"nowhere has no config\.json; name a folder") as caught:
         made(tmp_path / "nowhere")
+    assert caught.value.setting == ("model",)
     with pytest.raises(CodrunError, match="`some/model` is not available: this run is offline"):
         MaskedLmGenerator(MaskedLmOptions(model="some/model"), BuildContext(offline=True))
     bare = tmp_path / "bare"
@@ -290,3 +293,24 @@ def test_identity_is_the_folders_content(folder: Path, tmp_path: Path) -> None:
     (copied / "config.json").write_text("{}")
     assert MaskedLmOptions(model=str(copied)).identity() != here
     assert MaskedLmOptions(model="a/b", revision="c").identity()["model"] == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("~nouser/x", "names a home folder that does not exist"),
+        ("mo del/x?y", "neither an existing folder nor a hub name"),
+        ("", "at least 1 character"),
+    ],
+)
+def test_what_names_no_model_is_a_fault_of_the_recipe(name: str, fault: str) -> None:
+    with pytest.raises(ValidationError, match=fault):
+        MaskedLmOptions(model=name)
+
+
+def test_a_folder_is_beside_the_recipe_and_a_hub_model_is_fetched_from_the_hub(folder: Path) -> None:
+    settings = MaskedLmOptions.model_validate({"model": f"./{folder.name}"}, context={"folder": str(folder.parent)})
+    assert settings.model == str(folder)
+    assert (settings.destinations(), [each.name for each in settings.origins()]) == ([], [folder.name])
+    (hub,) = MaskedLmOptions(model="a/b").destinations()
+    assert hub.setting == ("model",)

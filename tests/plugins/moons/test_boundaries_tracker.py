@@ -101,6 +101,13 @@ def test_a_resumed_run_is_drawn_in_full(tmp_path: Path) -> None:
     assert told["window"] == [[-1, 1], [-1, 1]], "without an option, the data's bounding box"
 
 
+def test_a_training_set_that_a_kill_tore_costs_no_later_one(tmp_path: Path) -> None:
+    (tmp_path / "theory").mkdir()
+    (tmp_path / "theory" / "training.jsonl").write_text('{"key": "key-of-a-killed-cell", "trai')
+    run(tmp_path, {"plain": (0.3, POOL)})
+    assert [one["arm"] for one in json.loads((tmp_path / "theory.json").read_text())["cells"]] == ["plain"]
+
+
 def test_only_the_plane_can_be_drawn() -> None:
     registry = Registry()
     registry.attach("boundaries", Boundaries(BoundariesOptions(), BuildContext()))

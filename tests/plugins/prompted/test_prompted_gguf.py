@@ -123,17 +123,17 @@ def test_a_file_answers_as_the_folder_that_it_was_made_from(
     assert not kept(tmp_path / "store")
 
 
-def test_its_copy_is_reckoned_from_the_beginning_of_the_file(
+def test_its_copy_is_estimated_from_the_beginning_of_the_file(
     file: tuple[Path, Path], package: Path, tmp_path: Path
 ) -> None:
-    (reckoned,) = PromptedOptions(model=str(file[0])).keeps()
+    (estimated,) = PromptedOptions(model=str(file[0])).keeps()
     built(tmp_path / "store", [], model=str(file[0]))
     (entry,) = Store(tmp_path / "store").entries()
     weights = next(path for path in entry.files if path.suffix == ".safetensors").stat().st_size
-    assert reckoned.place == entry.name and reckoned.bytes is not None
-    assert 0 <= weights - reckoned.bytes < 4_000  # the header
+    assert estimated.place == entry.name and estimated.bytes is not None
+    assert 0 <= weights - estimated.bytes < 4_000  # the header
     (in_parts,) = PromptedOptions(model="package:tiny_parts").keeps()
-    assert (in_parts.place, in_parts.bytes) == (reckoned.place, reckoned.bytes)
+    assert (in_parts.place, in_parts.bytes) == (estimated.place, estimated.bytes)
     assert PromptedOptions(model=str(file[1])).keeps() == []
     (on_the_hub,) = PromptedOptions(model="nobody/never-fetched", gguf="x.gguf").keeps()
     assert (on_the_hub.place, on_the_hub.bytes) == (None, None)
