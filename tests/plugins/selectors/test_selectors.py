@@ -122,6 +122,18 @@ def test_typical_takes_the_middle_of_each_cluster_the_largest_first() -> None:
     assert {0 if place < 40 else 1 if place < 70 else 2 for place in order[3:6]} == {0, 1, 2}, "then round again"
 
 
+def test_typicality_looks_at_half_of_a_small_cluster() -> None:
+    """Five rows lie close together and three far off, and of all eight a row at the edge of the five is nearest."""
+    inputs: list[Input] = [(x, 0.0) for x in (10.0, 10.1, 10.2, 0.0, 0.1, 0.2, 0.3, 0.4)]
+    assert ranked(built("typical"), inputs, wanted=1)[0] == 5, "the middle of the five"
+
+
+def test_there_are_only_so_many_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = cloud(0, 0, 60, spread=3)
+    monkeypatch.setattr("codrun_selectors.typical.MOST_CLUSTERS", 2)
+    assert ranked(built("typical"), inputs, wanted=8) == ranked(built("typical"), inputs, wanted=2)
+
+
 def test_small_clusters_come_after_all_others() -> None:
     """Five far points are a cluster of their own, of which none is typical."""
     inputs = cloud(0, 0, 30) + cloud(50, 50, 5, spread=0.01)
