@@ -107,6 +107,8 @@ class CheckpointSizes(NamedTuple):
     """Numbers outside of the blocks: embeddings, norms, a pooler and a classification head where it has one."""
     tokenizer: int = 0
     """Bytes of the tokenizer's file."""
+    architecture: str | None = None
+    """``model_type``, as in ``deberta-v2``; None where that is not said."""
 
 
 _OTHER_HEADS = frozenset(
@@ -135,10 +137,11 @@ def checkpoint_sizes(name: str, revision: str | None = None, option: str = "mode
         return None
     numbers = numbers_by_name(folder)
     blocks, rest = _counted(numbers, layers) if numbers is not None else _estimated(config, layers, width)
+    kind, tokenizer = config.get("model_type"), 0
     with suppress(OSError):
         tokenizer = (folder / "tokenizer.json").stat().st_size
-        return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest, tokenizer)
-    return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest)
+    architecture = kind if isinstance(kind, str) else None
+    return CheckpointSizes(layers, width, _number(config, _POSITIONS), blocks, rest, tokenizer, architecture)
 
 
 def _counted(numbers: Mapping[str, int], layers: int) -> tuple[tuple[int, ...] | None, int]:

@@ -12,13 +12,17 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from cod_runner.api import CallEstimate
+from cod_runner.api import CallEstimate, ClusterRequest
 from cod_runner.context import run_path
 from cod_runner.destinations import Sending, sendings
+from cod_runner.disk import told_size
+from cod_runner.durations import in_words
 from cod_runner.engine.steps import warning_of_few_steps
+from cod_runner.errors import standing_at
 from cod_runner.estimates import TeacherQueries, all_calls, budget_warnings, generator_calls, teacher_queries, told
 from cod_runner.llm.budget import Spending
 from cod_runner.memory import CellMemory, cell_memory
+from cod_runner.named_code import NamedCode, named_code
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
 from cod_runner.plain_text import one_line
 from cod_runner.recipe import LoadedRecipe
@@ -38,6 +42,7 @@ from cod_runner.sizes import (
     students_size,
 )
 from cod_runner.store import Store
+from cod_runner.tips import tips
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Plan:
     folder: str
     cells: list[Cell]
     done: int
+    """With those that workers finished after an earlier call had died, which the next one takes in."""
     signals: SignalSize
     students: StudentsSize
     memory: CellMemory | None
@@ -60,8 +66,14 @@ class Plan:
     """Those of a teacher that only answers."""
     sends: list[Sending]
     """Where texts, keys and requests would go."""
+    code: list[NamedCode]
+    """What the recipe would have called."""
+    cluster: ClusterRequest | None
+    """What the cells that wait would ask a cluster for; None where they run on this machine."""
     warnings: list[str]
     """What is likely to spoil the results."""
+    tips: Sequence[str]
+    """What the student could do better with an option."""
     teacher_processes: int = 1
     """How many fine-tune the teacher together and answer as it."""
 
@@ -88,13 +100,19 @@ class Plan:
         yield Text(f"signals: {self.signals}")
         yield Text(one_line(f"students: {self.students}"))
         yield Text(f"memory: {self.memory or 'unknown before a student is built'}")
-        for each in self.stored:
-            yield Text(one_line(f"store: {each}"))
+        for kept in self.stored:
+            yield Text(one_line(f"store: {kept}"))
         yield from self._calls()
         for sending in self.sends:
             yield Text(one_line(f"sends: {sending}"))
         if not self.sends:
             yield Text("sends: nothing leaves this machine")
+        for each in self.code:
+            yield Text(one_line(f"code: {each}"))
+        if self.cluster is not None:
+            yield Text(one_line(f"cluster: {_told(self.cluster)}"))
+        for tip in self.tips:
+            yield Text(one_line(f"tip: {tip}"))
         for warning in self.warnings:
             yield Text.assemble(("warning:", "yellow"), one_line(f" {warning}"))
 
@@ -117,7 +135,7 @@ def plan_of(
     recipe = loaded.recipe
     cells = cells_of(recipe, registry)
     folder = run_path(loaded, out)
-    rows = RunFolder(folder).finished_rows([metric.use for metric in recipe.evaluate.metrics])
+    waiting = _waiting(cells, RunFolder(folder), [metric.use for metric in recipe.evaluate.metrics])
     calls, queries = generator_calls(recipe, registry), teacher_queries(recipe, registry)
     budget = recipe.bounds
     for estimate in all_calls(calls, queries):
@@ -131,7 +149,7 @@ def plan_of(
         name=recipe.name,
         folder=str(folder),
         cells=cells,
-        done=sum(cell.key in rows for cell in cells),
+        done=len(cells) - len(waiting),
         signals=signal_size(recipe, registry),
         students=students,
         memory=cell_memory(recipe, registry),
@@ -139,9 +157,46 @@ def plan_of(
         calls=calls,
         queries=queries,
         sends=sendings(loaded, registry, permissions),
+        code=named_code(loaded, registry, permissions),
+        cluster=_cluster_request(recipe, registry, len(waiting)),
         warnings=[*_warnings(recipe, registry, calls, queries), *full],
+        tips=tips(recipe, registry),
         teacher_processes=recipe.teacher.processes,
     )
+
+
+def _waiting(cells: Sequence[Cell], folder: RunFolder, metrics: Sequence[str]) -> list[Cell]:
+    """The cells that the next call trains, found without changing the folder, which a living run may hold."""
+    rows = folder.finished_rows(metrics)
+    waiting = [cell for cell in cells if cell.key not in rows]
+    left = {row.key for row in folder.rows_left.seen(waiting, metrics)}
+    return [cell for cell in waiting if cell.key not in left]
+
+
+def _cluster_request(recipe: Recipe, registry: Registry, cells: int) -> ClusterRequest | None:
+    use = recipe.executor
+    if cells == 0:
+        return None
+    with standing_at("executor"), registry.asked("executor", use.use, use.options) as options:
+        return options.cluster_request(cells)
+
+
+def _told(request: ClusterRequest) -> str:
+    """``Slurm, partition gpu: 12 jobs, 8 at once, each 1 GPU, 2 cores, at most 4 h 00 min (48 GPU hours ...)``"""
+    jobs = "1 job" if request.jobs == 1 else f"{request.jobs:,} jobs"
+    if request.at_once is None:
+        jobs += ", as many at once as it has room for"
+    elif request.at_once < request.jobs:
+        jobs += f", {request.at_once:,} at once"
+    each = [f"{request.gpus:g} GPU{'s' if request.gpus > 1 else ''}"] if request.gpus else []
+    each.append("1 core" if request.cpus == 1 else f"{request.cpus:,} cores")
+    each += [told_size(request.memory)] if request.memory is not None else []
+    if request.minutes is not None:
+        hours = request.jobs * (request.gpus or request.cpus) * request.minutes / 60
+        together = f"{hours:,.1f}".removesuffix(".0")
+        kind = "GPU" if request.gpus else "core"
+        each.append(f"at most {in_words(60 * request.minutes)} ({together} {kind} hours if all of them take so long)")
+    return f"{request.cluster}: {jobs}, each {', '.join(each)}"
 
 
 def _warnings(

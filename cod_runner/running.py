@@ -20,6 +20,7 @@ from cod_runner.stages.results import RunResult, conclude, spending_recorded
 from cod_runner.stages.timing import NAMES
 from cod_runner.stages.trackers import start_trackers
 from cod_runner.stages.worker_output import remove_if_empty
+from cod_runner.tips import tips
 
 if TYPE_CHECKING:
     from cod_runner.stages.additions import Additions
@@ -39,6 +40,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         left = context.folder.rows_left.found([] if settings.fresh else waiting, record.metric_names)
         waiting = without(waiting, left)
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
+        for tip in tips(recipe, registry) if waiting else ():
+            progress.say(f"tip: {tip}")
         note_code(context, record, finished=len(waiting) < len(cells))
         expect_gaps(context, record, cells)
         gone = students_to_train_again(context, record, cells)
@@ -47,8 +50,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
                 refuse_named_code(loaded, registry, settings.permissions)
                 with progress.bar("loading torch"):  # seconds, which a run that only reports need not wait
                     from cod_runner.pipeline import distil
-                    from cod_runner.stages.students import build_executor
-                build_executor(context)  # what it lacks is said before anything is spent
+                    from cod_runner.stages.students import ready_executor
+                ready_executor(context)
                 start_trackers(context, len(waiting))
                 take_in(context, left, waiting)
                 with spending_recorded(context, record):

@@ -18,7 +18,7 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.nodes import Items, Mark, plain
 from cod_runner.registry import Registry
-from pytest_codrun.options import Wishes
+from pytest_codrun.options import Options
 from pytest_codrun.outcome import Outcome, as_told, outcome_of
 from pytest_codrun.places import place_of
 
@@ -48,9 +48,9 @@ class RecipeFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Raises ``CollectError`` with every fault of the recipe, as file:line:column."""
-        self.wishes = Wishes.of(self.config)
+        self.options = Options.of(self.config)
         try:
-            loaded = self.wishes.asked(self.path).load(_registry(self.config), self.wishes.permissions)
+            loaded = self.options.asked(self.path).load(_registry(self.config), self.options.permissions)
         except CodrunError as error:
             raise self.CollectError(as_told(error)) from error
         yield RunItem.from_parent(self, name=RUN)
@@ -73,18 +73,18 @@ class RecipeFile(pytest.File):
         return self._outcome
 
     def _found(self) -> Outcome:
-        wishes = self.wishes
-        place = place_of(self.path, wishes.profile, wishes.out, self.config, _registry(self.config))
+        options = self.options
+        place = place_of(self.path, options.profile, options.out, self.config, _registry(self.config))
         settings = RunSettings(
             out=place.run,
-            jobs=wishes.jobs,
-            device=wishes.device,
-            offline=wishes.offline,
-            permissions=wishes.permissions,
+            jobs=options.jobs,
+            device=options.device,
+            offline=options.offline,
+            permissions=options.permissions,
         )
         session = getattr(self.config, "workerinput", {}).get("testrunuid", "")
         aloud = self.config.getoption("capture") == "no"
-        return outcome_of(wishes.asked(self.path), settings, place, session, quiet=not aloud)
+        return outcome_of(options.asked(self.path), settings, place, session, quiet=not aloud)
 
     def shown(self, folder: str) -> str:
         """A run's folder as a person at the prompt would write it."""
@@ -131,7 +131,7 @@ class ExpectationItem(_RecipeItem):
         super().__init__(**more)
         self.wanted = wanted
         self.user_properties.append(("bound", wanted.bound))
-        if not wanted.runs and not self.file.wishes.strict:
+        if not wanted.runs and not self.file.options.strict:
             self.add_marker(pytest.mark.skip(reason=self._not_run))
 
     def runtest(self) -> None:

@@ -123,7 +123,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Options:
     """What the options say of every recipe."""
 
     profile: str | None
@@ -143,7 +143,7 @@ class Wishes:
     local_plugins: bool
 
     @classmethod
-    def of(cls, config: pytest.Config) -> Wishes:
+    def of(cls, config: pytest.Config) -> Options:
         """The command line's on top of the ini file's."""
         start = config.invocation_params.dir
         out = config.getoption("codrun_out")

@@ -1,15 +1,20 @@
-"""Every test on one thread; drawn examples are the same in every run; tests marked ``long`` run only when asked for,
-those marked ``gpu`` only where torch finds one."""
+"""Every test on one thread and in the same surroundings; drawn examples are the same in every run; tests marked
+``long`` run only when asked for, those marked ``gpu`` only where torch finds one."""
 
 from __future__ import annotations
 
+import base64
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from matplotlib.figure import Figure
+
+from cod_runner.report import figures
 
 # No deadlines: a shared machine is slow at times. Examples are derived from the test, so that a failure comes again.
 settings.register_profile(
@@ -19,10 +24,60 @@ settings.register_profile(
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+OF_PRINTING = (
+    "BUILD_NUMBER", "CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTEST_ADDOPTS", "PYTHONUNBUFFERED",
+    "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+"""Variables by which pytest, rich or Python print otherwise; a test that is about one of them sets it."""
+
+
+EMPTY_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+"""One pixel."""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def same_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Wherever the tests run, they and the processes that they start print alike, find an empty store, and hear Ctrl-C,
+    which a job in the background ignores."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OF_PRINTING:
+            patch.delenv(name, raising=False)
+        patch.setenv("CODRUN_HOME", str(tmp_path_factory.mktemp("store")))
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def figures_are_not_rendered() -> Iterator[None]:
+    """A run's figures are made of its numbers, and stand in its page and folder, but matplotlib does not render them,
+    which takes most of a small run's time. Tests that are about figures ask for ``rendered_figures``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "drawing", not_rendered)
+        yield
+
+
+@pytest.fixture
+def rendered_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are what a user sees."""
+    monkeypatch.setattr(figures, "drawing", rendered)
+
+
+rendered = figures.drawing
+
+
+def not_rendered(name: str, figure: Figure) -> figures.Drawing:
+    """An empty figure of the same width."""
+    width = 72 * float(figure.get_size_inches()[0])
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" viewBox="0 0 {width} 100"><g id="{name}"/></svg>'
+    return figures.Drawing(EMPTY_PNG, svg, width)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -32,7 +32,7 @@ from cod_runner.api.classifiers import (
 )
 from cod_runner.api.components import BuildContext, Component
 from cod_runner.api.data import Dataset, Example, LoadedData
-from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, Executor, TaskAttempts, Workers
+from cod_runner.api.executors import WORKERS_LOG, ChoosesWorkers, EndsEarlierCalls, Executor, TaskAttempts, Workers
 from cod_runner.api.exporters import Answerer, Exporter, ExportReport, ExportRequest
 from cod_runner.api.generators import Attempt, Generator, Proposal, Request, TeacherView
 from cod_runner.api.hooks import hookimpl, hookspec
@@ -40,6 +40,7 @@ from cod_runner.api.inputs import Input, Mixture, input_as_json, input_from_json
 from cod_runner.api.known import (
     Answering,
     CallEstimate,
+    ClusterRequest,
     Destination,
     Kept,
     ModelShape,
@@ -115,6 +116,7 @@ __all__ = [
     "ChoosesWorkers",
     "Choosing",
     "Classifier",
+    "ClusterRequest",
     "CodrunError",
     "Component",
     "DataError",
@@ -122,6 +124,7 @@ __all__ = [
     "Destination",
     "EmbeddingStep",
     "Encoded",
+    "EndsEarlierCalls",
     "Example",
     "Executor",
     "ExportReport",

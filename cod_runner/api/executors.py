@@ -51,6 +51,17 @@ class ChoosesWorkers(Protocol):
         ...
 
 
+@runtime_checkable
+class EndsEarlierCalls(Protocol):
+    """Optional in an :class:`Executor`: something that it begins, or writes into the run's folder, outlives a run that
+    is killed."""
+
+    def end_earlier_calls(self) -> None:
+        """End and remove what killed runs have left. Asked of a new executor, before :meth:`Executor.map` and where
+        there is nothing left to map, since the cells were finished by workers that had outlived their run."""
+        ...
+
+
 class TaskAttempts:
     """How often each task was begun whose worker died, out of memory, say: it is begun anew, but not for ever."""
 

@@ -67,6 +67,25 @@ def hub_destinations(name: str | None, *setting: str | int) -> Sequence[Destinat
 
 
 @dataclass(frozen=True)
+class ClusterRequest:
+    """What an executor asks a cluster for: jobs, each with the same."""
+
+    cluster: str
+    """In words, with what chooses a part of it: ``Slurm, partition gpu``."""
+    jobs: int
+    """At most, none of them begun anew."""
+    at_once: int | None
+    """Unless ``--jobs`` says; None for as many as the cluster has room for."""
+    cpus: int
+    gpus: float | None = 0
+    """None where the run's device decides."""
+    memory: int | None = None
+    """Bytes; None for the cluster's own default."""
+    minutes: int | None = None
+    """After which a job is ended; None for no limit."""
+
+
+@dataclass(frozen=True)
 class ShapeEstimate:
     """What can be said of a classifier before it is loaded."""
 
@@ -78,6 +97,8 @@ class ShapeEstimate:
     """What ``save`` writes, about, as float32; None where it cannot be said."""
     block_bytes: int | None = None
     """Of these, one block's."""
+    architecture: str | None = None
+    """As the checkpoint's ``config.json`` names it (``model_type``); None where it does not."""
 
 
 @dataclass(frozen=True)

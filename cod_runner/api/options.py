@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from cod_runner.api.known import (
     Answering,
     CallEstimate,
+    ClusterRequest,
     Destination,
     Kept,
     ModelShape,
@@ -66,6 +67,11 @@ class Options(BaseModel):
         ``teacher`` is the teacher's, for a student that is cut from it.
         """
         return None
+
+    def tips(self, teacher: ShapeEstimate | None) -> Sequence[str]:
+        """Students: what is to be gained by an option that the recipe leaves out, a sentence each, without a full stop;
+        ``codrun plan`` and the beginning of a run show them. ``teacher`` is as in :meth:`shape`."""
+        return ()
 
     def keeps(self) -> Sequence[Kept]:
         """Teachers: what the component keeps in the store in another form, so that it is made once: a converted
@@ -125,6 +131,11 @@ class Options(BaseModel):
         """Executors: each ``module:callable`` among the options that the component calls, with whatever else the
         recipe says; refused unless the user allows it outside the recipe, which may be a stranger's."""
         return ()
+
+    def cluster_request(self, cells: int) -> ClusterRequest | None:
+        """Executors: what they ask a cluster for to run ``cells`` cells, for ``plan``: whoever runs the recipe pays for
+        it. None where all runs on this machine."""
+        return None
 
     def reads_labels_alone(self) -> bool:
         """Losses: whether the loss is a function of logits and hard labels, so that its method suits a student that

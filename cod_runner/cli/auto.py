@@ -18,11 +18,12 @@ from cod_runner.cli.new import (
     TeacherOption,
     TextOption,
     new_recipe,
-    wishes_of,
+    recipe_options,
 )
 from cod_runner.cli.options import AllowHostOption, OfflineOption, SetOption
 from cod_runner.cli.pick import pick
 from cod_runner.cli.plan import plan
+from cod_runner.cli.question import agreed
 from cod_runner.cli.run import run
 from cod_runner.defaults import DEFAULT_EXPORTER
 from cod_runner.errors import CellsLeftOut, RecipeError
@@ -58,14 +59,15 @@ def auto(
     - `codrun auto reviews.csv --teacher openai/gpt-4o-mini --label verdict`
     """
     from cod_runner.api import BuildContext
-    from cod_runner.deployment.exporting import export_folder, exporter_options, is_export_of
+    from cod_runner.deployment.export_destination import export_folder, exporter_options, is_export_of
+    from cod_runner.scaffold.options import NewRecipeOptions
 
     registry: Registry = context.obj
     options = exporter_options(registry, to, [], int8=int8)
     registry.build("exporter", to, options, BuildContext())  # before an hour of training, it says what it lacks
     recipe = Path(f"{data.stem}.yaml")
     if recipe.exists():
-        if wishes_of(teacher, text, label, split, header, labels) != wishes_of(None, None, None, None, None, None):
+        if recipe_options(teacher, text, label, split, header, labels) != NewRecipeOptions():
             raise RecipeError(
                 f"{recipe} is there already, and these flags would not be used: change the recipe itself, or remove it"
             )
@@ -75,7 +77,7 @@ def auto(
     folders = [data.absolute().parent]  # the user named this file, so its folder may be read
     _say("")
     plan(context, recipe, overrides=overrides, allow_host=allow_host, allow_folder=folders)
-    if not yes and not typer.confirm("run it?"):
+    if not yes and not agreed("run it?"):
         _say(f"nothing was run; {recipe} is yours to change, and the same command goes on from it")
         return
     _say("")
@@ -107,10 +109,10 @@ def _run_folder(context: typer.Context, recipe: Path, overrides: list[str] | Non
 
 
 def _chosen(folder: Path, registry: Registry) -> Path:
-    from cod_runner.deployment.located import Wanted
+    from cod_runner.deployment.located import CellFilter
     from cod_runner.deployment.picking import pick_student
 
-    return pick_student(folder, Wanted(), registry).folder
+    return pick_student(folder, CellFilter(), registry).folder
 
 
 def _say(sentence: str) -> None:

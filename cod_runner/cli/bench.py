@@ -46,7 +46,7 @@ def bench(
 
     from cod_runner.deployment import bench_tables
     from cod_runner.deployment.benched_run import bench_run
-    from cod_runner.deployment.located import Wanted
+    from cod_runner.deployment.located import CellFilter
     from cod_runner.deployment.picking import pick_student
     from cod_runner.permissions import read_permissions
     from cod_runner.progress import Progress
@@ -54,7 +54,7 @@ def bench(
     from cod_runner.terminal import Terminal
 
     progress = Progress(quiet=quiet)
-    picked = pick_student(run_folder, Wanted(method, arm, k, seed), context.obj)
+    picked = pick_student(run_folder, CellFilter(method, arm, k, seed), context.obj)
     found = bench_run(
         picked.run,
         picked.folder,

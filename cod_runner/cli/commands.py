@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import typer
 from typer.main import get_command
+
+from cod_runner.errors import RecipeError
 
 MARKUP: Literal["markdown"] = "markdown"
 """In which help is written."""
@@ -67,3 +71,21 @@ def _command(name: str) -> Any:
         return group.commands[name]
     holder.command()(found)
     return get_command(holder)
+
+
+def refuse_what_is_no_recipe(word: str) -> None:
+    """Raises :class:`RecipeError` where the first word of a call is neither a command nor could be a recipe: a command
+    that is misspelt, a file of data."""
+    from cod_runner.scaffold.defaults import DATASETS
+
+    path = Path(word)
+    if path.suffix.lower() in DATASETS:
+        raise RecipeError(
+            f"{word} holds data, not a recipe: `codrun auto {word}` makes a classifier of it, "
+            f"`codrun new recipe {word}` a recipe"
+        )
+    if word.startswith("-") or path.suffix or len(path.parts) != 1 or path.exists():
+        return
+    near = [f"{word}.yaml"] if path.with_suffix(".yaml").exists() else difflib.get_close_matches(word, COMMANDS, 1)
+    hint = f"did you mean `{near[0]}`?" if near else "`codrun --help` lists the commands"
+    raise RecipeError(f"no command and no recipe is called `{word}`; {hint}")

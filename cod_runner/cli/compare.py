@@ -27,7 +27,7 @@ from cod_runner.plain_text import json_text, shortened
 
 if TYPE_CHECKING:
     from cod_runner.registry import Registry
-    from cod_runner.report.compare import Comparison, Wishes
+    from cod_runner.report.compare import CompareOptions, Comparison
 
 RevOption = Annotated[
     list[str] | None,
@@ -102,7 +102,7 @@ def compare(
     the second lacks although its recipe asks for them, and runs that have nothing in common.
     """
     from cod_runner.progress import Progress
-    from cod_runner.report.compare import Pair, Wishes, compare_all
+    from cod_runner.report.compare import CompareOptions, Pair, compare_all
     from cod_runner.report.compare.conclusion import raise_on_regression
     from cod_runner.revisions import Flags, run_revisions
     from cod_runner.runs.reading import read_run
@@ -125,9 +125,16 @@ def compare(
         quiet=quiet,
     )
     registry: Registry = context.obj
-    wishes = _wishes(metrics, tolerance)
+    options = _options(metrics, tolerance)
     if published is not None:
-        others = [bool(revisions), fail_on_regression, as_markdown, as_json, wishes != Wishes(), flags != Flags()]
+        others = [
+            bool(revisions),
+            fail_on_regression,
+            as_markdown,
+            as_json,
+            options != CompareOptions(),
+            flags != Flags(),
+        ]
         if len(paths) != 1 or any(others):
             raise typer.BadParameter("--published FILE takes one RUN and no other flag")
         _show_published(paths[0], published, registry)
@@ -148,7 +155,7 @@ def compare(
                 "flags that change a run (--set, --k, ...) go with --rev; two runs are made already"
             )
         pairs, notes = [Pair(read_run(paths[0], registry), read_run(paths[1], registry))], ()
-    comparisons = compare_all(pairs, wishes)
+    comparisons = compare_all(pairs, options)
     _show(comparisons, notes, as_markdown, as_json)
     if fail_on_regression:
         raise_on_regression(comparisons)
@@ -176,14 +183,14 @@ def _show_published(run: Path, published: Path, registry: Registry) -> None:
     show_published(Terminal(), compare_published(read_run(run, registry), published))
 
 
-def _wishes(metrics: str | None, tolerances: Sequence[str] | None) -> Wishes:
+def _options(metrics: str | None, tolerances: Sequence[str] | None) -> CompareOptions:
     """What ``--metrics`` and ``--tolerance`` say; raises a fault of the call for what cannot be meant."""
-    from cod_runner.report.compare import Wishes
+    from cod_runner.report.compare import CompareOptions
 
     names = tuple(dict.fromkeys(name for name in (metrics or "").replace(",", " ").split()))
     if metrics is not None and not names:
         raise typer.BadParameter("--metrics names no metric; leave the flag out to compare by accuracy and agreement")
-    wishes = Wishes(names)
+    options = CompareOptions(names)
     for written in tolerances or ():
         name, equals, number = written.rpartition("=")
         value = _tolerance(number, written)
@@ -192,10 +199,10 @@ def _wishes(metrics: str | None, tolerances: Sequence[str] | None) -> Wishes:
                 f"--tolerance `{shortened(written, LONGEST_SHOWN)}` names no metric before its `=`"
             )
         if equals:
-            wishes = Wishes(names, wishes.tolerance, {**wishes.tolerances, name.strip(): value})
+            options = CompareOptions(names, options.tolerance, {**options.tolerances, name.strip(): value})
         else:
-            wishes = Wishes(names, value, wishes.tolerances)
-    return wishes
+            options = CompareOptions(names, value, options.tolerances)
+    return options
 
 
 def _tolerance(number: str, written: str) -> float:

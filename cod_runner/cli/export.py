@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from cod_runner.deployment.located import Located
     from cod_runner.progress import Progress
     from cod_runner.registry import Registry
+    from cod_runner.runs.student_record import StudentRecord
     from cod_runner.terminal import Terminal
 
 
@@ -46,24 +46,25 @@ def export(
 ) -> None:
     """Write a student in another form, with tokenizer, labels and temperature; compare the two, and measure both on the
     run's evaluation split."""
-    from cod_runner.deployment import exporting
-    from cod_runner.deployment.located import Wanted, students_at
+    from cod_runner.deployment import export_destination
+    from cod_runner.deployment.exporting import export_student
+    from cod_runner.deployment.located import CellFilter, students_at
     from cod_runner.progress import Progress
     from cod_runner.terminal import Terminal
 
     registry: Registry = context.obj
     progress = Progress(quiet=quiet)
-    options = exporting.exporter_options(registry, to, settings or [], int8=int8)
-    located = students_at(where, Wanted(method, arm, k, seed), registry)
+    options = export_destination.exporter_options(registry, to, settings or [], int8=int8)
+    located = students_at(where, CellFilter(method, arm, k, seed), registry)
     (student,) = located.folders
     if located.said:
         progress.say(located.said)
-    exporting.record_to_export(student)
-    folder = out or exporting.export_folder(student, to, options)
-    exporting.refuse_what_is_there(folder, student, replaceable=force)
-    destination = exporting.Destination(to, options, folder, force)
-    evaluation = _evaluation(located, student, registry, rows, offline, progress)
-    found = exporting.export_student(student, destination, registry, evaluation, progress)
+    record = export_destination.record_to_export(student)
+    folder = out or export_destination.export_folder(student, to, options)
+    export_destination.refuse_what_is_there(folder, student, replaceable=force)
+    destination = export_destination.Destination(to, options, folder, force)
+    evaluation = _evaluation(located, record, registry, rows, offline, progress)
+    found = export_student(student, destination, registry, evaluation, progress)
     for note in found.notes:
         progress.warn(note)
     if as_json:
@@ -73,18 +74,16 @@ def export(
 
 
 def _evaluation(
-    located: Located, student: Path, registry: Registry, rows: int, offline: bool, progress: Progress
+    located: Located, record: StudentRecord, registry: Registry, rows: int, offline: bool, progress: Progress
 ) -> Evaluation | None:
     """The rows to measure on; None, with a sentence, where there are none."""
     from cod_runner.deployment.evaluation import evaluation_of
-    from cod_runner.deployment.exporting import fewer_rows, record_to_export
 
     if located.run is None:
         progress.warn("accuracy and agreement are not measured: the folder of the student's run is not around it")
         return None
-    record = record_to_export(student)
     try:
-        return fewer_rows(evaluation_of(located.run, record, registry, offline=offline, progress=progress), rows)
+        return evaluation_of(located.run, record, registry, offline=offline, progress=progress).fewer(rows)
     except CodrunError as error:
         progress.warn(f"accuracy and agreement are not measured: {error}")
         return None

@@ -12,7 +12,7 @@ from cod_runner.kinds import Kind
 from cod_runner.plain_text import one_line
 
 if TYPE_CHECKING:
-    from cod_runner.scaffold.wishes import Wishes
+    from cod_runner.scaffold.options import NewRecipeOptions
 
 new = typer.Typer(no_args_is_help=True, help="Start a recipe from a data file, or a plugin package.")
 
@@ -62,7 +62,7 @@ def new_recipe(
     from cod_runner.permissions import Permissions
     from cod_runner.scaffold.new_recipe import write_recipe
 
-    path, sentences = write_recipe(data, context.obj, out, wishes_of(teacher, text, label, split, header, labels))
+    path, sentences = write_recipe(data, context.obj, out, recipe_options(teacher, text, label, split, header, labels))
     for sentence in sentences:
         typer.echo(one_line(sentence))
     # a recipe reads files of its own folder; others the user allows
@@ -71,19 +71,19 @@ def new_recipe(
     typer.echo(one_line(f"wrote {shlex.quote(str(path))}; run it with: {shlex.join(command)}"))
 
 
-def wishes_of(
+def recipe_options(
     teacher: str | None,
     text: list[str] | None,
     label: str | None,
     split: str | None,
     header: bool | None,
     labels: str | None,
-) -> Wishes:
+) -> NewRecipeOptions:
     """What the flags say of a new recipe."""
-    from cod_runner.scaffold.wishes import Wishes
+    from cod_runner.scaffold.options import NewRecipeOptions
 
     names = tuple(name.strip() for name in labels.split(",")) if labels else ()
-    return Wishes(tuple(text or ()), label, split, header, names, teacher)
+    return NewRecipeOptions(tuple(text or ()), label, split, header, names, teacher)
 
 
 @new.command("plugin")

@@ -33,12 +33,12 @@ def pick(
     """
     from rich.text import Text
 
-    from cod_runner.deployment.located import Wanted
+    from cod_runner.deployment.located import CellFilter
     from cod_runner.deployment.picking import candidates, pick_student, size_in_words
     from cod_runner.report.terminal import rich_grid
     from cod_runner.terminal import Terminal
 
-    picked = pick_student(run_folder, Wanted(method, arm, k), context.obj)
+    picked = pick_student(run_folder, CellFilter(method, arm, k), context.obj)
     if quiet:
         typer.echo(str(picked.folder))
         return

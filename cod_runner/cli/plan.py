@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cod_runner.cli.options import (
+    AllowCallableOption,
     AllowFolderOption,
     AllowHostOption,
     AllowLocalPluginsOption,
@@ -37,6 +38,7 @@ def plan(
     allow_host: AllowHostOption = None,
     allow_folder: AllowFolderOption = None,
     allow_local_plugins: AllowLocalPluginsOption = False,
+    allow_callable: AllowCallableOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the cells, what is done, what stays on the disk, model calls and their price, before anything is spent."""
@@ -44,7 +46,9 @@ def plan(
     from cod_runner.plan import plan_of
     from cod_runner.terminal import Terminal
 
-    permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
+    permissions = read_permissions(
+        allow_host or [], allow_folder or [], local_plugins=allow_local_plugins, callables=allow_callable or []
+    )
     loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, methods, arms, permissions, students)
     with loaded.pointing():
         planned = plan_of(loaded, context.obj, out, permissions)

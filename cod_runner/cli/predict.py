@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from cod_runner.deployment.answering import Decision
     from cod_runner.deployment.located import Located
-    from cod_runner.deployment.predicting import Answer, Opinion, Predictor
+    from cod_runner.deployment.predicting import Answer, Prediction, Predictor
     from cod_runner.deployment.tables import Table
-    from cod_runner.deployment.teacher import TeacherBeside
+    from cod_runner.deployment.teacher import TeacherAnswers
     from cod_runner.permissions import Permissions
     from cod_runner.progress import Progress
     from cod_runner.registry import Registry
@@ -121,8 +121,8 @@ def predict(
 
     `--json` prints a line for each text: `{"text": ..., "label": ..., "probabilities": {...}}`.
     """
-    from cod_runner.deployment.answering import open_panel
-    from cod_runner.deployment.located import Wanted, students_at
+    from cod_runner.deployment.answering import open_ensemble
+    from cod_runner.deployment.located import CellFilter, students_at
     from cod_runner.deployment.predicting import Predictor
     from cod_runner.permissions import read_permissions
     from cod_runner.progress import Progress
@@ -132,14 +132,14 @@ def predict(
         raise typer.BadParameter("--label LABEL goes with one of --precision 0.9 and --recall 0.9")
     progress = Progress(quiet=quiet)
     source = None if file is None else _source(file, out, text, header, progress)
-    located = students_at(where, Wanted(method, arm, k, seed, seeds), context.obj)
-    panel = open_panel(located.folders, context.obj, device, batch_size)
-    for sentence in filter(None, (located.said, panel.sentence())):
+    located = students_at(where, CellFilter(method, arm, k, seed, seeds), context.obj)
+    ensemble = open_ensemble(located.folders, context.obj, device, batch_size)
+    for sentence in filter(None, (located.said, ensemble.sentence())):
         progress.say(sentence)
     decision = None if label is None else _decision(located, label, precision, recall, progress)
     permissions = read_permissions((), allow_folder or [], local_plugins=allow_local_plugins)
     beside = _teacher(located, context.obj, progress, offline, permissions) if teacher else None
-    predictor = Predictor(panel, decision, beside)
+    predictor = Predictor(ensemble, decision, beside)
     with _until_nobody_reads():
         if source is not None:
             _answer_file(source, out, predictor, progress, as_json)
@@ -175,10 +175,10 @@ def _decision(
 
 def _teacher(
     located: Located, registry: Registry, progress: Progress, offline: bool, permissions: Permissions
-) -> TeacherBeside:
+) -> TeacherAnswers:
     """The teacher of the students' run; raises :class:`RecipeError` for a student that lies in no run."""
     from cod_runner.deployment.evaluation import run_recipe
-    from cod_runner.deployment.teacher import TeacherBeside, find_teacher, is_paid
+    from cod_runner.deployment.teacher import TeacherAnswers, find_teacher, is_paid
     from cod_runner.runs.student_record import read_student_record
 
     run, record = located.run, read_student_record(located.folders[0])
@@ -186,9 +186,9 @@ def _teacher(
         raise RecipeError(f"--teacher needs the run: {located.folders[0]} does not lie in one; name runs/NAME")
     if is_paid(run_recipe(run.folder, registry, permissions), registry):
         progress.say("teacher: what it said during the run; it is not asked again, since that may cost money")
-        return TeacherBeside(run, record, registry, None)
+        return TeacherAnswers(run, record, registry, None)
     found = find_teacher(run, record, registry, progress=progress, offline=offline, permissions=permissions)
-    return TeacherBeside(run, record, registry, found)
+    return TeacherAnswers(run, record, registry, found)
 
 
 def _checked_call(texts: list[str], file: Path | None, out: Path | None, text: str | None) -> list[str]:
@@ -286,16 +286,16 @@ class _Lines:
     def _said(self, answer: Answer) -> list[str]:
         if answer.student is None:
             return [f"{'-':<{self._width}} {'':5}"]
-        found = [self._opinion(answer.student)]
+        found = [self._prediction(answer.student)]
         if len(self._predictor.labels) > 2:
             ranked = sorted(zip(answer.student.probabilities, self._predictor.labels, strict=True), reverse=True)
             second = next((p, label) for p, label in ranked if label != answer.student.label)
             found.append(f"({one_line(second[1])} {second[0]:.3f})")
         if self._predictor.asks_teacher:
-            found.append(f"teacher: {'-' if answer.teacher is None else self._opinion(answer.teacher)}")
+            found.append(f"teacher: {'-' if answer.teacher is None else self._prediction(answer.teacher)}")
         return found
 
-    def _opinion(self, said: Opinion) -> str:
+    def _prediction(self, said: Prediction) -> str:
         return f"{one_line(said.label)[:WIDEST_LABEL]:<{self._width}} {said.probability:.3f}"
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from cod_runner import __version__
-from cod_runner.cli.commands import MARKUP, Commands
+from cod_runner.cli.commands import MARKUP, Commands, refuse_what_is_no_recipe
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError, RegressionFound
 from cod_runner.plain_text import one_line
 
@@ -33,6 +33,7 @@ class RunByDefault(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = {"--help", "--version", "--install-completion", "--show-completion"}
         if args and args[0] not in self.commands and args[0] not in own:
+            refuse_what_is_no_recipe(args[0])
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -86,7 +87,7 @@ def call(arguments: Sequence[str]) -> int:
         _print_error(one_line(str(error)), "regression")
         return error.exit_code
     except CodrunError as error:
-        logging.getLogger("codrun").error(str(error))
+        logging.getLogger("codrun").error(one_line(str(error)))
         _print_error(one_line(str(error)), "error")
         return error.exit_code
     except UsageFault as error:

@@ -27,24 +27,24 @@ def push(
 ) -> None:
     """Show what of a student would go to the hub; with --yes, send it, its model card with it."""
     from cod_runner.deployment import push as hub
-    from cod_runner.deployment.parcel import parcel_of
+    from cod_runner.deployment.upload import upload_of
 
     hub.check_repository(repository)
-    parcel = parcel_of(student)
+    upload = upload_of(student)
     if yes and offline:
         raise RecipeError("--offline sends nothing, and --yes says to send; leave one of them out")
     who = "for everybody to read" if public else "private"
     _say(f"from {student} to {repository} at {hub.hub_address()}, {who}:")
-    for file in parcel.files:
+    for file in upload.files:
         _say(f"  {_size(file.size):>9}  {file.name}")
-    _say(f"  {_size(parcel.size):>9}  in {len(parcel.files)} files")
-    for left_out in parcel.left_out:
+    _say(f"  {_size(upload.size):>9}  in {len(upload.files)} files")
+    for left_out in upload.left_out:
         _say(f"not sent: {left_out}")
     if not yes:
         _say("a token is set; whose it is, is asked with --yes alone" if hub.has_token() else hub.NO_TOKEN)
         _say("nothing was sent; --yes sends it")
         return
-    _say(f"sent: {hub.push(parcel, repository, public=public, say=_say)}")
+    _say(f"sent: {hub.push(upload, repository, public=public, say=_say)}")
 
 
 def _say(sentence: str) -> None:

@@ -26,7 +26,7 @@ def report(context: typer.Context, run_folders: RunFolderArguments, out: OutOpti
     from rich.text import Text
 
     from cod_runner.report import write_reports_again
-    from cod_runner.report.several import write_several
+    from cod_runner.report.page.several_runs import write_several
     from cod_runner.report.terminal import show_report
     from cod_runner.terminal import Terminal
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cod_runner.cli.options import JsonOption
+from cod_runner.cli.question import agreed
 from cod_runner.plain_text import json_text, one_line, visible
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ store = typer.Typer(no_args_is_help=True, help="What is stored between runs: tea
 LISTED = 20
 """Of one entry's files; more than so many are counted by folder."""
 DAYS = 30.0
+KEPT = "nothing was deleted"
 
 
 @store.command("list")
@@ -79,9 +81,10 @@ def _prune_one(stored: Store, name: str, yes: bool) -> None:
     typer.echo(f"from {visible(str(stored.root))}:")
     for line in _listed(stored.entry(name), stored):
         typer.echo(f"  {visible(line)}")
-    if not yes:
-        typer.confirm(f"delete {name}?", abort=True)
-    typer.echo(f"freed {told_size(stored.prune(name))}")
+    if yes or agreed(f"delete {visible(name)}?"):
+        typer.echo(f"freed {told_size(stored.prune(name))}")
+    else:
+        typer.echo(KEPT)
 
 
 def _prune_unused(stored: Store, days: float, yes: bool) -> None:
@@ -94,9 +97,10 @@ def _prune_unused(stored: Store, days: float, yes: bool) -> None:
     typer.echo(f"not used for {days:g} days, in {visible(str(stored.root))}:")
     for entry in entries:
         typer.echo(f"  {_told(stored, entry)}")
-    if not yes:
-        typer.confirm(f"delete these, {told_size(sum(entry.bytes for entry in entries))} in all?", abort=True)
-    typer.echo(f"freed {told_size(stored.prune(*(entry.name for entry in entries)))}")
+    if yes or agreed(f"delete these, {told_size(sum(entry.bytes for entry in entries))} in all?"):
+        typer.echo(f"freed {told_size(stored.prune(*(entry.name for entry in entries)))}")
+    else:
+        typer.echo(KEPT)
 
 
 def _told(stored: Store, entry: StoreEntry) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from cod_runner.api import Input, Request, TeacherView
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.recipe.grammar import Counterfactuals
 
 
@@ -51,7 +51,7 @@ def refused_unasked(
     tried: Collection[Input],
     teacher: TeacherView,
     limits: Counterfactuals | None,
-    held_out: EvaluationTexts | None = None,
+    held_out: NearDuplicates | None = None,
 ) -> Reason | None:
     """Why a candidate is refused without asking the teacher; None where it is not.
 

@@ -16,7 +16,7 @@ from cod_runner.component_results import check_proposals
 from cod_runner.counterfactuals.different_words import on_different_words
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
 from cod_runner.counterfactuals.outcomes import OutcomeStore, PairOutcome, outcome_key
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.recipe.arms import Keep
 from cod_runner.recipe.grammar import Counterfactuals
 from cod_runner.store import content_key
@@ -65,7 +65,7 @@ class PairSearch:
     generator has, near the original or not."""
     wanted: int = 1
     """How many accepted candidates of each original end its search; where they are flips, on different words."""
-    held_out: EvaluationTexts | None = None
+    held_out: NearDuplicates | None = None
     """Texts that students are measured on: a candidate that equals one, or nearly, is refused."""
     outcomes: dict[str, PairOutcome] = field(default_factory=dict)
     """By the original's id: every original that was searched, in order."""

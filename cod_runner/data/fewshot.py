@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from cod_runner.api import DataError, Example
-from cod_runner.data.corpus import content_rank
+from cod_runner.data.content import by_class, content_rank
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.balance import imbalance, smallest_k
 
@@ -105,17 +105,9 @@ def in_random_order(rows: Sequence[Example], seed: int) -> list[Example]:
     return sorted(rows, key=lambda example: content_rank("originals", seed, example))
 
 
-def parts_of(pool: Sequence[Example], classes: int) -> list[list[Example]]:
-    """The pool by class id: ``[classes][rows]``."""
-    parts: list[list[Example]] = [[] for _ in range(classes)]
-    for example in pool:
-        parts[example.hard_label].append(example)
-    return parts
-
-
 def originals_in_order(pool: Sequence[Example], classes: int, seed: int) -> list[list[Example]]:
     """The pool by class id, each class in the random order of this seed: ``[classes][rows]``."""
-    return [in_random_order(part, seed) for part in parts_of(pool, classes)]
+    return [in_random_order(part, seed) for part in by_class(pool, classes)]
 
 
 def check_k(k: int, labels: int, arms: Mapping[str, Arm]) -> None:
@@ -127,7 +119,7 @@ def check_k(k: int, labels: int, arms: Mapping[str, Arm]) -> None:
 def check_pool(k: int, labels: Sequence[str], pool: Sequence[Example], arms: Mapping[str, Arm]) -> None:
     """Refuse a k that the pool is too small for; the error has the numbers and the largest k that would do."""
     classes = len(labels)
-    counts = [len(part) for part in parts_of(pool, classes)]
+    counts = [len(part) for part in by_class(pool, classes)]
     fewest = min(range(classes), key=lambda label: counts[label])
 
     def short(size: int) -> list[Arm]:

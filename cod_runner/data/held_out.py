@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from cod_runner.api import Example
-from cod_runner.data.corpus import content_rank
+from cod_runner.data.content import content_rank
 from cod_runner.data.fewshot import TrainingSet
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 
 HELD_OUT_ROWS = 200
 """The most rows of a cell. The standard error of an accuracy on them is at most .035."""
@@ -29,7 +29,7 @@ class HeldOutRows:
         They are the same for every method, and nearly the same for every arm, k and seed. Their labels train nothing.
         """
         held = {row.id for row in (*training.rows, *training.originals, *training.lenders)}
-        learnt = EvaluationTexts(training.rows)
+        learnt = NearDuplicates(training.rows)
         rows: list[Example] = []
         for row in self._ranked:
             if len(rows) == HELD_OUT_ROWS:

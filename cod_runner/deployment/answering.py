@@ -27,7 +27,7 @@ class Decision:
     value: float
 
 
-class Panel:
+class Ensemble:
     """Opened students of the same labels; the probabilities of several are averaged."""
 
     def __init__(self, students: Sequence[OpenedStudent], batch: int = BATCH) -> None:
@@ -53,7 +53,7 @@ class Panel:
         return f"probabilities: calibrated, logits divided by the temperature {words}"
 
 
-def open_panel(folders: Sequence[Path], registry: Registry, device: str | None, batch: int) -> Panel:
+def open_ensemble(folders: Sequence[Path], registry: Registry, device: str | None, batch: int) -> Ensemble:
     """Open the students of these folders, on one thread where they are torch's.
 
     ``device`` is as the command line says it, None for the CPU; an exported student decides by itself where it runs.
@@ -70,7 +70,7 @@ def open_panel(folders: Sequence[Path], registry: Registry, device: str | None, 
         context = BuildContext(offline=True, device=choose_device(device or "cpu"))
     elif device not in (None, "cpu"):
         raise RecipeError(f"{folders[0]} is an exported student, which runs on the CPU; omit --device {device}")
-    return Panel([open_student(folder, registry, context) for folder in folders], batch)
+    return Ensemble([open_student(folder, registry, context) for folder in folders], batch)
 
 
 def logits_of(answerer: Answerer, inputs: Sequence[Input], batch: int = BATCH) -> numpy.ndarray:

@@ -12,9 +12,10 @@ from typing import Any
 from cod_runner.deployment.benching import Bench, Entry, Result, measured
 from cod_runner.deployment.contender import Contender
 from cod_runner.deployment.evaluation import Evaluation, evaluation_of, run_recipe
-from cod_runner.deployment.exporting import Destination, export_student
+from cod_runner.deployment.export_destination import Destination
+from cod_runner.deployment.exporting import export_student
 from cod_runner.deployment.picking import size_of
-from cod_runner.deployment.teacher import find_teacher, is_paid
+from cod_runner.deployment.teacher import FoundTeacher, find_teacher, is_paid
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.machine import cores
 from cod_runner.permissions import NO_PERMISSIONS, Permissions
@@ -44,56 +45,83 @@ def bench_run(
     evaluation = evaluation_of(run, record, registry, offline=offline, progress=progress, permissions=permissions)
     notes = [evaluation.without_teacher] if evaluation.without_teacher else []
     notes += _busy()
-    teacher: list[Entry | Result] = []
+    stored: list[Result] = []
+    teachers: list[Entry] = []
     try:
         if is_paid(run_recipe(run.folder, registry, permissions), registry):
-            teacher.append(_paid_teacher(run, evaluation))
+            stored = [_paid_teacher(run, evaluation)]
             notes.append("the teacher is paid, so it was not asked: its accuracy is that of its stored answers")
         else:
             found = find_teacher(run, record, registry, progress=progress, offline=offline, permissions=permissions)
-            weights = found.source.weights
-            teacher += [
-                Entry(
-                    Contender(f"teacher{on}", teacher=replace(found, worker=replace(found.worker, device=device)),
-                              device=device, threads=threads),
-                    "torch", None if weights is None else size_of(weights), is_teacher=True,
-                )
-                for device, on in _devices()
-            ]  # fmt: skip
+            teachers = _teachers(found, threads)
     except CodrunError as error:
         notes.append(f"the teacher is not measured: {error}")
-    entries = [each for each in teacher if isinstance(each, Entry)]
-    entries += [
-        Entry(Contender(f"student{on}", student, device=device, threads=threads), "torch", size_of(student))
-        for device, on in _devices()
-    ]
     with tempfile.TemporaryDirectory(prefix="codrun-bench-") as folder:
-        for name, options in _forms(registry):
-            said = f"{name} {INT8}" if options else name
-            progress.say(f"exporting the student: {said}")
-            place = Path(folder) / said.replace(" ", "-")
-            try:
-                export_student(student, Destination(name, options, place), registry, None, Progress(quiet=True))
-            except CodrunError as error:
-                notes.append(f"{said} is not measured: {error}")
-                continue
-            entries.append(Entry(Contender(f"student {said}", place), name, size_of(place)))
-        for place in exported:
-            entries.append(Entry(Contender(place.name, place), _exporter_of(place, record), size_of(place)))
-        if threads > 1 and any(entry.form != "torch" for entry in entries):
+        made, failed = _exported_here(student, registry, Path(folder), progress)
+        notes += failed
+        given = [Entry(Contender(each.name, each), _exporter_of(each, record), size_of(each)) for each in exported]
+        if threads > 1 and (made or given):
             notes.append(f"--threads {threads} is of torch; an exported student runs on one thread")
+        entries = [*teachers, *_students(student, threads), *made, *given]
         results, missing = measured(entries, evaluation, texts, progress)
     if not results:
         raise CodrunError("; ".join([*notes, *missing]))
-    stored = [each for each in teacher if isinstance(each, Result)]
+    names = {entry.contender.name for entry in teachers}
     return Bench(
         results=(*stored, *_with_parameters(results)),
         student=record.cell,
         rows=len(evaluation.examples),
         texts=min(texts, len(evaluation.examples)),
         threads=threads,
+        teacher=next((each for each in results if each.name in names and each.device == "cpu"), None),
         notes=(*notes, *missing),
     )
+
+
+def _teachers(found: FoundTeacher, threads: int) -> list[Entry]:
+    """The teacher, once on each device."""
+    weights = found.source.weights
+    bytes_on_disk = None if weights is None else size_of(weights)
+    return [
+        Entry(
+            Contender(
+                f"teacher{suffix}",
+                teacher=replace(found, worker=replace(found.worker, device=device)),
+                device=device,
+                threads=threads,
+            ),
+            "torch",
+            bytes_on_disk,
+            is_teacher=True,
+        )
+        for device, suffix in _devices()
+    ]
+
+
+def _students(student: Path, threads: int) -> list[Entry]:
+    """The student as it was saved, once on each device."""
+    return [
+        Entry(Contender(f"student{suffix}", student, device=device, threads=threads), "torch", size_of(student))
+        for device, suffix in _devices()
+    ]
+
+
+def _exported_here(
+    student: Path, registry: Registry, folder: Path, progress: Progress
+) -> tuple[list[Entry], list[str]]:
+    """(the student in every form that can be made here, each written below ``folder``; why others cannot)."""
+    made, failed = [], []
+    for name, options in _forms(registry):
+        form = f"{name} {INT8}" if options else name
+        progress.say(f"exporting the student: {form}")
+        place = folder / form.replace(" ", "-")
+        try:
+            export_student(student, Destination(name, options, place), registry, None, Progress(quiet=True))
+        except CodrunError as error:
+            failed.append(f"{form} is not measured: {error}")
+            continue
+        made.append(Entry(Contender(f"student {form}", place), name, size_of(place)))
+    return made, failed
 
 
 def _record(student: Path) -> StudentRecord:

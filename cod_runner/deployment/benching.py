@@ -56,7 +56,7 @@ class Bench:
     """Everything that was measured."""
 
     results: tuple[Result, ...]
-    """The teacher first."""
+    """The teacher first, where it was measured."""
     student: str
     """The cell's name."""
     rows: int
@@ -64,13 +64,15 @@ class Bench:
     texts: int
     """Behind the times."""
     threads: int
+    teacher: Result | None = None
+    """The one of the results that the others are compared with: the teacher on the CPU; None where it was not timed."""
     notes: tuple[str, ...] = ()
     """What was not measured, and why."""
 
     def faster(self, result: Result) -> float | None:
-        """How many times as fast as the teacher it answers one text, on the CPU."""
-        teacher = self.results[0]
-        return teacher.p50 / result.p50 if teacher.p50 and result.p50 else None
+        """How many times as fast as the teacher on the CPU it answers one text; None where either was not timed."""
+        teacher = self.teacher.p50 if self.teacher is not None else None
+        return teacher / result.p50 if teacher and result.p50 else None
 
 
 @dataclass
@@ -94,7 +96,7 @@ def measured(
 
     The teacher's accuracy is that of its stored answers, where the store has them.
     """
-    inputs = spread(evaluation.inputs, texts)
+    inputs = evaluation.fewer(texts).inputs
     with ExitStack() as held:
         asked = [_Asked(entry, held.enter_context(running(entry.contender))) for entry in entries]
         with progress.bar("loading") as step:
@@ -167,10 +169,3 @@ class _Asked:
 
     def _result(self, **known: Any) -> None:
         self.entry.result = replace(self.entry.result, **known)
-
-
-def spread(inputs: Sequence[Input], most: int) -> list[Input]:
-    """At most ``most`` of them, evenly spread, in their order."""
-    if len(inputs) <= most:
-        return list(inputs)
-    return [inputs[place * len(inputs) // most] for place in range(most)]

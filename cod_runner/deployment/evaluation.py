@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy
@@ -47,6 +47,19 @@ class Evaluation:
         if self.teacher_logits is None:
             return None
         return float((logits.argmax(1) == self.teacher_logits.argmax(1)).mean())
+
+    def fewer(self, most: int) -> Evaluation:
+        """At most ``most`` of its rows, evenly spread over all of them, in their order."""
+        rows = len(self.examples)
+        if rows <= most:
+            return self
+        chosen = [place * rows // most for place in range(most)]
+        logits = self.teacher_logits
+        return replace(
+            self,
+            examples=tuple(self.examples[place] for place in chosen),
+            teacher_logits=None if logits is None else logits[chosen],
+        )
 
 
 def evaluation_of(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cod_runner.api import ExportReport
-from cod_runner.deployment.parcel import CARD, EXAMPLE
+from cod_runner.deployment.upload import CARD, EXAMPLE
 from cod_runner.files import write_whole
 from cod_runner.report.card.judging import DIVIDED, TO_BE_DIVIDED
 from cod_runner.report.card.libraries import PLACE

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy
-import yaml
-from pydantic import ValidationError
 
 from cod_runner.api import Answerer, BuildContext, Exporter, ExportReport, ExportRequest, Input, one_thread
 from cod_runner.deployment.answering import logits_of
 from cod_runner.deployment.evaluation import Evaluation
 from cod_runner.deployment.export_card import write_export_card
+from cod_runner.deployment.export_destination import Destination, record_to_export, refuse_what_is_there
 from cod_runner.deployment.opened import ClassifierAnswers, classifier_of
-from cod_runner.errors import CodrunError, RecipeError
+from cod_runner.errors import CodrunError
 from cod_runner.files import folder_written_whole
 from cod_runner.progress import Progress
 from cod_runner.registry import Registry
 from cod_runner.runs.student_record import (
     FILE,
     SavedComponent,
-    StudentRecord,
-    read_student_record,
     write_student_record,
 )
 
@@ -36,17 +32,6 @@ TIMED = 60
 """Answers about one text, of each of the two."""
 PLAIN_TEXT = "The actors are good, but the story takes far too long to begin and ends before it has said anything."
 """What is timed where no evaluation row is at hand."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """What is to be written, and where."""
-
-    exporter: str
-    options: Mapping[str, Any]
-    folder: Path
-    replace: bool = False
-    """Whether an earlier export there may be replaced."""
 
 
 @dataclass(frozen=True)
@@ -77,73 +62,6 @@ class Export:
     """The share of these rows on which both give the same label."""
     notes: Sequence[str] = field(default_factory=tuple)
     """Why something was not measured."""
-
-
-def exporter_options(registry: Registry, name: str, settings: Sequence[str], *, int8: bool) -> dict[str, Any]:
-    """The options of ``KEY=VALUE`` settings, the value in YAML; raises :class:`RecipeError` for wrong ones."""
-    known = registry.find("exporter", name).options
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key.strip():
-            raise RecipeError(f"--set {setting}: write KEY=VALUE; {_usage(name, known.model_fields)}")
-        try:
-            options[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting}: what follows `=` is not YAML") from error
-    if int8:
-        if "int8" not in known.model_fields:
-            raise RecipeError(f"the exporter `{name}` knows no int8; {_usage(name, known.model_fields)}")
-        options["int8"] = True
-    try:
-        known.model_validate(options)
-    except ValidationError as error:
-        wrong = "; ".join(_wrong_option(each["type"], each["loc"], each["msg"]) for each in error.errors())
-        raise RecipeError(f"--set: {wrong}; {_usage(name, known.model_fields)}") from error
-    return options
-
-
-def _wrong_option(kind: str, place: Sequence[str | int], message: str) -> str:
-    option = ".".join(map(str, place))
-    if kind == "extra_forbidden":
-        return f"there is no option `{option}`"
-    return f"`{option}`: {message.removeprefix('Value error, ')}"
-
-
-def export_folder(student: Path, exporter: str, options: Mapping[str, Any]) -> Path:
-    """Where an export goes that names no folder: beside its student."""
-    return student.with_name(f"{student.name}-{exporter}{'-int8' if options.get('int8') else ''}")
-
-
-def is_export_of(folder: Path, student: Path) -> bool:
-    """Whether the folder holds an export of the student as it is now, not of one that a changed recipe replaced."""
-    record = read_student_record(folder)
-    return record is not None and record.exported is not None and record.key == record_to_export(student).key
-
-
-def record_to_export(student: Path) -> StudentRecord:
-    """What the folder says of its student; raises :class:`RecipeError` where it holds none, or an export already."""
-    record = read_student_record(student)
-    if record is None:
-        raise RecipeError(f"{student} is not a student's folder: it has no student.json")
-    if record.exported is not None:
-        raise RecipeError(
-            f"{student} is an export already, by `{record.exported.use}`; name the folder of the student itself"
-        )
-    return record
-
-
-def refuse_what_is_there(folder: Path, student: Path, *, replaceable: bool) -> None:
-    """Raise :class:`RecipeError` where something is in the folder's place that must not be replaced."""
-    if not folder.exists():
-        return
-    if folder.absolute() == student.absolute() or not folder.is_dir():
-        raise RecipeError(f"{folder} is not replaced: name another folder with --out")
-    record = read_student_record(folder)
-    if record is None or record.exported is None:
-        raise RecipeError(f"{folder} exists, and it is not an earlier export: name another folder with --out")
-    if not replaceable:
-        raise RecipeError(f"{folder} holds an earlier export: name another folder with --out, or add --force")
 
 
 def export_student(
@@ -259,21 +177,3 @@ def _measured(export: Export, forms: tuple[Answerer, Answerer], evaluation: Eval
     same = float((said[0].argmax(1) == said[1].argmax(1)).mean())
     notes = (evaluation.without_teacher,) if evaluation.without_teacher else ()
     return replace(export, before=before, after=after, rows=rows, same_label=same, notes=notes)
-
-
-def fewer_rows(evaluation: Evaluation, most: int) -> Evaluation:
-    """At most ``most`` of its rows, evenly spread over all of them."""
-    rows = len(evaluation.examples)
-    if rows <= most:
-        return evaluation
-    chosen = [place * rows // most for place in range(most)]
-    logits = evaluation.teacher_logits
-    return replace(
-        evaluation,
-        examples=tuple(evaluation.examples[place] for place in chosen),
-        teacher_logits=None if logits is None else logits[chosen],
-    )
-
-
-def _usage(name: str, options: Mapping[str, Any]) -> str:
-    return f"the options of `{name}` are {', '.join(options) or 'none'}"

@@ -20,7 +20,7 @@ MOST_LISTED = 6
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CellFilter:
     """What the flags ask of a run; None: anything."""
 
     method: str | None = None
@@ -50,7 +50,7 @@ class Located:
     """The run they are of, where it is known."""
 
 
-def students_at(where: Path, wanted: Wanted, registry: Registry) -> Located:
+def students_at(where: Path, wanted: CellFilter, registry: Registry) -> Located:
     """The students of a student's folder, an exported one or its file, or of a run's folder, of which ``wanted`` must
     leave cells that differ by seed alone.
 
@@ -100,7 +100,7 @@ def folder_of(run: RunFiles, row: CellRow) -> Path:
     return run.folder / "students" / row.name
 
 
-def _of_seeds(run: RunFiles, rows: Sequence[CellRow], wanted: Wanted) -> Located:
+def _of_seeds(run: RunFiles, rows: Sequence[CellRow], wanted: CellFilter) -> Located:
     """Of students that differ by seed alone, those that the flags want."""
     first = rows[0]
     setting = f"{first.method} {first.arm} k={first.k}"
@@ -154,11 +154,9 @@ def _told_of(folder: Path) -> str:
 
 def _told_of_file(path: Path) -> str:
     if path.suffix in (".yaml", ".yml"):
-        return (
-            f"run it with `codrun {path}`, and name the run's folder"
-            if path.name != "recipe.yaml"
-            else (f"name {path.parent}")
-        )
+        if path.name == "recipe.yaml":
+            return f"name {path.parent}"
+        return f"run it with `codrun {path}`, and name the run's folder"
     if (path.parent / "recipe.yaml").is_file():
         return f"name the run's folder, {path.parent}"
     return f"an exported model has a {FILE} beside it, and this one has none"
@@ -182,7 +180,7 @@ def _run_of(student: Path, registry: Registry) -> RunFiles | None:
     return None
 
 
-def _asked(wanted: Wanted) -> str:
+def _asked(wanted: CellFilter) -> str:
     flags = {name: value for name, value in vars(wanted).items() if name != "seeds" and value is not None}
     return "with " + " ".join(f"--{name} {value}" for name, value in flags.items())
 

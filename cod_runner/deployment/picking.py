@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cod_runner.binomial import half_width
-from cod_runner.deployment.located import Wanted, folder_of, listed, saved_rows
+from cod_runner.deployment.located import CellFilter, folder_of, listed, saved_rows
 from cod_runner.errors import RecipeError
 from cod_runner.registry import Registry
 from cod_runner.report.costs import price_in_words
@@ -152,7 +152,7 @@ class Picked:
         }
 
 
-def pick_student(folder: Path, wanted: Wanted, registry: Registry) -> Picked:
+def pick_student(folder: Path, wanted: CellFilter, registry: Registry) -> Picked:
     """The student of a run to ship, among those that ``wanted`` leaves and whose folders are on disk.
 
     Raises :class:`RecipeError` where none is.

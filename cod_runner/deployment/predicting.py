@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from cod_runner.deployment.answering import BLOCK, Decision, Panel, decided
+from cod_runner.deployment.answering import BLOCK, Decision, Ensemble, decided
 
 Item = TypeVar("Item")
 Ask = Callable[[Sequence[str]], list[tuple[float, ...] | None]]
@@ -15,7 +15,7 @@ Ask = Callable[[Sequence[str]], list[tuple[float, ...] | None]]
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Prediction:
     """One model's word on one text."""
 
     label: str
@@ -30,16 +30,16 @@ class Answer:
     """What was said of one text; None: nothing, since the text is empty or the teacher was not asked."""
 
     text: str
-    student: Opinion | None
-    teacher: Opinion | None = None
+    student: Prediction | None
+    teacher: Prediction | None = None
 
 
 class Predictor:
     """Answers texts in blocks, in their order."""
 
-    def __init__(self, panel: Panel, decision: Decision | None = None, teacher: Ask | None = None) -> None:
-        self.labels = panel.labels
-        self._panel, self._decision, self._teacher = panel, decision, teacher
+    def __init__(self, ensemble: Ensemble, decision: Decision | None = None, teacher: Ask | None = None) -> None:
+        self.labels = ensemble.labels
+        self._ensemble, self._decision, self._teacher = ensemble, decision, teacher
         self.empty = 0
         """Texts without a word, which were given no label."""
         self.unasked = 0
@@ -57,20 +57,20 @@ class Predictor:
         asked = [texts[place] for place in there]
         if not asked:
             return found
-        probabilities = self._panel.probabilities(asked)
+        probabilities = self._ensemble.probabilities(asked)
         chosen = decided(probabilities, self._decision)
         said = [None] * len(asked) if self._teacher is None else self._teacher(asked)
         for place, row, label, teacher in zip(there, probabilities.tolist(), chosen.tolist(), said, strict=True):
-            opinion = None
+            prediction = None
             if teacher is not None:
-                opinion = self._opinion(max(range(len(teacher)), key=teacher.__getitem__), teacher)
+                prediction = self._prediction(max(range(len(teacher)), key=teacher.__getitem__), teacher)
             elif self._teacher is not None:
                 self.unasked += 1
-            found[place] = Answer(texts[place], self._opinion(label, row), opinion)
+            found[place] = Answer(texts[place], self._prediction(label, row), prediction)
         return found
 
-    def _opinion(self, label: int, probabilities: Sequence[float]) -> Opinion:
-        return Opinion(self.labels[label], probabilities[label], tuple(probabilities))
+    def _prediction(self, label: int, probabilities: Sequence[float]) -> Prediction:
+        return Prediction(self.labels[label], probabilities[label], tuple(probabilities))
 
 
 def blocks(items: Iterable[Item], size: int = BLOCK) -> Iterator[list[Item]]:
@@ -133,10 +133,10 @@ def new_columns(labels: Sequence[str], taken: Iterable[str], teacher: bool) -> t
 def as_json(answer: Answer, labels: Sequence[str], teacher: bool) -> dict[str, Any]:
     """An answer as ``--json`` prints it; with the teacher's, where it was wanted."""
 
-    def opinion(said: Opinion | None) -> Mapping[str, Any]:
+    def prediction(said: Prediction | None) -> Mapping[str, Any]:
         if said is None:
             return {"label": None, "probabilities": None}
         return {"label": said.label, "probabilities": dict(zip(labels, said.probabilities, strict=True))}
 
-    asked = {"teacher": opinion(answer.teacher)} if teacher else {}
-    return {"text": answer.text, **opinion(answer.student), **asked}
+    asked = {"teacher": prediction(answer.teacher)} if teacher else {}
+    return {"text": answer.text, **prediction(answer.student), **asked}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cod_runner.deployment.parcel import CARD, Parcel
+from cod_runner.deployment.upload import CARD, Upload
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.hugging_face import hub_errors
 
@@ -49,7 +49,7 @@ def check_repository(name: str) -> None:
         ) from error
 
 
-def push(parcel: Parcel, repository: str, *, public: bool, say: Callable[[str], None]) -> str:
+def push(upload: Upload, repository: str, *, public: bool, say: Callable[[str], None]) -> str:
     """Make the repository, if it is not there, and send every file in one commit; returns the student's address.
 
     Nothing is sent to a public repository unless ``public``. Raises :class:`CodrunError`, one sentence, never with the
@@ -74,9 +74,9 @@ def push(parcel: Parcel, repository: str, *, public: bool, say: Callable[[str], 
                 path_in_repo=file.name,
                 path_or_fileobj=file.content if isinstance(file.content, bytes) else str(file.content),
             )
-            for file in parcel.files
+            for file in upload.files
         ]
-        api.create_commit(whole, added, commit_message=f"{parcel.record.recipe or 'codrun'}: {parcel.record.cell}")
+        api.create_commit(whole, added, commit_message=f"{upload.record.recipe or 'codrun'}: {upload.record.cell}")
     return f"{hub_address()}/{whole}"
 
 

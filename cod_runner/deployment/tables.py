@@ -169,7 +169,8 @@ def _encoding_of(path: Path, known: str | None) -> tuple[str, int]:
             except UnicodeDecodeError as error:
                 if encoding == "utf-8-sig":
                     return _encoding_of(path, "cp1252")
-                line = lines + 1 + chunk[: error.start].count(b"\n")
+                # not of the chunk: the decoder has kept the beginning of a character from the one before
+                line = lines + 1 + error.object[: error.start].count(b"\n")
                 byte = f"0x{error.object[error.start]:02x}"
                 raise DataError(
                     f"{path}:{line}: the byte {byte} is neither UTF-8 nor {encoding}; save the file as UTF-8"

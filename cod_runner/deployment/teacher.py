@@ -106,7 +106,7 @@ class ScorerAnswers:
         return (said if self._calibration is None else self._calibration(said)).numpy()
 
 
-class TeacherBeside:
+class TeacherAnswers:
     """Says what a run's teacher says of texts: what the store has, and the rest where asking costs nothing."""
 
     def __init__(self, run: RunFiles, record: StudentRecord, registry: Registry, found: FoundTeacher | None) -> None:

@@ -7,17 +7,17 @@ reach on other texts: the interval says how much a set of that size can tell.
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy
+
+from cod_runner.binomial import wilson
+from cod_runner.deployment.answering import softmax
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.runs.student_record import HeldOut, StudentRecord
 
 FEW_ROWS = 30
 """Below, a threshold is given with a warning."""
-Z = 1.959964
-"""Of a two-sided interval of 95%."""
 
 
 @dataclass(frozen=True)
@@ -69,55 +69,75 @@ def threshold_for(
     """
     target = _target(precision, recall)
     index = _index(record, label)
-    held_out = record.held_out
+    held_out = _held_out_with(record, index)
+    at_each = _at_each_value(held_out, record.temperature or 1.0, index)
+    if precision is not None:
+        reached = [each for each in at_each if each.precision >= target]
+        if not reached:
+            best = max(at_each, key=lambda each: (each.precision, each.recall))
+            raise CodrunError(
+                f"no threshold reaches a precision of {target:g} for `{label}` on the {len(held_out.labels)} held-out "
+                f"rows: the highest is {best.precision:.2f}, with recall {best.recall:.2f}; ask for less, or train a "
+                "better student (a larger k, a better teacher)"
+            )
+        chosen = max(reached, key=lambda each: (each.recall, each.precision))
+    else:
+        reached = [each for each in at_each if each.recall >= target]  # the smallest value finds every row
+        chosen = max(reached, key=lambda each: (each.precision, each.recall))
+    having = held_out.labels.count(index)
+    return Threshold(
+        label=label,
+        value=chosen.value,
+        precision=chosen.precision,
+        recall=chosen.recall,
+        rows=len(held_out.labels),
+        given=chosen.given,
+        having=having,
+        wanted="precision" if precision is not None else "recall",
+        interval=wilson(chosen.right, chosen.given if precision is not None else having),
+    )
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """What a threshold reaches on the held-out rows."""
+
+    value: float
+    precision: float
+    recall: float
+    given: int
+    """Rows that are given the label."""
+    right: int
+    """Those of them that have it."""
+
+
+def _held_out_with(record: StudentRecord, index: int) -> HeldOut:
+    """The student's held-out rows; raises :class:`CodrunError` where none of them has the label."""
+    held_out, label = record.held_out, record.labels[index]
     if held_out is None or not held_out.labels:
         raise CodrunError(
             f"no row was held out of the training of {record.cell}, so no threshold can be chosen for `{label}`: train "
             "it with more labelled rows in the pool, or a smaller k (a student that `codrun push` sent leaves what it "
             "said of these rows behind)"
         )
-    having = held_out.labels.count(index)
-    if having == 0:
+    if index not in held_out.labels:
         raise CodrunError(
             f"none of the {len(held_out.labels)} held-out rows has the label `{label}`, so no threshold can be chosen "
             "for it; leave more labelled rows beside k"
         )
-    probabilities = _probabilities(held_out, record.temperature or 1.0, index)
-    found = [_at(value, probabilities, held_out.labels, index) for value in sorted(set(probabilities))]
-    if precision is not None:
-        reached = [each for each in found if each[0] >= target]
-        if not reached:
-            best = max(found)
-            raise CodrunError(
-                f"no threshold reaches a precision of {target:g} for `{label}` on the {len(held_out.labels)} held-out "
-                f"rows: the highest is {best[0]:.2f}, with recall {best[1]:.2f}; ask for less, or train a better "
-                "student (a larger k, a better teacher)"
-            )
-        share, found_share, given, value = max(reached, key=lambda each: (each[1], each[0]))
-    else:
-        share, found_share, given, value = max(
-            (each for each in found if each[1] >= target), key=lambda each: (each[0], each[1])
-        )
-    right = round(share * given)
-    return Threshold(
-        label=label,
-        value=value,
-        precision=share,
-        recall=found_share,
-        rows=len(held_out.labels),
-        given=given,
-        having=having,
-        wanted="precision" if precision is not None else "recall",
-        interval=wilson(right, given if precision is not None else having),
-    )
+    return held_out
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's interval of 95% for a share (Wilson 1927, JASA 22:209)."""
-    share, z2 = successes / trials, Z**2
-    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+def _at_each_value(held_out: HeldOut, temperature: float, index: int) -> list[_Reached]:
+    """Every threshold that makes a difference, from the smallest: the calibrated probabilities of the label."""
+    probabilities = softmax(numpy.array(held_out.logits), temperature)[:, index].tolist()
+    having = held_out.labels.count(index)
+    found = []
+    for value in sorted(set(probabilities)):
+        given = [gold for probability, gold in zip(probabilities, held_out.labels, strict=True) if probability >= value]
+        right = given.count(index)
+        found.append(_Reached(value, right / len(given), right / having, len(given), right))
+    return found
 
 
 def _target(precision: float | None, recall: float | None) -> float:
@@ -137,22 +157,3 @@ def _index(record: StudentRecord, label: str) -> int:
         f"{record.cell} has no label `{label}`; did you mean `{near[0]}`? It has "
         f"{', '.join(f'`{each}`' for each in record.labels)}"
     )
-
-
-def _probabilities(held_out: HeldOut, temperature: float, index: int) -> list[float]:
-    """Of the label ``index``, calibrated, one for each row."""
-    found = []
-    for row in held_out.logits:
-        largest = max(row)
-        powers = [math.exp((logit - largest) / temperature) for logit in row]
-        found.append(powers[index] / sum(powers))
-    return found
-
-
-def _at(
-    value: float, probabilities: Sequence[float], labels: Sequence[int], index: int
-) -> tuple[float, float, int, float]:
-    """(precision, recall, how many are given the label, ``value``) where it is the threshold."""
-    given = [label for probability, label in zip(probabilities, labels, strict=True) if probability >= value]
-    right = given.count(index)
-    return right / len(given), right / labels.count(index), len(given), value

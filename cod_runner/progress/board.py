@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cod_runner.progress.durations import Pace, left_in_words
+from cod_runner.durations import Pace, left_in_words
 
 
 @dataclass

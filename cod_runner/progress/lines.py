@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from cod_runner.durations import in_words
 from cod_runner.plain_text import one_line
 from cod_runner.progress.board import Bar, Board, Stage
-from cod_runner.progress.durations import in_words
 
 FIRST_INTERVAL, LONGEST_INTERVAL = 10.0, 300.0
 """Seconds between two lines on one stage; each is twice the one before."""

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from cod_runner.durations import in_words
 from cod_runner.plain_text import one_line
 from cod_runner.progress.board import Bar, Board, Stage
-from cod_runner.progress.durations import in_words
 
 TIMES_A_SECOND = 5
 WIDEST_BAR, NARROWEST_BAR, SHORTEST_TITLE = 24, 6, 8

@@ -13,9 +13,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
+from cod_runner.durations import Pace
 from cod_runner.plain_text import one_line
 from cod_runner.progress.board import Bar, Board, Stage
-from cod_runner.progress.durations import Pace
 from cod_runner.progress.lines import Lines
 from cod_runner.progress.live import Drawing
 from cod_runner.terminal import Terminal
@@ -93,7 +93,7 @@ class Progress:
 
     def say(self, sentence: str) -> None:
         """A note on what happens now."""
-        LOG.info(sentence)
+        LOG.info(one_line(sentence))
         if not self.quiet:
             self._print(Text(one_line(sentence)))
 
@@ -102,7 +102,7 @@ class Progress:
         if sentence in self.notes:
             return
         self.notes.append(sentence)
-        LOG.warning(sentence)
+        LOG.warning(one_line(sentence))
         self._print(Text.assemble(("note:", "yellow"), f" {one_line(sentence)}"))
 
     def caution(self, sentence: str) -> None:
@@ -110,7 +110,7 @@ class Progress:
         no note of the run."""
         if sentence not in self._said:
             self._said.add(sentence)
-            LOG.warning(sentence)
+            LOG.warning(one_line(sentence))
             self._print(Text.assemble(("warning:", "yellow"), f" {one_line(sentence)}"))
 
     def pass_on(self, line: str) -> None:
@@ -118,7 +118,7 @@ class Progress:
         once, also under ``--quiet``, and is no note of the run."""
         if line not in self._said:
             self._said.add(line)
-            LOG.info("a worker wrote: %s", line)
+            LOG.info("a worker wrote: %s", one_line(line))
             self._print(Text(one_line(line), "dim"))
 
     def _print(self, sentence: Text) -> None:
@@ -159,7 +159,7 @@ class Progress:
                 seconds = self.clock() - began
                 stage.before, stage.since, stage.told = stage.before + seconds, None, ""
                 display.ended(stage, seconds)
-                LOG.info("%s: %.1f s", name, seconds)
+                LOG.info("%s: %.1f s", one_line(name), seconds)
 
     @contextmanager
     def bar(self, title: str, at_once: int = 1) -> Iterator[Step]:
@@ -180,7 +180,7 @@ class Progress:
                 yield step
         finally:
             self._board.bars.remove(bar)
-        LOG.info("%s: %.1f s", title, self.clock() - started)
+        LOG.info("%s: %.1f s", bar.title, self.clock() - started)
 
     @contextmanager
     def _displayed(self) -> Iterator[Display]:

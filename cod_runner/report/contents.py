@@ -180,7 +180,10 @@ def _notes(
         notes.append(f"{unfinished} of {asked} cells are not finished; the same command continues with them.")
     if other_lines:
         are = "line of cells.jsonl is" if other_lines == 1 else "lines of cells.jsonl are"
-        notes.append(f"{other_lines} {are} from settings other than the recipe's (by key) and omitted from the tables.")
+        notes.append(
+            f"{other_lines} {are} omitted from the tables: of cells that this call leaves out, or made with other "
+            "settings."
+        )
     devices = sorted({f"{row.device} {row.precision or ''}".strip() for row in rows if row.device})
     if len(devices) > 1:
         notes.append(f"The cells are not strictly comparable: they were trained on {'; '.join(devices)}.")

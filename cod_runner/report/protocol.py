@@ -11,6 +11,9 @@ from cod_runner.api import TrainSettings
 from cod_runner.recipe.arms import CONTROL, Arm, is_standard
 from cod_runner.recipe.grammar import Recipe, Use, WeightedLoss
 
+DECIDES_WHAT_IS_MEASURED = ("data set", "evaluation")
+"""Settings of the protocol; where runs differ in them, their numbers are not of the students alone."""
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cod_runner.errors import SettingError
-from cod_runner.files import write_whole
-from cod_runner.registry import Registry
+from cod_runner.durations import in_words
 from cod_runner.report.contents import Report, build_report
 from cod_runner.report.costs import price_in_words
-from cod_runner.report.protocol import Setting
-from cod_runner.report.stages import duration
+from cod_runner.report.protocol import DECIDES_WHAT_IS_MEASURED, Setting
 from cod_runner.report.table import MISSING, pooled
 from cod_runner.report.text import number_and_deviation
 from cod_runner.report.verdicts import counted_verdicts
-from cod_runner.runs.reading import RunFiles, read_run
+from cod_runner.runs.reading import RunFiles
 from cod_runner.runs.records import MetricRecord
 
-DECIDES_WHAT_IS_MEASURED = ("data set", "evaluation")
 GLANCE_COLUMNS = ("run", "cells", "teacher", "gain", "better seeds", "expectations", "time", "price")
 GLANCE_NOTE = (
     "Gain: the first measure of each run, +CoD minus plain, seed by seed over its settings with a teacher; mean ± "
@@ -50,7 +45,7 @@ class NamedReport:
             MISSING if together is None else f"{number_and_deviation(together.summary)} {gains[0].metric.name}",
             MISSING if together is None else f"{together.wins} of {together.summary.n}",
             counted_verdicts(record.verdicts) or MISSING,
-            MISSING if record.seconds is None else duration(record.seconds),
+            MISSING if record.seconds is None else in_words(record.seconds),
             "unknown" if record.cost is None else price_in_words(record.cost),
         ]
 
@@ -96,27 +91,6 @@ def several(runs: Sequence[RunFiles]) -> Several:
         tuple((name, *found) for name, found in differing.items()),
         tuple(notes),
     )
-
-
-def write_several(folders: Sequence[Path], out: Path, registry: Registry) -> Path:
-    """``codrun report RUN RUN``: one page of several runs, at ``out/report.html``, which is returned.
-
-    Raises :class:`SettingError` for a run that is named twice, and for an ``out`` that is a run's folder, whose own
-    page it would replace; :class:`CodrunError` for a run that cannot be read.
-    """
-    from cod_runner.report.page.several_runs import several_page
-
-    counted = Counter(folder.resolve() for folder in folders)
-    twice = next((folder for folder in folders if counted[folder.resolve()] > 1), None)
-    if twice is not None:
-        raise SettingError(f"{twice} is named twice; a page of several runs needs different ones")
-    if (out / "recipe.yaml").exists():
-        raise SettingError(
-            f"{out} is the folder of a run, whose report.html would be replaced; give another folder with --out"
-        )
-    together = several([read_run(folder, registry) for folder in folders])
-    write_whole(out / "report.html", several_page(together))
-    return out / "report.html"
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cod_runner.durations import in_words
 from cod_runner.report.costs import price_in_words
 from cod_runner.runs.records import StageRecord
 
@@ -42,7 +43,7 @@ def shown_stages(stages: Sequence[StageRecord]) -> list[ShownStage]:
 def _shown(stage: StageRecord, seconds: float, usd: float) -> ShownStage:
     return ShownStage(
         stage.name,
-        duration(stage.seconds),
+        in_words(stage.seconds),
         f"{stage.calls:,}",
         f"{stage.tokens:,}",
         "unknown" if stage.usd is None else price_in_words(stage.usd),
@@ -53,11 +54,3 @@ def _shown(stage: StageRecord, seconds: float, usd: float) -> ShownStage:
 
 def _part(value: float, whole: float) -> float:
     return min(1.0, max(0.0, value / whole)) if whole > 0 else 0.0
-
-
-def duration(seconds: float) -> str:
-    """``12 s``, ``3.4 min``, ``2.0 h``; under ten seconds with a decimal place."""
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

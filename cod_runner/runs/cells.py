@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
@@ -13,6 +14,14 @@ from cod_runner.store import content_key
 
 ENGINE_VERSION = 1
 """Raised when the core's own results change, so that older cells are run again."""
+
+
+class TrainingSetKey(NamedTuple):
+    """What decides a training set of a run: methods share it."""
+
+    arm: str
+    k: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -26,9 +35,9 @@ class Cell:
     key: str
 
     @property
-    def training_set(self) -> tuple[str, int, int]:
-        """(arm, k, seed): what decides the training set, which all methods share."""
-        return self.arm, self.k, self.seed
+    def training_set(self) -> TrainingSetKey:
+        """Which training set it trains on."""
+        return TrainingSetKey(self.arm, self.k, self.seed)
 
     @property
     def name(self) -> str:

@@ -47,19 +47,28 @@ class RowsLeft:
             self._file(key).unlink(missing_ok=True)
 
     def found(self, wanted: Sequence[Cell], metrics: Collection[str]) -> list[CellRow]:
-        """The rows of the ``wanted`` cells, in their order; ``metrics`` are the names of the recipe's.
-
-        Removes every other row: one of a cell that is not wanted, one that is damaged, and one that says something
-        else than its cell, or holds other metrics. Nothing but the run that holds the folder's lock may call this.
+        """:meth:`seen`, and removes every other row: one of a cell that is not wanted, one that is damaged, and one
+        that says something else than its cell, or holds other metrics. Nothing but the run that holds the folder's lock
+        may call this.
         """
-        if not self._is_ours():
+        if self.folder.is_symlink():  # a link in its place
+            with suppress(OSError):
+                self.folder.unlink()
+        rows = self.seen(wanted, metrics)
+        if self.folder.is_dir():
+            sweep(self.folder)
+            keys = {row.key for row in rows}
+            for file in self.folder.glob("*.json"):
+                if file.stem not in keys:
+                    self.forget(file.stem)
+        return rows
+
+    def seen(self, wanted: Sequence[Cell], metrics: Collection[str]) -> list[CellRow]:
+        """The rows of the ``wanted`` cells, in their order; ``metrics`` are the names of the recipe's. Changes
+        nothing."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
             return []
-        sweep(self.folder)
-        rows = {cell.key: self._read(cell, metrics) for cell in wanted}
-        for file in self.folder.glob("*.json"):
-            if rows.get(file.stem) is None:
-                self.forget(file.stem)
-        return [row for row in rows.values() if row is not None]
+        return [row for cell in wanted if (row := self._read(cell, metrics)) is not None]
 
     def end(self) -> None:
         """Remove the folder with all rows in it, but nothing that a living process writes."""
@@ -80,13 +89,6 @@ class RowsLeft:
         # the check makes 0 a 0.0, and the line must be as the worker would have had it written
         same = {name: line[key] for key, name in FIELDS.items() if key in line and line[key] == getattr(row, name)}
         return replace(row, **same)
-
-    def _is_ours(self) -> bool:
-        """Whether it is a folder; a link in its place is removed."""
-        if self.folder.is_symlink():
-            with suppress(OSError):
-                self.folder.unlink()
-        return self.folder.is_dir()
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.json"

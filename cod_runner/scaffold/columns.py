@@ -10,9 +10,9 @@ from typing import Any
 
 from cod_runner.errors import DataError
 from cod_runner.scaffold.cells import few_values, folded, is_empty, like_labels, name_of
+from cod_runner.scaffold.options import NewRecipeOptions
 from cod_runner.scaffold.sample import Sample, guess_text_column
 from cod_runner.scaffold.several_labels import parts_of_cells
-from cod_runner.scaffold.wishes import Wishes
 
 LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "rating", "stars", "topic")
 PAIRS = (
@@ -44,6 +44,9 @@ SPLIT_NAMES = {
     "evaluation": "test",
 }
 """What a column of splits may say, and the split that a recipe calls it."""
+NAMES_OF_SPLIT_COLUMNS = frozenset(("split", "splits", "set", "subset", "partition", "fold"))
+MOST_NAMED = 4
+"""Values of a column that a sentence lists."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,14 @@ class Columns:
     sentences: tuple[str, ...]
 
 
-def find_columns(sample: Sample, data: Path, wishes: Wishes) -> Columns:
+def find_columns(sample: Sample, data: Path, given: NewRecipeOptions) -> Columns:
     """Raises :class:`DataError` where a column that is asked for is not there, or none can be guessed."""
-    _refuse_unknown(sample, data, wishes)
-    split = wishes.split or _split_column(sample, {*wishes.text, wishes.label})
-    text, said_of_text = _text_columns(sample, data, wishes, split)
-    label, said_of_label = _label_column(sample, data, wishes, {*text, split})
-    return Columns(text, label, split, (*said_of_text, *said_of_label))
+    _refuse_unknown(sample, data, given)
+    split = given.split or _split_column(sample, {*given.text, given.label})
+    text, said_of_text = _text_columns(sample, data, given, split)
+    label, said_of_label = _label_column(sample, data, given, {*text, split})
+    said_of_splits = _unread_splits(sample, {*text, label, split})
+    return Columns(text, label, split, (*said_of_text, *said_of_label, *said_of_splits))
 
 
 def guess_label_columns(columns: dict[str, list[Any]]) -> list[str]:
@@ -80,11 +84,11 @@ def _could_be_labels(cells: Sequence[Any]) -> bool:
     return bool(few_values(cells)) or like_labels(parts_of_cells(cells), len(cells))
 
 
-def _refuse_unknown(sample: Sample, data: Path, wishes: Wishes) -> None:
+def _refuse_unknown(sample: Sample, data: Path, given: NewRecipeOptions) -> None:
     for flag, column in (
-        *(("--text", text) for text in wishes.text),
-        ("--label", wishes.label),
-        ("--split", wishes.split),
+        *(("--text", text) for text in given.text),
+        ("--label", given.label),
+        ("--split", given.split),
     ):
         if column is None or column in sample.columns:
             continue
@@ -111,13 +115,28 @@ def _split_column(sample: Sample, taken: set[str | None]) -> str | None:
     return None
 
 
+def _unread_splits(sample: Sample, read: set[str | None]) -> list[str]:
+    """What to say of columns that are called a split and say something else."""
+    said = []
+    for name, cells in sample.columns.items():
+        values = sorted(few_values(cells)) if name not in read and folded(name) in NAMES_OF_SPLIT_COLUMNS else []
+        if values:
+            listed = ", ".join(f"`{value}`" for value in values[:MOST_NAMED])
+            listed += ", ..." if len(values) > MOST_NAMED else ""
+            said.append(
+                f"column `{name}` is not read, so its rows are drawn from alike: it says {listed}, and splits are "
+                "called train, validation and test; write these to have rows kept for the evaluation"
+            )
+    return said
+
+
 def _text_columns(
-    sample: Sample, data: Path, wishes: Wishes, split: str | None
+    sample: Sample, data: Path, given: NewRecipeOptions, split: str | None
 ) -> tuple[tuple[str, ...], Sequence[str]]:
-    free = {name: cells for name, cells in sample.columns.items() if name not in (wishes.label, split)}
-    if wishes.text:
-        joined = "their texts are joined" if len(wishes.text) > 1 else ""
-        return wishes.text, [f"texts: {_columns_in_words(wishes.text)}, {joined}"] if joined else []
+    free = {name: cells for name, cells in sample.columns.items() if name not in (given.label, split)}
+    if given.text:
+        joined = "their texts are joined" if len(given.text) > 1 else ""
+        return given.text, [f"texts: {_columns_in_words(given.text)}, {joined}"] if joined else []
     guessed = guess_text_column(free)
     if guessed is None or (_nested(sample) and few_values(free[guessed[0]])):
         raise DataError(f"{data}: no column contains texts; there are: {_listed(sample)}{_nested(sample)}")
@@ -159,9 +178,11 @@ def _holds_texts(cells: Sequence[Any]) -> bool:
     return sum(len(text.split()) for text in texts) / len(texts) >= WORDS_OF_A_TEXT
 
 
-def _label_column(sample: Sample, data: Path, wishes: Wishes, taken: set[str | None]) -> tuple[str, Sequence[str]]:
-    if wishes.label is not None:
-        return wishes.label, []
+def _label_column(
+    sample: Sample, data: Path, given: NewRecipeOptions, taken: set[str | None]
+) -> tuple[str, Sequence[str]]:
+    if given.label is not None:
+        return given.label, []
     free = {name: cells for name, cells in sample.columns.items() if name not in taken}
     found = guess_label_columns(free)
     if not found:

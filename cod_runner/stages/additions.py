@@ -7,21 +7,20 @@ as before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, PairOutcome, Quality, Walked, quality_table, walk
-from cod_runner.data.fewshot import Group, originals_looked_at
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.fewshot import Group, TrainingSet, drawn, originals_looked_at
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.recipe.arms import Arm
-from cod_runner.runs.cells import Cell
+from cod_runner.runs.cells import Cell, TrainingSetKey
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.originals import Orders
 from cod_runner.stages.searches import FLIPS, Searched, Searches
-from cod_runner.store import content_key
 
 
 @dataclass
@@ -59,6 +58,8 @@ class ArmAdditions:
 class Additions:
     """Everything that the arms of a run add, and what was searched on the way."""
 
+    arms: Mapping[str, Arm]
+    """The recipe's."""
     orders: Orders
     by_arm: dict[str, ArmAdditions] = field(default_factory=dict)
     searches: list[Searched] = field(default_factory=list)
@@ -72,7 +73,8 @@ class Additions:
     labels: tuple[str, ...] = ()
     fold: int | None = None
     """Of a cross-validation: the one that none of it comes from."""
-    held_out: EvaluationTexts | None = None
+    evaluation_texts: NearDuplicates | None = None
+    """The rows that no addition may be like; None where nothing is added."""
 
     @property
     def counterfactuals(self) -> dict[str, PairOutcome]:
@@ -90,10 +92,21 @@ class Additions:
         found = self.counterfactuals
         return quality_table(list(found.values()), [self.examples[name] for name in found]) if found else []
 
-    def usable_in(self, walk: str) -> Callable[[Example], bool]:
-        """Whether an original can be used by the arms of a walk; any, where there was none."""
-        usable = self.usable.get(walk)
-        return lambda original: usable is None or original.id in usable
+    def originals(self, key: TrainingSetKey, *, k: int | None = None, redraw: bool | None = None) -> TrainingSet:
+        """The originals of a training set, as a set without what is added to them.
+
+        ``k`` draws another number of them from the same order; ``redraw`` says otherwise than the recipe whether one
+        that cannot be used is replaced by the next. Raises :class:`TooFewOriginals`.
+        """
+        walk = self.orders.walk_name(key)
+        usable = self.usable.get(walk)  # None where nothing was searched: each can be used
+        return drawn(
+            self.arms[key.arm],
+            key.k if k is None else k,
+            self.orders.of(key).parts,
+            lambda original: usable is None or original.id in usable,
+            redraw=walk not in self.short if redraw is None else redraw,
+        )
 
     def lines(self, searched: Searched) -> list[dict[str, Any]]:
         """The lines of a search's file."""
@@ -104,12 +117,12 @@ class Additions:
 def find_additions(context: RunContext, experiment: Experiment, orders: Orders, cells: Sequence[Cell]) -> Additions:
     """Search what the arms of ``cells`` add to their originals, for the largest k of each seed: that of a smaller k is
     part of it."""
-    found = Additions(orders, labels=experiment.corpus.labels, fold=experiment.corpus.fold)
+    found = Additions(context.recipe.arms, orders, labels=experiment.corpus.labels, fold=experiment.corpus.fold)
     found.examples = {example.id: example for example in experiment.corpus.pool}
     arms = {cell.arm: context.recipe.arms[cell.arm] for cell in cells}
     if any(arm.add or arm.unlabelled for arm in arms.values()):
-        found.held_out = EvaluationTexts([*experiment.corpus.evaluation, *experiment.dev])
-    searches = Searches(context, experiment, orders.view, found.held_out)
+        found.evaluation_texts = NearDuplicates([*experiment.corpus.evaluation, *experiment.dev])
+    searches = Searches(context, experiment, orders.view, found.evaluation_texts)
     for name, arm in arms.items():
         additions = _numbered([searches.addition(name, place) for place in range(len(arm.add))])
         found.by_arm[name] = ArmAdditions(arm, additions, searches.unlabelled(name))
@@ -142,18 +155,6 @@ class ArmsTogether:
     """Originals of each part."""
 
 
-def walk_name(context: RunContext, orders: Orders, arm: str, k: int, seed: int) -> str:
-    """Names the walk that an arm's originals come from, at ``k`` and ``seed``."""
-    alone = not shares_originals(context, arm)
-    return content_key([orders.name(arm, k, seed), arm if alone else "", seed])
-
-
-def shares_originals(context: RunContext, arm: str) -> bool:
-    """Whether an arm passes over what other arms cannot use."""
-    same = context.recipe.same_originals
-    return bool(context.recipe.arms[arm].add) if same is None else same
-
-
 def walks_of(
     context: RunContext, experiment: Experiment, cells: Sequence[Cell], orders: Orders
 ) -> Iterator[ArmsTogether]:
@@ -163,12 +164,12 @@ def walks_of(
     wanted: dict[str, int] = {}
     order: dict[str, Sequence[Sequence[Example]]] = {}
     for cell in cells:
-        name = walk_name(context, orders, *cell.training_set)
+        name = orders.walk_name(cell.training_set)
         if cell.arm not in arms.setdefault(name, []):
             arms[name].append(cell.arm)
         looked_at = originals_looked_at(context.recipe.arms[cell.arm], cell.k, classes)
         wanted[name] = max(wanted.get(name, 0), looked_at)
-        order[name] = orders.of(*cell.training_set).parts
+        order[name] = orders.of(cell.training_set).parts
     for name, of_walk in arms.items():
         if any(context.recipe.arms[arm].add for arm in of_walk):
             yield ArmsTogether(name, order[name], tuple(of_walk), wanted[name])

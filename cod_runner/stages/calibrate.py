@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from cod_runner.api import Example, LabelScorer
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import Corpus, content_rank
+from cod_runner.data.content import content_rank
+from cod_runner.data.corpus import Corpus
 from cod_runner.engine.calibration import (
     TEMPERATURES,
     CalibratedScorer,

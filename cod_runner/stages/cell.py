@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,15 @@ from cod_runner.engine.asking import network
 from cod_runner.engine.device import resolve_precision
 from cod_runner.engine.held_out import HeldOutScore, held_out_score
 from cod_runner.engine.inference import predict
+from cod_runner.engine.losses import WeightedTerm
 from cod_runner.engine.own_training import let_train
 from cod_runner.engine.signals_file import SignalsFile
 from cod_runner.engine.steps import steps_at
 from cod_runner.engine.teacher_signals import TeacherSignals
-from cod_runner.engine.training import train_student
+from cod_runner.engine.training import TrainingResult, train_student
 from cod_runner.files import folder_written_whole
 from cod_runner.observers import Observers
+from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import Cell
 from cod_runner.runs.failed import FailedCell, cause_of
@@ -85,57 +87,101 @@ def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observ
     torch.set_num_threads(1)
     started = time.monotonic()
     cell, worker, labels = task.cell, shared.worker, shared.teacher.labels
-    recipe, device = worker.recipe, worker.device
+    recipe = worker.recipe
     signals = shared.signals.opened()
     given = BuildContext(
         labels=labels, seed=cell.seed, teacher=lambda: network(build_teacher(worker, registry, shared.teacher))
     )
     student = build_student(worker, registry, given)
     terms = [build_term(worker, registry, labels, term, cell.seed) for term in recipe.methods[cell.method]]
-    precision = resolve_precision(recipe.train.precision, device)
+    inference = _Inference(student, signals, worker.device, resolve_precision(recipe.train.precision, worker.device))
 
-    def predicted(examples: Sequence[Example]) -> Predictions:
-        return _predictions(student, examples, signals, device, precision)
-
-    def accuracy_on(examples: Sequence[Example]) -> float:
-        predictions = predicted(examples)
-        return float((predictions.student_logits.argmax(1) == predictions.labels).float().mean())
-
-    watched = {"best_dev": shared.dev, "best_reported": shared.evaluation}.get(recipe.evaluate.select)
     trained_from = time.monotonic()
-    if isinstance(student, TrainsItself):
-        result = let_train(student, task.training.rows, seed=cell.seed, device=device)
-    else:
-        result = train_student(
-            student,
-            task.training.rows,
-            terms,
-            signals,
-            steps_for_any_arm(recipe.train, cell.k),
-            seed=cell.seed,
-            device=device,
-            cache_folder=worker.store.root / "losses" / fitted_key(task, shared),  # made by what is written into it
-            on_step=lambda step, losses: observers.notify("codrun_step", cell=vars(cell), step=step, losses=losses),
-            evaluate_epoch=None if watched is None else lambda: accuracy_on(watched),
-        )
-    trained = time.monotonic()
-    predictions = predicted(shared.evaluation)
+    result = _trained(task, shared, inference, terms, observers)
+    train_seconds = time.monotonic() - trained_from
+
+    predictions = inference.predictions(shared.evaluation)
     finite = bool(torch.isfinite(predictions.student_logits).all())
-    metrics = {
-        use.use: check_metric(
-            registry.named("metric", use.use), build_metric(recipe, registry, labels, use)(predictions)
-        )
-        for use in (recipe.evaluate.metrics if finite else ())  # a metric may not bear what is not a number
-    }
+    metrics = _metrics(recipe, registry, labels, predictions) if finite else {}  # one may not bear what is not a number
     cause = cause_of(metrics, finite)
     if cause is not None:
         return FailedCell(**vars(cell), name=cell.name, cause=cause)
-    said = _logits(student, task.training.held_out, device, precision)
-    score = held_out_score(said, _gold(task.training.held_out))
+
+    held_out_logits = inference.logits(task.training.held_out)
+    score = held_out_score(held_out_logits, _gold(task.training.held_out))
     if recipe.students != "none":
         with folder_written_whole(worker.students / cell.name) as folder:
             student.save(folder)
-            write_student_record(folder, _record(task, shared, metrics, said, score))
+            write_student_record(folder, _record(task, shared, metrics, held_out_logits, score))
+    return replace(
+        _row(task, shared, result, metrics),
+        **_calibration(predictions, score),
+        train_seconds=round(train_seconds, 3),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+@dataclass(frozen=True)
+class _Inference:
+    """A student, on the device and in the precision of its cell."""
+
+    student: Classifier
+    signals: TeacherSignals
+    """What the teacher said of the examples."""
+    device: str
+    precision: str
+
+    def logits(self, examples: Sequence[Example]) -> Tensor:
+        """``[examples, classes]``, float32, on the CPU."""
+        inputs = [example.input for example in examples]
+        return predict(self.student, inputs, device=self.device, precision=self.precision).cpu()
+
+    def predictions(self, examples: Sequence[Example]) -> Predictions:
+        """What metrics measure: the student's logits beside the teacher's, and the gold labels."""
+        teacher = self.signals.logits([example.input for example in examples]).cpu()
+        return Predictions(student_logits=self.logits(examples), teacher_logits=teacher, labels=_gold(examples))
+
+    def accuracy(self, examples: Sequence[Example]) -> float:
+        """The share of examples that get their gold label."""
+        return float((self.logits(examples).argmax(1) == _gold(examples)).float().mean())
+
+
+def _trained(
+    task: CellTask, shared: SharedByCells, inference: _Inference, terms: Sequence[WeightedTerm], observers: Observers
+) -> TrainingResult:
+    """Train the student in place, or let it train itself."""
+    cell, recipe, student = task.cell, shared.worker.recipe, inference.student
+    if isinstance(student, TrainsItself):
+        return let_train(student, task.training.rows, seed=cell.seed, device=inference.device)
+    watched = {"best_dev": shared.dev, "best_reported": shared.evaluation}.get(recipe.evaluate.select)
+    return train_student(
+        student,
+        task.training.rows,
+        terms,
+        inference.signals,
+        steps_for_any_arm(recipe.train, cell.k),
+        seed=cell.seed,
+        device=inference.device,
+        # made by what is written into it
+        cache_folder=shared.worker.store.root / "losses" / fitted_key(task, shared),
+        on_step=lambda step, losses: observers.notify("codrun_step", cell=vars(cell), step=step, losses=losses),
+        evaluate_epoch=None if watched is None else lambda: inference.accuracy(watched),
+    )
+
+
+def _metrics(recipe: Recipe, registry: Registry, labels: tuple[str, ...], predictions: Predictions) -> dict[str, float]:
+    """What the recipe's metrics say, by name."""
+    return {
+        use.use: check_metric(
+            registry.named("metric", use.use), build_metric(recipe, registry, labels, use)(predictions)
+        )
+        for use in recipe.evaluate.metrics
+    }
+
+
+def _row(task: CellTask, shared: SharedByCells, result: TrainingResult, metrics: Mapping[str, float]) -> CellRow:
+    """The cell's line, but for what held-out rows and clocks say."""
+    cell, training, cost = task.cell, task.training, task.training.cost
     return CellRow(
         key=cell.key,
         method=cell.method,
@@ -144,30 +190,27 @@ def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observ
         seed=cell.seed,
         metrics=metrics,
         steps=result.steps,
-        training_rows=len(task.training.rows),
-        labelled=task.training.labelled,
-        added=task.training.added,
-        unlabelled=task.training.unlabelled,
-        teacher_queries=task.training.cost.teacher_queries,
-        embedded=task.training.cost.embedded,
-        generator_calls=task.training.cost.generator_calls,
-        usd=task.training.cost.usd,
-        teacher_usd=task.training.cost.teacher_usd,
-        redrawn=task.training.redrawn,
-        yield_=round(task.training.group_yield, 4),
-        teacher_disagrees_with_gold=task.training.teacher_disagrees,
+        training_rows=len(training.rows),
+        labelled=training.labelled,
+        added=training.added,
+        unlabelled=training.unlabelled,
+        teacher_queries=cost.teacher_queries,
+        embedded=cost.embedded,
+        generator_calls=cost.generator_calls,
+        usd=cost.usd,
+        teacher_usd=cost.teacher_usd,
+        redrawn=training.redrawn,
+        yield_=round(training.group_yield, 4),
+        teacher_disagrees_with_gold=training.teacher_disagrees,
         losses=result.losses,
-        **_calibration(predictions, score),
-        select=recipe.evaluate.select,
+        select=shared.worker.recipe.evaluate.select,
         precision=result.precision,
-        device=torch.device(device).type,
-        train_seconds=round(trained - trained_from, 3),
-        seconds=round(time.monotonic() - started, 3),
+        device=torch.device(shared.worker.device).type,
     )
 
 
 def _record(
-    task: CellTask, shared: SharedByCells, metrics: Mapping[str, float], said: Tensor, score: HeldOutScore
+    task: CellTask, shared: SharedByCells, metrics: Mapping[str, float], held_out_logits: Tensor, score: HeldOutScore
 ) -> StudentRecord:
     cell, recipe = task.cell, shared.worker.recipe
     return StudentRecord(
@@ -185,7 +228,7 @@ def _record(
         temperature=score.temperature,
         held_out=None
         if score.loss is None
-        else HeldOut(labels=_gold(task.training.held_out).tolist(), logits=said.tolist()),
+        else HeldOut(labels=_gold(task.training.held_out).tolist(), logits=held_out_logits.tolist()),
     )
 
 
@@ -208,20 +251,6 @@ def steps_for_any_arm(settings: TrainSettings, k: int) -> TrainSettings:
     """The settings with epochs turned into steps of ``k`` examples, so that arms take equally many, also where one is
     short of pairs."""
     return settings.model_copy(update={"epochs": None, "steps": steps_at(settings, k)})
-
-
-def _predictions(
-    student: Classifier, examples: Sequence[Example], signals: TeacherSignals, device: str, precision: str
-) -> Predictions:
-    return Predictions(
-        student_logits=_logits(student, examples, device, precision),
-        teacher_logits=signals.logits([example.input for example in examples]).cpu(),
-        labels=_gold(examples),
-    )
-
-
-def _logits(student: Classifier, examples: Sequence[Example], device: str, precision: str) -> Tensor:
-    return predict(student, [example.input for example in examples], device=device, precision=precision).cpu()
 
 
 def _gold(examples: Sequence[Example]) -> Tensor:

@@ -8,16 +8,16 @@ from typing import Any
 from cod_runner.binomial import at_least
 from cod_runner.progress import Progress
 
-LIKELY = 0.05
-"""A teacher is beyond chance where the most frequent class would be right so often less likely than this."""
+SIGNIFICANCE = 0.05
+"""Of the test of :func:`warning_of_chance`."""
 
 
-def how_good(facts: Mapping[str, Any]) -> str:
+def accuracy_in_words(facts: Mapping[str, Any]) -> str:
     """One sentence on the teacher's accuracy, from its facts in ``run.json``."""
     label, share, rows = _most_frequent(facts)
     return (
-        f"the teacher labels {facts['accuracy']:.3f} of {rows:,} evaluation rows correctly; always `{label}` would "
-        f"{share:.3f}"
+        f"the teacher labels {facts['accuracy']:.3f} of {rows:,} evaluation rows correctly; always answering "
+        f"`{label}` would be right for {share:.3f}"
     )
 
 
@@ -28,7 +28,7 @@ def warning_of_chance(facts: Mapping[str, Any]) -> str | None:
         return None
     label, share, rows = _most_frequent(facts)
     p = at_least(round(facts["accuracy"] * rows), rows, share)
-    if p < LIKELY:
+    if p < SIGNIFICANCE:
         return None
     return (
         f"the teacher is near chance: it labels {facts['accuracy']:.3f} of {rows:,} evaluation rows correctly, and "

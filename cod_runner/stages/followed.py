@@ -14,8 +14,8 @@ from typing import Any
 
 from cod_runner.api import Example, hookimpl
 from cod_runner.context import RunContext
+from cod_runner.durations import Pace, left_in_words
 from cod_runner.engine.steps import steps_at
-from cod_runner.progress import Pace, left_in_words
 from cod_runner.runs.records import cell_name
 from cod_runner.stages.timing import NAMES
 

@@ -10,10 +10,13 @@ from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.data.held_out import HELD_OUT_ROWS, HeldOutRows
 from cod_runner.engine.held_out import FEWEST_ROWS
-from cod_runner.stages.teacher import SetKey, rows_of_the_teacher
+from cod_runner.runs.cells import TrainingSetKey
+from cod_runner.stages.teacher import rows_of_the_teacher
 
 
-def with_held_out(context: RunContext, corpus: Corpus, sets: Mapping[SetKey, TrainingSet]) -> dict[SetKey, TrainingSet]:
+def with_held_out(
+    context: RunContext, corpus: Corpus, sets: Mapping[TrainingSetKey, TrainingSet]
+) -> dict[TrainingSetKey, TrainingSet]:
     """Every training set with its held-out rows; says how many gold labels they are."""
     recipe, progress = context.recipe, context.progress
     options = context.registry.options("student", recipe.student.use, recipe.student.options)

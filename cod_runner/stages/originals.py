@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from cod_runner.api import Example, Input, Selection, Selector, Teacher
+from cod_runner.api import Example, Input, Selection, Teacher
 from cod_runner.component_results import check_ranking
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import RecordingView
-from cod_runner.data.fewshot import in_random_order, parts_of
+from cod_runner.data.content import by_class
+from cod_runner.data.fewshot import in_random_order
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.errors import standing_at
-from cod_runner.recipe.arms import Arm
+from cod_runner.recipe.grammar import Recipe
+from cod_runner.runs.cells import TrainingSetKey
 from cod_runner.runs.identity import component_identity
 from cod_runner.stages.load import Experiment
 from cod_runner.store import content_key
@@ -30,6 +32,11 @@ class Order:
     """Texts that its encoder embedded."""
 
 
+def shares_originals(recipe: Recipe, arm: str) -> bool:
+    """Whether an arm passes over what other arms cannot use."""
+    return bool(recipe.arms[arm].add) if recipe.same_originals is None else recipe.same_originals
+
+
 class Orders:
     """Every order that the cells of a run draw by; each is made when it is first asked for."""
 
@@ -40,33 +47,40 @@ class Orders:
         self._made: dict[Hashable, Order] = {}
         self._classes = len(experiment.corpus.labels)
 
-    def name(self, arm: str, k: int, seed: int) -> str:
-        """What decides the order of an arm at ``k`` and ``seed``; equal for arms that draw from the same order."""
-        definition = self._context.recipe.arms[arm]
-        select = component_identity(self._context.registry, "selector", definition.select)
-        nested = self._experiment.selectors[arm].nested
-        wanted = None if nested else definition.originals(k, self._classes)
-        return content_key([select, definition.balanced, seed, wanted])
-
-    def of(self, arm: str, k: int, seed: int) -> Order:
-        """The order of an arm at ``k`` and ``seed``."""
-        name = self.name(arm, k, seed)
+    def of(self, key: TrainingSetKey) -> Order:
+        """The order that the originals of a training set are drawn by."""
+        name = self._name(key)
         if name not in self._made:
-            with standing_at("arms", arm, "select"):
-                self._made[name] = self._order(self._context.recipe.arms[arm], self._experiment.selectors[arm], k, seed)
+            with standing_at("arms", key.arm, "select"):
+                self._made[name] = self._order(key)
         return self._made[name]
 
-    def _order(self, arm: Arm, selector: Selector, k: int, seed: int) -> Order:
+    def walk_name(self, key: TrainingSetKey) -> str:
+        """Names the walk along an order that the originals of a training set come from: arms that share their originals
+        walk together."""
+        alone = not shares_originals(self._context.recipe, key.arm)
+        return content_key([self._name(key), key.arm if alone else "", key.seed])
+
+    def _name(self, key: TrainingSetKey) -> str:
+        """What decides the order of a training set; equal for arms that draw from the same order."""
+        arm = self._context.recipe.arms[key.arm]
+        select = component_identity(self._context.registry, "selector", arm.select)
+        nested = self._experiment.selectors[key.arm].nested
+        wanted = None if nested else arm.originals(key.k, self._classes)
+        return content_key([select, arm.balanced, key.seed, wanted])
+
+    def _order(self, key: TrainingSetKey) -> Order:
+        arm, selector = self._context.recipe.arms[key.arm], self._experiment.selectors[key.arm]
         pool = self._experiment.corpus.pool
         view = RecordingView(self.view)
         embedded: list[int] = []
         parts = []
-        with self._context.progress.bar(f"ordering originals by `{arm.select.use}`, seed {seed}") as step:
-            for rows in parts_of(pool, self._classes) if arm.balanced else [list(pool)]:
-                ordered = in_random_order(rows, seed)
-                wanted = min(len(ordered), arm.originals(k, self._classes))
+        with self._context.progress.bar(f"ordering originals by `{arm.select.use}`, seed {key.seed}") as step:
+            for rows in by_class(pool, self._classes) if arm.balanced else [list(pool)]:
+                ordered = in_random_order(rows, key.seed)
+                wanted = min(len(ordered), arm.originals(key.k, self._classes))
                 inputs = [row.input for row in ordered]
-                ranked = selector.rank(Selection(inputs, wanted, seed, view, embedded.append, step))
+                ranked = selector.rank(Selection(inputs, wanted, key.seed, view, embedded.append, step))
                 named = self._context.registry.named("selector", arm.select.use)
                 parts.append([ordered[place] for place in check_ranking(named, ranked, len(ordered))])
         return Order(parts, frozenset(view.shared), sum(embedded))

@@ -11,17 +11,17 @@ from cod_runner.context import RunContext
 from cod_runner.counterfactuals import quality_of_lines
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
-from cod_runner.runs.cells import Part
+from cod_runner.runs.cells import Part, TrainingSetKey
 from cod_runner.runs.folds import EVALUATION, POOL, folds_of, put_together
 from cod_runner.runs.reading import json_lines
 from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
-from cod_runner.stages.chance import how_good, warn_of_chance
+from cod_runner.stages.chance import accuracy_in_words, warn_of_chance
 from cod_runner.stages.held_out import gold_labels
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.searches import FLIPS
 from cod_runner.stages.shortages import Shortage
-from cod_runner.stages.teacher import SetKey, teacher_facts
+from cod_runner.stages.teacher import teacher_facts
 
 
 def record_additions(context: RunContext, record: RunRecord, found: Additions) -> None:
@@ -64,7 +64,7 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
         fold.teacher, fold.data = facts, data
         put_together(record, context.recipe)
     context.folder.write_record(record)
-    context.progress.say(how_good(facts))
+    context.progress.say(accuracy_in_words(facts))
     if corpus.fold is None:  # of a few rows of a fold nothing can be said
         warn_of_chance(context.progress, record.teacher)
 
@@ -88,7 +88,7 @@ def _data_facts(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def record_held_out(context: RunContext, record: RunRecord, sets: Mapping[SetKey, TrainingSet]) -> None:
+def record_held_out(context: RunContext, record: RunRecord, sets: Mapping[TrainingSetKey, TrainingSet]) -> None:
     """Count the gold labels that are read beside k, in ``run.json``; those of the call that read most."""
     earlier = record.held_out_labels or 0
     record.data = {**record.data, HELD_OUT_LABELS: max(gold_labels(sets.values()), earlier)}

@@ -22,7 +22,7 @@ from cod_runner.stages.chance import warn_of_chance
 from cod_runner.stages.timing import stage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run shows at its end."""
 
@@ -32,6 +32,14 @@ class RunResult:
     expectations: list[ExpectationResult]
     strict: bool = False
     """Whether an expectation that did not run counts as missed."""
+
+    def __repr__(self) -> str:
+        """One line, since a notebook prints what a call gives back."""
+        counted = [f"{len(self.rows):,} finished cells"]
+        if self.expectations:
+            met = sum(each.ran and not each.missed for each in self.expectations)
+            counted.append(f"{met} of {len(self.expectations)} expectations met")
+        return f"<RunResult of {self.folder.path}: {', '.join(counted)}>"
 
     @property
     def rows(self) -> tuple[CellRow, ...]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from cod_runner.api import BuildContext, DataError, Dataset, Example, LoadedData
 from cod_runner.component_results import check_data
 from cod_runner.context import RunContext
+from cod_runner.data.content import content_rank
 from cod_runner.data.corpus import (
     DEV_ROWS,
     Corpus,
-    content_rank,
     prepare_corpus,
     prepare_folds,
     with_fewer_rows,

@@ -11,7 +11,7 @@ from cod_runner.api import Example
 from cod_runner.context import RunContext
 from cod_runner.counterfactuals import Addition, OutcomeStore, PairSearch, outcome_line
 from cod_runner.counterfactuals.additions import SUFFIX, What
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.engine.teacher_view import CachedTeacher
 from cod_runner.recipe.arms import CONTROL, Keep
 from cod_runner.recipe.grammar import Counterfactuals
@@ -61,12 +61,12 @@ class Asking:
 
 
 class Searches:
-    """Makes them."""
+    """Makes each search when it is first needed; arms that ask alike share one."""
 
     def __init__(
-        self, context: RunContext, experiment: Experiment, teacher: CachedTeacher, held_out: EvaluationTexts | None
+        self, context: RunContext, experiment: Experiment, teacher: CachedTeacher, evaluation: NearDuplicates | None
     ) -> None:
-        self._context, self._experiment, self._teacher, self._held_out = context, experiment, teacher, held_out
+        self._context, self._experiment, self._teacher, self._evaluation = context, experiment, teacher, evaluation
         self._by_key: dict[str, Searched] = {}
 
     @cached_property
@@ -133,9 +133,16 @@ class Searches:
         key = content_key([identity, asking.keep])
         if key not in self._by_key:
             search = PairSearch(
-                [self._experiment.generators[place] for place in asking.places], self._teacher,
-                self._teacher.fingerprint, asking.settings, identity, self._stored, asking.keep, wanted, self._held_out,
-            )  # fmt: skip
+                generators=[self._experiment.generators[place] for place in asking.places],
+                teacher=self._teacher,
+                fingerprint=self._teacher.fingerprint,
+                settings=asking.settings,
+                identity=identity,
+                stored=self._stored,
+                keep=asking.keep,
+                wanted=wanted,
+                held_out=self._evaluation,
+            )
             taken = {one.name for one in self.made}
             name = asking.file if asking.file not in taken else f"{asking.file}-{wanted}"
             self._by_key[key] = Searched(name, search)

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from cod_runner.api import Example, Input
 from cod_runner.context import RunContext
-from cod_runner.data.corpus import content_rank
-from cod_runner.data.fewshot import Cost, TrainingSet, drawn, with_additions
+from cod_runner.data.content import content_rank
+from cod_runner.data.fewshot import Cost, TrainingSet, with_additions
 from cod_runner.recipe.arms import COD, CONTROL
-from cod_runner.runs.cells import Cell
-from cod_runner.stages.additions import Additions, ArmAdditions, read_texts, shares_originals, walk_name
+from cod_runner.runs.cells import Cell, TrainingSetKey
+from cod_runner.stages.additions import Additions, ArmAdditions, read_texts
 from cod_runner.stages.choices import Choices
 from cod_runner.stages.load import Experiment
+from cod_runner.stages.originals import shares_originals
 
 ENOUGH = 0.9
 """A smaller share of originals that can be used is said."""
@@ -22,44 +23,34 @@ ENOUGH = 0.9
 
 def draw_training_sets(
     context: RunContext, experiment: Experiment, found: Additions, cells: Iterable[Cell]
-) -> dict[tuple[str, int, int], TrainingSet]:
-    """D_train of every (arm, k, seed) that some cell trains on. Says where the arms of a comparison are less alike than
-    they look."""
+) -> dict[TrainingSetKey, TrainingSet]:
+    """D_train of every arm, k and seed that some cell trains on. Says where the arms of a comparison are less alike
+    than they look."""
     choices = Choices(context, experiment, found.orders)
-    sets: dict[tuple[str, int, int], TrainingSet] = {}
+    sets: dict[TrainingSetKey, TrainingSet] = {}
     wanted = list(dict.fromkeys(cell.training_set for cell in cells))  # methods share it
     with context.progress.bar("drawing training sets") as step:
-        for done, (arm, k, seed) in enumerate(wanted):
+        for done, key in enumerate(wanted):
             step(done, len(wanted))
-            sets[arm, k, seed] = _training_set(context, experiment, found, choices, (arm, k, seed))
+            sets[key] = _training_set(context, experiment, found, choices, key)
     _warn_of_unequal_arms(context, sets, experiment.corpus.fold)
     _warn_of_sets_that_do_not_nest(context, experiment)
     return sets
 
 
 def _training_set(
-    context: RunContext, experiment: Experiment, found: Additions, choices: Choices, place: tuple[str, int, int]
+    context: RunContext, experiment: Experiment, found: Additions, choices: Choices, key: TrainingSetKey
 ) -> TrainingSet:
-    arm, k, seed = place
-    definition, additions = context.recipe.arms[arm], found.by_arm[arm]
-    order = found.orders.of(arm, k, seed)
-    chosen = originals_drawn(context, found, place)
+    additions, order = found.by_arm[key.arm], found.orders.of(key)
+    chosen = found.originals(key)
     read = set(order.read)
-    if definition.add:
-        groups, asked = choices.groups(arm, seed, chosen, additions)
+    if additions.arm.add:
+        groups, asked = choices.groups(key.arm, key.seed, chosen, additions)
         read |= asked
         chosen = with_additions(chosen, groups)
-    rows = (*chosen.rows, *_unlabelled(experiment, found, additions, seed, chosen))
+    rows = (*chosen.rows, *_unlabelled(experiment, found, additions, key.seed, chosen))
     chosen = replace(chosen, rows=rows, teacher_disagrees=_disagreements(chosen, additions))
     return replace(chosen, cost=_cost(chosen, additions, read, order.embedded))
-
-
-def originals_drawn(context: RunContext, found: Additions, place: tuple[str, int, int]) -> TrainingSet:
-    """The originals of (arm, k, seed), without what is added to them; raises :class:`TooFewOriginals`."""
-    arm, k, seed = place
-    walk = walk_name(context, found.orders, arm, k, seed)
-    parts = found.orders.of(arm, k, seed).parts
-    return drawn(context.recipe.arms[arm], k, parts, found.usable_in(walk), redraw=walk not in found.short)
 
 
 def added_in_words(arm: str) -> str:
@@ -90,7 +81,8 @@ def _unlabelled(
         else:
             texts = dict.fromkeys(text for outcome in additions.outcomes(original) for text in read_texts(outcome))
             offered = [Example(f"{original.id}~asked{number}", text) for number, text in enumerate(texts, start=1)]
-        fresh = [row for row in offered if row.input not in seen and not _held_out(found, row, original)][:count]
+        unseen = (row for row in offered if row.input not in seen)
+        fresh = [row for row in unseen if not _is_like_an_evaluation_row(found, row, original)][:count]
         seen.update(row.input for row in fresh)
         rows += fresh
     return rows
@@ -100,10 +92,10 @@ def _by_rank(rows: Iterable[Example], seed: int) -> list[Example]:
     return sorted(rows, key=lambda row: content_rank("unlabelled", seed, row))
 
 
-def _held_out(found: Additions, row: Example, original: Example) -> bool:
-    if found.held_out is None or not isinstance(row.input, str) or not isinstance(original.input, str):
+def _is_like_an_evaluation_row(found: Additions, row: Example, original: Example) -> bool:
+    if found.evaluation_texts is None or not isinstance(row.input, str) or not isinstance(original.input, str):
         return False
-    return found.held_out.nearest(row.input, original.input) is not None
+    return found.evaluation_texts.nearest(row.input, original.input) is not None
 
 
 def _disagreements(chosen: TrainingSet, additions: ArmAdditions) -> int | None:
@@ -137,20 +129,18 @@ def _cost(chosen: TrainingSet, additions: ArmAdditions, read: set[Input], embedd
     )
 
 
-def _warn_of_unequal_arms(
-    context: RunContext, sets: Mapping[tuple[str, int, int], TrainingSet], fold: int | None
-) -> None:
+def _warn_of_unequal_arms(context: RunContext, sets: Mapping[TrainingSetKey, TrainingSet], fold: int | None) -> None:
     """One sentence for each arm and for each way in which it is less alike than it looks."""
     of_fold = "" if fold is None else f" (fold {fold})"
     for arm, definition in context.recipe.arms.items():
-        made = [chosen for (name, _, _), chosen in sets.items() if name == arm] if definition.add else []
+        made = [chosen for key, chosen in sets.items() if key.arm == arm] if definition.add else []
         outside = [chosen.outside for chosen in made if chosen.outside]
         if outside:
             originals = "1 original lies" if max(outside) == 1 else f"up to {max(outside)} originals lie"
             context.progress.warn(f"`{arm}`{of_fold}: in {_of(outside, made)} {originals} outside what `plain` has")
         yields = [chosen.group_yield for chosen in made if chosen.group_yield < ENOUGH]
         if yields:
-            others = " and what arms with the same originals add" if shares_originals(context, arm) else ""
+            others = " and what arms with the same originals add" if shares_originals(context.recipe, arm) else ""
             context.progress.warn(
                 f"`{arm}`{of_fold}: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave "
                 f"{added_in_words(arm)}{others} ({min(yields):.0%} at the least)"

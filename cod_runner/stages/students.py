@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from cod_runner.api import BuildContext, ChoosesWorkers, Executor, Workers
+from cod_runner.api import BuildContext, ChoosesWorkers, EndsEarlierCalls, Executor, Workers
 from cod_runner.component_results import described, fault_of_workers
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
@@ -18,7 +18,7 @@ from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
 from cod_runner.memory import cell_memory
 from cod_runner.progress import Progress
-from cod_runner.runs.cells import Part
+from cod_runner.runs.cells import Part, TrainingSetKey
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
@@ -26,7 +26,6 @@ from cod_runner.stages.cell import CellTask, SharedByCells
 from cod_runner.stages.counting import count_in
 from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.teacher import SetKey
 from cod_runner.stages.trackers import Observed, heard
 from cod_runner.stages.worker_output import passed_on
 from cod_runner.stages.workers import CellProcess, CellWork
@@ -37,7 +36,7 @@ def train_students(
     experiment: Experiment,
     source: TeacherSource,
     part: Part,
-    sets: Mapping[SetKey, TrainingSet],
+    sets: Mapping[TrainingSetKey, TrainingSet],
 ) -> list[FailedCell]:
     """Train the cells that wait; each is on disk before the next is counted, so a kill loses at most what was in
     flight. Where only their students were gone, their lines stay as they are. Returns the cells that failed, which
@@ -45,22 +44,23 @@ def train_students(
     failed: list[FailedCell] = []
     if not part.waiting:
         return failed
-    evaluation, dev = experiment.corpus.evaluation, experiment.dev
+    observers, progress = context.observers, context.progress
     tasks = [CellTask(cell, sets[cell.training_set]) for cell in part.waiting]
-    observers, progress, chosen = context.observers, context.progress, context.recipe.executor
-    names = [metric.use for metric in context.recipe.evaluate.metrics]
-    lines = context.folder.finished_rows(names) if part.again else {}
+    lines = context.folder.finished_rows([use.use for use in context.recipe.evaluate.metrics]) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
     executor = build_executor(context)
-    runner = context.registry.named("executor", chosen.use)
-    workers = workers_of(executor, context.device, runner)
+    workers = workers_of(executor, context.device, _named(context))
     jobs = context.settings.jobs or workers.at_once
-    worker = replace(context.worker, device=workers.device)
-    signals = _signals(context, experiment, source, tasks)
-    shared = SharedByCells(worker, source, evaluation, dev, signals, leaves_rows=not part.again)
-    training = {cell.key for cell in part.waiting}
-    kept = BestSoFar(context, training)
+    shared = SharedByCells(
+        replace(context.worker, device=workers.device),
+        source,
+        experiment.corpus.evaluation,
+        experiment.dev,
+        _signals(context, experiment, source, tasks),
+        leaves_rows=not part.again,
+    )
+    kept = BestSoFar(context, {cell.key for cell in part.waiting})
     at_once = min(jobs, len(tasks))
     with (
         passed_on(context.folder.path, progress) as pass_on,
@@ -68,14 +68,8 @@ def train_students(
     ):
         step(0, len(tasks))
         work = CellWork(shared, CellProcess(context.registry, observers))
-        for done, given in enumerate(executor.map(work, tasks, jobs), start=1):
-            if not isinstance(given, Observed):
-                raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
+        for done, row in enumerate(_each_once(context, executor.map(work, tasks, jobs), tasks), start=1):
             pass_on()
-            row = heard(observers, given)
-            if row.key not in training:
-                raise WrongResult(f"{runner}: `map` gave the result of {row.name} twice, and must give each once")
-            training.remove(row.key)
             if isinstance(row, FailedCell):
                 progress.say(row.sentence)
                 failed.append(row)
@@ -84,9 +78,31 @@ def train_students(
             else:
                 count_in(context, row, kept)
             step(done, len(tasks))
-    if training:
-        raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(training)} results for {len(tasks)} tasks")
     return failed
+
+
+def _each_once(
+    context: RunContext, results: Iterable[object], tasks: Sequence[CellTask]
+) -> Iterator[CellRow | FailedCell]:
+    """What came of each task, as the executor gives it; raises :class:`WrongResult` where it gives anything else, or
+    one of them twice or never."""
+    runner = _named(context)
+    missing = {task.cell.key for task in tasks}
+    for given in results:
+        if not isinstance(given, Observed):
+            raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
+        row: CellRow | FailedCell = heard(context.observers, given)
+        if row.key not in missing:
+            raise WrongResult(f"{runner}: `map` gave the result of {row.name} twice, and must give each once")
+        missing.remove(row.key)
+        yield row
+    if missing:
+        raise WrongResult(f"{runner}: `map` gave {len(tasks) - len(missing)} results for {len(tasks)} tasks")
+
+
+def _named(context: RunContext) -> str:
+    """The executor in a sentence."""
+    return context.registry.named("executor", context.recipe.executor.use)
 
 
 def _signals(
@@ -96,6 +112,13 @@ def _signals(
     rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
     stored = SignalStore(context.store.signals).reader(source.fingerprint, context.device)
     return write_signals(stored, (row.input for row in rows), context.folder.signals)
+
+
+def ready_executor(context: RunContext) -> None:
+    """Before anything is spent: say what the executor lacks, and let it end what a run that was killed had begun."""
+    executor = build_executor(context)
+    if isinstance(executor, EndsEarlierCalls):
+        executor.end_earlier_calls()
 
 
 def build_executor(context: RunContext) -> Executor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
@@ -35,16 +35,15 @@ from cod_runner.engine.signals import SignalStore
 from cod_runner.machine import finetuning_threads
 from cod_runner.progress import Step
 from cod_runner.recipe.grammar import Calibration
+from cod_runner.runs.cells import TrainingSetKey
 from cod_runner.runs.identity import finetuned_key
+from cod_runner.stages.asking_together import AskedTogether
 from cod_runner.stages.build import TeacherSource, build_teacher
 from cod_runner.stages.calibrate import asked_to_calibrate, calibrate_teacher
+from cod_runner.stages.finetuning_together import Finetuning, finetuned_together
 from cod_runner.stages.kept_teacher import Turn, is_kept, keep, read_kept, turn
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.teacher_processes import AskedTogether, Finetuning, finetuned_together
 from cod_runner.store import content_key, name_of_signals
-
-SetKey: TypeAlias = tuple[str, int, int]
-"""(arm, k, seed)."""
 
 
 def prepare_teacher(context: RunContext, experiment: Experiment, teacher: Teacher) -> tuple[TeacherSource, Teacher]:
@@ -176,7 +175,7 @@ def _ask(
         signals.add(teacher, inputs, layers, device=context.device, progress=progress, ask=together)
 
 
-def priced(teacher: Teacher, sets: Mapping[SetKey, TrainingSet]) -> dict[SetKey, TrainingSet]:
+def priced(teacher: Teacher, sets: Mapping[TrainingSetKey, TrainingSet]) -> dict[TrainingSetKey, TrainingSet]:
     """The training sets with what the teacher's answers for each of them cost: as many as it needed, at the mean price
     of the answers about all their rows."""
     if not isinstance(teacher, LabelScorer):

@@ -55,7 +55,7 @@ CONTRACTS: dict[Kind, tuple[str, ...]] = {
     "loss": ("Loss", "Needs", "Batch", "Outputs", "Binding", "BatchSource", "ModelShape"),
     "metric": ("Metric", "Predictions"),
     "cfe_measure": ("CfeMeasure",),
-    "executor": ("Executor", "ChoosesWorkers", "Workers", "TaskAttempts"),
+    "executor": ("Executor", "ChoosesWorkers", "Workers", "EndsEarlierCalls", "TaskAttempts", "ClusterRequest"),
     "tracker": (),
     "exporter": ("Exporter", "ExportRequest", "ExportReport", "Answerer"),
 }

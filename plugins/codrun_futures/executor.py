@@ -35,6 +35,14 @@ class Futures:
         """As the options say; else one cell per core of this machine, on the run's device."""
         return Workers(self._options.at_once or cores(), self._options.device or self._context.device)
 
+    def end_earlier_calls(self) -> None:
+        """Remove the work of runs that were killed; their workers have ended, or finish the cell that they are at."""
+        if self._context.run is not None and (self._context.run / PLACE).is_dir():
+            for left in (self._context.run / PLACE).glob("*.pkl"):
+                left.unlink()
+            with suppress(OSError):  # something of somebody else's is in it
+                (self._context.run / PLACE).rmdir()
+
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         """Results in the order in which tasks finish; never more than ``jobs`` are submitted at once."""
         if not tasks:
@@ -88,8 +96,6 @@ def _written(work: Callable[[Any], Any], run: Path | None) -> Iterator[Path]:
     """The work as a file, once for all workers: one that dies leaves it to its successor."""
     with tempfile.TemporaryDirectory() if run is None else nullcontext(str(run / PLACE)) as folder:
         Path(folder).mkdir(exist_ok=True)
-        for left in Path(folder).glob("*.pkl"):  # of a run that was killed
-            left.unlink()
         file = Path(folder, f"{uuid.uuid4().hex}.pkl")
         file.write_bytes(pickle.dumps(work))
         try:

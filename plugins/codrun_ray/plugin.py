@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field, field_validator
 
-from cod_runner.api import Component, Destination, MemoryOption, Options, hookimpl
+from cod_runner.api import ClusterRequest, Component, Destination, MemoryOption, Options, hookimpl
 
 STRANGE = "who answers there can run code on this machine and reads what is trained"
 """Why a cluster that a recipe names needs the user's word."""
+THIS_MACHINES = "the Ray cluster that runs on this machine"
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9]([A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
 
 
@@ -63,10 +64,17 @@ class RayOptions(Options):
         if self.address is None:
             return ()
         if self.address == "auto":
-            found = os.environ.get("RAY_ADDRESS") or "the Ray cluster that runs on this machine"
-            return [Destination("ray", found, sends, setting=("address",))]
+            return [Destination("ray", os.environ.get("RAY_ADDRESS") or THIS_MACHINES, sends, setting=("address",))]
         address = f"tcp://{self.address}"
         return [Destination("ray", address, sends, own=False, why=STRANGE, setting=("address",))]
+
+    def cluster_request(self, cells: int) -> ClusterRequest | None:
+        """A worker for each cell that runs at once."""
+        if self.address is None:
+            return None
+        address = os.environ.get("RAY_ADDRESS") if self.address == "auto" else self.address
+        cluster = f"the Ray cluster at {address}" if address else THIS_MACHINES
+        return ClusterRequest(cluster, cells, at_once=None, cpus=self.cpus, gpus=self.gpus, memory=self.memory)
 
 
 @hookimpl

@@ -106,3 +106,5 @@ def end_earlier_calls(run: Path, say: Callable[[str], None]) -> None:
             if cancelled:
                 say(f"cancelled {cancelled} Slurm jobs ({folder.name}) of an earlier call, which had been killed")
         shutil.rmtree(folder)
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()

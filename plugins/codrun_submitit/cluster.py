@@ -30,14 +30,13 @@ def chosen_cluster(options: SubmititOptions) -> str:
     Slurm is asked for and is not here."""
     if importlib.util.find_spec("submitit") is None:
         raise SettingError('the executor `submitit` needs submitit; run `pip install "codrun[submitit]"`')
-    has_slurm = shutil.which("srun") is not None
-    if options.cluster == "slurm" and not has_slurm:
+    if options.cluster == "slurm" and shutil.which("srun") is None:
         raise SettingError(
             "there is no Slurm on this machine (no `srun` on the PATH): start codrun on a login node, or say "
             "`cluster: local`",
             "cluster",
         )
-    return options.cluster if options.cluster != "auto" else "slurm" if has_slurm else "local"
+    return "slurm" if options.is_slurm() else "local"
 
 
 class Cluster:

@@ -44,16 +44,19 @@ class Submitit:
             return Workers(self._options.at_once, device)
         return Workers(1 if self._options.gpus else len(os.sched_getaffinity(0)), device)
 
-    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
-        """Results in the order in which they are seen. Jobs are cancelled where it ends early."""
+    def end_earlier_calls(self) -> None:
+        """Cancel the jobs of runs that were killed, and remove their folders."""
         if self._context.run is not None:
             end_earlier_calls(self._context.run, self._context.say)
+
+    def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
+        """Results in the order in which they are seen. Jobs are cancelled where it ends early."""
         if not tasks:
             return
         slurm = self._cluster == "slurm"
         with begun_call(self._context.run, work, slurm=slurm) as call:
             cluster = Cluster(self._options, self._cluster, call.folder, call.name, jobs)
-            running = _Running(call, cluster, self._options.cells_per_job, jobs, self._context.say)
+            running = _Running(call, cluster, self._options, jobs, self._context.say)
             try:
                 yield from running.results(tasks)
             finally:
@@ -74,10 +77,12 @@ class _Begun:
 class _Running:
     """The jobs of one call."""
 
-    def __init__(self, call: Call, cluster: Cluster, per_job: int, at_once: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, call: Call, cluster: Cluster, options: SubmititOptions, at_once: int, say: Callable[[str], None]
+    ) -> None:
         self._call = call
         self._cluster = cluster
-        self._per_job = per_job
+        self._options = options
         self._at_once = at_once
         self._say = say
         self._attempts = TaskAttempts(say)
@@ -88,7 +93,7 @@ class _Running:
         """Every task's, each once."""
         self._attempts = TaskAttempts(self._say, tasks)
         numbered = list(enumerate(tasks))
-        size = min(self._per_job, -(-len(numbered) // self._at_once))  # no fewer jobs than may run at once
+        size = self._options.cells_of_a_job(len(numbered), self._at_once)
         waiting = [dict(numbered[start : start + size]) for start in range(0, len(numbered), size)]
         while waiting or self._jobs:
             self._submit(waiting)

@@ -4,11 +4,12 @@ option for a shell command, an interpreter, or a file."""
 from __future__ import annotations
 
 import re
+import shutil
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from cod_runner.api import MemoryOption, Options
+from cod_runner.api import ClusterRequest, MemoryOption, Options
 
 _MINUTES = {"min": 1, "h": 60, "d": 24 * 60}
 _TIME = re.compile(r"([1-9][0-9]{0,5})(min|h|d)")
@@ -71,3 +72,27 @@ class SubmititOptions(Options):
     slurm: dict[SlurmFlag, Word | int] = Field(
         default_factory=dict, description="further flags of `sbatch`, as in {constraint: a100, exclude: node7}"
     )
+
+    def is_slurm(self) -> bool:
+        """Whether jobs would go to Slurm; not whether it is there, where the recipe insists on it."""
+        return self.cluster == "slurm" or (self.cluster == "auto" and shutil.which("srun") is not None)
+
+    def cells_of_a_job(self, cells: int, at_once: int) -> int:
+        """How many a job trains one after the other: no fewer jobs than may run at once."""
+        return max(1, min(self.cells_per_job, -(-cells // at_once)))
+
+    def cluster_request(self, cells: int) -> ClusterRequest | None:
+        """Slurm's jobs, and what of Slurm is asked for them."""
+        if not self.is_slurm():
+            return None
+        chosen = {"partition": self.partition, "account": self.account, "qos": self.qos, **self.slurm}
+        words = ["Slurm", *(f"{name} {value}" for name, value in chosen.items() if value is not None)]
+        return ClusterRequest(
+            ", ".join(words),
+            jobs=-(-cells // self.cells_of_a_job(cells, self.at_once)),
+            at_once=self.at_once,
+            cpus=self.cpus,
+            gpus=self.gpus,
+            memory=self.memory,
+            minutes=self.time,
+        )

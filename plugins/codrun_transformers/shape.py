@@ -23,13 +23,14 @@ def of_checkpoint(
     shape = ModelShape(len(chosen), sizes.width, classes=0)
     longest = min(max_length, sizes.positions or max_length)
     if sizes.blocks is None:
-        return ShapeEstimate(shape, longest)
+        return ShapeEstimate(shape, longest, architecture=sizes.architecture)
     kept = [sizes.blocks[block - 1] for block in chosen if block <= sizes.layers]
     return ShapeEstimate(
         shape,
         longest,
         bytes=BYTES_A_NUMBER * (sizes.rest + sum(kept)) + sizes.tokenizer,
         block_bytes=BYTES_A_NUMBER * max(sizes.blocks),
+        architecture=sizes.architecture,
     )
 
 
@@ -39,4 +40,4 @@ def cut_from(teacher: ShapeEstimate, blocks: int, max_length: int) -> ShapeEstim
     if teacher.bytes is not None and teacher.block_bytes is not None:
         size = teacher.bytes - (teacher.shape.layers - blocks) * teacher.block_bytes
     shape = ModelShape(blocks, teacher.shape.width, classes=0)
-    return ShapeEstimate(shape, min(max_length, teacher.longest), size, teacher.block_bytes)
+    return ShapeEstimate(shape, min(max_length, teacher.longest), size, teacher.block_bytes, teacher.architecture)

@@ -1,47 +1,182 @@
-"""DeBERTa's attention, restricted to the relative positions that a batch has.
+"""DeBERTa's blocks, restricted to the positions that a batch has: `positions: used`.
 
-transformers projects the whole table of relative positions (512 rows in DeBERTa-v3) in every block, and multiplies it
-with every query and key of the batch; two tokens of a text of n are at most n - 1 apart, so a short text reads 2n - 1
-of these rows. The others have no influence and no gradient. What is left out changes the order in which sums are added
-up, and with it the last bits.
+transformers computes each block on padding too, and projects its whole table of relative positions (512 rows in
+DeBERTa-v3) there, although two tokens of a text of n are at most n - 1 apart. Neither has an influence on a text or a
+gradient, so here blocks compute on real tokens alone, and read the rows in use alone. Dropout draws what it draws
+there, padding and all, and takes the part in use. What is left out changes the order in which sums are added up, and
+with it the last bits.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers.models.deberta_v2.modeling_deberta_v2 import DisentangledSelfAttention
+from torch.nn import functional
+from transformers.models.deberta_v2.modeling_deberta_v2 import (
+    DebertaV2Encoder,
+    DebertaV2Layer,
+    DisentangledSelfAttention,
+)
 
 from cod_runner.api import SettingError
 
 
-class UsedPositions(DisentangledSelfAttention):  # type: ignore[misc]  # transformers has no types
-    """Computes what its base class does, but for rounding."""
+@dataclass(frozen=True)
+class Layout:
+    """Where the real tokens of a batch are; all blocks share it."""
 
-    def disentangled_attention_bias(
-        self, query_layer: Tensor, key_layer: Tensor, relative_pos: Any, rel_embeddings: Tensor, scale_factor: int
-    ) -> Any:
-        """``[batch x heads, queries, keys]``; the table's middle row stands for distance 0."""
-        span, tokens = self.pos_ebd_size, max(query_layer.shape[-2], key_layer.shape[-2])
-        used = min(span, tokens)  # a bucket is never farther away than the tokens in it
-        self.pos_ebd_size = used
-        try:
-            middle = rel_embeddings[span - used : span + used]
-            return super().disentangled_attention_bias(query_layer, key_layer, relative_pos, middle, scale_factor)
-        finally:
-            self.pos_ebd_size = span
+    texts: int
+    length: int
+    """Of a text with its padding."""
+    real: Tensor
+    """The real tokens' places in the flattened batch, ``[real]``."""
+    padding: Tensor
+    """``[1, texts, 1, length]``, true where a text has no token."""
+    apart: Tensor
+    """``[length, length]``: the row, among those in use, for a query (first) and a key (second)."""
+    span: int
+    """How many tokens apart two may be in the rows in use, which are ``2 x span``."""
+
+    def padded(self, states: Tensor, at: int) -> Tensor:
+        """``states``, whose dimension ``at`` is the real tokens, with zeros in between: it becomes the flat batch."""
+        shape = list(states.shape)
+        shape[at] = self.texts * self.length
+        return states.new_zeros(shape).index_copy_(at, self.real, states)
+
+
+class UsedEncoder(DebertaV2Encoder):  # type: ignore[misc]  # transformers has no types
+    """Hands a :class:`Layout` to its blocks in the place of a mask."""
+
+    def get_attention_mask(self, attention_mask: Tensor) -> Any:
+        """``attention_mask``: ``[texts, length]``, 0 at padding."""
+        texts, length = attention_mask.shape
+        real = attention_mask.bool()
+        table = self.rel_embeddings.num_embeddings // 2
+        span = min(table, length)  # a bucket is never farther away than the tokens in it
+        buckets = self.get_rel_pos(attention_mask.unsqueeze(-1))[0]
+        return Layout(
+            texts,
+            length,
+            real=real.flatten().nonzero().squeeze(1),
+            padding=~real.view(1, texts, 1, length),
+            apart=(buckets + span).clamp(0, 2 * span - 1),
+            span=span,
+        )
+
+
+class UsedLayer(DebertaV2Layer):  # type: ignore[misc]
+    """Computes what its base class does, but for rounding; where there is padding it returns zeros."""
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Layout,
+        query_states: None = None,
+        relative_pos: Tensor | None = None,
+        rel_embeddings: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[Tensor, None]:
+        """``hidden_states``: ``[texts, length, width]``. The layout has taken in ``relative_pos``."""
+        layout = attention_mask
+        states = hidden_states.flatten(0, 1).index_select(0, layout.real)
+        attended = self.attention.self(states, layout, rel_embeddings)
+        states = _added(self.attention.output, attended, states, layout)
+        states = _added(self.output, self.intermediate(states), states, layout)
+        return layout.padded(states, 0).view(layout.texts, layout.length, -1), None
+
+
+def _added(output: Any, states: Tensor, residual: Tensor, layout: Layout) -> Tensor:
+    """The end of both halves of a block; all states are ``[real, width]``."""
+    states = output.dense(states)
+    kept = _dropout_factors(output.dropout, (layout.texts * layout.length, states.shape[-1]), states)
+    if kept is not None:
+        states = states * kept.index_select(0, layout.real)
+    normed: Tensor = output.LayerNorm(states + residual)
+    return normed
+
+
+def _dropout_factors(dropout: nn.Dropout, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+    """What the base class multiplies its padded states of ``shape`` with; None where it drops nothing."""
+    if not (dropout.training and dropout.p):
+        return None
+    return functional.dropout(like.new_ones(shape), dropout.p, inplace=True)
+
+
+class UsedAttention(DisentangledSelfAttention):
+    """Disentangled attention (DeBERTa, arXiv 2006.03654, equation 4) of real tokens."""
+
+    def forward(self, states: Tensor, layout: Layout, rel_embeddings: Tensor) -> Tensor:
+        """``states`` and what is returned: ``[real, width]``; ``rel_embeddings``: the whole table."""
+        texts, length = layout.texts, layout.length
+        score_terms = 1 + sum(kind in self.pos_att_type for kind in ("c2p", "p2c"))
+        scale = states.new_tensor(math.sqrt(self.attention_head_size * score_terms))
+        table = self._table(rel_embeddings, layout)
+
+        def of_texts(tensor: Tensor) -> Tensor:
+            return tensor.view(-1, length, tensor.shape[-1])
+
+        # [heads, texts x length, head's width]
+        query, key, value = (
+            layout.padded(self._by_head(project(states)), 1)
+            for project in (self.query_proj, self.key_proj, self.value_proj)
+        )
+        scores = torch.bmm(of_texts(query), of_texts(key).transpose(1, 2) / scale.to(key.dtype))
+        scores = scores.view(-1, texts, length, length)
+        if "c2p" in self.pos_att_type:
+            project = self.key_proj if self.share_att_key else self.pos_key_proj
+            rows = self._by_head(project(table)) / scale.to(query.dtype)
+            scores = scores + _picked(query, rows, layout.apart, texts)
+        if "p2c" in self.pos_att_type:
+            project = self.query_proj if self.share_att_key else self.pos_query_proj
+            rows = self._by_head(project(table)) / scale.to(key.dtype)
+            scores = scores + _picked(key, rows, layout.apart.t(), texts).transpose(-1, -2)
+        scores = scores.masked_fill(layout.padding, torch.finfo(scores.dtype).min)
+        shares = functional.softmax(scores, dim=-1)
+        kept = _dropout_factors(self.dropout, (texts, self.num_attention_heads, length, length), shares)
+        if kept is not None:
+            shares = shares * kept.transpose(0, 1)
+        context = torch.bmm(shares.view(-1, length, length), of_texts(value))
+        context = context.view(self.num_attention_heads, texts * length, -1)
+        return context.index_select(1, layout.real).transpose(0, 1).flatten(1)
+
+    def _by_head(self, tensor: Tensor) -> Tensor:
+        """``[rows, width]`` as ``[heads, rows, head's width]``."""
+        return tensor.unflatten(-1, (self.num_attention_heads, -1)).transpose(0, 1)
+
+    def _table(self, rel_embeddings: Tensor, layout: Layout) -> Tensor:
+        """The rows in use, ``[2 x span, width]``; the middle one of the table stands for distance 0."""
+        used = slice(self.pos_ebd_size - layout.span, self.pos_ebd_size + layout.span)
+        kept = _dropout_factors(self.pos_dropout, tuple(rel_embeddings.shape), rel_embeddings)
+        return rel_embeddings[used] if kept is None else rel_embeddings[used] * kept[used]
+
+
+def _picked(states: Tensor, rows: Tensor, apart: Tensor, texts: int) -> Tensor:
+    """``[heads, texts, length, length]``: the product of each of ``states`` with the row that ``apart`` names."""
+    heads, length = len(states), len(apart)
+    products = torch.bmm(states, rows.transpose(1, 2)).view(heads, texts, length, -1)
+    return products.gather(-1, apart.expand(heads, texts, length, length))
+
+
+USED: dict[type, Any] = {
+    DebertaV2Encoder: UsedEncoder,
+    DebertaV2Layer: UsedLayer,
+    DisentangledSelfAttention: UsedAttention,
+}
 
 
 def read_used_positions(model: nn.Module) -> None:
-    """Let every attention of ``model`` read only the positions in use. Raises :class:`SettingError` where there is none
-    of DeBERTa-v2 or v3."""
-    found = [module for module in model.modules() if type(module) is DisentangledSelfAttention]
-    if not any(module.relative_attention for module in found):
+    """Let every block of ``model`` compute only the positions in use. Raises :class:`SettingError` where it is none of
+    DeBERTa-v2 or v3, with relative positions."""
+    encoders = [module for module in model.modules() if type(module) is DebertaV2Encoder]
+    if not (encoders and all(encoder.relative_attention for encoder in encoders)):
         raise SettingError(
             f"`positions: used` is for DeBERTa-v2 and v3, and this model is a {type(model).__name__}; omit it",
             "positions",
         )
-    for module in found:
-        if module.relative_attention:
-            module.__class__ = UsedPositions
+    for module in model.modules():
+        if type(module) in USED:
+            module.__class__ = USED[type(module)]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,6 @@ def row_of(method: str, arm: str, k: int, seed: int, accuracy: float, **more: An
         "precision": "fp32", "device": "cpu", "select": "last", **more,
     }  # fmt: skip
     return CellRow.from_json(line, metrics={*METRICS, *more})
-
-
-@pytest.fixture
-def control_c() -> Iterator[None]:
-    """Ctrl-C interrupts, also where the tests run in a background job, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

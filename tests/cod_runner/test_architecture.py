@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, str] = {
     "fixed_batches": "machine",
     "word_diff": "plain_text",
     "terminal": "plain_text",
-    "progress": "plain_text terminal",
+    "durations": "",
+    "progress": "durations plain_text terminal",
     "figure_style": "",
     "hugging_face": "errors",
     "hidden_states": "errors",
@@ -81,23 +82,28 @@ MAY_IMPORT: dict[str, str] = {
     "engine": "api checked_tensors errors files fixed_batches loss_terms signal_tables",
     "counterfactuals": "api binomial component_results data errors files plain_text recipe registry store word_diff",
     "runs": "api blame errors files loss_terms machine plain_text recipe registry store",
-    "report": "api binomial errors figure_style files loss_terms plain_text recipe registry runs text_files word_diff",
+    "report": (
+        "api binomial durations errors figure_style files loss_terms plain_text recipe registry runs text_files "
+        "word_diff"
+    ),
     "named_code": "errors permissions recipe registry",
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
     "memory": "api disk engine fixed_batches recipe registry sizes",
+    "tips": "errors recipe registry sizes",
     "estimates": "api data errors recipe registry runs sizes",
     "plan": (
-        "api context destinations engine estimates llm memory permissions plain_text recipe registry runs sizes store"
+        "api context destinations disk durations engine errors estimates llm memory named_code permissions plain_text "
+        "recipe registry runs sizes store tips"
     ),
     "stages": (
-        "api binomial blame component_results context counterfactuals data defaults destinations disk engine errors "
-        "estimates files local_plugins machine memory observers out_of_memory progress recipe "
-        "registry report runs store worker_group"
+        "api binomial blame component_results context counterfactuals data defaults destinations disk durations engine "
+        "errors estimates files local_plugins machine memory observers out_of_memory progress recipe registry report "
+        "runs store worker_group"
     ),
     "pipeline": "context runs stages",
-    "running": "context named_code permissions pipeline progress recipe registry runs stages",
+    "running": "context named_code permissions pipeline progress recipe registry runs stages tips",
     "calling": "context errors permissions progress recipe registry running store",
     "__init__": "calling context permissions progress registry running",
     "scaffold": "api data errors files plain_text recipe registry text_files",

@@ -61,6 +61,7 @@ def test_it_does_what_the_command_does(recipe: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == ""
     assert call(["tiny.yaml", "--k", "8", "--seeds", "0", "--jobs", "1", "--out", "commanded", "--json"]) == 0
     assert result.folder.path == Path("called")
+    assert repr(result) == "<RunResult of called: 2 finished cells, 1 of 2 expectations met>"
     assert cells(Path("called")) == cells(Path("commanded"))
     assert [(row.method, row.arm, row.k, row.seed) for row in result.rows] == [
         ("kd", "cod", 8, 0), ("kd", "plain", 8, 0),

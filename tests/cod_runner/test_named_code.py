@@ -64,6 +64,19 @@ def test_code_that_a_recipe_names_is_neither_imported_nor_called(stranger: Path)
     assert touched(stranger.parent) == []
 
 
+def test_a_plan_says_what_would_be_called_and_if_it_may(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(recipe: Path, *flags: str) -> str:
+        assert call(["plan", str(recipe), *flags]) == 0
+        return " ".join(capsys.readouterr().out.split()).partition(" warning:")[0].partition("code: ")[2]
+
+    named = "`evil:make` would be called (executor)"
+    assert shown(stranger) == f"{named}: refused until the user allows it (`--allow-callable evil:make`)"
+    assert shown(stranger, "--allow-callable", "evil:make") == named
+    assert shown(stranger, "--set", "executor.factory=evil:make") == named
+    assert shown(written(stranger.parent, "processes")) == ""
+    assert touched(stranger.parent) == []
+
+
 @pytest.mark.parametrize("command", ["validate", "plan"])
 def test_nor_where_a_recipe_is_only_looked_at(stranger: Path, command: str) -> None:
     assert call([command, str(stranger)]) == 0

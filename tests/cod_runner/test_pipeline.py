@@ -51,6 +51,7 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return sorted(kept, key=lambda line: (line["arm"], line["seed"]))
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_leaves_what_it_promises(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run(recipe, out)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cod_runner import running
-from cod_runner.api import CallEstimate, Component, ModelShape, Needs, Options, SettingError, hookimpl
+from cod_runner.api import CallEstimate, ClusterRequest, Component, ModelShape, Needs, Options, SettingError, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.teacher_signals import input_key
@@ -232,3 +232,43 @@ def test_a_fault_of_an_estimate_points_at_the_generator(recipe: Path, registry: 
         plan_of(loaded, registry, None)
     assert str(caught.value).startswith("--set counterfactuals={"), caught.value
     assert "nobody knows the price" in str(caught.value)
+
+
+class CloudOptions(Options):
+    """A stranger's executor on a cluster."""
+
+    gpus: float = 0
+
+    def cluster_request(self, cells: int) -> ClusterRequest | None:
+        if self.gpus == 0.5:
+            return ClusterRequest("a cloud", cells, None, cpus=1, gpus=self.gpus)
+        return ClusterRequest("a cloud\x1b[31m", cells, 2, 2, self.gpus, memory=8_000_000_000, minutes=90)
+
+
+class CloudPlugin:
+    @staticmethod
+    @hookimpl
+    def codrun_components() -> Iterator[Component]:
+        yield Component("executor", "cloud", CloudOptions, "never:built", "runs elsewhere")
+
+
+def test_it_says_what_a_cluster_is_asked_for(recipe: Path, registry: Registry) -> None:
+    registry.register("cloud", __name__, CloudPlugin)
+
+    def line(*overrides: str) -> list[str]:
+        console = Console(record=True, width=200, file=io.StringIO())
+        console.print(planned(recipe, registry, *overrides))
+        return [line.strip() for line in console.export_text().splitlines() if line.startswith("cluster:")]
+
+    several = "8 jobs, 2 at once, each"
+    assert line("executor={use: cloud, gpus: 4}") == [
+        f"cluster: a cloud\\x1b[31m: {several} 4 GPUs, 2 cores, 8.0 GB, at most 1 h 30 min (48 GPU hours if all of "
+        "them take so long)"
+    ]
+    assert line("executor=cloud", "k=[4]", "seeds=[0]", "methods.lwd=null") == [
+        "cluster: a cloud\\x1b[31m: 1 job, each 2 cores, 8.0 GB, at most 1 h 30 min (3 core hours if all of them take "
+        "so long)"
+    ]
+    part = "cluster: a cloud: 8 jobs, as many at once as it has room for, each 0.5 GPU, 1 core"
+    assert line("executor={use: cloud, gpus: 0.5}") == [part]
+    assert line() == []

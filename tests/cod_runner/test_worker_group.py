@@ -179,7 +179,6 @@ def interrupted(group: WorkerGroup) -> list[int]:
     return numbers
 
 
-@pytest.mark.usefixtures("control_c")
 def test_ctrl_c_leaves_no_process() -> None:
     with worker_group(waits, TWO, "that wait", "run it again") as group:
         numbers = interrupted(group)

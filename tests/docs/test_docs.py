@@ -115,6 +115,12 @@ def test_what_only_losses_are_asked_stands_on_their_page_alone(pages: Path) -> N
     assert on == ["loss"]
 
 
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_to_a_file_of_the_repository_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
 def test_every_recipe_is_in_the_gallery(pages: Path) -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (pages / "gallery").glob("*.md"))
     recipes = [path for path in (DOCS.parent / "recipes").rglob("*.yaml") if not path.name.startswith("_")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from cod_runner.binomial import half_width
+from cod_runner.binomial import half_width, wilson
 from cod_runner.recipe.arms import PLAIN
 from cod_runner.report.card.subject import Subject, count, number, setting_name
 from cod_runner.report.statistics import PairedComparison, Summary
@@ -101,10 +101,10 @@ def _how_to_read(subject: Subject) -> Iterator[str]:
                 yield _compared(subject, setting_name(method, arm), metric, pairs)
     rows, value = subject.evaluation_rows, row.metrics.get(ACCURACY)
     if rows and value is not None and math.isfinite(value):
-        known = number(half_width(rows, value))
+        low, high = wilson(value * rows, rows)
         yield (
-            f"With {count(rows, 'evaluation row')}, its accuracy is known to ± {known} (95%, normal approximation), "
-            "beside what the seeds say."
+            f"With {count(rows, 'evaluation row')}, its accuracy lies from {number(low)} to {number(high)} (95%, "
+            "Wilson's interval), beside what the seeds say."
         )
     if subject.report.floor and subject.record.student_from_teacher:
         yield (

@@ -10,19 +10,15 @@ from statistics import fmean
 from cod_runner.errors import RecipeError
 from cod_runner.report.compare.missing import MissingCell, missing_cells, no_longer_asked
 from cod_runner.report.compare.verdict import DEFAULT_TOLERANCE, Judgement, Sample, Verdict, judge
-from cod_runner.report.protocol import protocol
+from cod_runner.report.protocol import DECIDES_WHAT_IS_MEASURED, protocol
 from cod_runner.report.statistics import PairedComparison, compare_pairs
 from cod_runner.report.table import MISSING, headline_metrics
 from cod_runner.runs.reading import RunFiles
 from cod_runner.runs.records import CellRow, MetricRecord
 
-DECIDES_WHAT_IS_MEASURED = ("data set", "evaluation")
-Place = tuple[str, str, int, int]
-"""(method, arm, k, seed)."""
-
 
 @dataclass(frozen=True)
-class Wishes:
+class CompareOptions:
     """What the user says of a comparison."""
 
     metrics: tuple[str, ...] = ()
@@ -121,20 +117,20 @@ class Comparison:
         return sum(len(compared.differences) for compared in self.metrics)
 
 
-def compare_runs(first: RunFiles, second: RunFiles, wishes: Wishes | None = None) -> Comparison:
+def compare_runs(first: RunFiles, second: RunFiles, options: CompareOptions | None = None) -> Comparison:
     """Compare the cells (method, arm, k, seed) that both runs have finished, second minus first.
 
     By accuracy and agreement; if the runs share neither, by every metric that both measured. Raises
-    :class:`RecipeError` for a wish for a metric that they did not measure.
+    :class:`RecipeError` for a metric that was not measured in both.
     """
-    return compare_all([Pair(first, second)], wishes)[0]
+    return compare_all([Pair(first, second)], options)[0]
 
 
-def compare_all(pairs: Sequence[Pair], wishes: Wishes | None = None) -> list[Comparison]:
+def compare_all(pairs: Sequence[Pair], options: CompareOptions | None = None) -> list[Comparison]:
     """:func:`compare_runs` of several pairs of runs, whose verdicts are adjusted for each other."""
-    wishes = wishes or Wishes()
-    paired = [_Paired(pair, wishes) for pair in pairs]
-    _refuse_unknown(wishes, paired)
+    options = options or CompareOptions()
+    paired = [_Paired(pair, options) for pair in pairs]
+    _refuse_unknown(options, paired)
     judgements = iter(judge([each.sample for one in paired for each in one.settings]))
     return [one.comparison(judgements) for one in paired]
 
@@ -153,14 +149,14 @@ class _Setting:
 class _Paired:
     """The cells of two runs, paired."""
 
-    def __init__(self, pair: Pair, wishes: Wishes) -> None:
-        self.pair, self.wishes = pair, wishes
+    def __init__(self, pair: Pair, options: CompareOptions) -> None:
+        self.pair, self.options = pair, options
         self.ours, self.theirs = ({row.place: row for row in run.rows} for run in (pair.first, pair.second))
         self.common = [place for place in self.ours if place in self.theirs]
         self.of_second = {metric.name: metric for metric in pair.second.record.metrics}
         self.shared = [metric for metric in pair.first.record.metrics if metric.name in self.of_second]
-        wanted = [metric for metric in self.shared if metric.name in wishes.metrics]
-        self.metrics = wanted if wishes.metrics else headline_metrics(self.shared)
+        wanted = [metric for metric in self.shared if metric.name in options.metrics]
+        self.metrics = wanted if options.metrics else headline_metrics(self.shared)
         self.settings = [setting for metric in self.metrics for setting in self._settings(metric)]
 
     def _settings(self, metric: MetricRecord) -> list[_Setting]:
@@ -172,7 +168,7 @@ class _Paired:
         order = list(dict.fromkeys(method for method, _, _ in found))
         share = all(0 <= value <= 1 for of in found.values() for pair in of.values() for value in pair)
         sign = 1 if metric.higher_is_better else -1
-        tolerance = self.wishes.tolerance_of(metric.name)
+        tolerance = self.options.tolerance_of(metric.name)
         return [
             _Setting(
                 metric,
@@ -193,7 +189,7 @@ class _Paired:
             made = Difference(*setting.place, seeds, values, pairs, next(judgements))
             differences.setdefault(setting.metric.name, []).append(made)
         compared = tuple(
-            MetricComparison(metric, self.wishes.tolerance_of(metric.name), tuple(found), _overall(found, metric))
+            MetricComparison(metric, self.options.tolerance_of(metric.name), tuple(found), _overall(found, metric))
             for metric in self.metrics
             if (found := differences.get(metric.name))
         )
@@ -269,14 +265,14 @@ def _overall(differences: Sequence[Difference], metric: MetricRecord) -> PairedC
     return overall
 
 
-def _refuse_unknown(wishes: Wishes, paired: Sequence[_Paired]) -> None:
+def _refuse_unknown(options: CompareOptions, paired: Sequence[_Paired]) -> None:
     known = {metric.name for one in paired for metric in one.shared}
-    for name in (*wishes.metrics, *wishes.tolerances):
+    for name in (*options.metrics, *options.tolerances):
         if name not in known:
             listed = ", ".join(f"`{each}`" for each in sorted(known)) or "none"
             raise RecipeError(f"`{name}` was not measured in both runs; the metrics that were: {listed}")
     compared = {metric.name for one in paired for metric in one.metrics}
-    for name in wishes.tolerances:
+    for name in options.tolerances:
         if name not in compared:
             wanted = ",".join([*sorted(compared), name])
             raise RecipeError(f"`{name}` has a tolerance, but is not compared by; add `--metrics {wanted}`")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cod_runner.durations import in_words
 from cod_runner.report.contents import Report
 from cod_runner.report.protocol import without_folder
-from cod_runner.report.stages import duration
 from cod_runner.report.table import MISSING, in_order
 
 
@@ -82,7 +82,7 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
     if record.teacher_accuracy is not None:
         facts.append(("teacher's accuracy", f"{record.teacher_accuracy:.3f}"))
     if record.seconds is not None:
-        facts.append(("time", duration(record.seconds)))
+        facts.append(("time", in_words(record.seconds)))
     if record.calls:
         cost = "unknown" if record.cost is None else f"${record.cost:.4f}"
         facts.append(("model calls", f"{record.calls:,} ({record.tokens:,} tokens), cost {cost}"))

@@ -1,15 +1,41 @@
-"""The page of several runs."""
+"""The page of several runs, as HTML and as a file."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from cod_runner.errors import SettingError
+from cod_runner.files import write_whole
+from cod_runner.registry import Registry
 from cod_runner.report.contents import Report, smallest_p_in_words
 from cod_runner.report.page.rendering import render
-from cod_runner.report.several import GLANCE_COLUMNS, GLANCE_NOTE, Several
+from cod_runner.report.several import GLANCE_COLUMNS, GLANCE_NOTE, Several, several
 from cod_runner.report.table import Gain, Table
 from cod_runner.report.text import cell_parts, gain_grid, pooled_in_words
 from cod_runner.report.verdicts import MARKS, VERDICT_COLUMNS
+from cod_runner.runs.reading import read_run
+
+
+def write_several(folders: Sequence[Path], out: Path, registry: Registry) -> Path:
+    """``codrun report RUN RUN``: one page of several runs, at ``out/report.html``, which is returned.
+
+    Raises :class:`SettingError` for a run that is named twice, and for an ``out`` that is a run's folder, whose own
+    page it would replace; :class:`CodrunError` for a run that cannot be read.
+    """
+    counted = Counter(folder.resolve() for folder in folders)
+    twice = next((folder for folder in folders if counted[folder.resolve()] > 1), None)
+    if twice is not None:
+        raise SettingError(f"{twice} is named twice; a page of several runs needs different ones")
+    if (out / "recipe.yaml").exists():
+        raise SettingError(
+            f"{out} is the folder of a run, whose report.html would be replaced; give another folder with --out"
+        )
+    together = several([read_run(folder, registry) for folder in folders])
+    write_whole(out / "report.html", several_page(together))
+    return out / "report.html"
 
 
 def several_page(together: Several) -> str:

@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Sequence
 from typing import Any
 
-from cod_runner.api import ChoosesWorkers, Executor
+from cod_runner.api import ChoosesWorkers, EndsEarlierCalls, Executor
 from cod_runner.component_results import fault_of_workers
 from cod_runner.testing.checks.calling import check_of
 from cod_runner.testing.checks.subject import Subject
@@ -53,6 +53,9 @@ def _mapped(subject: Subject, tasks: Sequence[int], jobs: int, *, refusals: bool
     executor: Executor = subject.build()
     try:
         _ask_for_workers(subject, executor)
+        if isinstance(executor, EndsEarlierCalls):
+            with subject.watched("in `end_earlier_calls`"):
+                executor.end_earlier_calls()
         with subject.watched(f"in `map`, with {jobs} jobs"):
             found = list(executor.map(halved, list(tasks), jobs))
     except AssertionError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -210,6 +211,31 @@ def test_a_run_s_words_are_text(text: str) -> None:
         if text in MARKUP:
             assert out.getvalue().count(text) >= 2
         assert progress.notes == [text]
+
+
+@pytest.mark.parametrize("text", [*MARKUP, *CONTROL], ids=ascii)
+def test_a_run_s_words_are_text_in_anybodys_log(text: str) -> None:
+    """Whoever calls codrun from Python may send the log of `codrun` to a terminal; without a handler Python does."""
+    log = logging.getLogger("codrun")
+    handler = logging.StreamHandler(io.StringIO())
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        progress = Progress(Terminal(file=io.StringIO()), quiet=True)
+        progress.say(text)
+        progress.warn(text)
+        progress.caution(text)
+        progress.pass_on(f"a warning: {text}")
+        with progress.stage(text), progress.bar(text):
+            pass
+        assert call(["plugins", text]) == 2
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    said = handler.stream.getvalue()
+    assert said.count("\n") == 7
+    assert harmless(said)
 
 
 @pytest.mark.parametrize("text", [*MARKUP, *CONTROL], ids=ascii)

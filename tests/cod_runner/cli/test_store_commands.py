@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -176,8 +177,19 @@ def test_it_asks_first_and_waits_for_runs(
 
     Store().unused(30)
     before = files()
-    monkeypatch.setattr("typer.confirm", lambda question, abort: (_ for _ in ()).throw(KeyboardInterrupt(question)))
+    monkeypatch.setattr("typer.confirm", lambda question: (_ for _ in ()).throw(KeyboardInterrupt(question)))
     assert call(["store", "prune", "--unused"]) == 130
+    assert before - files() == set()
+    for arguments in (["signals"], ["--unused"]):
+        monkeypatch.setattr("typer.confirm", lambda question: False)
+        assert call(["store", "prune", *arguments]) == 0
+        assert capsys.readouterr().out.endswith("nothing was deleted\n")
+    monkeypatch.undo()
+    monkeypatch.setenv("CODRUN_HOME", str(kept))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert call(["store", "prune", "signals"]) == 2
+    said = capsys.readouterr().err
+    assert said == "nobody answered `delete signals?`; add --yes where there is nobody to ask\n"
     assert before - files() == set()
     with Store().in_use("the run runs/a"):
         assert call(["store", "prune", "--unused", "--yes"]) == 1

@@ -46,6 +46,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["push", "empty", "a/b"], "empty is not a student's folder"),
         (["auto", "nowhere.csv"], "there is no such file"),
         (["new", "recipe", "nowhere.csv"], "there is no such file"),
+        (["reviews.csv"], "holds data, not a recipe: `codrun auto reviews.csv` makes a classifier of it"),
+        (["nwe", "recipe", "reviews.csv"], "no command and no recipe is called `nwe`; did you mean `new`?"),
+        (["qqqqqq"], "no command and no recipe is called `qqqqqq`; `codrun --help` lists the commands"),
+        (["new", "recipe", "reviews.csv", "--labels", "a,,b"], "--labels has a label without a name"),
+        (["new", "recipe", "reviews.csv", "--labels", "a,b,a"], "--labels names the label `a` twice; name each once"),
+        (["auto", "reviews.csv", "--text", "t", "--text", "t"], "--text names the column `t` twice; name each once"),
         (["new", "plugin", "bad name", "--kind", "loss"], "cannot be a plugin's name"),
         (["new", "plugin", "there", "--kind", "loss"], "there already exists and is not overwritten"),
         (["ledger", "export", "file.txt"], "file.txt exists; name another file"),
@@ -64,6 +70,12 @@ def test_a_call_that_cannot_be_meant_ends_with_2(
     shown = capsys.readouterr()
     assert said in " ".join(shown.err.replace("│", " ").split())
     assert "Traceback" not in shown.err
+
+
+def test_a_recipe_without_its_suffix_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("recipe: 1\n")
+    assert call(["mine"]) == 2
+    assert capsys.readouterr().err == "no command and no recipe is called `mine`; did you mean `mine.yaml`?\n"
 
 
 def test_what_a_machine_lacks_is_no_fault_of_the_call(capsys: pytest.CaptureFixture[str]) -> None:

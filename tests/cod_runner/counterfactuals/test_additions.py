@@ -13,7 +13,7 @@ from word_count_teacher import Scripted, WordCountTeacher
 from cod_runner.api import Attempt, CodrunError, Example, Generator, Proposal, Request, TeacherView
 from cod_runner.counterfactuals import Addition, OutcomeStore, PairOutcome, PairSearch
 from cod_runner.counterfactuals.different_words import changed_places, on_different_words
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.recipe.arms import Keep
 from cod_runner.recipe.grammar import Counterfactuals
 
@@ -157,7 +157,7 @@ def test_on_failure_fail_ends_a_run_that_lacks_the_second_too(tmp_path: Path) ->
 
 
 def test_a_candidate_like_an_evaluation_row_is_refused_and_the_search_goes_on(tmp_path: Path) -> None:
-    held_out = EvaluationTexts([Example("test:4", "a awful film for a good day", 0)])
+    held_out = NearDuplicates([Example("test:4", "a awful film for a good day", 0)])
     search, _ = searched(tmp_path, ["a awful film for a good day"], ["a good film for a awful day"])
     (outcome,) = replace(search, identity="another", outcomes={}, held_out=held_out).search([GOLD])
     assert [attempt.reason for attempt in outcome.attempts] == ["evaluation_row", None]

@@ -7,7 +7,7 @@ from word_count_teacher import WordCountTeacher
 
 from cod_runner.api import Example, Request
 from cod_runner.counterfactuals.judgement import Reason, refused_by_teacher, refused_unasked
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.recipe.grammar import Counterfactuals
 
 SETTINGS = Counterfactuals(generators=["lexicon"])
@@ -94,7 +94,7 @@ def test_without_limits_a_text_may_be_as_far_away_as_it_likes() -> None:
 
 def test_a_row_that_students_are_measured_on_is_refused_by_name() -> None:
     changed = ORIGINAL.replace("good", "bad")
-    held_out = EvaluationTexts([Example("test:1", changed, 0)])
+    held_out = NearDuplicates([Example("test:1", changed, 0)])
     request = Request("a", ORIGINAL.replace("with a story", "with two stories"), 1, 0)
     for candidate in (changed, f"{changed} !"):
         refused = refused_unasked(candidate, request, (), WordCountTeacher(), SETTINGS, held_out)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from cod_runner.api import DataError, Example, LoadedData
-from cod_runner.data.corpus import EVALUATION_ROWS, content_of, prepare_corpus, prepare_folds, with_fewer_rows
+from cod_runner.data.content import content_of
+from cod_runner.data.corpus import EVALUATION_ROWS, prepare_corpus, prepare_folds, with_fewer_rows
 
 LABELS = ("negative", "positive")
 

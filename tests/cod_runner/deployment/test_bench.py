@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +14,12 @@ import numpy
 import pytest
 from text_runs import TextRun
 
-from cod_runner.api import Example, Input
+from cod_runner.api import Encoded, Example, Input
 from cod_runner.cli import call
 from cod_runner.deployment import bench_tables, benched_run, benching
 from cod_runner.deployment.benched_run import bench_run
-from cod_runner.deployment.benching import ROUNDS, Bench, Entry, Result, measured, spread
-from cod_runner.deployment.contender import Contender, Loaded, peak_memory, running
+from cod_runner.deployment.benching import ROUNDS, Bench, Entry, Result, measured
+from cod_runner.deployment.contender import BATCH, Contender, Loaded, _Model, peak_memory, running
 from cod_runner.deployment.evaluation import Evaluation
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.progress import Progress
@@ -105,18 +106,21 @@ def test_one_that_fails_on_the_way_leaves_the_others_running(fake: None) -> None
     assert notes == ["tired is not measured: its process ended"]
 
 
-def test_texts_are_spread_over_the_split() -> None:
-    assert spread(list("abcdefghij"), 4) == ["a", "c", "f", "h"]
-    assert spread(["a"], 4) == ["a"]
-
-
+TEACHER = Result("teacher", "torch", "cpu", 22_700_000, 91_600_000, 4.4, 60, 40, 100, 32, 600_000_000, None, 0.7, 1)
 BENCH = Bench(
     (
-        Result("teacher", "torch", "cpu", 22_700_000, 91_600_000, 4.4, 60, 40, 100, 32, 600_000_000, None, 0.7, 1),
+        TEACHER,
         Result("student x", "x", "cpu", None, 17_000_000, 0.2, 20, 4.0, 9.0, 1520.4, 90_000_000, None, 0.625, None),
     ),
-    "kd-cod-k8-s0", rows=1706, texts=60, threads=1, notes=("something was not measured",),
+    "kd-cod-k8-s0", rows=1706, texts=60, threads=1, teacher=TEACHER, notes=("something was not measured",),
 )  # fmt: skip
+
+
+def test_without_a_teacher_nothing_is_said_to_be_faster() -> None:
+    alone = replace(BENCH, results=BENCH.results[1:], teacher=None)
+    assert alone.faster(alone.results[0]) is None
+    assert bench_tables.speed_grid(alone)[1][0][3] == "–"
+    assert bench_tables.as_json(alone)["results"][0]["times_as_fast"] is None
 
 
 def test_tables() -> None:
@@ -181,6 +185,28 @@ def test_an_export_that_fails_is_said_and_the_rest_measured(
     assert found.notes == tuple(f"{name} is not measured: its package is not installed" for name in ("x", "x int8"))
 
 
+def test_a_teacher_that_is_gone_is_no_measure_of_the_student(
+    text_run: TextRun, fake: None, no_exporter: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise CodrunError("the store has it no more")
+
+    monkeypatch.setattr(benched_run, "find_teacher", gone)
+    found = benched(text_run)
+    assert [each.name for each in found.results] == ["student"]
+    assert found.faster(found.results[0]) is None
+    assert "the teacher is not measured: the store has it no more" in found.notes
+
+
+def test_the_teacher_on_the_cpu_is_what_others_are_compared_with(
+    text_run: TextRun, fake: None, no_exporter: None
+) -> None:
+    found = benched(text_run)
+    teacher, student = found.results
+    assert found.faster(teacher) == 1.0
+    assert found.faster(student) == pytest.approx(5.0)
+
+
 def test_a_busy_machine_is_said(
     text_run: TextRun, fake: None, no_exporter: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +231,31 @@ def test_wrong_calls(text_run: TextRun, tmp_path: Path, capsys: pytest.CaptureFi
     assert call(["bench", str(text_run.folder), "--k", "5"]) == 2
     assert call(["bench", str(text_run.folder), "--threads", "0"]) == 2
     capsys.readouterr()
+
+
+@dataclass
+class Recorder:
+    """A model that notes how long the texts of each batch are."""
+
+    labels: tuple[str, ...] = ("bad", "good")
+    longest: list[int] = field(default_factory=list)
+
+    def encode(self, inputs: Sequence[Input]) -> list[Encoded]:
+        return [Encoded(tuple(range(len(str(each)))), {}) for each in inputs]
+
+    def logits(self, encoded: Sequence[Encoded]) -> numpy.ndarray:
+        self.longest.append(max(len(each.ids) for each in encoded))
+        return numpy.zeros((len(encoded), 2), dtype=numpy.float32)
+
+
+def test_a_slow_model_is_not_timed_on_the_longest_texts_alone() -> None:
+    texts = ["x" * (1 + number) for number in range(4 * BATCH)]
+    model, recorder = _Model(Contender("student")), Recorder()
+    model._answerer = recorder
+    assert model.batches(texts, 60.0)[0] == len(texts)
+    assert sorted(recorder.longest) == [BATCH, 2 * BATCH, 3 * BATCH, 4 * BATCH]
+    assert recorder.longest not in (sorted(recorder.longest), sorted(recorder.longest, reverse=True))
+    assert model.batches(texts, 0.0)[0] == BATCH
 
 
 def test_peak_memory_is_that_of_this_process() -> None:

@@ -11,7 +11,7 @@ from text_runs import TextRun
 
 from cod_runner.api import ExportReport
 from cod_runner.deployment.export_card import exported_card, write_export_card
-from cod_runner.deployment.parcel import parcel_of
+from cod_runner.deployment.upload import upload_of
 from cod_runner.report.card.libraries import CALIBRATED, PLACE
 from cod_runner.runs.student_record import SavedComponent, StudentRecord, read_student_record
 
@@ -38,7 +38,7 @@ def test_a_run_leaves_a_card_beside_every_student_and_its_code_runs(text_run: Te
         said = printed_by(code, students[0])
         assert "good" in said
         assert "bad" in said
-    assert "README.md" in [file.name for file in parcel_of(students[0]).files]
+    assert "README.md" in [file.name for file in upload_of(students[0]).files]
 
 
 def test_an_export_s_card_is_its_student_s_with_how_far_it_is_from_it(text_run: TextRun, tmp_path: Path) -> None:

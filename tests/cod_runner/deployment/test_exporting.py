@@ -17,14 +17,8 @@ from text_runs import TextRun
 from cod_runner.api import BuildContext
 from cod_runner.cli.program import call
 from cod_runner.deployment.evaluation import Evaluation, evaluation_of
-from cod_runner.deployment.exporting import (
-    Destination,
-    Export,
-    export_student,
-    exporter_options,
-    fewer_rows,
-    weights_file,
-)
+from cod_runner.deployment.export_destination import Destination, exporter_options
+from cod_runner.deployment.exporting import Export, export_student, weights_file
 from cod_runner.deployment.opened import open_student
 from cod_runner.errors import CodrunError, PluginError, RecipeError
 from cod_runner.progress import Progress
@@ -168,12 +162,12 @@ def test_only_an_earlier_export_is_replaced_and_when_asked(student: Path, regist
 
 def test_fewer_rows_are_spread_over_all(text_run: TextRun, registry: Registry) -> None:
     rows = evaluation(text_run, registry)
-    some = fewer_rows(rows, 3)
+    some = rows.fewer(3)
     assert some.examples == tuple(rows.examples[place] for place in (0, 2, 5))
     assert rows.teacher_logits is not None and some.teacher_logits is not None
     assert numpy.array_equal(some.teacher_logits, rows.teacher_logits[[0, 2, 5]])
-    assert fewer_rows(rows, 8) is rows
-    assert fewer_rows(replace(rows, teacher_logits=None), 1).teacher_logits is None
+    assert rows.fewer(8) is rows
+    assert replace(rows, teacher_logits=None).fewer(1).teacher_logits is None
 
 
 def test_options_are_read_and_checked(registry: Registry) -> None:

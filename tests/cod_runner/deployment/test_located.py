@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from text_runs import TextRun
 
-from cod_runner.deployment.located import Wanted, students_at
+from cod_runner.deployment.located import CellFilter, students_at
 from cod_runner.errors import RecipeError
 from cod_runner.registry import Registry
 
 REGISTRY = Registry.discover()
-K4 = Wanted(k=4)
-ANY = Wanted()
+K4 = CellFilter(k=4)
+ANY = CellFilter()
 
 
-def names(where: Path, wanted: Wanted = K4) -> list[str]:
+def names(where: Path, wanted: CellFilter = K4) -> list[str]:
     return [folder.name for folder in students_at(where, wanted, REGISTRY).folders]
 
 
-def refused(where: Path, wanted: Wanted = ANY) -> str:
+def refused(where: Path, wanted: CellFilter = ANY) -> str:
     with pytest.raises(RecipeError) as raised:
         students_at(where, wanted, REGISTRY)
     return str(raised.value)
@@ -30,7 +30,7 @@ def refused(where: Path, wanted: Wanted = ANY) -> str:
 def test_a_students_folder_or_a_file_in_it_is_that_student(text_run: TextRun) -> None:
     folder = text_run.student()
     for where in (folder, folder / "model.safetensors", folder / "student.json"):
-        found = students_at(where, Wanted(), REGISTRY)
+        found = students_at(where, CellFilter(), REGISTRY)
         assert found.folders == (folder,)
         assert found.said == ""
         assert found.run is not None
@@ -38,8 +38,8 @@ def test_a_students_folder_or_a_file_in_it_is_that_student(text_run: TextRun) ->
 
 
 def test_a_run_is_narrowed_by_flags(text_run: TextRun) -> None:
-    assert names(text_run.folder, Wanted(method="kd", arm="plain", k=8, seed=1)) == ["kd-plain-k8-s1"]
-    assert names(text_run.folder, Wanted(k=4, seeds="average")) == ["kd-plain-k4-s0", "kd-plain-k4-s1"]
+    assert names(text_run.folder, CellFilter(method="kd", arm="plain", k=8, seed=1)) == ["kd-plain-k8-s1"]
+    assert names(text_run.folder, CellFilter(k=4, seeds="average")) == ["kd-plain-k4-s0", "kd-plain-k4-s1"]
 
 
 def test_what_is_left_must_differ_by_seed_alone(text_run: TextRun) -> None:
@@ -47,7 +47,7 @@ def test_what_is_left_must_differ_by_seed_alone(text_run: TextRun) -> None:
         f"{text_run.folder} has students of several settings: choose one with --method, --arm and --k; there are the "
         f"method kd; the arm plain; k 4, 8; the seeds 0, 1; `codrun pick {text_run.folder}` says which to take"
     )
-    assert refused(text_run.folder, Wanted(method="ted")) == (
+    assert refused(text_run.folder, CellFilter(method="ted")) == (
         f"{text_run.folder} has no student with --method ted; there are the method kd; the arm plain; k 4, 8; the "
         "seeds 0, 1"
     )
@@ -59,7 +59,7 @@ def test_flags_of_a_run_are_refused_for_a_student(text_run: TextRun) -> None:
 
 def test_an_exported_student_stands_alone(text_run: TextRun, tmp_path: Path) -> None:
     shutil.copytree(text_run.student(), tmp_path / "exported")
-    assert students_at(tmp_path / "exported", Wanted(), REGISTRY).run is None
+    assert students_at(tmp_path / "exported", CellFilter(), REGISTRY).run is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from text_runs import TextRun
 
 from cod_runner.binomial import half_width
 from cod_runner.cli import call
-from cod_runner.deployment.located import Wanted, students_at
+from cod_runner.deployment.located import CellFilter, students_at
 from cod_runner.deployment.picking import candidates, pick_student, size_in_words
 from cod_runner.registry import Registry
 
@@ -38,7 +38,7 @@ def copied(text_run: TextRun, folder: Path, **changes: Any) -> Path:
 
 def test_the_rule_decides_and_the_reason_is_said(text_run: TextRun, tmp_path: Path) -> None:
     run = copied(text_run, tmp_path)
-    picked = pick_student(run, Wanted(), REGISTRY)
+    picked = pick_student(run, CellFilter(), REGISTRY)
     assert picked.folder == run / "students" / "kd-plain-k8-s0"
     assert candidates(picked.choice)[1] == [
         [">", "kd plain k=8", "0.500 ± 0.141", "0.750 ± 0.000", "24", "2", "0"],
@@ -55,14 +55,14 @@ def test_the_rule_decides_and_the_reason_is_said(text_run: TextRun, tmp_path: Pa
 
 
 def test_many_held_out_rows_are_trusted_as_far_as_they_go(text_run: TextRun, tmp_path: Path) -> None:
-    picked = pick_student(copied(text_run, tmp_path, held_out_rows=200), Wanted(), REGISTRY)
+    picked = pick_student(copied(text_run, tmp_path, held_out_rows=200), CellFilter(), REGISTRY)
     assert "on 200 held-out rows an accuracy is known to ±0.07 (95%)" in picked.reasons()
     assert half_width(200) == pytest.approx(0.0693, abs=1e-4)
 
 
 def test_a_run_without_held_out_rows_says_by_what_it_chooses(text_run: TextRun, tmp_path: Path) -> None:
     run = copied(text_run, tmp_path, held_out_loss=None, held_out_accuracy=None, held_out_rows=0)
-    picked = pick_student(run, Wanted(), REGISTRY)
+    picked = pick_student(run, CellFilter(), REGISTRY)
     assert picked.folder.name == "kd-plain-k8-s0"
     said = " ".join(picked.reasons())
     assert "by protocol, since no cell has held-out rows" in said
@@ -72,7 +72,7 @@ def test_a_run_without_held_out_rows_says_by_what_it_chooses(text_run: TextRun, 
 
 def test_prices_are_said(text_run: TextRun, tmp_path: Path) -> None:
     run = copied(text_run, tmp_path, generator_calls=7, usd=0.012, teacher_usd=1.5, added=4)
-    assert pick_student(run, Wanted(), REGISTRY).costs()[0] == (
+    assert pick_student(run, CellFilter(), REGISTRY).costs()[0] == (
         "its training set: 8 labelled texts, 4 added texts, 8 teacher queries, 7 generator calls, $0.0120 for "
         "generators, $1.50 for the teacher"
     )
@@ -80,9 +80,9 @@ def test_prices_are_said(text_run: TextRun, tmp_path: Path) -> None:
 
 def test_flags_narrow_and_students_that_are_gone_are_no_candidates(text_run: TextRun, tmp_path: Path) -> None:
     run = copied(text_run, tmp_path)
-    assert pick_student(run, Wanted(k=4), REGISTRY).folder.name == "kd-plain-k4-s1"
+    assert pick_student(run, CellFilter(k=4), REGISTRY).folder.name == "kd-plain-k4-s1"
     shutil.rmtree(run / "students" / "kd-plain-k8-s0")
-    picked = pick_student(run, Wanted(k=8), REGISTRY)
+    picked = pick_student(run, CellFilter(k=8), REGISTRY)
     assert picked.folder.name == "kd-plain-k8-s1"
     assert any("1 finished cell was no candidate, though the best is" in sentence for sentence in picked.reasons())
 
@@ -91,7 +91,7 @@ def test_a_run_that_keeps_its_best_student_alone_is_chosen_from_all_cells(text_r
     run = copied(text_run, tmp_path)
     for name in ("kd-plain-k4-s0", "kd-plain-k4-s1", "kd-plain-k8-s1"):
         shutil.rmtree(run / "students" / name)
-    picked = pick_student(run, Wanted(), REGISTRY)
+    picked = pick_student(run, CellFilter(), REGISTRY)
     assert picked.folder.name == "kd-plain-k8-s0"
     assert picked.unsaved == 0
     assert len(candidates(picked.choice)[1]) == 2
@@ -99,7 +99,7 @@ def test_a_run_that_keeps_its_best_student_alone_is_chosen_from_all_cells(text_r
 
 def test_of_several_seeds_predict_takes_the_one_that_pick_does(text_run: TextRun, tmp_path: Path) -> None:
     run = copied(text_run, tmp_path)
-    for wanted in (Wanted(k=4), Wanted(k=4, seeds="best")):
+    for wanted in (CellFilter(k=4), CellFilter(k=4, seeds="best")):
         found = students_at(run, wanted, REGISTRY)
         assert [folder.name for folder in found.folders] == ["kd-plain-k4-s1"]
         assert found.said == (

@@ -21,7 +21,7 @@ from cod_runner.cli import call
 from cod_runner.deployment import predicting
 from cod_runner.deployment.answering import (
     Decision,
-    Panel,
+    Ensemble,
     batches_by_length,
     decided,
     logits_of,
@@ -61,9 +61,9 @@ class ByLength:
 RECORD = StudentRecord(student=SavedComponent(use="x"), labels=("short", "long"))
 
 
-def panel(*temperatures: float | None, batch: int = 2) -> Panel:
+def ensemble(*temperatures: float | None, batch: int = 2) -> Ensemble:
     records = [RECORD.model_copy(update={"temperature": each}) for each in temperatures]
-    return Panel([OpenedStudent(Path(), record, ByLength()) for record in records], batch)
+    return Ensemble([OpenedStudent(Path(), record, ByLength()) for record in records], batch)
 
 
 def test_texts_are_asked_by_length_and_answered_in_order() -> None:
@@ -75,14 +75,14 @@ def test_texts_are_asked_by_length_and_answered_in_order() -> None:
 
 
 def test_logits_are_divided_by_the_temperature_before_probabilities_are_averaged() -> None:
-    found = panel(2.0, None).probabilities(["aa"])
+    found = ensemble(2.0, None).probabilities(["aa"])
     wanted = (1 / (1 + math.exp(-1.0)) + 1 / (1 + math.exp(-2.0))) / 2
     assert found[0].tolist() == pytest.approx([1 - wanted, wanted], abs=1e-12)
 
 
 def test_the_temperature_is_said() -> None:
-    assert panel(2.0).sentence() == "probabilities: calibrated, logits divided by the temperature 2.00"
-    assert "not calibrated" in panel(None).sentence()
+    assert ensemble(2.0).sentence() == "probabilities: calibrated, logits divided by the temperature 2.00"
+    assert "not calibrated" in ensemble(None).sentence()
 
 
 def test_huge_logits_give_probabilities() -> None:
@@ -98,7 +98,7 @@ def test_a_threshold_decides_on_one_label_alone() -> None:
 
 def test_empty_texts_have_no_label_and_are_not_asked() -> None:
     student = ByLength()
-    predictor = Predictor(Panel([OpenedStudent(Path(), RECORD, student)]))
+    predictor = Predictor(Ensemble([OpenedStudent(Path(), RECORD, student)]))
     found = predictor.answers(["", "good", " \t"])
     assert [answer.student and answer.student.label for answer in found] == [None, "long", None]
     assert student.asked == [[4]]
@@ -283,7 +283,7 @@ def test_a_student_of_numbers_says_that_it_reads_no_texts(tmp_path: Path, said: 
 def test_students_of_other_labels_are_not_averaged() -> None:
     students = [OpenedStudent(Path(), RECORD, ByLength()), OpenedStudent(Path(), RECORD, ByLength(("a", "b")))]
     with pytest.raises(CodrunError, match="different labels"):
-        Panel(students)
+        Ensemble(students)
 
 
 FAKE_EXPORTER = """

@@ -181,3 +181,13 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     table = opened_table(tmp_path / "a.csv")
     with pytest.raises(CodrunError, match="cannot be written"), written(tmp_path / "a.csv" / "b.csv", table, []):
         pass
+
+
+def test_the_line_of_a_bad_character_is_told_where_two_reads_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "CHUNK", 5)  # which cuts `b` in two
+    data = tmp_path / "a.csv"
+    data.write_bytes(b"\xff\xfe" + "ab".encode("utf-16-le") + b"\x0a\xdc")  # half of a character that begins like \n
+    with pytest.raises(DataError, match=r"a\.csv:1: the byte 0x0a is neither"):
+        tables._encoding_of(data, "utf-16")

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from cod_runner.deployment.thresholds import threshold_for, wilson
+from cod_runner.binomial import wilson
+from cod_runner.deployment.thresholds import threshold_for
 from cod_runner.errors import CodrunError
 from cod_runner.runs.student_record import HeldOut, SavedComponent, StudentRecord
 
@@ -74,13 +75,6 @@ def test_few_rows_are_warned_of() -> None:
     )
     many = record(gold=[1] * 40 + [0] * 10, probabilities=[0.9] * 40 + [0.2] * 10)
     assert len(threshold_for(many, "bad", precision=0.9).sentences) == 1
-
-
-def test_wilsons_interval_by_hand() -> None:
-    # 1 of 2, z = 1.96: the middle is 1/2, half its width 1.96 / (1 + 3.8415 / 2) * sqrt(1/8 + 3.8415 / 16)
-    assert wilson(1, 2) == pytest.approx((0.0945, 0.9055), abs=1e-4)
-    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert wilson(0, 10)[0] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -69,12 +69,9 @@ class Trained:
 
 
 @pytest.fixture(autouse=True)
-def control_c() -> Iterator[None]:
-    """Ctrl-C interrupts, also where the tests run in a background job, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def control_c_does_afterwards_what_it_did() -> Iterator[None]:
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A page as a parser sees it."""
+"""Figures as a user sees them; a page as a parser sees it."""
 
 from __future__ import annotations
 
@@ -84,3 +84,8 @@ def parsed() -> Callable[[str], Element]:
         return parser.root
 
     return parse
+
+
+@pytest.fixture(autouse=True)
+def figures_as_a_user_sees_them(rendered_figures: None) -> None:
+    """Rendered, in all tests of this folder."""

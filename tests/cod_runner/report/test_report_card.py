@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,14 @@ def test_a_setting_that_loses_is_shown_losing(cards: Cards) -> None:
         "(sign-flip test; with 3 seeds it cannot fall below 0.25)."
     ) in text
     assert "- kd +CoD against hard plain, seed by seed: +0.150 ± 0.010 accuracy, better in 3 of 3 seeds" in text
-    assert "its accuracy is known to ± 0.045" in text  # 1.96 x (.69 x .31 / 400) ** .5
+    assert "With 400 evaluation rows, its accuracy lies from 0.643 to 0.733 (95%, Wilson's interval)" in text
+
+
+def test_an_accuracy_of_one_is_not_known_for_certain(cards: Cards) -> None:
+    row = cards.row()
+    cards.rows = [replace(row, metrics={**row.metrics, "accuracy": 1.0})]
+    text = section(cards.of(cards.student(cards.row())), "Scores")
+    assert "its accuracy lies from 0.990 to 1.000 (95%" in text
 
 
 def test_of_folds_a_card_speaks_of_its_student_s_own(cards: Cards, recipe_with: Callable[..., Recipe]) -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from cod_runner.cli import call
 from cod_runner.errors import RecipeError, RegressionFound
 from cod_runner.registry import Registry
-from cod_runner.report.compare import Comparison, Pair, Wishes, compare_all, compare_runs, show_comparison
+from cod_runner.report.compare import CompareOptions, Comparison, Pair, compare_all, compare_runs, show_comparison
 from cod_runner.report.compare.conclusion import conclusion, outcome, raise_on_regression
 from cod_runner.report.compare.data import data_of
 from cod_runner.report.compare.github_text import code, plain
@@ -68,8 +68,8 @@ def without_accuracy(folder: Path, seed: int) -> Path:
     return folder
 
 
-def compared(first: Path, second: Path, **wishes: Any) -> list[Comparison]:
-    return [compare_runs(read(first), read(second), Wishes(**wishes))]
+def compared(first: Path, second: Path, **options: Any) -> list[Comparison]:
+    return [compare_runs(read(first), read(second), CompareOptions(**options))]
 
 
 def spaced(markdown: str) -> str:

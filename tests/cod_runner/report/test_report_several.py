@@ -11,8 +11,8 @@ import pytest
 from cod_runner.cli.program import call
 from cod_runner.errors import CodrunError, SettingError
 from cod_runner.registry import Registry
-from cod_runner.report.page.several_runs import several_page
-from cod_runner.report.several import several, write_several
+from cod_runner.report.page.several_runs import several_page, write_several
+from cod_runner.report.several import several
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow
 
@@ -67,7 +67,7 @@ def test_the_page_has_each_run_s_table_and_all_gains(
         ["second", "kd", "16", "−0.020"],
     ]
     glance = tables["The runs at a glance"]
-    assert glance[1] == ["first", "21", "0.815", "+0.010 ± 0.000 accuracy", "3 of 3", "–", "5.0 min", "$0"]
+    assert glance[1] == ["first", "21", "0.815", "+0.010 ± 0.000 accuracy", "3 of 3", "–", "5 min 00 s", "$0"]
     assert [heading.text for heading in tree.all("h2")] == [
         "At a glance", "Accuracy", "Agreement with the teacher", "What differs", "What they share", "The runs"
     ]  # fmt: skip

@@ -48,7 +48,10 @@ def test_gains_and_losses_follow_the_table(report: Report) -> None:
 def test_notes_say_what_is_missing_and_what_is_old(report: Report) -> None:
     text = markdown(report)
     assert "- 3 of 24 cells are not finished" in text
-    assert "- 2 lines of cells.jsonl are from settings other than the recipe's" in text
+    assert (
+        "- 2 lines of cells.jsonl are omitted from the tables: of cells that this call leaves out, or made with other "
+        "settings."
+    ) in text
     assert "- k=8, seed 2: only 80% gave a pair" in text
 
 

@@ -16,7 +16,7 @@ from cod_runner.report.curves import POINTS, read_losses, training_curves
 from cod_runner.report.figures import draw_figures
 from cod_runner.report.page.one_run import page
 from cod_runner.report.shares import percent, share_notes, small_terms_in_words, term_shares
-from cod_runner.report.stages import duration, shown_stages
+from cod_runner.report.stages import shown_stages
 from cod_runner.report.write import write_reports_again
 from cod_runner.runs.records import CellRow, RunRecord, StageRecord
 
@@ -199,10 +199,9 @@ def test_stages_and_their_parts() -> None:
     stages = [StageRecord(name="teacher", seconds=30.0), StageRecord(name="students", seconds=90.0, calls=2, usd=None)]
     teacher, students, together = shown_stages(stages)
     assert (teacher.time, teacher.part_of_time, teacher.price) == ("30 s", 0.25, "$0")
-    assert (students.time, students.part_of_time, students.price) == ("1.5 min", 0.75, "unknown")
-    assert (together.name, together.time, together.calls, together.price) == ("all", "2.0 min", "2", "unknown")
+    assert (students.time, students.part_of_time, students.price) == ("1 min 30 s", 0.75, "unknown")
+    assert (together.name, together.time, together.calls, together.price) == ("all", "2 min 00 s", "2", "unknown")
     assert shown_stages([]) == []
-    assert [duration(seconds) for seconds in (0.04, 9.96, 89.0, 7200.0)] == ["0.0 s", "10 s", "89 s", "2.0 h"]
 
 
 def test_stages_are_on_the_page_of_a_run_that_has_them(

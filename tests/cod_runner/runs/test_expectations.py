@@ -244,7 +244,7 @@ def near(base: Path, within: float, own: Path = Path("elsewhere"), **fields: Any
     return result
 
 
-def test_nearness_to_another_run_is_over_the_seeds_that_both_have(base: Path) -> None:
+def test_near_duplicates_to_another_run_is_over_the_seeds_that_both_have(base: Path) -> None:
     result = near(base, 0.01)
     assert (result.verdict, result.seeds, result.reference) == ("pass", (1, 2), pytest.approx(0.6))
     assert result.sentence == (

@@ -20,7 +20,7 @@ from cod_runner.errors import DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_recipe import new_recipe
-from cod_runner.scaffold.wishes import Wishes
+from cod_runner.scaffold.options import NewRecipeOptions
 from cod_runner.scaffold.words import speaks_of_sentiment, suggested_words
 
 TOPICS = ("food", "gadgets", "travel")
@@ -34,7 +34,7 @@ TEXTS = [SAID_OF[topic].format(f"{one} {other}") for one in NUMBERS for other in
 LABELS = [topic for _ in range(20) for topic in TOPICS]
 ROWS = list(zip(TEXTS, LABELS, strict=True))
 """60 rows, three topics."""
-GUESSED = Wishes()
+GUESSED = NewRecipeOptions()
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def registry() -> Registry:
 class Written:
     """A recipe for a file: what it holds, what was said, and the data that it loads."""
 
-    def __init__(self, registry: Registry, data: Path, wishes: Wishes) -> None:
-        self.content, self.sentences = new_recipe(data, registry, wishes=wishes)
+    def __init__(self, registry: Registry, data: Path, given: NewRecipeOptions) -> None:
+        self.content, self.sentences = new_recipe(data, registry, given=given)
         self.told = "\n".join(self.sentences)
         self.recipe = Recipe.model_validate(yaml.safe_load(self.content))
         self.options = self.recipe.dataset.options
@@ -70,12 +70,15 @@ def write(registry: Registry, tmp_path: Path) -> Write:
     """Write rows into a file, and a recipe for it."""
 
     def written(
-        rows: Sequence[Sequence[object]], header: Sequence[str] | None, wishes: Wishes = GUESSED, name: str = "d.csv"
+        rows: Sequence[Sequence[object]],
+        header: Sequence[str] | None,
+        given: NewRecipeOptions = GUESSED,
+        name: str = "d.csv",
     ) -> Written:
         lines = io.StringIO()
         csv.writer(lines).writerows([*([header] if header else []), *rows])
         (tmp_path / name).write_text(lines.getvalue())
-        return Written(registry, tmp_path / name, wishes)
+        return Written(registry, tmp_path / name, given)
 
     return written
 
@@ -96,8 +99,8 @@ def test_the_user_says_whether_there_is_a_header(write: Write) -> None:
     assert (
         "the first row names the columns, one of them `a text about the weather of day 0`; if it is data, say" in told
     )
-    assert write(rare, None, Wishes(header=False)).rows == rare
-    named = write(ROWS, ["text", "food"], Wishes(header=True))
+    assert write(rare, None, NewRecipeOptions(header=False)).rows == rare
+    named = write(ROWS, ["text", "food"], NewRecipeOptions(header=True))
     assert named.options["label"] == "food" and named.rows == ROWS
     assert "first row" not in named.told
 
@@ -192,7 +195,7 @@ def test_premise_and_hypothesis_are_joined(write: Write) -> None:
     assert made.recipe.describe == (
         "Which of these fits Premise and Hypothesis, with `|` between them: food, gadgets or travel?"
     )
-    alone = write(rows, ["Premise", "Hypothesis", "label"], Wishes(text=("Premise",)))
+    alone = write(rows, ["Premise", "Hypothesis", "label"], NewRecipeOptions(text=("Premise",)))
     assert alone.options["text"] == "Premise" and alone.rows == ROWS
 
 
@@ -201,7 +204,7 @@ def test_a_second_column_of_texts_is_said_and_can_be_joined(write: Write) -> Non
     made = write(rows, ["title", "body", "label"])
     assert made.rows == ROWS
     assert "`title` holds texts too, and only `body` is read: say --text once for each column to join them" in made.told
-    joined = write(rows, ["title", "body", "label"], Wishes(text=("title", "body")))
+    joined = write(rows, ["title", "body", "label"], NewRecipeOptions(text=("title", "body")))
     assert joined.rows[0] == (f"a title of three, 0 | {TEXTS[0]}", "food")
     assert "texts: columns `title` and `body`, their texts are joined" in joined.told
 
@@ -220,7 +223,7 @@ def test_rows_without_a_label_are_an_arm_of_their_own(write: Write) -> None:
 def test_lines_of_json_may_lack_keys(registry: Registry, tmp_path: Path) -> None:
     lines = [{"text": text} | ({"topic": label} if place % 4 else {}) for place, (text, label) in enumerate(ROWS)]
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    made = Written(registry, tmp_path / "d.jsonl", Wishes())
+    made = Written(registry, tmp_path / "d.jsonl", NewRecipeOptions())
     assert [label is None for _, label in made.rows] == [place % 4 == 0 for place in range(60)]
 
 
@@ -259,28 +262,28 @@ def test_a_value_that_may_stand_for_no_label_is_said(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "sentence"),
+    ("given", "sentence"),
     [
         (
-            Wishes(text=("my txt",)),
+            NewRecipeOptions(text=("my txt",)),
             "no column `my txt` for --text; did you mean `my text`? there are: `my text`, `topic`",
         ),
-        (Wishes(label="Topic"), "no column `Topic` for --label; did you mean `topic`?"),
-        (Wishes(split="zzz"), "no column `zzz` for --split; there are: `my text`, `topic`, `Fold`"),
+        (NewRecipeOptions(label="Topic"), "no column `Topic` for --label; did you mean `topic`?"),
+        (NewRecipeOptions(split="zzz"), "no column `zzz` for --split; there are: `my text`, `topic`, `Fold`"),
     ],
 )
-def test_a_wrong_name_is_answered_with_the_nearest(write: Write, wishes: Wishes, sentence: str) -> None:
+def test_a_wrong_name_is_answered_with_the_nearest(write: Write, given: NewRecipeOptions, sentence: str) -> None:
     rows = [(*row, place % 5) for place, row in enumerate(ROWS)]
     with pytest.raises(DataError) as caught:
-        write(rows, ["my text", "topic", "Fold"], wishes)
+        write(rows, ["my text", "topic", "Fold"], given)
     assert sentence in str(caught.value)
 
 
 def test_what_the_user_says_is_not_guessed(write: Write) -> None:
     rows = [(text, place % 2, label) for place, (text, label) in enumerate(ROWS)]
-    made = write(rows, ["text", "label", "topic"], Wishes(label="label", labels=("no", "yes")))
+    made = write(rows, ["text", "label", "topic"], NewRecipeOptions(label="label", labels=("no", "yes")))
     assert made.loaded.labels == ("no", "yes") and [label for _, label in made.rows] == ["no", "yes"] * 30
-    assert write(rows, ["text", "label", "topic"], Wishes(label="topic")).rows == ROWS
+    assert write(rows, ["text", "label", "topic"], NewRecipeOptions(label="topic")).rows == ROWS
 
 
 def test_sixty_rows_of_three_topics(write: Write) -> None:
@@ -372,7 +375,7 @@ def test_which_labels_are_of_sentiment(labels: tuple[str, ...], sentiment: bool)
     ],
 )
 def test_the_task_in_words(write: Write, text: str, label: str, describe: str, asked_as: str | None) -> None:
-    made = write(ROWS, [text, label], Wishes(header=True))
+    made = write(ROWS, [text, label], NewRecipeOptions(header=True))
     assert made.recipe.describe == describe
     assert made.recipe.teacher.options.get("text_name") == asked_as
 

@@ -22,7 +22,7 @@ from cod_runner.errors import CodrunError, DataError
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_recipe import new_recipe, write_recipe
-from cod_runner.scaffold.wishes import Wishes
+from cod_runner.scaffold.options import NewRecipeOptions
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,25 @@ def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registr
     assert options["label"] == "label"
     assert recipe.k == [12, 24], "three classes and whole pairs need multiples of six"
     assert any("`source` could be labels too" in sentence for sentence in sentences)
+
+
+def test_a_column_of_splits_in_other_words_is_not_passed_over_in_silence(registry: Registry, tmp_path: Path) -> None:
+    rows = [("A" if row % 4 else "holdout", text, label) for row, (text, label) in enumerate(reviews(60))]
+    _, sentences = new_recipe(write_csv(tmp_path / "d.csv", rows, "split,text,label"), registry)
+    assert (
+        "column `split` is not read, so its rows are drawn from alike: it says `A`, `holdout`, and splits are called "
+        "train, validation and test; write these to have rows kept for the evaluation"
+    ) in sentences
+
+
+def test_one_row_of_a_class_is_refused_by_the_name_of_the_file(registry: Registry, tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "d.csv", [*reviews(60), ("a single one", "other")], "text,label")
+    with pytest.raises(DataError) as raised:
+        new_recipe(data, registry)
+    assert str(raised.value) == (
+        f"{data}: the data needs at least 2 rows of the class `other` and has only 1; add rows, or leave that row out "
+        "of the data, and the label out of `labels:`"
+    )
 
 
 @pytest.mark.parametrize(("count", "ks"), [(12, [4]), (8, [4]), (20, [8]), (40, [8, 16]), (400, [8, 16])])
@@ -263,7 +282,7 @@ def test_a_hosted_language_model_is_teacher_and_generator_within_a_budget(
     registry: Registry, tmp_path: Path, model: str
 ) -> None:
     data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
-    content, sentences = new_recipe(data, registry, wishes=Wishes(teacher=model))
+    content, sentences = new_recipe(data, registry, given=NewRecipeOptions(teacher=model))
     recipe, _ = parsed(content)
     assert recipe.teacher.use == "litellm" and recipe.teacher.options == {"model": model, "shots": 8}
     assert recipe.counterfactuals is not None
@@ -288,7 +307,7 @@ def test_a_model_of_this_machine_is_asked_in_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_csv(tmp_path / "films.csv", reviews(400), "text,label")
-    recipe, _ = parsed(new_recipe(data, registry, tmp_path, Wishes(teacher=model))[0])
+    recipe, _ = parsed(new_recipe(data, registry, tmp_path, NewRecipeOptions(teacher=model))[0])
     assert recipe.teacher.use == "prompted" and recipe.teacher.options["model"] == named
     assert recipe.budget is None
 

@@ -17,7 +17,7 @@ from cod_runner import running
 from cod_runner.api import Example, LoadedData
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.data.fewshot import TooFewOriginals, TrainingSet
-from cod_runner.data.nearness import EvaluationTexts
+from cod_runner.data.near_duplicates import NearDuplicates
 from cod_runner.errors import CodrunError, PluginError
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
@@ -127,6 +127,7 @@ def read_as(text: object) -> int:
 # --- one run with everything ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("rendered_figures")
 def test_every_arm_runs_and_every_table_says_what_it_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
 ) -> None:
@@ -310,7 +311,7 @@ def test_the_answers_of_the_search_are_rows_without_a_label_beside_k(draw: Draw)
     made = draw(
         "arms: {cod: {add: flips}, answers: {add: flips, unlabelled: {from: attempts, per_original: 3}}}\n", asking
     )
-    held_out = EvaluationTexts(made.evaluation)
+    held_out = NearDuplicates(made.evaluation)
     for k, seed in ((12, 0), (24, 1)):
         chosen = made.sets["answers", k, seed]
         own = made.sets["cod", k, seed]

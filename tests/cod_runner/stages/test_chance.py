@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cod_runner.stages.chance import how_good, warning_of_chance
+from cod_runner.stages.chance import accuracy_in_words, warning_of_chance
 
 
 def facts(accuracy: float, *counts: int, **more: object) -> dict[str, object]:
@@ -12,8 +12,8 @@ def facts(accuracy: float, *counts: int, **more: object) -> dict[str, object]:
 
 
 def test_the_accuracy_is_said_beside_that_of_the_most_frequent_class() -> None:
-    assert how_good(facts(0.75, 3, 5, 4)) == (
-        "the teacher labels 0.750 of 12 evaluation rows correctly; always `sport` would 0.417"
+    assert accuracy_in_words(facts(0.75, 3, 5, 4)) == (
+        "the teacher labels 0.750 of 12 evaluation rows correctly; always answering `sport` would be right for 0.417"
     )
 
 

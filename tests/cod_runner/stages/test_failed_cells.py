@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from torch import Tensor
 
 import cod_runner
 from cod_runner.api import Component, Options, Predictions, hookimpl
@@ -143,17 +144,17 @@ def test_a_student_whose_logits_are_not_numbers_has_failed_and_no_metric_is_aske
 ) -> None:
     from cod_runner.stages import cell
 
-    measured = cell._predictions
+    predict = cell.predict
     calls: list[int] = []
 
-    def broken(*arguments: Any) -> Predictions:
-        found = measured(*arguments)
+    def broken(*arguments: Any, **more: Any) -> Tensor:
+        logits = predict(*arguments, **more)
         calls.append(1)
         if len(calls) == 1:
-            found.student_logits[0, 0] = math.inf
-        return found
+            logits[0, 0] = math.inf
+        return logits
 
-    monkeypatch.setattr(cell, "_predictions", broken)
+    monkeypatch.setattr(cell, "predict", broken)
     (failed,) = run(0.5, 0.5).record.failed
     assert failed.seed == 0
     assert Odd.gives == [0.5], "asked about the other cell alone"

@@ -286,7 +286,6 @@ def interrupted_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Turn, "tell", tell)
 
 
-@pytest.mark.usefixtures("control_c")
 def test_an_interrupted_teacher_is_continued_by_the_next_run_with_the_same_bits(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,7 +304,6 @@ def test_an_interrupted_teacher_is_continued_by_the_next_run_with_the_same_bits(
     assert not checkpoint.exists()
 
 
-@pytest.mark.usefixtures("control_c")
 def test_a_checkpoint_of_other_rows_or_another_start_is_not_used(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a hub's branch has moved, which no key says."""
     whole = runs.weights
@@ -373,7 +371,7 @@ def test_who_waits_for_a_teacher_says_for_whom_and_shows_how_far_it_is(
     assert not (tmp_path / ".key.note").exists()
 
 
-@pytest.mark.usefixtures("control_c", "other")
+@pytest.mark.usefixtures("other")
 def test_the_wait_ends_with_control_c(tmp_path: Path) -> None:
     threading.Timer(0.2, _thread.interrupt_main).start()
     with pytest.raises(KeyboardInterrupt), turn(tmp_path / "key", "the run runs/mine", Heard()):

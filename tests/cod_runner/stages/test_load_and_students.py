@@ -12,7 +12,8 @@ import pytest
 from cod_runner import running
 from cod_runner.api import Example, Input
 from cod_runner.context import RunSettings, opened_run
-from cod_runner.data.corpus import Corpus, Dropped
+from cod_runner.data.cleaning import Dropped
+from cod_runner.data.corpus import Corpus
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry

@@ -14,6 +14,7 @@ from cod_runner import running
 from cod_runner.api import Component, Options, hookimpl
 from cod_runner.context import RunSettings
 from cod_runner.errors import CodrunError
+from cod_runner.plan import Plan, plan_of
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
@@ -43,9 +44,13 @@ class Cluster:
 
     hears: ClassVar[int] = 99
     began: ClassVar[list[int]] = []
+    ended: ClassVar[list[int]] = []
 
     def __init__(self, options: Options, context: Any) -> None:
         pass
+
+    def end_earlier_calls(self) -> None:
+        self.ended.append(len(self.began))
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
         work = pickle.loads(pickle.dumps(work))  # noqa: S301 - our own
@@ -86,6 +91,7 @@ def run(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     monkeypatch.setenv("CODRUN_HOME", str(store))
     monkeypatch.setattr(Cluster, "hears", 99)
     monkeypatch.setattr(Cluster, "began", [])
+    monkeypatch.setattr(Cluster, "ended", [])
     (tmp_path / "tiny.yaml").write_text(RECIPE)
 
     def call(out: Path, *overrides: str, executor: str = "cluster", **settings: Any) -> Watcher:
@@ -97,6 +103,11 @@ def run(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         return watcher
 
     return call
+
+
+def planned(folder: Path, out: Path) -> Plan:
+    registry = Registry.discover()
+    return plan_of(load_recipe(folder / "tiny.yaml", registry), registry, out)
 
 
 def left(out: Path) -> list[Path]:
@@ -121,8 +132,11 @@ def headless(tmp_path: Path, run: Callable[..., Watcher], monkeypatch: pytest.Mo
 
 
 def test_a_new_head_takes_in_what_the_workers_finished(tmp_path: Path, headless: Path, run: Any) -> None:
+    assert planned(tmp_path, headless).done == 3, "a plan counts them"
+    assert len(left(headless)) == 2, "and leaves them to the run"
+    Cluster.ended.clear()
     watcher = run(headless)
-    assert Cluster.began == []
+    assert Cluster.began == [] and Cluster.ended == [0], "nothing to run, and what the earlier head had begun is ended"
     assert watcher.told == [("finished", 1), ("finished", 2), ("run finished", 0)]
     assert not (headless / ".finished").exists()
     run(tmp_path / "whole", executor="processes")

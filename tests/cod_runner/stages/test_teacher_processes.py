@@ -24,7 +24,7 @@ from cod_runner.errors import SettingError
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.identity import teacher_identity
-from cod_runner.stages import teacher_processes
+from cod_runner.stages import asking_together, teacher_processes
 from cod_runner.stages.kept_teacher import Turn
 from cod_runner.store import Store
 
@@ -153,8 +153,8 @@ def test_each_process_has_a_gpu_among_those_that_the_run_sees(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if seen is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
-    assert [place.gpu for place in teacher_processes._places(context_on("cuda"))] == gpus
-    assert [place.gpu for place in teacher_processes._places(context_on("cpu"))] == [None, None]
+    assert [place.gpu for place in teacher_processes.places_of(context_on("cuda"))] == gpus
+    assert [place.gpu for place in teacher_processes.places_of(context_on("cpu"))] == [None, None]
 
 
 # --- a run --------------------------------------------------------------------------------------------------------
@@ -197,8 +197,8 @@ def test_the_answers_of_two_processes_are_those_of_one_to_the_last_bit(
     answers, hidden = signals()
     assert len(answers) > 130 and len(hidden) >= 128
     shutil.rmtree(Store().signals)
-    monkeypatch.setattr(teacher_processes, "worker_group", None)  # nothing is asked of another process
-    monkeypatch.setattr(teacher_processes, "TEXTS_WORTH_A_PROCESS", 1_000)
+    monkeypatch.setattr(asking_together, "worker_group", None)  # nothing is asked of another process
+    monkeypatch.setattr(asking_together, "TEXTS_WORTH_A_PROCESS", 1_000)
     assert run(again, "alone") == 0
     assert signals() == (answers, hidden)
     assert cells(again / "alone") == cells(again / "whole")
@@ -247,7 +247,6 @@ def sorted_children() -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("control_c")
 def test_interrupted_and_then_killed_it_continues_with_the_same_bits(
     again: Path,
     without_teacher: Path,
@@ -282,7 +281,7 @@ def test_an_answering_process_that_dies_loses_nothing_that_was_stored(
 ) -> None:
     answers = signals()
     shutil.rmtree(Store().signals)
-    real = teacher_processes._unpacked
+    real = asking_together._unpacked
     stored = 0
 
     def dying(*arguments: Any) -> Any:
@@ -294,7 +293,7 @@ def test_an_answering_process_that_dies_loses_nothing_that_was_stored(
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(teacher_processes, "_unpacked", dying)
+        patch.setattr(asking_together, "_unpacked", dying)
         code = run(again, "second")
     heard = said(capsys)
     if code:  # else it had told everything before

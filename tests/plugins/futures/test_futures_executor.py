@@ -136,3 +136,12 @@ def test_workers_are_as_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None
     plain = FuturesOptions(factory="factories:threads")
     told = FuturesOptions(factory="factories:threads", at_once=9, device="cpu")
     assert [Futures(each, context).workers() for each in (plain, told)] == [Workers(3, "cuda:1"), Workers(9, "cpu")]
+
+
+def test_the_work_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+    executor("threads", tmp_path).end_earlier_calls()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "futures").mkdir()
+    (tmp_path / "futures" / "0123.pkl").touch()
+    executor("threads", tmp_path).end_earlier_calls()
+    assert list(tmp_path.iterdir()) == []

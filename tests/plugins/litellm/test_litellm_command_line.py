@@ -112,10 +112,9 @@ def recorded(folder: Path) -> set[str]:
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
-    """The command line in its own process group, which handles Ctrl-C even if this process ignores it."""
-    handles = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    """The command line in its own process group."""
     return subprocess.Popen(
-        [sys.executable, "-c", f"{handles}; from cod_runner.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from cod_runner.cli import main; main()", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
 

@@ -33,7 +33,6 @@ def start(work: str, folder: Path, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, PROGRAM, work, str(folder)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a suite in the background
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,7 +18,6 @@ def test_all_that_needs_a_cluster_of_two_nodes() -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", str(TESTS)]
     done = subprocess.run(
         command, cwd=TESTS.parent, capture_output=True, text=True, timeout=600, check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a suite in the background
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cod_runner.api import BuildContext
+from cod_runner.api import BuildContext, ClusterRequest
 from cod_runner.cli import call
 from codrun_ray import executor
 from codrun_ray.executor import Ray
@@ -63,9 +63,11 @@ def test_wrong_options_are_faults_at_their_lines(
 
 
 def test_a_cluster_that_a_recipe_names_needs_the_users_word() -> None:
-    (sent,) = RayOptions(address="10.0.0.1:6379").destinations()
+    named = RayOptions(address="10.0.0.1:6379", gpus=1)
+    assert named.cluster_request(8) == ClusterRequest("the Ray cluster at 10.0.0.1:6379", 8, None, 1, 1)
+    (sent,) = named.destinations()
     assert (sent.address, sent.own, sent.why, sent.setting) == ("tcp://10.0.0.1:6379", False, STRANGE, ("address",))
-    assert RayOptions().destinations() == ()
+    assert RayOptions().destinations() == () and RayOptions().cluster_request(8) is None
 
 
 def test_auto_shows_where_it_leads(monkeypatch: pytest.MonkeyPatch) -> None:

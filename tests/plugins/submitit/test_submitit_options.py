@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from cod_runner.api import BuildContext, SettingError, Workers
+from cod_runner.api import BuildContext, ClusterRequest, SettingError, Workers
+from codrun_submitit.call import end_earlier_calls
 from codrun_submitit.cluster import chosen_cluster
 from codrun_submitit.executor import Submitit
 from codrun_submitit.options import SubmititOptions
@@ -101,3 +103,33 @@ def test_workers_are_slurms_or_this_machines(monkeypatch: pytest.MonkeyPatch) ->
         for options in ({}, {"gpus": 2, "at_once": 8}, {"cluster": "local"}, {"cluster": "local", "gpus": 1})
     ]
     assert found == [Workers(64, "cpu"), Workers(8, "cuda"), Workers(3, "cpu"), Workers(1, "cuda")]
+
+
+def test_a_plan_can_say_what_slurm_would_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    options = {"partition": "gpu", "gpus": 2, "time": "2h", "memory": "8GB", "cells_per_job": 4, "at_once": 3}
+    asked = SubmititOptions.model_validate({**options, "slurm": {"constraint": "a100"}}).cluster_request(20)
+    expected = ClusterRequest("Slurm, partition gpu, constraint a100", 5, 3, 1, 2, memory=8_000_000_000, minutes=120)
+    assert asked == expected
+    few = SubmititOptions(cells_per_job=4).cluster_request(5)
+    assert few is not None and few.jobs == 5, "no fewer jobs than may run at once"
+    assert SubmititOptions(cluster="local").cluster_request(20) is None
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert SubmititOptions().cluster_request(20) is None
+    assert SubmititOptions(cluster="slurm").cluster_request(20) is not None
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    def left(*files: str) -> list[str]:
+        shutil.rmtree(tmp_path / "submitit", ignore_errors=True)
+        for file in files:
+            (tmp_path / "submitit" / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "submitit" / file).touch()
+        end_earlier_calls(tmp_path, print)
+        return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+
+    killed, ended = "codrun-0123456789ab", "codrun-0123456789ac"
+    assert left(f"{killed}/head.lock", f"{killed}/work.pkl", f"{killed}/0.answer") == []
+    log = f"submitit/{ended}/7_log.err"
+    assert left(f"{killed}/head.lock", f"{ended}/7_log.err") == ["submitit", f"submitit/{ended}", log]
+    assert left("mine/head.lock") == ["submitit", "submitit/mine", "submitit/mine/head.lock"]

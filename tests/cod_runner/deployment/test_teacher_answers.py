@@ -22,7 +22,7 @@ from cod_runner.context import RunSettings
 from cod_runner.deployment import teacher as teachers
 from cod_runner.deployment.answering import logits_of, softmax
 from cod_runner.deployment.evaluation import evaluation_of
-from cod_runner.deployment.teacher import ScorerAnswers, TeacherBeside, find_teacher, open_teacher
+from cod_runner.deployment.teacher import ScorerAnswers, TeacherAnswers, find_teacher, open_teacher
 from cod_runner.engine.calibration import Calibration
 from cod_runner.errors import CodrunError
 from cod_runner.progress import Progress
@@ -48,11 +48,11 @@ def test_stored_answers_are_taken_and_the_rest_is_asked(text_run: TextRun) -> No
     assert evaluation.teacher_logits is not None
     texts = [str(value) for value in evaluation.inputs[:3]]
     stored = torch.softmax(torch.tensor(evaluation.teacher_logits[:3]).double(), dim=1)
-    said = TeacherBeside(run, record, REGISTRY, None)([*texts, "a text that it never read"])
+    said = TeacherAnswers(run, record, REGISTRY, None)([*texts, "a text that it never read"])
     assert said[3] is None
     for row, wanted in zip(said[:3], stored.tolist(), strict=True):
         assert row == pytest.approx(wanted, abs=1e-12)
-    asked = TeacherBeside(run, record.model_copy(update={"teacher": "another"}), REGISTRY, found)(texts)
+    asked = TeacherAnswers(run, record.model_copy(update={"teacher": "another"}), REGISTRY, found)(texts)
     for row, wanted in zip(asked, stored.tolist(), strict=True):
         assert row == pytest.approx(wanted, abs=1e-5)
 

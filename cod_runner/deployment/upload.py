@@ -41,7 +41,7 @@ class SentFile:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Upload:
     """A student as it goes to others."""
 
     folder: Path
@@ -56,7 +56,7 @@ class Parcel:
         return sum(file.size for file in self.files)
 
 
-def parcel_of(folder: Path) -> Parcel:
+def upload_of(folder: Path) -> Upload:
     """Look through a student's folder, or an exported one's.
 
     Raises :class:`CodrunError` where it is not one, lacks weights or card, or holds anything that is not known to be
@@ -81,7 +81,7 @@ def parcel_of(folder: Path) -> Parcel:
     sent = [_as_sent(name, path, record) for name, path in sorted(paths.items())]
     if record.held_out is not None:
         left_out.append(f"what {FILE} holds of its held-out rows")
-    return Parcel(folder, record, tuple(sent), tuple(left_out))
+    return Upload(folder, record, tuple(sent), tuple(left_out))
 
 
 def _files(folder: Path, left_out: list[str], inside: str = "") -> Iterator[tuple[str, Path]]:

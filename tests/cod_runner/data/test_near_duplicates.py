@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from cod_runner.api import Example
-from cod_runner.data.nearness import FEWEST_WORDS, SHARE_OF_WORDS, EvaluationTexts
+from cod_runner.data.near_duplicates import FEWEST_WORDS, SHARE_OF_WORDS, NearDuplicates
 
 LONG = "the story is told with a warm heart by people who know what they want to say and when to stop saying it"
 ROWS = [
@@ -19,7 +19,7 @@ ROWS = [
     Example("e:4", "!!!", 0),
     Example("e:5", "it doesn't work at all", 0),
 ]
-HELD_OUT = EvaluationTexts(ROWS)
+HELD_OUT = NearDuplicates(ROWS)
 OTHER = "an original that is like none of them"
 
 
@@ -58,12 +58,12 @@ def test_what_the_data_itself_has_that_near_is_allowed() -> None:
 
 def test_of_several_the_nearest_is_named() -> None:
     rows = [Example("far", "one two three four five six", 0), Example("near", "one two three four five seven", 0)]
-    assert EvaluationTexts(rows).nearest("one two three four five seven", OTHER) == "near"
-    assert EvaluationTexts(rows[::-1]).nearest("one two three four five eight", OTHER) == "far"
+    assert NearDuplicates(rows).nearest("one two three four five seven", OTHER) == "near"
+    assert NearDuplicates(rows[::-1]).nearest("one two three four five eight", OTHER) == "far"
 
 
 def test_vectors_are_compared_whole() -> None:
-    held_out = EvaluationTexts([Example("v", (0.0, 1.0), 0)])
+    held_out = NearDuplicates([Example("v", (0.0, 1.0), 0)])
     assert held_out.nearest((0.0, 1.0), (0.0, 0.0)) == "v"
     assert held_out.nearest((0.0, 1.1), (0.0, 0.0)) is None
 
@@ -82,7 +82,7 @@ def test_the_index_misses_nothing_and_adds_nothing() -> None:
     rng = random.Random(0)
     words = "a b c d e f".split()
     rows = [rng.choices(words, k=rng.randint(FEWEST_WORDS, 32)) for _ in range(40)]
-    held_out = EvaluationTexts([Example(str(number), " ".join(row), 0) for number, row in enumerate(rows)])
+    held_out = NearDuplicates([Example(str(number), " ".join(row), 0) for number, row in enumerate(rows)])
     refused = 0
     for _ in range(200):
         text = list(rng.choice(rows))
@@ -102,7 +102,7 @@ def test_ten_thousand_candidates_against_two_thousand_rows_take_seconds() -> Non
     rng = random.Random(0)
     words = [f"w{rng.randrange(60) if rng.random() < 0.5 else rng.randrange(5_000)}" for _ in range(50_000)]
     rows = [words[start : start + rng.randint(5, 40)] for start in range(0, 50_000, 25)]
-    held_out = EvaluationTexts([Example(str(number), " ".join(row), 0) for number, row in enumerate(rows)])
+    held_out = NearDuplicates([Example(str(number), " ".join(row), 0) for number, row in enumerate(rows)])
     candidates = [" ".join(rng.sample(rng.choice(rows), 5) + rng.choice(rows)) for _ in range(2_000)]
     started = time.monotonic()
     for text in candidates * 5:

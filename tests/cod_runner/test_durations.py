@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cod_runner.progress.durations import Pace, in_words, left_in_words
+from cod_runner.durations import Pace, in_words, left_in_words
 
 
 @pytest.mark.parametrize(

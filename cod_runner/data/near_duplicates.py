@@ -1,4 +1,4 @@
-"""Whether a text that was made up is, to a word or so, a row that students are evaluated on.
+"""Whether a text is, to a word or so, one of others: a text that was made up, a row that students are evaluated on.
 
 A counterfactual of a training text may come out as another text of the data set: a model has seen it, or two rows of
 the data differ in one word. Trained on with its label, such a text gives the evaluation away.
@@ -43,8 +43,9 @@ class _Row:
         return max(1, int(SHARE_OF_WORDS * len(self.words))) if len(self.words) >= FEWEST_WORDS else 0
 
 
-class EvaluationTexts:
-    """The rows that students are evaluated on, or chosen by, indexed for the question which of them a text is near to.
+class NearDuplicates:
+    """Rows, indexed for the question which of them a text is near to: the rows that students are evaluated on, say, or
+    those that one is trained on.
 
     A text within edit distance r of a row leaves one of any r + 1 pieces of the row whole, hardly moved; so the rows
     that share a piece are the only ones that are compared. 50,000 questions against 2,000 rows take seconds.
