@@ -24,6 +24,7 @@ from cod_runner.api import (
 )
 from cod_runner.registry import Registry
 from cod_runner.testing.tiny_models import tiny_bert
+from codrun_selectors import clusters
 from codrun_selectors.clusters import k_means
 from codrun_selectors.diverse import GREEDY
 
@@ -103,6 +104,25 @@ def test_k_means_finds_the_clusters_and_no_empty_one() -> None:
     assert sorted(map(sorted, found)) == [list(range(30)), list(range(30, 50)), list(range(50, 60))]
     same = torch.tensor([[1.0, 2.0]] * 5 + [[3.0, 4.0]] * 2)
     assert sorted(map(sorted, k_means(same, 4, seed=0))) == [[0, 1, 2, 3, 4], [5, 6]]
+
+
+def test_a_cluster_that_loses_all_its_points_keeps_its_centre() -> None:
+    """Else the centre would be the origin, to which two of the points are nearest."""
+    points = torch.tensor([[1.0, 0.0], [1.2, 0.0], [10.0, 0.0]])
+    tightness, found = clusters._lloyd(points, torch.tensor([[5.0, 0.0], [100.0, 100.0]]))
+    assert found.tolist() == [0, 0, 0]
+    assert tightness == pytest.approx(52.826667), "to the mean, at 4.0667"
+
+
+def test_the_tightest_of_several_starts_counts_and_of_equals_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = iter([(3.0, [0, 0, 1]), (1.0, [0, 1, 1]), (1.0, [0, 1, 0]), (2.0, [1, 0, 0])])
+
+    def scripted(points: torch.Tensor, centres: torch.Tensor) -> tuple[float, torch.Tensor]:
+        tightness, found = next(runs)
+        return tightness, torch.tensor(found)
+
+    monkeypatch.setattr(clusters, "_lloyd", scripted)
+    assert k_means(torch.tensor([[0.0], [1.0], [2.0]]), 2, seed=0) == [[0], [1, 2]]
 
 
 def test_typical_takes_the_middle_of_each_cluster_the_largest_first() -> None:
