@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from transformers import TrainerCallback
 from transformers.trainer_callback import DefaultFlowCallback
 
-from cod_runner.api import environment, quiet_transformers
+from cod_runner.api import environment_variables, quiet_transformers
 from codrun_setfit.options import SetFitOptions
 
 
@@ -121,5 +121,5 @@ def _trained_on(device: str) -> Iterator[None]:
     told = {"WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if torch.device(device).type == "cpu":
         told["ACCELERATE_USE_CPU"] = "true"
-    with environment(told):
+    with environment_variables(told):
         yield

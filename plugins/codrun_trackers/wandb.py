@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, SettingError, environment
+from cod_runner.api import BuildContext, SettingError, environment_variables
 from codrun_trackers.contents import cell_name, need
 from codrun_trackers.following import Following
 from codrun_trackers.logged import THE_RUN, Logged
@@ -68,7 +68,7 @@ class Wandb(Following):
             self._remove(known)
         identifier = known if known is not None and key == THE_RUN else uuid.uuid4().hex[:12]
         self._logged.begin(key, identifier)
-        with environment({**QUIET, **dict.fromkeys(FILES, str(self.contents.folder / "wandb" / ".files"))}):
+        with environment_variables({**QUIET, **dict.fromkeys(FILES, str(self.contents.folder / "wandb" / ".files"))}):
             run = self._begun(
                 id=identifier,
                 name=name,
