@@ -137,6 +137,16 @@ def test_the_work_of_a_killed_run_is_removed(tmp_path: Path) -> None:
     executor("threads", tmp_path).end_earlier_calls()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "futures").mkdir()
-    (tmp_path / "futures" / "0123.pkl").touch()
+    (tmp_path / "futures" / f"{'0123' * 8}.pkl").touch()
     executor("threads", tmp_path).end_earlier_calls()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_else_is_removed_from_a_folder_that_leads_elsewhere(tmp_path: Path) -> None:
+    elsewhere, run = tmp_path / "models", tmp_path / "run"
+    elsewhere.mkdir()
+    (elsewhere / "model.pkl").touch()
+    run.mkdir()
+    (run / "futures").symlink_to(elsewhere)
+    executor("threads", run).end_earlier_calls()
+    assert [each.name for each in elsewhere.iterdir()] == ["model.pkl"]
