@@ -134,7 +134,7 @@ def _drawn_signs(pairs: int) -> NDArray[np.uint8]:
 
     _, state, _ = random.Random(0).getstate()
     draw = np.random.RandomState()
-    draw.set_state(("MT19937", np.array(state[:-1], dtype=np.uint32), state[-1]))
+    draw.set_state(("MT19937", np.array(state[:-1], dtype=np.uint32), state[-1], 0, 0.0))
     rows = max(1, NUMBERS_AT_ONCE // pairs)
     begins = range(0, DRAWS, rows)
     drawn = [np.packbits(draw.random_sample((min(rows, DRAWS - begin), pairs)) < 0.5, axis=1) for begin in begins]
