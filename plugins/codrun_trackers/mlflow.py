@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, environment
+from cod_runner.api import BuildContext, CodrunError, SettingError, environment_variables
 from codrun_trackers.contents import Table, cell_name, need
 from codrun_trackers.following import Following
 from codrun_trackers.logged import THE_RUN, Logged
@@ -133,7 +133,7 @@ class MLflow(Following):
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
         """MLflow without a word on the terminal, and without its telemetry."""
-        with environment(QUIET):
+        with environment_variables(QUIET):
             from mlflow.tracking import MlflowClient
 
             logging.getLogger("mlflow").setLevel(logging.ERROR)

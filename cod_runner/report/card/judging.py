@@ -55,7 +55,7 @@ def _own(subject: Subject, metric: MetricRecord) -> str:
 
 
 def _measured_on(subject: Subject) -> str:
-    data_set = markdown_line(subject.recipe.dataset.use)
+    data_set = markdown_line(subject.data_set)
     rows = f", {count(subject.evaluation_rows, 'row')}" if subject.evaluation_rows else ""
     if subject.fold is None:
         return f"Measured on the split {markdown_line(subject.recipe.evaluate.split)} of {data_set}{rows}."

@@ -113,7 +113,7 @@ def _results(subject: Subject, scores: Mapping[str, float]) -> list[EvalResult]:
         EvalResult(
             task_type=kind,
             dataset_type=data_set.name if data_set is not None else used,
-            dataset_name=used,
+            dataset_name=one_line(subject.data_set),
             dataset_split=one_line(subject.recipe.evaluate.split),
             metric_type=one_line(metric.name),
             metric_name=one_line(metric.title) + optimistic,

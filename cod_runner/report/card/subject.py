@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias, TypeVar
 
 from cod_runner.recipe.arms import Arm
@@ -95,6 +95,12 @@ class Subject:
     @property
     def reads_vectors(self) -> bool:
         return self.data.get("inputs") == "vectors"
+
+    @property
+    def data_set(self) -> str:
+        """What people know its data by: the name of their file, or of the component that has a data set of its own."""
+        path = (self.recipe.dataset.options or {}).get("path")
+        return (PurePath(path).name if isinstance(path, str) else "") or self.recipe.dataset.use
 
     @property
     def fold(self) -> int | None:
