@@ -32,7 +32,7 @@ from cod_runner.plugin_modules import (
 METHODS = frozenset({
     "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
     "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "callables",
-    "cluster_request",
+    "cluster_request", "longest_input",
     "trains_itself", "reads_labels_alone",
 })  # fmt: skip
 """What every component's options answer, so that no option may be called so."""
