@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cod_runner.api import TeacherView
-from codrun_lexicon.text import Sentence
+from codrun_lexicon.text import lower_tokens
 
 SMOOTHING = 0.5
 SEEN_ENOUGH = 3
@@ -23,7 +23,7 @@ def drawn_by_content(texts: Sequence[str], most: int) -> list[str]:
 
 def words_of(text: str) -> set[str]:
     """The words of a text, in lower case, each once."""
-    return {token.lower for token in Sentence.of(text).tokens if token.is_word}
+    return set(lower_tokens(text, words_alone=True))
 
 
 class Readings:

@@ -22,11 +22,24 @@ class Token:
 
     @property
     def lower(self) -> str:
-        return self.text.lower().replace("’", "'")
+        return _lower(self.text)
 
     @property
     def is_word(self) -> bool:
-        return self.text[0].isalnum() or self.text[0] == "_"
+        return _is_word(self.text)
+
+
+def _lower(token: str) -> str:
+    return token.lower().replace("’", "'")
+
+
+def _is_word(token: str) -> bool:
+    return token[0].isalnum() or token[0] == "_"
+
+
+def lower_tokens(text: str, *, words_alone: bool = False) -> list[str]:
+    """The tokens of :meth:`Sentence.of` in lower case: for counts over a whole pool, where nobody asks for places."""
+    return [_lower(token) for token in _TOKEN.findall(text) if not words_alone or _is_word(token)]
 
 
 @dataclass(frozen=True)

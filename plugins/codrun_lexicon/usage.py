@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from codrun_lexicon.text import Sentence
+from codrun_lexicon.text import lower_tokens
 
 FRAME_WORDS = 120
 """Number of the commonest words and punctuation marks; having the same ones as neighbours shows one part of speech."""
@@ -21,7 +21,7 @@ class Usage:
         self._words: Counter[str] = Counter()
         self._pairs: Counter[tuple[str, str]] = Counter()
         for text in pool:
-            tokens = [EDGE, *(token.lower for token in Sentence.of(text).tokens), EDGE]
+            tokens = [EDGE, *lower_tokens(text), EDGE]
             self._words.update(tokens)
             self._pairs.update(pairwise(tokens))
         self._total = max(1, self._words.total())
