@@ -56,8 +56,8 @@ class LexiconOptions(Options):
         """Words of one's own are what other labels than sentiment need most."""
         if self.words is None:
             return (
-                "write under `words:` some words that tell each label, as in `words: {LABEL: [word, word], ...}`, or name "
-                "a YAML file of such lists there"
+                "write under `words:` some words that tell each label, as in `words: {LABEL: [word, word], ...}`, or "
+                "name a YAML file of such lists there"
             )
         where = "under `words:`" if isinstance(self.words, dict) else "into the file that `words:` names"
         return f"put more words that tell each label {where}"
