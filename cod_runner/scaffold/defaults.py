@@ -145,7 +145,7 @@ FEW_EVALUATED = 50
 EVALUATED_ROWS = 200
 """Rows of the evaluation split that a language model is asked about."""
 BUDGET = """\
-budget: {calls: 5000, usd: 2.0}      # of the whole run, checked before every call; `codrun plan` shows what it needs
+budget: {calls: 10000, usd: 2.0}     # of the whole run, checked before every call; `codrun plan` shows what it needs
 """
 ASKED_ANYWHERE = (
     "teacher and generator: `{model}`, called over the network; `codrun plan` shows the calls and their price, and no "

@@ -78,6 +78,15 @@ def test_the_page_has_the_same_table(report: Report) -> None:
         assert f'<th scope="row">{arm}</th>{cells}' in html
 
 
+def test_on_the_page_every_arm_stands_under_its_method(report: Report) -> None:
+    """The style indents what is `further`; one for two names of arms left the others looking like methods."""
+    html = page(report, {})
+    assert '<tr class="plain"><th scope="row">kd</th>' in html
+    for arm, label in (("cod", "+CoD"), ("near_miss", "+near_miss"), ("answers", "+answers")):
+        assert f'<tr class="{arm} further"><th scope="row">{label}</th>' in html
+    assert "tr.further > th { padding-left" in html
+
+
 def test_the_csv_has_what_each_arm_needs_beside_its_numbers(report: Report) -> None:
     lines = {line["arm"]: line for line in csv.DictReader(io.StringIO(csv_text(report))) if line["metric"] == "kl"}
     names = ("labelled", "added", "unlabelled", "teacher_queries", "embedded", "usd")
