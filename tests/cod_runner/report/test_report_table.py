@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -184,3 +185,24 @@ def test_settings_are_pooled_seed_by_seed_over_the_seeds_that_all_have(make_row:
     assert pooled([]) is None
     apart = paired_gains([row for row in rows if (row.method, row.seed) in (("kd", 0), ("ted", 1))], ACCURACY)
     assert len(apart) == 2 and pooled(apart) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "plain", "cod", "outcome"),
+    [
+        (ACCURACY, 0.6001, 0.6004, "equal"),
+        (ACCURACY, 0.6, 0.601, "better"),
+        (ACCURACY, 0.601, 0.6, "worse"),
+        (KL, 0.6, 0.601, "worse"),
+        (KL, 0.601, 0.6, "better"),
+    ],
+)
+def test_a_gain_is_better_or_worse_as_the_table_shows_it(
+    make_row: Callable[..., CellRow], metric: MetricRecord, plain: float, cod: float, outcome: str
+) -> None:
+    rows = [
+        replace(make_row("kd", arm, 8, 0, 0.5), metrics={metric.name: value})
+        for arm, value in (("plain", plain), ("cod", cod))
+    ]
+    (gain,) = paired_gains(rows, metric)
+    assert gain.outcome == outcome
