@@ -20,7 +20,7 @@ from cod_runner.stages.run_status import shown_status
 from cod_runner.stages.timing import NAMES
 from cod_runner.stages.trackers import start_trackers
 from cod_runner.stages.worker_output import remove_if_empty
-from cod_runner.tips import tips
+from cod_runner.tip import student_tip
 
 if TYPE_CHECKING:
     from cod_runner.stages.additions import Additions
@@ -40,8 +40,8 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         left = context.folder.rows_left.found([] if settings.fresh else waiting, record.metric_names)
         waiting = cells_without_row(waiting, left)
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
-        for tip in tips(recipe, registry) if waiting else ():
-            progress.say(f"tip: {tip}")
+        if waiting and (tip := student_tip(recipe, registry)):
+            progress.say(tip)
         note_code(context, record, finished=len(waiting) < len(cells))
         note_students_not_kept(context, record, cells)
         gone = students_to_train_again(context, record, cells)

@@ -48,7 +48,7 @@ class Layout:
         return states.new_zeros(shape).index_copy_(at, self.real, states)
 
 
-class UsedEncoder(DebertaV2Encoder):  # type: ignore[misc]  # transformers has no types
+class UsedEncoder(DebertaV2Encoder):
     """Hands a :class:`Layout` to its blocks in the place of a mask."""
 
     def get_attention_mask(self, attention_mask: Tensor) -> Any:
@@ -68,7 +68,7 @@ class UsedEncoder(DebertaV2Encoder):  # type: ignore[misc]  # transformers has n
         )
 
 
-class UsedLayer(DebertaV2Layer):  # type: ignore[misc]
+class UsedLayer(DebertaV2Layer):
     """Computes what its base class does, but for rounding; where there is padding it returns zeros."""
 
     def forward(

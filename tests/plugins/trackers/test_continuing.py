@@ -136,3 +136,11 @@ def test_notes_of_another_destination_do_not_count(tmp_path: Path) -> None:
     path.write_text(path.read_text() + '{"key": "c", "na')
     again.begin("d", "4")
     assert Logged(path, {"uri": "here"}).name("d") == "4", "after a torn line"
+
+
+@pytest.mark.parametrize("name", ["a/../../victim", "..", "", "*", 7, None, ["a"]])
+def test_a_note_whose_name_could_lead_elsewhere_is_not_believed(tmp_path: Path, name: object) -> None:
+    """Trackers delete what they began by it."""
+    path = tmp_path / "wandb.jsonl"
+    path.write_text(json.dumps({"key": "a", "name": name, "complete": False, "to": {}}) + "\n")
+    assert Logged(path, {}).name("a") is None
