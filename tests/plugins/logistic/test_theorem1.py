@@ -45,6 +45,11 @@ def test_labels_follow_the_logistic_model() -> None:
 # --- estimation ----------------------------------------------------------------------------------------------
 
 
+def test_a_teacher_that_is_certain_of_every_point_draws_its_labels() -> None:
+    rows = Gaussian(GaussianOptions(n=200, weights=[5000.0]), BuildContext()).load().splits["train"]
+    assert all(row.label == int(row.input[0] > 0) for row in rows if isinstance(row.input, tuple))
+
+
 def test_one_number_has_a_closed_form() -> None:
     """x = 1 in every row, 3 of 4 labels positive: sigmoid(w) = 3/4, so w = log 3."""
     weights, finite = maximum_likelihood(torch.ones(1, 4, 1).double(), torch.tensor([[1.0, 1, 1, -1]]).double())
