@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional
 
 from cod_runner.api import BuildContext, CodrunError, Example, SettingError
@@ -184,3 +185,9 @@ def test_only_linear_models_are_measured(tmp_path: Path) -> None:
     curved.save(tmp_path)
     with pytest.raises(CodrunError, match="logistic student"):
         student_weights(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"norms": [0]}, {"dimensions": [0]}, {"overshoots": [-0.1]}, {"norms": []}])
+def test_a_grid_of_nothing_is_a_fault_of_the_recipe(options: dict[str, list[float]]) -> None:
+    with pytest.raises(ValidationError):
+        Theorem1Options.model_validate(options)
