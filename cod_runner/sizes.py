@@ -61,7 +61,9 @@ class StudentsSize:
 
     folder: str
     kept: int
-    """How many lie there in the end."""
+    """How many lie there at most, at any time of the run."""
+    stay: int
+    """How many of these lie there in the end."""
     there: int
     """How many lie there now."""
     each: int | None
@@ -77,6 +79,10 @@ class StudentsSize:
             return f"{self.kept:,} in {self.folder}, size unknown until one is trained"
         there = f" ({self.there:,} there already)" if self.there else ""
         of = f" of about {told_size(self.each)} each" if self.kept > 1 else ""
+        if self.stay < self.kept:
+            then = f", then {told_size(self.stay * self.each)}{there}"
+            stays = f"at most {self.kept:,} at a time{of}, {self.stay:,} of which stays"
+            return f"{stays}: about {told_size(self.bytes)} in {self.folder}{then}"
         return f"{self.kept:,}{of}, about {told_size(self.bytes)} in {self.folder}{there}"
 
     def warnings(self) -> Iterator[str]:
@@ -122,12 +128,13 @@ class StoredSize:
 def students_size(
     recipe: Recipe, registry: Registry, folder: RunFolder, cells: Sequence[Cell], *, kept: int
 ) -> StudentsSize:
-    """Of a run into ``folder`` that keeps ``kept`` of its students; it reads no weights, only what they say of their
-    shapes."""
+    """Of a run into ``folder`` that keeps at most ``kept`` of its students at a time; it reads no weights, only what
+    they say of their shapes."""
     _, student = shapes(recipe, registry)
     there = sum((folder.students / cell.name).is_dir() for cell in cells)
     each = None if student is None else student.bytes
-    return StudentsSize(str(folder.students), kept, min(there, kept), each)
+    stay = min(kept, 1) if recipe.students == "best" else kept
+    return StudentsSize(str(folder.students), kept, stay, min(there, kept), each)
 
 
 def stored_sizes(recipe: Recipe, registry: Registry, store: Store) -> list[StoredSize]:

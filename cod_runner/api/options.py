@@ -68,10 +68,11 @@ class Options(BaseModel):
         """
         return None
 
-    def tips(self, teacher: ShapeEstimate | None) -> Sequence[str]:
-        """Students: what is to be gained by an option that the recipe leaves out, a sentence each, without a full stop;
-        ``codrun plan`` and the beginning of a run show them. ``teacher`` is as in :meth:`shape`."""
-        return ()
+    def tip(self, teacher: ShapeEstimate | None) -> str:
+        """Students: what is to be gained by an option that the recipe leaves out, in one sentence without a full stop,
+        which ``codrun plan`` and the beginning of a run show; "" where there is nothing. ``teacher`` is as in
+        :meth:`shape`."""
+        return ""
 
     def keeps(self) -> Sequence[Kept]:
         """Teachers: what the component keeps in the store in another form, so that it is made once: a converted

@@ -133,7 +133,8 @@ def predict(
     progress = Progress(quiet=quiet)
     source = None if file is None else _source(file, out, text, header, progress)
     located = students_at(where, CellFilter(method, arm, k, seed, seeds), context.obj)
-    ensemble = open_ensemble(located.folders, context.obj, device, batch_size)
+    with progress.bar("loading the student"):  # seconds, of torch's import most of all
+        ensemble = open_ensemble(located.folders, context.obj, device, batch_size)
     for sentence in filter(None, (located.said, ensemble.sentence())):
         progress.say(sentence)
     decision = None if label is None else _decision(located, label, precision, recall, progress)

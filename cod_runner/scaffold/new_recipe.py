@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cod_runner.data.corpus import Corpus
 from cod_runner.errors import CodrunError, RecipeError
+from cod_runner.files import write_whole
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
@@ -142,12 +143,7 @@ def write_recipe(
         )
     except CodrunError as error:
         sentences.append(f"editors cannot check the recipe: {error}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except OSError as error:
-        raise CodrunError(f"{out} cannot be written: {error.strerror}") from error
+    write_whole(out, content)  # a full disk leaves no empty recipe, which the next call would not overwrite
     return out, sentences
 
 

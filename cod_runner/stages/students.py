@@ -23,10 +23,10 @@ from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
 from cod_runner.stages.cell import CellTask, SharedByCells
-from cod_runner.stages.counting import count_in
+from cod_runner.stages.finished_cells import record_finished
 from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.trackers import Observed, heard
+from cod_runner.stages.trackers import WorkerResult, result_of
 from cod_runner.stages.worker_output import passed_on
 from cod_runner.stages.workers import CellProcess, CellWork
 
@@ -76,7 +76,7 @@ def train_students(
             elif part.again:
                 _compare(row, lines[row.key], progress)
             else:
-                count_in(context, row, kept)
+                record_finished(context, row, kept)
             step(done, len(tasks))
     return failed
 
@@ -89,9 +89,9 @@ def _each_once(
     runner = _named(context)
     missing = {task.cell.key for task in tasks}
     for given in results:
-        if not isinstance(given, Observed):
+        if not isinstance(given, WorkerResult):
             raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
-        row: CellRow | FailedCell = heard(context.observers, given)
+        row: CellRow | FailedCell = result_of(context.observers, given)
         if row.key not in missing:
             raise WrongResult(f"{runner}: `map` gave the result of {row.name} twice, and must give each once")
         missing.remove(row.key)

@@ -184,12 +184,12 @@ class StudentOptions(ModelOptions):
         """The hub, for a model that is named as there."""
         return hub_destinations(self.model, "model")
 
-    def tips(self, teacher: ShapeEstimate | None) -> Sequence[str]:
+    def tip(self, teacher: ShapeEstimate | None) -> str:
         """That there is ``positions: used``, for a DeBERTa that goes without."""
         own = self.shape(teacher)
         # a model of the hub that was never fetched is known by its name alone
         known = (self.model or "").lower() if own is None else (own.architecture or "")
-        return (USED_POSITIONS,) if self.positions == "all" and DEBERTA.search(known) else ()
+        return USED_POSITIONS if self.positions == "all" and DEBERTA.search(known) else ""
 
     def from_teacher(self) -> bool:
         """Whether its blocks are the teacher's."""

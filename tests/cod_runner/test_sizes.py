@@ -123,6 +123,16 @@ def test_a_teacher_that_is_not_fine_tuned_is_not_stored(recipe: Path) -> None:
     assert planned(recipe, "teacher.finetune=null").stored == []
 
 
+def test_the_best_alone_stays_and_others_lie_beside_it_for_a_while(recipe: Path) -> None:
+    tiny_bert(recipe.parent / "tiny", TEXTS, **WIDE)
+    plan = planned(recipe, "students=best", "k=[8, 16]", "seeds=[0, 1]")
+    each, folder = plan.students.each or 0, recipe.parent / "run" / "students"
+    assert str(plan.students) == (
+        f"at most 3 at a time of about {told_size(each)} each, 1 of which stays: about {told_size(3 * each)} in "
+        f"{folder}, then {told_size(each)}"
+    )
+
+
 def test_fewer_students_may_be_kept(recipe: Path) -> None:
     tiny_bert(recipe.parent / "tiny", TEXTS, **WIDE)
     loaded = load_recipe(recipe, REGISTRY)

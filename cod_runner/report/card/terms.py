@@ -9,8 +9,8 @@ from cod_runner.report.card.subject import Subject, public
 from cod_runner.report.text import markdown_grid, markdown_line
 
 ROLES = {
-    "student": "the student's weights began as it",
     "teacher": "taught it",
+    "student": "the student's weights began as it",
     "dataset": "its training and evaluation rows",
     "generator": "wrote texts that students of the run trained on",
     "selector": "helped to choose the originals",
@@ -20,7 +20,11 @@ ROLES = {
 
 
 def terms(subject: Subject) -> list[str]:
-    """The student's licence, who says so, and everything of other people's that is in it."""
+    """The student's licence, who says so, and everything of other people's that is in it: of all students the same."""
+    return subject.run.once(("terms",), lambda: _terms(subject))
+
+
+def _terms(subject: Subject) -> list[str]:
     licence = licence_of(subject)
     lines = ["## Licence and terms", "", f"Licence: {markdown_line(licence.name)} ({licence.says})."]
     if licence.name == UNKNOWN:
@@ -39,10 +43,20 @@ def terms(subject: Subject) -> list[str]:
 
 def _origins(subject: Subject) -> Iterator[tuple[str, str, str, str]]:
     for origin in subject.record.origins or ():
-        part = ROLES.get(origin.role, origin.role)
-        if origin.role == "teacher" and subject.record.student_from_teacher:
-            part = "taught it, and its weights began as parts of it"
+        part = _part_of_the_teacher(subject) if origin.role == "teacher" else ROLES.get(origin.role, origin.role)
         stated = markdown_line(origin.license) if origin.license else "not stated here"
         yield origin.what, public(origin.name), part, stated
     if not subject.origins("dataset"):
-        yield "data set", public(subject.recipe.dataset.use), "its training and evaluation rows", "not stated here"
+        yield "data set", public(subject.data_set), "its training and evaluation rows", "not stated here"
+
+
+def _part_of_the_teacher(subject: Subject) -> str:
+    part = ROLES["teacher"]
+    without = subject.row.method in (subject.record.without_teacher or ())
+    if without and subject.arm.adds_flips:
+        part = "gave the labels of the counterfactuals that it was trained on"
+    elif without and subject.arm.add:
+        part = "judged what was added to the texts that it was trained on"
+    elif without:
+        part = "taught other students of the run, and not this one"
+    return f"{part}, and its weights began as parts of it" if subject.record.student_from_teacher else part

@@ -38,7 +38,7 @@ questions = {
     "callables": [],
     "from_teacher": [], "trains_itself": [], "asks_for_attribution": [], "asks_for_gradients": [],
     "reads_labels_alone": [], "questions": [8], "cluster_request": [8], "estimate": [8, 80.0],
-    "shape": [ShapeEstimate(large, 64)], "tips": [ShapeEstimate(large, 64)],
+    "shape": [ShapeEstimate(large, 64)], "tip": [ShapeEstimate(large, 64)],
 }
 if kind == "loss":
     questions["needs"] = [large, small]

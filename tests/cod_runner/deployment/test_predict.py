@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy
@@ -30,6 +31,7 @@ from cod_runner.deployment.answering import (
 from cod_runner.deployment.opened import OpenedStudent
 from cod_runner.deployment.predicting import Answer, Predictor, blocks, new_columns
 from cod_runner.errors import CodrunError
+from cod_runner.progress import Progress, Step
 from cod_runner.registry import Registry
 from cod_runner.runs.student_record import (
     HeldOut,
@@ -151,6 +153,20 @@ def test_a_student_answers_as_its_run_measured_it(text_run: TextRun, said: Calla
         assert list(line["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-6)
         assert line["label"] == ("bad", "good")[int(row.argmax())]
     assert "probabilities: " in error
+
+
+def test_it_says_that_it_loads(
+    text_run: TextRun, said: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, bar = [], Progress.bar
+
+    def watched(progress: Progress, title: str, at_once: int = 1) -> AbstractContextManager[Step]:
+        shown.append(title)
+        return bar(progress, title, at_once)
+
+    monkeypatch.setattr(Progress, "bar", watched)
+    said(text_run.student(), "a text")
+    assert shown == ["loading the student"]
 
 
 def test_seeds_are_averaged(text_run: TextRun, said: Callable[..., tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from cod_runner.errors import CodrunError
 from cod_runner.files import TEMPORARY
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.card import write_cards
+from cod_runner.report.card.metadata import STAND_IN, card_data, yaml_block
+from cod_runner.report.card.writing import subjects
 from cod_runner.report.contents import build_report
 from cod_runner.runs.origins import OriginRecord
 from cod_runner.runs.records import CellRow, FoldRecord, RunRecord
@@ -96,13 +99,37 @@ def test_the_hub_reads_its_block(cards: Cards) -> None:
     }
     assert results[0]["name"] == "small/kd-cod-k16-s0"
     (result,) = results[0]["results"]
-    assert result["dataset"] == {"name": "csv", "type": "me/films", "split": "validation"}
+    assert result["dataset"] == {"name": "films.csv", "type": "me/films", "split": "validation"}
     assert result["metrics"][0] == {"type": "accuracy", "value": 0.69, "name": "Accuracy"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"name": name} for name in ("small", "12", "null", f"{STAND_IN}-of-mine")),
+        {"evaluate": {"metrics": ["accuracy", "kl"], "split": "value: 987654321"}},
+        {"evaluate": {"metrics": ["accuracy", "kl"], "split": "\U0001f600 × 'a' # b"}},
+    ],
+)
+def test_a_block_that_is_laid_out_once_is_the_one_that_the_hub_would_write(
+    cards: Cards, recipe_with: Callable[..., Recipe], changes: dict[str, Any]
+) -> None:
+    cards.recipe = recipe_with(**changes)
+    for seed, accuracy in ((0, 0.5), (1, 1), (2, 1e-4)):
+        row = cards.row(seed=seed)
+        row.metrics.update(accuracy=accuracy, kl=math.nan if seed == 2 else 1e20)
+        cards.student(row, config=BERT if seed else None)
+    found = list(subjects(cards.folder, build_report(cards.recipe, cards.record, cards.rows)))
+    assert len(found) == 3
+    for subject in found:
+        measured = ((metric.name, subject.row.metrics[metric.name]) for metric in subject.metrics)
+        scores = {name: round(value, 4) for name, value in measured if math.isfinite(value)}
+        assert yaml_block(subject) == card_data(subject, subject.student.cell, scores).to_yaml()
 
 
 def test_a_setting_that_loses_is_shown_losing(cards: Cards) -> None:
     scores = section(cards.of(cards.student(cards.row())), "Scores").splitlines()
-    assert scores[1] == "Measured on the split validation of csv, 400 rows."
+    assert scores[1] == "Measured on the split validation of films.csv, 400 rows."
     assert scores[5:10] == [
         "| **this student** (seed 0) | 1 | 0.690 | 0.790 | 0.310 |",
         "| kd +CoD (its setting) | 3 | 0.700 ± 0.010 | 0.800 ± 0.010 | 0.300 ± 0.010 |",
@@ -132,7 +159,9 @@ def test_of_folds_a_card_speaks_of_its_student_s_own(cards: Cards, recipe_with: 
     cards.record.folds = {0: FoldRecord(teacher={"accuracy": 0.7}, data={}), 1: own}
     card = cards.of(cards.student(cards.row(seed=1)))
     scores = section(card, "Scores")
-    assert "Measured on fold 1 (counted from 0) of 3 of csv, 120 rows: it and its teacher were made of the" in scores
+    assert (
+        "Measured on fold 1 (counted from 0) of 3 of films.csv, 120 rows: it and its teacher were made of the" in scores
+    )
     assert "| its teacher |  | 0.900 |" in scores
     assert "- 240 pool rows, 120 evaluation rows." in card.text
 
@@ -172,6 +201,21 @@ def test_a_student_that_may_be_guessing_says_so(cards: Cards, k: int, measured_o
     assert ("**It may be guessing:**" in card.text) == guesses
 
 
+@pytest.mark.parametrize(
+    ("method", "arm", "part"),
+    [
+        ("kd", "plain", "taught it"),
+        ("hard", "cod", "gave the labels of the counterfactuals that it was trained on"),
+        ("hard", "plain", "taught other students of the run, and not this one"),
+    ],
+)
+def test_a_teacher_did_not_teach_a_student_of_labels_alone(cards: Cards, method: str, arm: str, part: str) -> None:
+    cards.record.origins = [OriginRecord(role="teacher", what="language model", name="big")]
+    cards.rows = [replace(cards.row(), method=method, arm=arm)]
+    card = cards.of(cards.student(cards.rows[0]))
+    assert f"| language model | big | {part} | not stated here |" in section(card, "Licence and terms")
+
+
 def test_a_licence_is_never_guessed(cards: Cards, recipe_with: Callable[..., Recipe]) -> None:
     folder = cards.student(cards.row())
     base = OriginRecord(role="student", what="checkpoint", name="package:small")
@@ -181,7 +225,7 @@ def test_a_licence_is_never_guessed(cards: Cards, recipe_with: Callable[..., Rec
     terms = section(card, "Licence and terms")
     assert "no card of its base checkpoint was there that states one). Ask its author" in terms
     assert "| language model | big | taught it | gemma |" in terms
-    assert "| data set | csv | its training and evaluation rows | not stated here |" in terms
+    assert "| data set | films.csv | its training and evaluation rows | not stated here |" in terms
 
     cards.record.origins = [base.model_copy(update={"license": "mit"})]
     card = cards.of(folder)

@@ -47,17 +47,12 @@ def test_a_whole_run_in_threads_gives_the_bytes_that_one_process_gives(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("factory", "options"),
-    [("factories:processes", "{workers: 2}"), pytest.param(DASK, "{workers: 2}", marks=needs_dask)],
-)
-def test_a_whole_run_in_two_processes_gives_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, options: str
-) -> None:
+def test_a_whole_run_in_two_processes_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Dask's: ``tests/plugins/test_executors_equal.py``."""
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
     expected = ran(tmp_path, "processes", jobs=1)
-    chosen = f"{{use: futures, factory: '{factory}', options: {options}}}"
-    assert ran(tmp_path, chosen, jobs=2, allow_callables=[factory]) == expected
+    chosen = "{use: futures, factory: 'factories:processes', options: {workers: 2}}"
+    assert ran(tmp_path, chosen, jobs=2, allow_callables=["factories:processes"]) == expected
 
 
 @pytest.mark.slow
