@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Request, SettingError
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 from codrun_masked_lm.augmenting import MaskedLmAugmenter
+from codrun_masked_lm.gaps import Gaps, Infilling
 from codrun_masked_lm.generator import MaskedLmGenerator, build
 from codrun_masked_lm.infiller import Infiller
 from codrun_masked_lm.plugin import MaskedLmOptions
@@ -314,3 +315,10 @@ def test_a_folder_is_beside_the_recipe_and_a_hub_model_is_fetched_from_the_hub(f
     assert (settings.destinations(), [each.name for each in settings.origins()]) == ([], [folder.name])
     (hub,) = MaskedLmOptions(model="a/b").destinations()
     assert hub.setting == ("model",)
+
+
+def test_a_mask_token_of_the_data_is_no_gap_wherever_it_stands() -> None:
+    gaps = Gaps("[MASK] a good [MASK] film [MASK]", [(9, 13), (21, 25)])
+    assert gaps.shown(Infilling(), "[MASK]", 1) == ("  a [MASK]   [MASK]  ", 1)
+    assert gaps.shown(Infilling(((0, "bad"),)), "[MASK]", 1) == ("  a bad   [MASK]  ", 0), "a filled gap is no mask"
+    assert gaps.written(Infilling(((0, "bad"),))) == "[MASK] a bad [MASK] film [MASK]", "the data's own stay"
