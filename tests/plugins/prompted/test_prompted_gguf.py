@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import threading
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,13 @@ def test_a_file_that_is_cut_off_has_no_known_size(file: tuple[Path, Path], tmp_p
     assert numbers_of(tmp_path / "x.gguf") is None
     (tmp_path / "x.gguf").write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 60)
     assert numbers_of(tmp_path / "x.gguf") is None
+
+
+def test_lists_within_lists_without_end_have_no_known_size(tmp_path: Path) -> None:
+    nested = struct.pack("<IQ", 9, 1) * 5_000
+    header = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<I", 9)
+    (tmp_path / "deep.gguf").write_bytes(header + nested)
+    assert numbers_of(tmp_path / "deep.gguf") is None
 
 
 def test_a_file_is_converted_once(file: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
