@@ -114,6 +114,12 @@ class Options(BaseModel):
         """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
         return False
 
+    def longest_input(self, texts: Sequence[str]) -> int | None:
+        """Students: positions of the longest of these texts as the model reads them, before any is truncated; found
+        without the model, by its tokenizer alone. Asked once the data are there, to reckon what memory a cell takes;
+        None where it cannot be said, which is taken for as many as the model reads."""
+        return None
+
     def trains_itself(self) -> bool:
         """Students: whether what is built is a :class:`TrainsItself`. Its methods are losses on hard labels alone."""
         return False

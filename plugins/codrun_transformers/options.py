@@ -20,6 +20,7 @@ from cod_runner.api import (
     hub_destinations,
 )
 from codrun_transformers import shape
+from codrun_transformers.lengths import longest_of
 from codrun_transformers.sentence_folder import WEIGHTS, Asked, pooling_of
 
 
@@ -194,6 +195,10 @@ class StudentOptions(ModelOptions):
     def from_teacher(self) -> bool:
         """Whether its blocks are the teacher's."""
         return self.layers_from_teacher is not None
+
+    def longest_input(self, texts: Sequence[str]) -> int | None:
+        """By the checkpoint's own tokenizer, if it is on this machine."""
+        return None if self.model is None else longest_of(self.model, self.revision, texts)
 
     def shape(self, teacher: ShapeEstimate | None) -> ShapeEstimate | None:
         """What the checkpoint's files or the teacher's shape say; None if that is unknown."""

@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, str] = {
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
-    "memory": "api disk engine fixed_batches recipe registry sizes",
+    "memory": "api disk engine errors fixed_batches recipe registry sizes",
     "tip": "errors recipe registry sizes",
     "estimates": "api data errors recipe registry runs sizes",
     "plan": (
