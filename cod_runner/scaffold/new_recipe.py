@@ -36,15 +36,15 @@ from cod_runner.scaffold.defaults import (
     WEIGHTS_FILE,
 )
 from cod_runner.scaffold.options import NewRecipeOptions
-from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
-from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
-from cod_runner.scaffold.words import speaks_of_sentiment
-from cod_runner.scaffold.written import (
+from cod_runner.scaffold.recipe_parts import (
     arms_lines,
     asked_as_lines,
     evaluate_lines,
     words_lines,
 )
+from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
+from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
+from cod_runner.scaffold.words import speaks_of_sentiment
 
 TEACHER_ROWS = 3_000
 MOST_EPOCHS = 8

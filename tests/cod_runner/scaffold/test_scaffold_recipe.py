@@ -20,6 +20,8 @@ import yaml
 from cod_runner.api import BuildContext
 from cod_runner.cli import call
 from cod_runner.errors import CodrunError, DataError
+from cod_runner.plan import plan_of
+from cod_runner.recipe import load_recipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_recipe import new_recipe, write_recipe
@@ -305,8 +307,18 @@ def test_a_hosted_language_model_is_teacher_and_generator_within_a_budget(
     assert recipe.counterfactuals is not None
     (generator,) = recipe.counterfactuals.generators
     assert (generator.use, generator.options["model"]) == ("litellm", model)
-    assert recipe.budget is not None and recipe.budget.calls == 5000 and recipe.budget.usd == 2.0
+    assert recipe.budget is not None and recipe.budget.calls == 10_000 and recipe.budget.usd == 2.0
     assert any("called over the network" in sentence for sentence in sentences)
+
+
+def test_the_plan_of_a_fresh_recipe_fits_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry.discover()
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    data = write_csv(tmp_path / "topics.csv", reviews(60, ("a", "b", "c")), "text,label")
+    given = NewRecipeOptions(teacher="openai/gpt-4o-mini")
+    (tmp_path / "topics.yaml").write_text(new_recipe(data, registry, given=given)[0])
+    plan = plan_of(load_recipe(tmp_path / "topics.yaml", registry), registry, tmp_path / "run")
+    assert [warning for warning in plan.warnings if "budget" in warning] == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -162,6 +163,23 @@ def test_a_file_is_converted_once(file: tuple[Path, Path], tmp_path: Path, monke
     said: list[str] = []
     again = built(tmp_path / "store", said, model=str(file[0].parent), gguf="tiny.gguf")
     assert said == [] and again.fingerprint == first.fingerprint
+
+
+def test_its_beginning_is_read_once(file: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gguf
+
+    opened: list[str] = []
+    real, begin = gguf.GGUFReader, gguf.GGUFReader.__init__
+
+    def counted(reader: Any, path: Any, *more: Any) -> None:
+        opened.append(str(path))
+        begin(reader, path, *more)
+        assert type(reader.data) is numpy.ndarray, "slices of a memory map are slow"
+
+    monkeypatch.setattr(real, "__init__", counted)
+    built(tmp_path / "store", [], model=str(file[0]))
+    assert len(opened) == 1
+    assert gguf.GGUFReader is real
 
 
 def test_two_runs_convert_it_once_between_them(
