@@ -133,6 +133,37 @@ def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registr
     assert any("`source` could be labels too" in sentence for sentence in sentences)
 
 
+@pytest.mark.parametrize(
+    ("raw", "names", "values"),
+    [
+        (("1", "2", "10"), ("bad", "fair", "good"), {"1": "bad", "2": "fair", "10": "good"}),
+        (("False", "True"), ("no", "yes"), {"False": "no", "True": "yes"}),
+        (("0", "1"), ("no", "yes"), None),
+    ],
+)
+def test_numbers_get_the_names_that_the_user_gives_them(
+    registry: Registry, tmp_path: Path, raw: tuple[str, ...], names: tuple[str, ...], values: dict[str, str] | None
+) -> None:
+    data = write_csv(tmp_path / "d.csv", reviews(60, raw), "text,label")
+    content, sentences = new_recipe(data, registry, given=NewRecipeOptions(labels=names))
+    _, options = parsed(content)
+    assert (options["labels"], options.get("values")) == (list(names), values)
+    told = [sentence for sentence in sentences if sentence.startswith("labels by the names of --labels: ")]
+    assert bool(told) == bool(values)
+    assert [one for one in new_recipe(data, registry)[1] if "which tell a language model little" in one] == (
+        [] if raw[0] == "False" else [
+            "the labels are numbers, which tell a language model little: name them with --labels, the smallest first"
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("delivery", "prise", "repair")])
+def test_words_are_not_given_other_names_by_a_guess(registry: Registry, tmp_path: Path, names: tuple[str, ...]) -> None:
+    data = write_csv(tmp_path / "d.csv", reviews(60, ("repair", "delivery", "price")), "text,label")
+    with pytest.raises(DataError, match="is unknown"):
+        new_recipe(data, registry, given=NewRecipeOptions(labels=names))
+
+
 def test_a_column_of_splits_in_other_words_is_not_passed_over_in_silence(registry: Registry, tmp_path: Path) -> None:
     rows = [("A" if row % 4 else "holdout", text, label) for row, (text, label) in enumerate(reviews(60))]
     _, sentences = new_recipe(write_csv(tmp_path / "d.csv", rows, "split,text,label"), registry)
