@@ -117,7 +117,7 @@ def _read_once() -> Iterator[None]:
 
     before = gguf.GGUFReader
 
-    class Reader(before):  # type: ignore[misc, valid-type]
+    class Reader(gguf.GGUFReader):
         @property
         def data(self) -> Any:
             return self._content

@@ -330,3 +330,8 @@ def test_a_gap_that_is_filled_with_its_own_word_is_no_edit(folder: Path) -> None
     tried = made(folder)._judged(search, Infilling(((0, "bad"), (1, "film")), -2.0), (0.2, 0.8))
     assert (tried.edits, tried.flips) == (1, True)
     assert tried.objective == pytest.approx(math.log(0.8) + 0.2 * -2.0)
+
+
+def test_what_the_teacher_is_asked_is_known_of_the_unguided_mode_alone() -> None:
+    assert MaskedLmOptions(model="a/b", guided=False, rounds=3).questions(10) == 30
+    assert MaskedLmOptions(model="a/b").questions(10) is None

@@ -310,3 +310,11 @@ def test_a_file_on_the_hub_is_fetched_alone(
     assert teacher.fingerprint == built(tmp_path / "store", [], model=str(file[0])).fingerprint
     with pytest.raises(SettingError, match=r"the hub's `somebody/tiny-GGUF` has no file `huge.gguf`"):
         built(tmp_path / "store", [], model="somebody/tiny-GGUF", gguf="huge.gguf")
+
+
+def test_a_package_that_names_two_files_is_refused(package: Path, tmp_path: Path) -> None:
+    sums = package / "tiny_parts" / "data" / "SHA256SUMS"
+    sums.write_text(sums.read_text() + f"{'0' * 64}  another.gguf\n")
+    with pytest.raises(SettingError, match=r"does not name one \.gguf file") as caught:
+        built(tmp_path / "store", [], model="package:tiny_parts")
+    assert caught.value.setting == ("model",)
