@@ -19,6 +19,7 @@ import argparse
 import importlib.util
 import json
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -82,7 +83,9 @@ def main() -> int:
         for precision in asked.precisions.split(","):
             method = Method(name, precision)
             say(f"{name}, {precision}")
+            began = time.process_time()
             measured[method] = measure(taking_part, work, method, 1 if asked.quick else asked.rounds, say)
+            say(f"that took {(time.process_time() - began) / 60:.1f} minutes of the processor")
             print(table(method, work, measured[method]), flush=True)
     if asked.json is not None:
         rows = [

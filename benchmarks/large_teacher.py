@@ -15,7 +15,7 @@ import argparse
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,23 @@ LABELS = ("negative", "positive")
 WORDS = "a warm and funny film that never loses its way is better than one badly acted dull far too long".split()
 
 
+@dataclass
+class Found:
+    """What one process measured, and what it had in the end."""
+
+    tuning: list[float] = field(default_factory=list)
+    """Seconds of each round, and so is ``asking``."""
+    asking: list[float] = field(default_factory=list)
+    before: dict[str, Any] = field(default_factory=dict)
+    """The teacher's weights by name, as arrays, and after the fine-tuning ``weights``."""
+    weights: dict[str, Any] = field(default_factory=dict)
+    logits: dict[Any, Any] = field(default_factory=dict)
+    """By the text."""
+
+    def seconds(self, work: str) -> list[float]:
+        return self.tuning if work == "tuning" else self.asking
+
+
 @dataclass(frozen=True)
 class Work:
     """What each process does, rounds times: fine-tune, and answer with the teacher as it was."""
@@ -43,22 +60,21 @@ class Work:
     model: Path
     meeting: Path
 
-    def __call__(self, place: Place, tell: Tell) -> dict[str, Any]:
-        device = choose_device("auto")
-        found: dict[str, Any] = {"tuning": [], "asking": []}
+    def __call__(self, place: Place, tell: Tell) -> Found:
+        device, found = choose_device("auto"), Found()
         with joined(place.number, place.of, self.meeting, device) as share, threads(place.cores):
             for _ in range(self.asked.rounds):
                 torch.distributed.barrier()
-                found["tuning"].append(self._tuned(device, share if place.of > 1 else Alone(), found))
+                found.tuning.append(self._tuned(device, share if place.of > 1 else Alone(), found))
                 torch.distributed.barrier()
-                found["asking"].append(self._answered(device, place, found))
+                found.asking.append(self._answered(device, place, found))
         return found
 
     def _teacher(self) -> Any:
         options = TeacherOptions(model=str(self.model), dropout=0.0, max_length=64)
         return build_teacher(options, BuildContext(labels=LABELS))
 
-    def _tuned(self, device: str, share: Any, found: dict[str, Any]) -> float:
+    def _tuned(self, device: str, share: Any, found: Found) -> float:
         teacher = self._teacher()
         before = {name: value.clone() for name, value in teacher.state_dict().items()}
         settings = FinetuneSettings(
@@ -67,18 +83,18 @@ class Work:
         started = time.perf_counter()
         finetune_teacher(teacher, examples(self.asked.rows), settings, device=device, share=share)
         took = time.perf_counter() - started
-        found["weights"] = {name: value.cpu().numpy() for name, value in teacher.state_dict().items()}
-        found["before"] = {name: value.numpy() for name, value in before.items()}
+        found.weights = {name: value.cpu().numpy() for name, value in teacher.state_dict().items()}
+        found.before = {name: value.numpy() for name, value in before.items()}
         return took
 
-    def _answered(self, device: str, place: Place, found: dict[str, Any]) -> float:
+    def _answered(self, device: str, place: Place, found: Found) -> float:
         teacher = self._teacher().to(device)
         texts = sorted((row.input for row in examples(self.asked.texts)), key=lambda text: len(str(text)))
         mine = texts[place.number :: place.of]
         started = time.perf_counter()
         said = [each for batch in each_answer(teacher, mine, (0, 1), device) for each in batch]
         took = time.perf_counter() - started
-        found["logits"] = {mine[each.position]: each.row.logits.numpy() for each in said}
+        found.logits = {mine[each.position]: each.row.logits.numpy() for each in said}
         return took
 
 
@@ -91,7 +107,7 @@ def examples(count: int) -> list[Example]:
     return [Example(id=str(row), input=f"{text} {row}", label=row % 2) for row, text in enumerate(texts)]
 
 
-def measured(asked: argparse.Namespace, model: Path, processes: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
+def measured(asked: argparse.Namespace, model: Path, processes: int) -> tuple[dict[str, float], list[Found]]:
     """Seconds by work, of the slowest process in its best round, and of the whole; and what each process found."""
     on_gpus = torch.cuda.is_available()
     gpus = [str(number) for number in range(processes)] if on_gpus else None
@@ -102,10 +118,10 @@ def measured(asked: argparse.Namespace, model: Path, processes: int) -> tuple[di
         found = {told.number: told.content for told in group.told()}
     whole = time.perf_counter() - started
     seconds = {
-        work: min(max(found[number][work][each] for number in found) for each in range(asked.rounds))
+        work: min(max(one.seconds(work)[each] for one in found.values()) for each in range(asked.rounds))
         for work in ("tuning", "asking")
     }
-    seconds["starting"] = whole - sum(sum(found[0][work]) for work in ("tuning", "asking"))
+    seconds["starting"] = whole - sum(found[0].tuning) - sum(found[0].asking)
     return seconds, [found[number] for number in sorted(found)]
 
 
@@ -130,12 +146,12 @@ def main() -> int:
     print(f"{'':12}{'1 process':>12}{f'{asked.processes} processes':>14}{'ratio':>8}")
     for work in ("tuning", "asking", "starting"):
         print(f"{work:12}{alone[work]:>10.2f} s{together[work]:>12.2f} s{together[work] / alone[work]:>8.2f}")
-    change, apart = largest(one["weights"], one["before"]), largest(one["weights"], several[0]["weights"])
-    logits = {text: value for found in several for text, value in found["logits"].items()}
-    assert logits.keys() == one["logits"].keys()
+    change, apart = largest(one.weights, one.before), largest(one.weights, several[0].weights)
+    logits = {text: value for found in several for text, value in found.logits.items()}
+    assert logits.keys() == one.logits.keys()
     print(f"weights: changed by at most {change:.2e}, apart by at most {apart:.2e}")
-    print(f"logits of {len(logits)} texts: apart by at most {largest(one['logits'], logits):.2e}")
-    return 0 if torch.cuda.is_available() or largest(one["logits"], logits) == 0 else 1
+    print(f"logits of {len(logits)} texts: apart by at most {largest(one.logits, logits):.2e}")
+    return 0 if torch.cuda.is_available() or largest(one.logits, logits) == 0 else 1
 
 
 if __name__ == "__main__":

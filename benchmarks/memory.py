@@ -2,11 +2,12 @@
 
     python benchmarks/memory.py [--quick] [--cases small-512,...] [--json FILE]
 
-Each case trains a student of a true shape with random weights on texts of full length, by the losses of layer-wise
-distillation: two optimiser steps, evaluation, and the saved student. The teacher's hidden states are stand-ins on the
-disk, of its true shape (one file under the name of every text). Peaks are of the process's own memory (RssAnon of
-/proc/self/status, so Linux only), less what torch, transformers and codrun take once they are imported; pages of files
-that are mapped, such as libraries and what the checkpoint is read from, are shown apart.
+Each case trains a student of a true shape with random weights on texts of full length, or of some words where a case
+says so, by the losses of layer-wise distillation: two optimiser steps, evaluation, and the saved student. The teacher's
+hidden states are stand-ins on the disk, of its true shape (one file under the name of every text). Peaks are of the
+process's own memory (RssAnon of /proc/self/status, so Linux only), less what torch, transformers and codrun take once
+they are imported; pages of files that are mapped, such as libraries and what the checkpoint is read from, are shown
+apart. "By plan" is the estimate before the texts are known.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class Case:
     batch: int
     evaluated: int = 64
     compact: bool = True
+    words: int | None = None
+    """Of each text, each a token; absent: more than the model reads."""
 
 
 CASES = (
@@ -49,16 +52,19 @@ CASES = (
     Case("small-short", "deberta", k=64, tokens=64, batch=32),
     Case("xsmall", "xsmall", k=64, tokens=256, batch=8),
     Case("qwen-part", "qwen-part", k=64, tokens=256, batch=4, evaluated=32),
+    Case("short-texts", "deberta", k=64, tokens=256, batch=8, words=40),
+    Case("shortest-texts", "deberta", k=16, tokens=256, batch=8, words=12),
     Case("small-all-words", "deberta", k=64, tokens=128, batch=8, compact=False),
 )
-QUICK = (Case("tiny", "tiny", k=16, tokens=32, batch=8, evaluated=8),)
+QUICK = (Case("tiny", "tiny", k=16, tokens=32, batch=8, evaluated=8, words=12),)
 WORDS = [f"word{number}" for number in range(600)]
 SECONDS_BETWEEN_LOOKS = 0.002
 
 
 def texts_of(case: Case) -> list[str]:
-    """Longer than the model reads, so that each is cut to ``tokens``."""
-    return [" ".join(random.Random(row).choices(WORDS, k=case.tokens)) for row in range(case.k + case.evaluated)]
+    """Longer than the model reads, so that each is cut to ``tokens``, unless the case says how long."""
+    words = case.words or case.tokens
+    return [" ".join(random.Random(row).choices(WORDS, k=words)) for row in range(case.k + case.evaluated)]
 
 
 def recipe_of(case: Case, folder: Path) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def measured(case: Case, folder: Path) -> dict[str, int]:
     from cod_runner.api import Example
     from cod_runner.context import WorkerContext
     from cod_runner.data.fewshot import TrainingSet
-    from cod_runner.memory import cell_memory
+    from cod_runner.memory import cell_memory, longest_input
     from cod_runner.observers import Observers
     from cod_runner.recipe import load_recipe
     from cod_runner.registry import Registry
@@ -145,11 +151,13 @@ def measured(case: Case, folder: Path) -> dict[str, int]:
     registry = Registry.discover()
     recipe = load_recipe(folder / "memory.yaml", registry).recipe
     (cell,) = cells_of(recipe, registry)
-    estimated = cell_memory(recipe, registry)
-    assert estimated is not None
     rows = [Example(f"e{row}", text, row % 2) for row, text in enumerate(texts_of(case))]
     labels = ("negative", "positive")
     signals = stand_in_signals(recipe, registry, labels, [row.input for row in rows], folder)
+    beforehand = cell_memory(recipe, registry)
+    longest = longest_input(recipe, registry, [row.input for row in rows], signals.opened().longest)
+    estimated = cell_memory(recipe, registry, longest)
+    assert beforehand is not None and estimated is not None
     worker = WorkerContext(recipe, Store(folder / "store"), "cpu", True, folder / "run" / "students")
     source = TeacherSource(labels, None, "stand-in")
     training, evaluation = tuple(rows[: case.k]), tuple(rows[case.k :])
@@ -162,6 +170,7 @@ def measured(case: Case, folder: Path) -> dict[str, int]:
     assert isinstance(row, CellRow), row
     return {
         "estimated": estimated.bytes,
+        "by plan": beforehand.bytes,
         "own": peaks.highest["RssAnon"] - before["RssAnon"],
         "mapped": peaks.highest["RssFile"] - before["RssFile"],
         "imported": before["RssAnon"] + before["RssFile"],
@@ -227,13 +236,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def print_table(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
     """Measure the cases, print a line of each as soon as it is known, and return what was found by the case's name."""
     found = {}
-    print("| case | k | batch x tokens | measured | estimated | estimated / measured | mapped files |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| case | k | batch x tokens | measured | estimated | estimated / measured | by plan | mapped files |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for case in cases:
         one = found[case.name] = run_case(case)
         print(
-            f"| {case.name} | {case.k} | {case.batch} x {case.tokens} | {gigabytes(one['own'])} | "
-            f"{gigabytes(one['estimated'])} | {one['estimated'] / one['own']:.2f} | {gigabytes(one['mapped'])} |",
+            f"| {case.name} | {case.k} | {case.batch} x {case.words or case.tokens} | {gigabytes(one['own'])} | "
+            f"{gigabytes(one['estimated'])} | {one['estimated'] / one['own']:.2f} | {gigabytes(one['by plan'])} | "
+            f"{gigabytes(one['mapped'])} |",
             flush=True,
         )
     return found

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from cod_runner.environment import environment
+from cod_runner.environment import environment_variables
 
 
 @contextmanager
-def starting_workers(variables: Mapping[str, str]) -> Iterator[None]:
-    """Inside, a process that is started has these variables in its environment from its first instruction on, since
+def starting_workers(environment: Mapping[str, str]) -> Iterator[None]:
+    """Inside, a process that is started has this in its environment from its first instruction on, since
     libraries look at theirs when they are imported, and has Ctrl-C blocked, which it would otherwise answer with a
     traceback."""
-    with environment(variables), _interruption_blocked():
+    with environment_variables(environment), _interruption_blocked():
         yield
 
 

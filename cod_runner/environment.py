@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment_variables(values: Mapping[str, str]) -> Iterator[None]:
     """Inside, these variables have these values; afterwards those that they had before, or none."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

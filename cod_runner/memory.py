@@ -1,18 +1,21 @@
 """How much memory one cell takes at most, estimated from the shapes of its models before anything is loaded.
 
-An estimate for encoders and decoders of the usual make, in float32, whose every text is as long as the student reads;
-``benchmarks/memory.py`` measures how far off it is.
+An estimate for encoders and decoders of the usual make, in float32. Before the data are there every text counts as
+long as the student reads; afterwards all count as long as the longest. ``benchmarks/memory.py`` measures how far off it
+is.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from cod_runner.api import ShapeEstimate
+from cod_runner.api import Input, Mixture, ShapeEstimate
 from cod_runner.disk import told_size
 from cod_runner.engine.steps import cut_is_exact
-from cod_runner.fixed_batches import EVALUATION_BATCH
+from cod_runner.errors import standing_at
+from cod_runner.fixed_batches import EVALUATION_BATCH, LENGTH_MULTIPLE
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.recipe.own_training import trains_itself
 from cod_runner.registry import Registry
@@ -64,12 +67,18 @@ class CellMemory:
         )
 
 
-def cell_memory(recipe: Recipe, registry: Registry) -> CellMemory | None:
+def cell_memory(recipe: Recipe, registry: Registry, longest: int | None = None) -> CellMemory | None:
     """Of the recipe's largest cell; None where the student's size is unknown, or it trains itself, or a loss reads
-    hidden states of a teacher whose size is unknown."""
+    hidden states of a teacher whose size is unknown.
+
+    ``longest`` is how many positions the longest input has (:func:`longest_input`); None: as many as the student reads.
+    """
     teacher, student = shapes(recipe, registry)
     if student is None or student.bytes is None or trains_itself(recipe, registry):
         return None
+    positions = student.longest
+    if longest is not None:
+        student = replace(student, longest=min(positions, math.ceil(longest / LENGTH_MULTIPLE) * LENGTH_MULTIPLE))
     read = [read_layers(recipe, method, registry) for method in recipe.methods]
     if teacher is None and any(read):
         return None
@@ -80,13 +89,36 @@ def cell_memory(recipe: Recipe, registry: Registry) -> CellMemory | None:
     blocks = 1 if settings.gradient_checkpointing else student.shape.layers
     states = BYTES_A_NUMBER * rows * student.longest * pairs * width * NUMBERS_A_STATE
     activations = _activations(student, rows, blocks) + math.ceil(SPREAD * states)
-    trained = _trained(student, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
+    trained = _trained(student, positions, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
     best = 0 if recipe.evaluate.select == "last" else student.bytes
     optimiser = STATES_A_WEIGHT * trained + best
     evaluation = _activations(student, EVALUATION_BATCH, 1) // 2 + best
     building = (teacher.bytes or 0) if cut and teacher is not None else 0
     highest = student.bytes + max(optimiser + activations, evaluation, building)
     return CellMemory(student.bytes, optimiser, activations, evaluation, building, bytes=BESIDES + highest)
+
+
+def longest_input(recipe: Recipe, registry: Registry, inputs: Iterable[Input], read_by_teacher: int) -> int | None:
+    """How many positions the longest of the ``inputs`` has for the student, before any is truncated; None where that
+    is not known.
+
+    ``read_by_teacher`` is how many the teacher read of the longest: a student that is cut from it reads the same
+    tokens, and perhaps more of a text that the teacher truncated.
+    """
+    teacher, _ = shapes(recipe, registry)
+    with standing_at("student"):
+        student = registry.options("student", recipe.student.use, recipe.student.options)
+        if student.from_teacher():
+            return read_by_teacher if teacher is not None and read_by_teacher < teacher.longest else None
+        texts: list[str] = []
+        for value in inputs:
+            if isinstance(value, str):
+                texts.append(value)
+            elif isinstance(value, Mixture):
+                texts += (value.first, value.second)
+            else:
+                return None
+        return student.longest_input(texts)
 
 
 def _activations(student: ShapeEstimate, rows: int, blocks: int) -> int:
@@ -97,11 +129,12 @@ def _activations(student: ShapeEstimate, rows: int, blocks: int) -> int:
     return math.ceil(SPREAD * BYTES_A_NUMBER * numbers)
 
 
-def _trained(student: ShapeEstimate, recipe: Recipe) -> int:
-    """Bytes of the weights that an optimiser's step touches: all, or the blocks and the embeddings in use."""
+def _trained(student: ShapeEstimate, positions: int, recipe: Recipe) -> int:
+    """Bytes of the weights that an optimiser's step touches: all, or the blocks and the embeddings in use, those of
+    all ``positions`` too."""
     assert student.bytes is not None
     if student.block_bytes is None or not cut_is_exact(recipe.train):
         return student.bytes
     blocks = student.shape.layers * student.block_bytes
     words = math.ceil(WORDS_OF_TOKENS * math.sqrt(2 * max(recipe.k) * student.longest))
-    return min(student.bytes, blocks + BYTES_A_NUMBER * student.shape.width * (words + student.longest))
+    return min(student.bytes, blocks + BYTES_A_NUMBER * student.shape.width * (words + positions))

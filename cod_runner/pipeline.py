@@ -19,7 +19,7 @@ from cod_runner.stages.recording import (
 from cod_runner.stages.sets import draw_training_sets
 from cod_runner.stages.shortages import find_shortages
 from cod_runner.stages.students import train_students
-from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, priced
+from cod_runner.stages.teacher import ask_about_evaluation, ask_the_teacher, prepare_teacher, with_teacher_price
 from cod_runner.stages.timing import stage
 
 
@@ -58,7 +58,7 @@ def distil(context: RunContext, record: RunRecord, part: Part) -> None:
     with stage(context, record, "signals"):
         # g_t(x) of lines 10 and 11: the teacher speaks once about each example, and makes room for the students
         ask_the_teacher(context, experiment, source, teacher, sets.values())
-        sets = priced(teacher, sets)
+        sets = with_teacher_price(teacher, sets)
         del teacher, orders, found
 
         # beside the algorithm: rows of the pool that calibrate each student and compare it with the others

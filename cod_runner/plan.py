@@ -42,7 +42,7 @@ from cod_runner.sizes import (
     students_size,
 )
 from cod_runner.store import Store
-from cod_runner.tips import tips
+from cod_runner.tip import student_tip
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Plan:
     """What the cells that wait would ask a cluster for; None where they run on this machine."""
     warnings: list[str]
     """What is likely to spoil the results."""
-    tips: Sequence[str]
-    """What the student could do better with an option."""
+    tip: str
+    """What the student would gain by an option that the recipe leaves out; "" where it would nothing."""
     teacher_processes: int = 1
     """How many fine-tune the teacher together and answer as it."""
 
@@ -111,8 +111,8 @@ class Plan:
             yield Text(one_line(f"code: {each}"))
         if self.cluster is not None:
             yield Text(one_line(f"cluster: {_told(self.cluster)}"))
-        for tip in self.tips:
-            yield Text(one_line(f"tip: {tip}"))
+        if self.tip:
+            yield Text(one_line(self.tip))
         for warning in self.warnings:
             yield Text.assemble(("warning:", "yellow"), one_line(f" {warning}"))
 
@@ -160,7 +160,7 @@ def plan_of(
         code=named_code(loaded, registry, permissions),
         cluster=_cluster_request(recipe, registry, len(waiting)),
         warnings=[*_warnings(recipe, registry, calls, queries), *full],
-        tips=tips(recipe, registry),
+        tip=student_tip(recipe, registry),
         teacher_processes=recipe.teacher.processes,
     )
 

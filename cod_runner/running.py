@@ -13,14 +13,14 @@ from cod_runner.recipe import LoadedRecipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of, parts_of, settings_key
 from cod_runner.stages.changed_code import note_code
-from cod_runner.stages.counting import take_in, without
-from cod_runner.stages.followed import followed
-from cod_runner.stages.kept_students import expect_gaps, settle_students, students_to_train_again
+from cod_runner.stages.finished_cells import cells_without_row, record_left_by_workers
+from cod_runner.stages.kept_students import note_students_not_kept, settle_students, students_to_train_again
 from cod_runner.stages.results import RunResult, conclude, spending_recorded
+from cod_runner.stages.run_status import shown_status
 from cod_runner.stages.timing import NAMES
 from cod_runner.stages.trackers import start_trackers
 from cod_runner.stages.worker_output import remove_if_empty
-from cod_runner.tips import tips
+from cod_runner.tip import student_tip
 
 if TYPE_CHECKING:
     from cod_runner.stages.additions import Additions
@@ -38,14 +38,14 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
         finished = {} if settings.fresh else context.folder.finished_rows(record.metric_names)
         waiting = [cell for cell in cells if cell.key not in finished]
         left = context.folder.rows_left.found([] if settings.fresh else waiting, record.metric_names)
-        waiting = without(waiting, left)
+        waiting = cells_without_row(waiting, left)
         progress.say(f"{recipe.name}: {len(cells)} cells, {len(cells) - len(waiting)} done, {len(waiting)} to run")
-        for tip in tips(recipe, registry) if waiting else ():
-            progress.say(f"tip: {tip}")
+        if waiting and (tip := student_tip(recipe, registry)):
+            progress.say(tip)
         note_code(context, record, finished=len(waiting) < len(cells))
-        expect_gaps(context, record, cells)
+        note_students_not_kept(context, record, cells)
         gone = students_to_train_again(context, record, cells)
-        with followed(context, cells=len(cells), done=len(cells) - len(waiting) - len(left)):
+        with shown_status(context, cells=len(cells), done=len(cells) - len(waiting) - len(left)):
             if waiting or gone or left:
                 refuse_named_code(loaded, registry, settings.permissions)
                 with progress.bar("loading torch"):  # seconds, which a run that only reports need not wait
@@ -53,7 +53,7 @@ def run(loaded: LoadedRecipe, registry: Registry, settings: RunSettings, progres
                     from cod_runner.stages.students import ready_executor
                 ready_executor(context)
                 start_trackers(context, len(waiting))
-                take_in(context, left, waiting)
+                record_left_by_workers(context, left, waiting)
                 with spending_recorded(context, record):
                     for part in parts_of(recipe, cells, waiting):
                         distil(context, record, part)

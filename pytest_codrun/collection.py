@@ -19,7 +19,7 @@ from cod_runner.recipe.expectation import Expectation
 from cod_runner.recipe.nodes import Items, Mark, plain
 from cod_runner.registry import Registry
 from pytest_codrun.options import Options
-from pytest_codrun.outcome import Outcome, as_told, outcome_of
+from pytest_codrun.outcome import Outcome, as_printed, outcome_of
 from pytest_codrun.places import place_of
 
 _REGISTRY = pytest.StashKey[Registry]()
@@ -28,7 +28,7 @@ RUN = "run"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectationEntry:
     """One entry of ``expect:`` before anything has run."""
 
     number: int
@@ -52,10 +52,10 @@ class RecipeFile(pytest.File):
         try:
             loaded = self.options.asked(self.path).load(_registry(self.config), self.options.permissions)
         except CodrunError as error:
-            raise self.CollectError(as_told(error)) from error
+            raise self.CollectError(as_printed(error)) from error
         yield RunItem.from_parent(self, name=RUN)
         taken: set[str] = set()
-        for wanted in wanted_of(loaded):
+        for wanted in entries_of(loaded):
             name = _free_name(wanted, taken)
             taken.add(name)
             yield ExpectationItem.from_parent(self, name=name, wanted=wanted)
@@ -66,7 +66,7 @@ class RecipeFile(pytest.File):
             try:
                 self._outcome = self._found()
             except CodrunError as error:  # of the place, not of the run
-                self._outcome = Outcome(folder="", failure=as_told(error))
+                self._outcome = Outcome(folder="", failure=as_printed(error))
             except Exception as error:  # shown here with its traceback, and by the other tests in a sentence
                 self._outcome = Outcome(folder="", failure=f"error: {type(error).__name__}: {one_line(str(error))}")
                 raise
@@ -127,7 +127,7 @@ class RunItem(_RecipeItem):
 class ExpectationItem(_RecipeItem):
     """One entry of ``expect:`` is met."""
 
-    def __init__(self, *, wanted: Wanted, **more: Any) -> None:
+    def __init__(self, *, wanted: ExpectationEntry, **more: Any) -> None:
         super().__init__(**more)
         self.wanted = wanted
         self.user_properties.append(("bound", wanted.bound))
@@ -165,12 +165,12 @@ class ExpectationItem(_RecipeItem):
         return self.path, 0 if mark is None or mark.source.flag else mark.line - 1, self.name
 
 
-def wanted_of(loaded: LoadedRecipe) -> list[Wanted]:
+def entries_of(loaded: LoadedRecipe) -> list[ExpectationEntry]:
     """Every expectation of a recipe, those that do not run last."""
     marks = _marks(loaded)
     everything = [*loaded.recipe.expect, *loaded.not_run]
     return [
-        Wanted(number, each.what, each.bound, each not in loaded.not_run, marks.get(_here(each)))
+        ExpectationEntry(number, each.what, each.bound, each not in loaded.not_run, marks.get(_here(each)))
         for number, each in enumerate(everything)
     ]
 
@@ -190,7 +190,7 @@ def _here(expectation: Expectation) -> Expectation:
     return expectation.model_copy(update={"of": None})
 
 
-def _free_name(wanted: Wanted, taken: set[str]) -> str:
+def _free_name(wanted: ExpectationEntry, taken: set[str]) -> str:
     """``what``, with its bound where another entry has that name already."""
     name = wanted.what if wanted.what not in taken else f"{wanted.what}, {wanted.bound}"
     number = 2

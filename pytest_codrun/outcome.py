@@ -66,16 +66,16 @@ def _run(asked: Asked, settings: RunSettings, folder: Path, session: str, quiet:
     try:
         result = run_as_asked(asked, registry, settings, progress)
     except CodrunError as error:
-        outcome.failure = as_told(error)
+        outcome.failure = as_printed(error)
         return outcome
     try:
         result.raise_if_incomplete()
     except CodrunError as error:
-        outcome.left_out = "\n".join([as_told(error), *(one_line(one.sentence) for one in result.record.left_out)])
+        outcome.left_out = "\n".join([as_printed(error), *(one_line(one.sentence) for one in result.record.left_out)])
     outcome.verdicts = [each.record for each in result.expectations]
     return outcome
 
 
-def as_told(error: CodrunError) -> str:
+def as_printed(error: CodrunError) -> str:
     """An error as the command line prints it."""
     return str(error) if isinstance(error, RecipeError) and error.faults else f"error: {one_line(str(error))}"

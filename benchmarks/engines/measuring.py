@@ -84,7 +84,7 @@ def measure(
             one.weights.clear()
             trained[contender.name].append(one)
             evaluate = getattr(contender, "evaluate", None)
-            if evaluate is not None:
+            if evaluate is not None and number == 0:  # half a minute each, and no ratio of neighbours
                 evaluations[contender.name].append(evaluate(work, method))
         say(f"round {number + 1} of {rounds} is over")
     return [

@@ -66,7 +66,7 @@ from cod_runner.checkpoints import (
     packaged_folder,
 )
 from cod_runner.child_processes import end_with_the_parent, how_it_ended, starting_workers, write_output_to
-from cod_runner.environment import environment
+from cod_runner.environment import environment_variables
 from cod_runner.errors import CodrunError, DataError, ProviderError, SettingError
 from cod_runner.figure_style import default_figure_style
 from cod_runner.files import append_line, file_digest, folder_written_whole, lock
@@ -186,7 +186,7 @@ __all__ = [
     "csv_rows",
     "default_figure_style",
     "end_with_the_parent",
-    "environment",
+    "environment_variables",
     "expected_calibration_error",
     "fetched_checkpoint",
     "file_bytes",

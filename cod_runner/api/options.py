@@ -68,10 +68,11 @@ class Options(BaseModel):
         """
         return None
 
-    def tips(self, teacher: ShapeEstimate | None) -> Sequence[str]:
-        """Students: what is to be gained by an option that the recipe leaves out, a sentence each, without a full stop;
-        ``codrun plan`` and the beginning of a run show them. ``teacher`` is as in :meth:`shape`."""
-        return ()
+    def tip(self, teacher: ShapeEstimate | None) -> str:
+        """Students: what is to be gained by an option that the recipe leaves out, in one sentence without a full stop,
+        which ``codrun plan`` and the beginning of a run show; "" where there is nothing. ``teacher`` is as in
+        :meth:`shape`."""
+        return ""
 
     def keeps(self) -> Sequence[Kept]:
         """Teachers: what the component keeps in the store in another form, so that it is made once: a converted
@@ -112,6 +113,12 @@ class Options(BaseModel):
     def from_teacher(self) -> bool:
         """Students: whether they start from the teacher's weights, so that none of them has learnt without it."""
         return False
+
+    def longest_input(self, texts: Sequence[str]) -> int | None:
+        """Students: positions of the longest of these texts as the model reads them, before any is truncated; found
+        without the model, by its tokenizer alone. Asked once the data are there, to reckon what memory a cell takes;
+        None where it cannot be said, which is taken for as many as the model reads."""
+        return None
 
     def trains_itself(self) -> bool:
         """Students: whether what is built is a :class:`TrainsItself`. Its methods are losses on hard labels alone."""

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from cod_runner import __version__
 from cod_runner.cli.commands import MARKUP, Commands, refuse_what_is_no_recipe
+from cod_runner.cli.starting import start_sooner
 from cod_runner.errors import CodrunError, ExpectationMissed, RecipeError, RegressionFound
 from cod_runner.plain_text import one_line
 
@@ -65,6 +66,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The program's entry point."""
+    start_sooner()
     sys.exit(call(sys.argv[1:]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,14 @@ def bench_run(
         results, missing = measured(entries, evaluation, texts, progress)
     if not results:
         raise CodrunError("; ".join([*notes, *missing]))
-    names = {entry.contender.name for entry in teachers}
+    teacher_names = {entry.contender.name for entry in teachers}
     return Bench(
-        results=(*stored, *_with_parameters(results)),
+        results=(*stored, *_with_parameters(results, {entry.contender.name for entry in made})),
         student=record.cell,
         rows=len(evaluation.examples),
         texts=min(texts, len(evaluation.examples)),
         threads=threads,
-        teacher=next((each for each in results if each.name in names and each.device == "cpu"), None),
+        teacher=next((each for each in results if each.name in teacher_names and each.device == "cpu"), None),
         notes=(*notes, *missing),
     )
 
@@ -187,10 +187,7 @@ def _paid_teacher(run: RunFiles, evaluation: Evaluation) -> Result:
     )
 
 
-def _with_parameters(results: Sequence[Result]) -> list[Result]:
-    """An exported student has as many as the one it was made from."""
+def _with_parameters(results: Sequence[Result], exports: Collection[str]) -> list[Result]:
+    """The results; those named in ``exports`` have as many parameters as the student that they were made from."""
     known = next((each.parameters for each in results if each.name == "student"), None)
-    return [
-        replace(each, parameters=known) if each.parameters is None and each.name.startswith("student") else each
-        for each in results
-    ]
+    return [replace(each, parameters=known) if each.name in exports else each for each in results]

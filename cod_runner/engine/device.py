@@ -80,14 +80,18 @@ def sent(tensor: Tensor, device: str) -> Tensor:
 
 @contextmanager
 def deterministic(device: str) -> Iterator[None]:
-    """On a CPU, choose kernels that add in one order; a GPU is left its faster ones."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    """On a CPU, choose kernels that add in one order; a GPU is left its faster ones.
+
+    Through torch's debug mode: ``use_deterministic_algorithms`` does the same and imports torch's compiler, which takes
+    a second or more.
+    """
+    before = torch.get_deterministic_debug_mode()
     filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if torch.device(device).type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.set_deterministic_debug_mode(before)
         torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]

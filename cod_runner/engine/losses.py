@@ -16,7 +16,7 @@ from cod_runner.checked_tensors import load_checked, save_checked
 from cod_runner.engine.batches import TrainingBatches
 from cod_runner.engine.device import autocast, sent
 from cod_runner.engine.labels import SomeLabels, labelled_part
-from cod_runner.engine.optimisation import FUSED_ON
+from cod_runner.engine.optimisation import FUSED_ON, AdamW
 from cod_runner.engine.outputs import as_float32, checked_outputs, laid_out_as, moved, padded, picked
 from cod_runner.engine.seeds import derived_seed, random_stream
 from cod_runner.engine.teacher_signals import TeacherSignals
@@ -211,7 +211,7 @@ def _fit(
     Raises :class:`CodrunError` in the first pass whose objective is not finite; checked once per pass.
     """
     fused = torch.device(device).type in FUSED_ON
-    optimiser = torch.optim.AdamW(list(parameters), lr=lr, weight_decay=0.0, fused=fused)
+    optimiser = AdamW(list(parameters), lr=lr, weight_decay=0.0, fused=fused)
     for epoch in range(1, epochs + 1):
         summed = torch.zeros((), device=device)
         for batch in data.batches(labelled):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +15,34 @@ FUSED_ON = ("cpu", "cuda")
 """Devices on which torch updates all parameters in one kernel: two to eight times as fast as one by one."""
 
 
+class _Uncompiled(torch.optim.Optimizer):
+    """torch wraps these methods for its compiler, and the first call of one imports that compiler, which takes a second
+    or more of every process that trains; here they are what the wrappers call."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class AdamW(_Uncompiled, torch.optim.AdamW):
+    """torch's own."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class Adam(_Uncompiled, torch.optim.Adam):
+    """torch's own."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
 def build_optimiser(groups: Sequence[dict[str, Any]], settings: TrainSettings, device: str) -> torch.optim.Optimizer:
     """AdamW or Adam, fused where the device offers it.
 
     The weight decay applies to every trained parameter, biases and norms too, as in the paper's published scripts.
     """
-    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+    kind = AdamW if settings.optimiser == "adamw" else Adam
     return kind(
         list(groups),
         lr=settings.lr,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import torch
@@ -95,6 +95,11 @@ class SharedSignals(TeacherSignals):
         keys = tensors["keys"].numpy().tobytes()
         starts = range(0, len(keys), KEY_BYTES)
         self._places = {keys[start : start + KEY_BYTES]: place for place, start in enumerate(starts)}
+
+    @property
+    def longest(self) -> int:
+        """Positions that the teacher read of the longest input."""
+        return max((end - start for start, end in pairwise(self._starts)), default=0)
 
     def said(self, keys: Sequence[bytes]) -> list[Said]:
         """As :meth:`TeacherSignals.said`."""

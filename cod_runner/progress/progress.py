@@ -41,7 +41,7 @@ class Display(Protocol):
     def moved(self, shown: Bar | Stage) -> None: ...
 
 
-class Nothing:
+class Silent:
     """``--quiet``."""
 
     def open(self) -> None:
@@ -201,6 +201,6 @@ class Progress:
 
     def _new_display(self) -> Display:
         if self.quiet:
-            return Nothing()
+            return Silent()
         drawn = self.console.can_draw if isinstance(self.console, Terminal) else self.console.is_interactive
         return (Drawing if drawn else Lines)(self.console, self._board, self.clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -45,40 +45,48 @@ def protocol(recipe: Recipe, rows: object = None) -> list[Setting]:
         )
     settings.append(Setting("student", component_in_words(recipe.student)))
     settings += [Setting(f"method {name}", losses_in_words(losses)) for name, losses in recipe.methods.items()]
+    settings += _settings_of_the_arms(recipe)
+    return [
+        *settings,
+        Setting("training", training_in_words(recipe.train)),
+        Setting("evaluation", evaluation_in_words(recipe, rows)),
+    ]
+
+
+def _settings_of_the_arms(recipe: Recipe) -> Iterator[Setting]:
+    """Who makes what arms add, what each arm is that a name alone does not say, and which originals they share."""
     if recipe.counterfactuals is not None and any(arm.uses_section for arm in recipe.arms.values()):
         made = recipe.counterfactuals
         makers = ", then ".join(component_in_words(generator) for generator in made.generators)
         verdict = "each verified to flip the teacher" if made.verify else "not verified"
-        settings.append(
-            Setting(
-                "counterfactuals",
-                f"{makers}; {verdict}; flipped from the {made.base_label}'s label; on failure {made.on_failure}",
-            )
+        yield Setting(
+            "counterfactuals",
+            f"{makers}; {verdict}; flipped from the {made.base_label}'s label; on failure {made.on_failure}",
         )
     if recipe.control is not None and any(CONTROL in arm.add for arm in recipe.arms.values()):
         copier = component_in_words(recipe.control)
-        settings.append(Setting("control", f"{copier}; each copy verified not to flip the teacher"))
-    told = {name: arm for name, arm in recipe.arms.items() if not is_standard(name, arm)}
-    settings += [Setting(f"arm {name}", arm_in_words(arm)) for name, arm in told.items()]
+        yield Setting("control", f"{copier}; each copy verified not to flip the teacher")
+    for name, arm in recipe.arms.items():
+        if not is_standard(name, arm):
+            yield Setting(f"arm {name}", arm_in_words(arm))
     if recipe.same_originals is not False and len(recipe.arms) > 1:
         which = "all arms" if recipe.same_originals else "arms that add something"
-        settings.append(Setting("originals", f"{which} pass over the same ones"))
-    split = "reported fold" if recipe.evaluate.folds else "reported split"
+        yield Setting("originals", f"{which} pass over the same ones")
+
+
+def evaluation_in_words(recipe: Recipe, rows: object = None) -> str:
+    """``validation split, last step``; ``rows`` is how many were measured, as far as it is known."""
+    evaluate = recipe.evaluate
     select = {
         "last": "last step",
         "best_dev": "best epoch on a split carved from the pool (20%, at most 500 rows), whose gold labels are read "
         "beside k",
-        "best_reported": f"best epoch on the {split} (optimistic)",
-    }[recipe.evaluate.select]
-    fewer = "" if recipe.evaluate.rows is None else f" (at most {recipe.evaluate.rows:,} of its rows)"
-    measured = f"{recipe.evaluate.split} split{fewer}, {select}"
-    if recipe.evaluate.folds is not None:
-        measured = folds_in_words(recipe, rows, select)
-    return [
-        *settings,
-        Setting("training", training_in_words(recipe.train)),
-        Setting("evaluation", measured),
-    ]
+        "best_reported": f"best epoch on the reported {'fold' if evaluate.folds else 'split'} (optimistic)",
+    }[evaluate.select]
+    if evaluate.folds is not None:
+        return folds_in_words(recipe, rows, select)
+    fewer = "" if evaluate.rows is None else f" (at most {evaluate.rows:,} of its rows)"
+    return f"{evaluate.split} split{fewer}, {select}"
 
 
 def folds_in_words(recipe: Recipe, rows: object, select: str) -> str:

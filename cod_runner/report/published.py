@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -127,33 +127,39 @@ def compare_published(run: RunFiles, path: Path) -> PublishedComparison:
         others = dict.fromkeys(f"{number.teacher} to {number.student}" for number in here)
         notes.append(f"Other models: this run distils {ours}, the published numbers {'; '.join(others)}.")
     chosen = same or here
-    lines = []
-    for number in chosen:
-        values = [
-            row.metrics[ACCURACY]
-            for row in run.rows
-            if (row.method.lower(), row.arm, row.k) == number.place and ACCURACY in row.metrics
-        ]
-        measured = summarise(values)
-        if measured is not None:
-            lines.append(PublishedLine(number, measured))
+    lines = _lines(run, chosen)
     if not lines:
         places = ", ".join(dict.fromkeys(number.method for number in chosen))
         k = ", ".join(str(k) for k in sorted({number.k for number in chosen}))
         notes = [f"Nothing is comparable: for {name}, {places} at k {k} are published; the run has no such cell."]
         return PublishedComparison(run_name, (), (), tuple(notes))
-    notes.append(
+    notes += _notes_on_comparability(run, name)
+    notes += [f"Source: {source}" for source in dict.fromkeys(line.published.source for line in lines)]
+    return PublishedComparison(run_name, tuple(lines), tuple(_gains(run, lines)), tuple(notes))
+
+
+def _lines(run: RunFiles, numbers: Sequence[PublishedNumber]) -> list[PublishedLine]:
+    """The published numbers of which the run has a finished cell, each beside ours."""
+    measured: dict[tuple[str, str, int], list[float]] = {}
+    for row in run.rows:
+        if ACCURACY in row.metrics:
+            measured.setdefault((row.method.lower(), row.arm, row.k), []).append(row.metrics[ACCURACY])
+    found = [(number, summarise(measured.get(number.place, ()))) for number in numbers]
+    return [PublishedLine(number, ours) for number, ours in found if ours is not None]
+
+
+def _notes_on_comparability(run: RunFiles, name: str | None) -> Iterator[str]:
+    """In what ours and the published numbers, of the data set ``name``, were measured differently."""
+    yield (
         "Ours are optimistic: the best epoch was chosen on the reported split, as the published scripts do."
         if run.record.optimistic or run.recipe.evaluate.select == "best_reported"
         else "The published scripts report the best epoch on the reported split; this run does not."
     )
     if run.recipe.dataset.use != name:
-        notes.append(
+        yield (
             f"Our data set is taken for `{name}` by its name alone; its filters and splits may not be the published "
             "ones."
         )
-    notes += [f"Source: {source}" for source in dict.fromkeys(line.published.source for line in lines)]
-    return PublishedComparison(run_name, tuple(lines), tuple(_gains(run, lines)), tuple(notes))
 
 
 def _gains(run: RunFiles, lines: Sequence[PublishedLine]) -> list[PublishedGain]:

@@ -9,10 +9,17 @@ import statistics
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 EXACT_UP_TO = 32
 """Pairs; of more, the test of :func:`sign_flip_p` is a sample of ``DRAWS`` assignments."""
 DRAWS = 20_000
+NUMBERS_AT_ONCE = 1_000_000
+"""Random numbers that are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +100,45 @@ def _sign_flip_p(differences: tuple[float, ...]) -> float:
     # sums that differ only by rounding count as equal
     seen -= 1e-9 * max(seen, max(abs(difference) for difference in differences))
     if len(differences) > EXACT_UP_TO:
-        draw = random.Random(0)
-        hits = sum(abs(sum(d if draw.random() < 0.5 else -d for d in differences)) >= seen for _ in range(DRAWS))
-        return (hits + 1) / (DRAWS + 1)
+        return (_drawn_hits(differences, seen) + 1) / (DRAWS + 1)
     if seen <= 0:
         return 1.0
     half = len(differences) // 2
     left, right = _signed_sums(differences[:half]), sorted(_signed_sums(differences[half:]))
     hits = sum(len(right) - bisect_left(right, seen - value) + bisect_right(right, -seen - value) for value in left)
     return hits / 2 ** len(differences)
+
+
+def _drawn_hits(differences: Sequence[float], seen: float) -> int:
+    """How many of the drawn assignments have a sum at least as far from 0 as ``seen``. Imports numpy.
+
+    The sum of the eight differences of a byte of signs is looked up among all 256 that there can be.
+    """
+    import numpy as np
+
+    signs = _drawn_signs(len(differences))
+    padded = np.zeros(8 * len(signs))
+    padded[: len(differences)] = differences
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1)
+    sums = np.zeros(DRAWS)
+    for byte, eight in zip(signs, padded.reshape(-1, 8), strict=True):
+        sums += ((2.0 * bits - 1.0) @ eight)[byte]
+    return int(np.count_nonzero(abs(sums) >= seen))
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn_signs(pairs: int) -> NDArray[np.uint8]:
+    """Which differences keep their sign in each of the ``DRAWS`` assignments, a bit each, of eight differences in a
+    row: the same numbers, in the same order, as ``random.Random(0)`` draws."""
+    import numpy as np
+
+    _, state, _ = random.Random(0).getstate()
+    draw = np.random.RandomState()
+    draw.set_state(("MT19937", np.array(state[:-1], dtype=np.uint32), state[-1], 0, 0.0))
+    rows = max(1, NUMBERS_AT_ONCE // pairs)
+    begins = range(0, DRAWS, rows)
+    drawn = [np.packbits(draw.random_sample((min(rows, DRAWS - begin), pairs)) < 0.5, axis=1) for begin in begins]
+    return np.ascontiguousarray(np.concatenate(drawn).T)
 
 
 def _signed_sums(differences: Sequence[float]) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,21 +69,7 @@ def run_revisions(paths: Sequence[Path], revisions: Sequence[str], flags: Flags,
             sides.append(_side_of_working_tree(repository))
         first, second = sides
         recipes, notes = _in_both(first, second, places)
-        named = [f"{side.name} is {side.state}" for side in sides if side.name != side.state]
-        notes += [f"{', '.join(named)}."] if named else []
-        if apart := installed_apart(repository.top, first.developed):
-            notes.append(
-                f"`{apart}` is developed here, but a copy of it is installed, so both revisions ran with that copy's "
-                "code; install it with `pip install -e .` to compare the code too."
-            )
-        if first.developed:
-            names = ", ".join(f"`{each.name}`" for each in first.developed)
-            notes.append(
-                f"Each side ran its own code of {names}; both share the store, so that teachers and their answers are "
-                "made again only where a component's `version` or options changed."
-            )
-        if first.folder == second.folder:
-            notes.append("Both sides are one commit.")
+        notes += _notes_on_the_sides(repository, first, second)
         planned = [planned_run(side, recipe, flags) for side in dict.fromkeys(sides) for recipe in recipes]
         for each in planned:
             progress.say(str(each))
@@ -95,25 +81,39 @@ def run_revisions(paths: Sequence[Path], revisions: Sequence[str], flags: Flags,
     return RevisionRuns((first.name, second.name), pairs, tuple(dict.fromkeys(notes)))
 
 
+def _notes_on_the_sides(repository: Repository, first: Side, second: Side) -> Iterator[str]:
+    """What each side is, and whose code it ran."""
+    named = [f"{side.name} is {side.state}" for side in (first, second) if side.name != side.state]
+    if named:
+        yield f"{', '.join(named)}."
+    if apart := installed_apart(repository.top, first.developed):
+        yield (
+            f"`{apart}` is developed here, but a copy of it is installed, so both revisions ran with that copy's code; "
+            "install it with `pip install -e .` to compare the code too."
+        )
+    if first.developed:
+        names = ", ".join(f"`{each.name}`" for each in first.developed)
+        yield (
+            f"Each side ran its own code of {names}; both share the store, so that teachers and their answers are made "
+            "again only where a component's `version` or options changed."
+        )
+    if first.folder == second.folder:
+        yield "Both sides are one commit."
+
+
 @contextmanager
 def _trees(repository: Repository, commits: Sequence[str]) -> Iterator[list[tuple[Path, Path]]]:
     """(worktree, folder for its metadata) of each commit, as long as the block runs."""
     place = Path(tempfile.gettempdir()).resolve()
     sweep(place)
-    with temporary_folder(place) as folder:
-        made = [folder / "revisions" / str(number) for number in range(len(commits))]
-        for each in made:
-            each.mkdir(parents=True)
-        if len(commits) == 1:
-            with repository.worktree(commits[0], made[0] / "tree"):
-                yield [(made[0] / "tree", made[0] / "metadata")]
-        else:
-            first, second = made
-            with (
-                repository.worktree(commits[0], first / "tree"),
-                repository.worktree(commits[1], second / "tree"),
-            ):
-                yield [(each / "tree", each / "metadata") for each in made]
+    with temporary_folder(place) as folder, ExitStack() as worktrees:
+        made = []
+        for number, commit in enumerate(commits):
+            inside = folder / "revisions" / str(number)
+            inside.mkdir(parents=True)
+            worktrees.enter_context(repository.worktree(commit, inside / "tree"))
+            made.append((inside / "tree", inside / "metadata"))
+        yield made
 
 
 def _side_of_commit(repository: Repository, revision: str, commit: str, tree: Path, shadow: Path) -> Side:

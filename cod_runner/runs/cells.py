@@ -35,6 +35,11 @@ class Cell:
     key: str
 
     @property
+    def setting(self) -> tuple[str, str, int]:
+        """(method, arm, k): what its seeds share."""
+        return self.method, self.arm, self.k
+
+    @property
     def training_set(self) -> TrainingSetKey:
         """Which training set it trains on."""
         return TrainingSetKey(self.arm, self.k, self.seed)

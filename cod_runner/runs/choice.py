@@ -20,7 +20,7 @@ by protocol                           .560 .838     .558 .838     .557 .835
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal, TypeAlias
@@ -163,10 +163,7 @@ def choose(rows: Sequence[CellRow], *, without_teacher: Collection[str] = ()) ->
     if not rows:
         raise CodrunError("no cell is finished, so there is none to choose; run the recipe first")
     scored = [row for row in rows if is_scored(row)]
-    by_setting: dict[Setting, list[CellRow]] = {}
-    for row in scored or rows:
-        by_setting.setdefault((row.method, row.arm, row.k), []).append(row)
-    settings = [_ranked(setting, of_setting) for setting, of_setting in by_setting.items()]
+    settings = [_ranked(setting, of_setting) for setting, of_setting in by_setting(scored or rows).items()]
     settings.sort(
         key=lambda each: (_worth(each.expected_loss, each.accuracy), _protocol(each.rows[0], without_teacher))
     )
@@ -176,6 +173,14 @@ def choose(rows: Sequence[CellRow], *, without_teacher: Collection[str] = ()) ->
         settings=tuple(settings),
         passed_over=len(rows) - len(scored) if scored else 0,
     )
+
+
+def by_setting(rows: Iterable[CellRow]) -> dict[Setting, list[CellRow]]:
+    """The rows of each setting, in their order."""
+    found: dict[Setting, list[CellRow]] = {}
+    for row in rows:
+        found.setdefault(row.setting, []).append(row)
+    return found
 
 
 def is_scored(row: CellRow) -> bool:

@@ -39,14 +39,14 @@ def warning_of_unequal_folds(recipe: Recipe) -> str | None:
     )
 
 
-def put_together(record: RunRecord, recipe: Recipe) -> None:
+def merge_folds(record: RunRecord, recipe: Recipe) -> None:
     """Make the run's facts of teacher and data those of all its folds that are known; without folds they stay."""
     known = {fold: record.folds[fold] for fold in folds_of(recipe) if fold in record.folds}
     folds = list(known.values())
     if not folds:
         return
     weights = [fold.data.get(EVALUATION, 0) for fold in folds]
-    facts = together([fold.teacher for fold in folds], weights)
+    facts = merged_facts([fold.teacher for fold in folds], weights)
     facts["accuracy_by_fold"] = {str(fold): one.teacher.get("accuracy") for fold, one in known.items()}
     record.teacher = facts
     record.data = {
@@ -59,7 +59,7 @@ def put_together(record: RunRecord, recipe: Recipe) -> None:
     record.shared_queries = sum(fold.shared_queries for fold in folds)
 
 
-def together(facts: Sequence[Mapping[str, Any]], weights: Sequence[int], sums: bool = False) -> dict[str, Any]:
+def merged_facts(facts: Sequence[Mapping[str, Any]], weights: Sequence[int], sums: bool = False) -> dict[str, Any]:
     """The facts of all folds as one: means of numbers (or sums), mappings likewise; what differs otherwise is left
     out."""
     found: dict[str, Any] = {}
@@ -67,7 +67,7 @@ def together(facts: Sequence[Mapping[str, Any]], weights: Sequence[int], sums: b
         values = [each.get(name) for each in facts]
         added = sums or name in SUMS
         if all(isinstance(value, Mapping) for value in values):
-            found[name] = together(values, weights, added)  # type: ignore[arg-type]
+            found[name] = merged_facts(values, weights, added)  # type: ignore[arg-type]
         elif all(value == values[0] for value in values) and not added:
             found[name] = values[0]
         elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):

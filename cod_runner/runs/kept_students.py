@@ -8,7 +8,7 @@ from cod_runner.errors import CodrunError
 from cod_runner.files import remove_whole
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.runs.cells import Cell
-from cod_runner.runs.choice import Setting, choose
+from cod_runner.runs.choice import by_setting, choose
 from cod_runner.runs.folder import RunFolder
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import read_student_record
@@ -31,18 +31,16 @@ def students_kept(recipe: Recipe) -> int:
     return min(cells, unfinished + 1)
 
 
-def out_of_the_running(
+def cannot_be_chosen(
     rows: Sequence[CellRow], unfinished: Iterable[Cell], without_teacher: Collection[str] = ()
 ) -> list[CellRow]:
     """The rows that :func:`choose` cannot take, whatever the ``unfinished`` cells bring."""
     if not rows:
         return []
-    open_settings: set[Setting] = {(cell.method, cell.arm, cell.k) for cell in unfinished}
-    by_setting: dict[Setting, list[CellRow]] = {}
-    for row in rows:
-        by_setting.setdefault((row.method, row.arm, row.k), []).append(row)
-    may_win = {choose(by_setting[setting]).row.key for setting in open_settings & by_setting.keys()}
-    closed = [row for setting, of_setting in by_setting.items() if setting not in open_settings for row in of_setting]
+    open_settings = {cell.setting for cell in unfinished}
+    rows_of = by_setting(rows)
+    may_win = {choose(rows_of[setting]).row.key for setting in open_settings & rows_of.keys()}
+    closed = [row for row in rows if row.setting not in open_settings]
     if closed:
         may_win.add(choose(closed, without_teacher=without_teacher).row.key)
     return [row for row in rows if row.key not in may_win]

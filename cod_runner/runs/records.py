@@ -132,6 +132,11 @@ class CellRow:
         return cell_name(self.method, self.arm, self.k, self.seed)
 
     @property
+    def setting(self) -> tuple[str, str, int]:
+        """(method, arm, k): what its seeds share."""
+        return self.method, self.arm, self.k
+
+    @property
     def place(self) -> tuple[str, str, int, int]:
         """(method, arm, k, seed)."""
         return self.method, self.arm, self.k, self.seed

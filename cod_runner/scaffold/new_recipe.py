@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cod_runner.data.corpus import Corpus
 from cod_runner.errors import CodrunError, RecipeError
+from cod_runner.files import write_whole
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
@@ -36,15 +37,15 @@ from cod_runner.scaffold.defaults import (
     WEIGHTS_FILE,
 )
 from cod_runner.scaffold.options import NewRecipeOptions
-from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
-from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
-from cod_runner.scaffold.words import speaks_of_sentiment
-from cod_runner.scaffold.written import (
+from cod_runner.scaffold.recipe_parts import (
     arms_lines,
     asked_as_lines,
     evaluate_lines,
     words_lines,
 )
+from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
+from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
+from cod_runner.scaffold.words import speaks_of_sentiment
 
 TEACHER_ROWS = 3_000
 MOST_EPOCHS = 8
@@ -147,12 +148,7 @@ def write_recipe(
         )
     except CodrunError as error:
         sentences.append(f"editors cannot check the recipe: {error}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with out.open("x", encoding="utf-8") as file:
-            file.write(content)
-    except OSError as error:
-        raise CodrunError(f"{out} cannot be written: {error.strerror}") from error
+    write_whole(out, content)  # a full disk leaves no empty recipe, which the next call would not overwrite
     return out, sentences
 
 

@@ -102,7 +102,7 @@ def train_cell(task: CellTask, shared: SharedByCells, registry: Registry, observ
 
     predictions = inference.predictions(shared.evaluation)
     finite = bool(torch.isfinite(predictions.student_logits).all())
-    metrics = _metrics(recipe, registry, labels, predictions) if finite else {}  # one may not bear what is not a number
+    metrics = _metrics(recipe, registry, labels, predictions) if finite else {}  # some metrics fail on NaN
     cause = cause_of(metrics, finite)
     if cause is not None:
         return FailedCell(**vars(cell), name=cell.name, cause=cause)

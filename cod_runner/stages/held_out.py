@@ -26,8 +26,8 @@ def with_held_out(
     found = {place: replace(chosen, held_out=rows.of(chosen)) for place, chosen in sets.items()}
     if any(len(chosen.held_out) < FEWEST_ROWS for chosen in found.values()):
         progress.warn(
-            f"for some students fewer than {FEWEST_ROWS} rows of the pool are left that none of their training texts "
-            "is like, so they are not calibrated: give more labelled rows, or take a smaller k"
+            f"some students are not calibrated: of the pool, fewer than {FEWEST_ROWS} rows are left that differ from "
+            "all of their training texts; give more labelled rows, or take a smaller k"
             + (" or fewer rows for the teacher that they are cut from" if seen else "")
         )
     progress.say(

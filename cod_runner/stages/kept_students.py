@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 
 from cod_runner.context import RunContext
 from cod_runner.runs.cells import Cell, cells_of
-from cod_runner.runs.choice import Setting, choose
+from cod_runner.runs.choice import Setting, by_setting, choose
 from cod_runner.runs.declared import methods_without_teacher
-from cod_runner.runs.kept_students import is_saved, out_of_the_running, remove_student
+from cod_runner.runs.kept_students import cannot_be_chosen, is_saved, remove_student
 from cod_runner.runs.reading import current_rows, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
 
 
-def expect_gaps(context: RunContext, record: RunRecord, cells: Sequence[Cell]) -> None:
+def note_students_not_kept(context: RunContext, record: RunRecord, cells: Sequence[Cell]) -> None:
     """Note, before any is removed or left unwritten, whose students may not be there after this run."""
     if context.recipe.students != "all":
         record.not_kept = list(dict.fromkeys([*record.not_kept, *(cell.key for cell in cells)]))
@@ -35,13 +35,11 @@ class BestSoFar:
         if not self._wanted:
             return
         cells = cells_of(context.recipe, context.registry)
-        for row in _rows(context, cells):
-            if row.key not in training:
-                self._rows.setdefault((row.method, row.arm, row.k), []).append(row)
+        self._rows = by_setting(row for row in _rows(context, cells) if row.key not in training)
         finished = {row.key for rows in self._rows.values() for row in rows}
         for cell in cells:
             if cell.key not in finished:
-                self._unfinished.setdefault((cell.method, cell.arm, cell.k), {})[cell.key] = cell
+                self._unfinished.setdefault(cell.setting, {})[cell.key] = cell
         self._floor = methods_without_teacher(context.recipe, context.registry)
         self._remove([row for rows in self._rows.values() for row in rows])
 
@@ -49,7 +47,7 @@ class BestSoFar:
         """A cell is on disk."""
         if not self._wanted:
             return
-        setting = (row.method, row.arm, row.k)
+        setting = row.setting
         self._rows.setdefault(setting, []).append(row)
         waiting = self._unfinished.get(setting, {})
         waiting.pop(row.key, None)
@@ -62,7 +60,7 @@ class BestSoFar:
     def _remove(self, rows: Sequence[CellRow]) -> None:
         """Those of these rows that are out of the running: all of an unfinished setting, or of all finished ones."""
         unfinished = [cell for cells in self._unfinished.values() for cell in list(cells.values())[:1]]
-        for row in out_of_the_running(rows, unfinished, self._floor):
+        for row in cannot_be_chosen(rows, unfinished, self._floor):
             if row.key not in self._removed:
                 self._removed.add(row.key)
                 remove_student(self._context.folder, row)

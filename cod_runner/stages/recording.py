@@ -12,7 +12,7 @@ from cod_runner.counterfactuals import quality_of_lines
 from cod_runner.data.corpus import Corpus
 from cod_runner.data.fewshot import TrainingSet
 from cod_runner.runs.cells import Part, TrainingSetKey
-from cod_runner.runs.folds import EVALUATION, POOL, folds_of, put_together
+from cod_runner.runs.folds import EVALUATION, POOL, folds_of, merge_folds
 from cod_runner.runs.reading import json_lines
 from cod_runner.runs.records import HELD_OUT_LABELS, FoldRecord, LeftOut, QualityRow, RunRecord
 from cod_runner.stages.additions import Additions
@@ -62,7 +62,7 @@ def record_teacher(context: RunContext, record: RunRecord, experiment: Experimen
     else:
         fold = record.folds.setdefault(corpus.fold, FoldRecord())
         fold.teacher, fold.data = facts, data
-        put_together(record, context.recipe)
+        merge_folds(record, context.recipe)
     context.folder.write_record(record)
     context.progress.say(accuracy_in_words(facts))
     if corpus.fold is None:  # of a few rows of a fold nothing can be said

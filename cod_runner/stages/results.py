@@ -15,7 +15,7 @@ from cod_runner.runs.declared import with_origins
 from cod_runner.runs.expectations import ExpectationResult, check_expectations
 from cod_runner.runs.failed import CURE, failed_in_words
 from cod_runner.runs.folder import RunFolder
-from cod_runner.runs.folds import put_together
+from cod_runner.runs.folds import merge_folds
 from cod_runner.runs.reading import current_rows, json_lines, read_rows
 from cod_runner.runs.records import CellRow, RunRecord
 from cod_runner.stages.chance import warn_of_chance
@@ -98,7 +98,7 @@ def conclude(context: RunContext, record: RunRecord, seconds: float, ran: bool) 
     ``seconds`` is how long this call took, ``ran`` whether any cell was left to run.
     """
     loaded, folder = context.loaded, context.folder
-    put_together(record, loaded.recipe)
+    merge_folds(record, loaded.recipe)
     if ran and loaded.recipe.evaluate.folds is not None:
         warn_of_chance(context.progress, record.teacher)
     record.notes = list(dict.fromkeys([*record.notes, *context.progress.notes]))

@@ -74,7 +74,8 @@ def divided_corpus(
     """(corpus without the others, rows that choose the epoch, rows in the teacher's prompt)."""
     dev: tuple[Example, ...] = ()
     if recipe.evaluate.select == "best_dev":
-        corpus, dev = with_dev(corpus)
+        with standing_at():
+            corpus, dev = with_dev(corpus)
     answering = answering_of(recipe, registry)
     if answering is None or answering.shots == 0:
         return corpus, dev, ()
@@ -134,8 +135,16 @@ def _can_be_folded(context: RunContext, data: LoadedData) -> bool:
 
 
 def with_dev(corpus: Corpus) -> tuple[Corpus, tuple[Example, ...]]:
-    """Carve 20% of the pool, at most :data:`DEV_ROWS`, out of it; the same rows for every k and seed."""
+    """Carve 20% of the pool, at most :data:`DEV_ROWS`, out of it; the same rows for every k and seed. Raises
+    :class:`DataError` where that is no row."""
     ranked = sorted(corpus.pool, key=lambda example: content_rank("dev", 0, example))
     chosen = {example.id for example in ranked[: min(DEV_ROWS, len(ranked) // 5)]}
+    if not chosen:
+        raise DataError(
+            f"`select: best_dev` chooses the epoch by a fifth of the pool, which has {len(ranked)} rows: give more, or "
+            "take `select: last`",
+            "evaluate",
+            "select",
+        )
     pool = tuple(example for example in corpus.pool if example.id not in chosen)
     return replace(corpus, pool=pool), tuple(example for example in corpus.pool if example.id in chosen)

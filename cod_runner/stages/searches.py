@@ -47,7 +47,7 @@ class Searched:
 
 
 @dataclass(frozen=True)
-class Asking:
+class SearchRequest:
     """What is asked for: by which generators, judged how, and what is taken."""
 
     places: Sequence[Place]
@@ -96,18 +96,18 @@ class Searches:
         if isinstance(each, Use):
             keep = arm.keep or "flip"
             file = f"added-{name}" if place == 0 else f"added-{name}-{place + 1}"
-            asking = self._own(each, keep, ("arms", name, "add", place), file)
-            return Addition(self._search(asking, count), TAKEN[keep], count)
+            request = self._own_request(each, keep, ("arms", name, "add", place), file)
+            return Addition(self._search(request, count), TAKEN[keep], count)
         if each == CONTROL:
             assert recipe.control is not None  # the recipe was checked
             settings = Counterfactuals(generators=[recipe.control])
             identity = control_identity(recipe, registry)
-            copying = Asking([("control",)], settings, identity, "same", CONTROL)
+            copying = SearchRequest([("control",)], settings, identity, "same", CONTROL)
             return Addition(self._search(copying, count), "copies", count)
         made = recipe.counterfactuals
         assert made is not None
         places = [("counterfactuals", "generators", index) for index in range(len(made.generators))]
-        flipping = Asking(places, made, counterfactual_identity(recipe, registry), "flip", FLIPS)
+        flipping = SearchRequest(places, made, counterfactual_identity(recipe, registry), "flip", FLIPS)
         return Addition(self._search(flipping, count), "flips" if each == "flips" else "misses", count)
 
     def unlabelled(self, name: str) -> Addition | None:
@@ -117,33 +117,35 @@ class Searches:
             return None
         count = more.per_original or 1
         place = ("arms", name, "unlabelled", "from")
-        return Addition(self._search(self._own(more.source, "any", place, f"unlabelled-{name}"), count), "texts", count)
+        return Addition(
+            self._search(self._own_request(more.source, "any", place, f"unlabelled-{name}"), count), "texts", count
+        )
 
-    def _own(self, use: Use, keep: Keep, place: Place, file: str) -> Asking:
+    def _own_request(self, use: Use, keep: Keep, place: Place, file: str) -> SearchRequest:
         """For a generator that an arm names itself; the section's settings hold for flips."""
         recipe = self._context.recipe
         settings = Counterfactuals(generators=[use], max_edits=ANY_EDITS)
         if keep == "flip" and recipe.counterfactuals is not None:
             settings = recipe.counterfactuals.model_copy(update={"generators": [use]})
         identity = generator_identity(recipe, self._context.registry, use, keep)
-        return Asking([place], settings, identity, keep, file)
+        return SearchRequest([place], settings, identity, keep, file)
 
-    def _search(self, asking: Asking, wanted: int) -> PairSearch:
-        identity = [asking.identity, self._data, *([] if wanted == 1 else [{"on different words": wanted}])]
-        key = content_key([identity, asking.keep])
+    def _search(self, request: SearchRequest, wanted: int) -> PairSearch:
+        identity = [request.identity, self._data, *([] if wanted == 1 else [{"on different words": wanted}])]
+        key = content_key([identity, request.keep])
         if key not in self._by_key:
             search = PairSearch(
-                generators=[self._experiment.generators[place] for place in asking.places],
+                generators=[self._experiment.generators[place] for place in request.places],
                 teacher=self._teacher,
                 fingerprint=self._teacher.fingerprint,
-                settings=asking.settings,
+                settings=request.settings,
                 identity=identity,
                 stored=self._stored,
-                keep=asking.keep,
+                keep=request.keep,
                 wanted=wanted,
                 held_out=self._evaluation,
             )
             taken = {one.name for one in self.made}
-            name = asking.file if asking.file not in taken else f"{asking.file}-{wanted}"
+            name = request.file if request.file not in taken else f"{request.file}-{wanted}"
             self._by_key[key] = Searched(name, search)
         return self._by_key[key].search

@@ -17,8 +17,8 @@ from cod_runner.stages.choices import Choices
 from cod_runner.stages.load import Experiment
 from cod_runner.stages.originals import shares_originals
 
-ENOUGH = 0.9
-"""A smaller share of originals that can be used is said."""
+LOW_YIELD = 0.9
+"""Of originals that can be used, a smaller share is warned of."""
 
 
 def draw_training_sets(
@@ -137,17 +137,19 @@ def _warn_of_unequal_arms(context: RunContext, sets: Mapping[TrainingSetKey, Tra
         outside = [chosen.outside for chosen in made if chosen.outside]
         if outside:
             originals = "1 original lies" if max(outside) == 1 else f"up to {max(outside)} originals lie"
-            context.progress.warn(f"`{arm}`{of_fold}: in {_of(outside, made)} {originals} outside what `plain` has")
-        yields = [chosen.group_yield for chosen in made if chosen.group_yield < ENOUGH]
+            context.progress.warn(
+                f"`{arm}`{of_fold}: in {_sets_in_words(outside, made)} {originals} outside what `plain` has"
+            )
+        yields = [chosen.group_yield for chosen in made if chosen.group_yield < LOW_YIELD]
         if yields:
             others = " and what arms with the same originals add" if shares_originals(context.recipe, arm) else ""
             context.progress.warn(
-                f"`{arm}`{of_fold}: in {_of(yields, made)} fewer than {ENOUGH:.0%} of the originals gave "
+                f"`{arm}`{of_fold}: in {_sets_in_words(yields, made)} fewer than {LOW_YIELD:.0%} of the originals gave "
                 f"{added_in_words(arm)}{others} ({min(yields):.0%} at the least)"
             )
 
 
-def _of(some: Sequence[object], sets: Sequence[TrainingSet]) -> str:
+def _sets_in_words(some: Sequence[object], sets: Sequence[TrainingSet]) -> str:
     """``3 of 8 sets``: a set is of one k and seed."""
     return f"{len(some)} of {len(sets)} {'set' if len(sets) == 1 else 'sets'}"
 

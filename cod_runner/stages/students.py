@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from cod_runner.api import BuildContext, ChoosesWorkers, EndsEarlierCalls, Executor, Workers
+from cod_runner.api import BuildContext, ChoosesWorkers, EndsEarlierCalls, Executor, Input, Workers
 from cod_runner.component_results import described, fault_of_workers
 from cod_runner.context import RunContext
 from cod_runner.data.fewshot import TrainingSet
@@ -16,17 +16,17 @@ from cod_runner.engine.signals import SignalStore
 from cod_runner.engine.signals_file import SignalsFile, write_signals
 from cod_runner.errors import WrongResult
 from cod_runner.machine import cores
-from cod_runner.memory import cell_memory
+from cod_runner.memory import cell_memory, longest_input
 from cod_runner.progress import Progress
 from cod_runner.runs.cells import Part, TrainingSetKey
 from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.stages.build import TeacherSource
 from cod_runner.stages.cell import CellTask, SharedByCells
-from cod_runner.stages.counting import count_in
+from cod_runner.stages.finished_cells import record_finished
 from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.trackers import Observed, heard
+from cod_runner.stages.trackers import WorkerResult, result_of
 from cod_runner.stages.worker_output import passed_on
 from cod_runner.stages.workers import CellProcess, CellWork
 
@@ -49,7 +49,8 @@ def train_students(
     lines = context.folder.finished_rows([use.use for use in context.recipe.evaluate.metrics]) if part.again else {}
     for task in () if part.again else tasks:
         observers.notify("codrun_cell_started", cell=vars(task.cell), training=task.training.rows)
-    executor = build_executor(context)
+    signals = _signals(context, experiment, source, tasks)
+    executor = build_executor(context, _longest_input(context, experiment, tasks, signals))
     workers = workers_of(executor, context.device, _named(context))
     jobs = context.settings.jobs or workers.at_once
     shared = SharedByCells(
@@ -57,7 +58,7 @@ def train_students(
         source,
         experiment.corpus.evaluation,
         experiment.dev,
-        _signals(context, experiment, source, tasks),
+        signals,
         leaves_rows=not part.again,
     )
     kept = BestSoFar(context, {cell.key for cell in part.waiting})
@@ -76,7 +77,7 @@ def train_students(
             elif part.again:
                 _compare(row, lines[row.key], progress)
             else:
-                count_in(context, row, kept)
+                record_finished(context, row, kept)
             step(done, len(tasks))
     return failed
 
@@ -89,9 +90,9 @@ def _each_once(
     runner = _named(context)
     missing = {task.cell.key for task in tasks}
     for given in results:
-        if not isinstance(given, Observed):
+        if not isinstance(given, WorkerResult):
             raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
-        row: CellRow | FailedCell = heard(context.observers, given)
+        row: CellRow | FailedCell = result_of(context.observers, given)
         if row.key not in missing:
             raise WrongResult(f"{runner}: `map` gave the result of {row.name} twice, and must give each once")
         missing.remove(row.key)
@@ -109,9 +110,21 @@ def _signals(
     context: RunContext, experiment: Experiment, source: TeacherSource, tasks: Sequence[CellTask]
 ) -> SignalsFile:
     """What the teacher said of all that these cells read, in one file of the run's folder for every worker."""
-    rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
     stored = SignalStore(context.store.signals).reader(source.fingerprint, context.device)
-    return write_signals(stored, (row.input for row in rows), context.folder.signals)
+    return write_signals(stored, _inputs(experiment, tasks), context.folder.signals)
+
+
+def _longest_input(
+    context: RunContext, experiment: Experiment, tasks: Sequence[CellTask], signals: SignalsFile
+) -> int | None:
+    """Of all that these cells read, in the student's positions; None where that is not known."""
+    read_by_teacher = signals.opened().longest
+    return longest_input(context.recipe, context.registry, _inputs(experiment, tasks), read_by_teacher)
+
+
+def _inputs(experiment: Experiment, tasks: Sequence[CellTask]) -> list[Input]:
+    rows = [*experiment.corpus.evaluation, *experiment.dev, *(row for task in tasks for row in task.training.rows)]
+    return [row.input for row in rows]
 
 
 def ready_executor(context: RunContext) -> None:
@@ -121,9 +134,12 @@ def ready_executor(context: RunContext) -> None:
         executor.end_earlier_calls()
 
 
-def build_executor(context: RunContext) -> Executor:
-    """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say."""
-    chosen, memory = context.recipe.executor, cell_memory(context.recipe, context.registry)
+def build_executor(context: RunContext, longest: int | None = None) -> Executor:
+    """What runs the cells; raises :class:`SettingError` for what it lacks on this machine, a library, say.
+
+    It is told what memory a cell takes: with inputs of at most ``longest`` positions, or as many as the student reads.
+    """
+    chosen, memory = context.recipe.executor, cell_memory(context.recipe, context.registry, longest)
     given = BuildContext(
         say=context.progress.say,  # what befalls workers is not a note on the results
         device=context.device,

@@ -109,7 +109,7 @@ def _finetuned(
 
         if context.recipe.teacher.processes > 1:
             with finetuned_together(context, teacher, task, stepped) as (record, saved):
-                yield record, functools.partial(_moved, saved)
+                yield record, functools.partial(_move_files, saved)
             return
         with threads(finetuning_threads()):
             resuming = Resumption(task.checkpoint, task.identity, say=progress.say, warn=progress.warn)
@@ -119,7 +119,7 @@ def _finetuned(
     yield record, teacher.save
 
 
-def _moved(saved: Path, folder: Path) -> None:
+def _move_files(saved: Path, folder: Path) -> None:
     """What another process saved on the same disk; nothing is written twice."""
     for each in saved.iterdir():
         each.replace(folder / each.name)
@@ -175,7 +175,9 @@ def _ask(
         signals.add(teacher, inputs, layers, device=context.device, progress=progress, ask=together)
 
 
-def priced(teacher: Teacher, sets: Mapping[TrainingSetKey, TrainingSet]) -> dict[TrainingSetKey, TrainingSet]:
+def with_teacher_price(
+    teacher: Teacher, sets: Mapping[TrainingSetKey, TrainingSet]
+) -> dict[TrainingSetKey, TrainingSet]:
     """The training sets with what the teacher's answers for each of them cost: as many as it needed, at the mean price
     of the answers about all their rows."""
     if not isinstance(teacher, LabelScorer):

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Observed(Generic[Result]):
+class WorkerResult(Generic[Result]):
     """What a worker did, and which of its trackers failed meanwhile."""
 
     result: Result
@@ -58,7 +58,7 @@ def build_trackers(
         observers.build(name, options, context)
 
 
-def heard(observers: Observers, given: Observed[Result]) -> Result:
+def result_of(observers: Observers, given: WorkerResult[Result]) -> Result:
     """What a worker did; the failures of its trackers are told here."""
     observers.take(given.failures)
     return given.result

@@ -18,7 +18,7 @@ from cod_runner.runs.failed import FailedCell
 from cod_runner.runs.records import CellRow
 from cod_runner.runs.rows_left import RowsLeft
 from cod_runner.stages.cell import CellTask, SharedByCells, train_cell
-from cod_runner.stages.trackers import Observed, build_trackers
+from cod_runner.stages.trackers import WorkerResult, build_trackers
 from cod_runner.stages.worker_output import write_to_the_file
 
 TWO_THREADS = (
@@ -70,7 +70,7 @@ class CellWork:
         self.shared = shared
         self.process = process
 
-    def __call__(self, task: CellTask) -> Observed[CellRow | FailedCell]:
+    def __call__(self, task: CellTask) -> WorkerResult[CellRow | FailedCell]:
         """Train one cell; raises :class:`WrongResult` while another thread of this process trains one, since all
         threads draw from the same random generators."""
         if not self.process.at_work.acquire(blocking=False):
@@ -80,7 +80,7 @@ class CellWork:
         finally:
             self.process.at_work.release()
 
-    def _trained(self, task: CellTask) -> Observed[CellRow | FailedCell]:
+    def _trained(self, task: CellTask) -> WorkerResult[CellRow | FailedCell]:
         observers, registry = self.process.observers_of(self.shared), self.process.registry
         try:
             with registry.blaming_plugins():
@@ -95,7 +95,7 @@ class CellWork:
             raise
         if self.shared.leaves_rows and self.process.is_a_worker and isinstance(row, CellRow):
             RowsLeft(self.shared.run).leave(row)
-        return Observed(row, self.process.failures_to_tell(observers))
+        return WorkerResult(row, self.process.failures_to_tell(observers))
 
     def __reduce__(self) -> tuple[Callable[..., CellWork], tuple[SharedByCells, tuple[LocalFile, ...]]]:
         return _unpickled, (self.shared, self.process.registry.local_files)

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from cod_runner.cli import call
 from cod_runner.cli.program import app
-from cod_runner.environment import environment
+from cod_runner.environment import environment_variables
 from making.text import code
 
 PLAIN_TERMINAL = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
@@ -36,6 +36,6 @@ def _commands(of: Any, *above: str) -> Iterator[tuple[str, ...]]:
 
 def _help(*words: str) -> str:
     said = io.StringIO()
-    with environment(PLAIN_TERMINAL), redirect_stdout(said):
+    with environment_variables(PLAIN_TERMINAL), redirect_stdout(said):
         call([*words, "--help"])
     return "\n".join(line.rstrip() for line in said.getvalue().splitlines())

@@ -18,6 +18,8 @@ from codrun_futures.plugin import FuturesOptions
 
 PLACE = "futures"
 """Below the run's folder: the work, for its workers."""
+OURS = f"{'[0-9a-f]' * 32}.pkl"
+"""The files in it, as a pattern: of a folder that is a link elsewhere nothing else is removed."""
 DEATHS = {"KilledWorker", "FutureCancelledError", "WorkerLost", "ManagerLost"}
 """How Dask and Parsl call it that a worker is gone."""
 LONGEST_SAID = 300
@@ -38,9 +40,9 @@ class Futures:
     def end_earlier_calls(self) -> None:
         """Remove the work of runs that were killed; their workers have ended, or finish the cell that they are at."""
         if self._context.run is not None and (self._context.run / PLACE).is_dir():
-            for left in (self._context.run / PLACE).glob("*.pkl"):
+            for left in (self._context.run / PLACE).glob(OURS):
                 left.unlink()
-            with suppress(OSError):  # something of somebody else's is in it
+            with suppress(OSError):  # it holds something else, or is a link
                 (self._context.run / PLACE).rmdir()
 
     def map(self, work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from cod_runner.api import (
 from codrun_prompted.conversion import converted
 from codrun_prompted.options import PromptedOptions
 from codrun_prompted.rendering import Rendering
-from codrun_prompted.scorer import PromptedTeacher
+from codrun_prompted.scorer import Checkpoint, PromptedTeacher
 from codrun_prompted.source import Source, located
 
 BITS = {"8bit": "load_in_8bit", "4bit": "load_in_4bit"}
@@ -58,19 +58,17 @@ def build_teacher(options: PromptedOptions, context: BuildContext) -> PromptedTe
         model.requires_grad_(False)
         return model.eval() if options.quantise != "none" else model.eval().to(context.device)
 
-    return PromptedTeacher(
-        load,
+    checkpoint = Checkpoint(
+        name,
         config,
         tokenizer,
-        prompt,
-        context.labels,
-        rendering=rendering,
-        decides={"model": content, "dtype": dtype, "quantise": options.quantise, "max_length": options.max_length},
+        load,
         device=context.device,
-        name=name,
         precision=dtype if options.quantise == "none" else options.quantise,
-        coverage_floor=options.coverage_floor,
-        say=context.say,
+        decides={"model": content, "dtype": dtype, "quantise": options.quantise, "max_length": options.max_length},
+    )
+    return PromptedTeacher(
+        checkpoint, rendering, context.labels, coverage_floor=options.coverage_floor, say=context.say
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cod_runner.api import Input, LabelPrompt, ModelShape, ProviderError, SettingError
+from cod_runner.api import Input, ModelShape, ProviderError, SettingError
 from codrun_prompted.reading import Read, Reader, positions_of
 from codrun_prompted.rendering import Rendering, begins
 
@@ -22,6 +23,23 @@ ENOUGH = 16
 
 Progress = Callable[[int, int], None]
 NO_PROGRESS: Progress = lambda done, total: None  # noqa: E731
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A causal language model of which the configuration and the tokenizer are read."""
+
+    name: str
+    """As the recipe has it."""
+    config: Any
+    tokenizer: Any
+    load: Callable[[], Any]
+    """Reads the weights; called when the model is first asked."""
+    device: str
+    precision: str
+    """In words, for messages."""
+    decides: Any
+    """JSON-able data: what identifies its content, and what else of it decides an answer."""
 
 
 class PromptedTeacher:
@@ -36,30 +54,22 @@ class PromptedTeacher:
 
     def __init__(
         self,
-        load: Callable[[], Any],
-        config: Any,
-        tokenizer: Any,
-        prompt: LabelPrompt,
+        checkpoint: Checkpoint,
+        rendering: Rendering,
         labels: Sequence[str],
         *,
-        rendering: Rendering,
-        decides: Any,
-        device: str,
-        name: str,
-        precision: str,
         coverage_floor: float,
         say: Callable[[str], None],
     ) -> None:
-        """``load`` makes the model, when it is first asked; ``decides`` identifies it and its precision."""
+        """Raises :class:`SettingError` where the prompt alone is longer than the model reads."""
         self.labels = tuple(labels)
-        text = config.get_text_config(decoder=True)
+        text = checkpoint.config.get_text_config(decoder=True)
         self.shape = ModelShape(int(text.num_hidden_layers), int(text.hidden_size), len(self.labels))
-        self._load, self._tokenizer, self._rendering = load, tokenizer, rendering
-        self._device, self._name, self._precision, self._say = device, name, precision, say
-        self._floor, self._positions = coverage_floor, positions_of(config)
+        self._checkpoint, self._rendering, self._say = checkpoint, rendering, say
+        self._name, self._floor, self._positions = checkpoint.name, coverage_floor, positions_of(checkpoint.config)
         self._reader: Reader | None = None
         self._covered, self._asked, self._shortened_said, self._coverage_said = 0.0, 0, False, False
-        spelled = [VERSION, decides, rendering.prompt.fingerprint, rendering.settings]
+        spelled = [VERSION, checkpoint.decides, rendering.prompt.fingerprint, rendering.settings]
         self._fingerprint = hashlib.sha256(json.dumps(spelled, sort_keys=True).encode()).hexdigest()
         self._tokens = sorted({token for answer in rendering.answers for token in answer})
         self._refuse_too_long(rendering.rows([""]), "")
@@ -119,18 +129,17 @@ class PromptedTeacher:
     def _model(self) -> Reader:
         """The model, loaded when it is first asked."""
         if self._reader is None:
-            model = self._load()
+            model, tokenizer = self._checkpoint.load(), self._checkpoint.tokenizer
             rows = model.get_input_embeddings().num_embeddings
-            if len(self._tokenizer) > rows:
+            if len(tokenizer) > rows:
                 raise SettingError(
-                    f"the tokenizer of `{self._name}` has {len(self._tokenizer)} ids, but its embedding table has "
+                    f"the tokenizer of `{self._name}` has {len(tokenizer)} ids, but its embedding table has "
                     f"{rows} rows; fetch or copy the model again",
                     "model",
                 )
-            tokenizer = self._tokenizer
             padding = next((each for each in (tokenizer.pad_token_id, tokenizer.eos_token_id) if each is not None), 0)
             self._reader = Reader(
-                model, self._rendering.shared, device=self._device, padding=int(padding), name=self._name
+                model, self._rendering.shared, device=self._checkpoint.device, padding=int(padding), name=self._name
             )
         return self._reader
 
@@ -162,8 +171,8 @@ class PromptedTeacher:
         mean = self._covered / self._asked
         form = "a chat" if self._rendering.chat else "a continued text"
         told = (
-            f"`{self._name}` ({form}, {self._precision}) gives the label words {mean:.2f} of the probability, on "
-            f"average over {self._asked} texts"
+            f"`{self._name}` ({form}, {self._checkpoint.precision}) gives the label words {mean:.2f} of the "
+            f"probability, on average over {self._asked} texts"
         )
         cures = "choose `words` that it would say, the other `form`, or more `shots`"
         if mean < self._floor:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from transformers import TrainerCallback
 from transformers.trainer_callback import DefaultFlowCallback
 
-from cod_runner.api import environment, quiet_transformers
+from cod_runner.api import environment_variables, quiet_transformers
 from codrun_setfit.options import SetFitOptions
 
 
@@ -53,28 +53,29 @@ def trained(
     ):
         torch.manual_seed(seed)
         model = setfit.SetFitModel(model_body=body, model_head=LogisticRegression(max_iter=1000))
-        trainer = setfit.Trainer(
-            model=model,
-            args=setfit.TrainingArguments(
-                output_dir=folder,
-                batch_size=options.batch_size,
-                num_epochs=options.epochs,
-                num_iterations=options.iterations,
-                body_learning_rate=options.lr,
-                seed=seed % 2**32,
-                report_to="none",
-                logging_strategy="no",
-                save_strategy="no",
-                show_progress_bar=False,
-            ),
-            train_dataset=Dataset.from_dict({"text": list(texts), "label": list(labels)}),
-        )
+        rows = Dataset.from_dict({"text": list(texts), "label": list(labels)})
+        trainer = setfit.Trainer(model=model, args=_arguments(options, seed, folder), train_dataset=rows)
         inner = trainer.st_trainer
         inner.args.dataloader_pin_memory = torch.device(device).type == "cuda"
         # The others print, draw bars, write model cards or report to services.
         inner.callback_handler.callbacks = [DefaultFlowCallback(), _Steps(progress)]
         trainer.train()
         return model.model_head, inner.state.global_step, float(inner.state.log_history[-1]["train_loss"])
+
+
+def _arguments(options: SetFitOptions, seed: int, folder: str) -> setfit.TrainingArguments:
+    return setfit.TrainingArguments(
+        output_dir=folder,
+        batch_size=options.batch_size,
+        num_epochs=options.epochs,
+        num_iterations=options.iterations,
+        body_learning_rate=options.lr,
+        seed=seed % 2**32,
+        report_to="none",
+        logging_strategy="no",
+        save_strategy="no",
+        show_progress_bar=False,
+    )
 
 
 class _Steps(TrainerCallback):
@@ -120,5 +121,5 @@ def _trained_on(device: str) -> Iterator[None]:
     told = {"WANDB_DISABLED": "true", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if torch.device(device).type == "cpu":
         told["ACCELERATE_USE_CPU"] = "true"
-    with environment(told):
+    with environment_variables(told):
         yield

@@ -85,7 +85,8 @@ class SubmititOptions(Options):
         """Slurm's jobs, and what of Slurm is asked for them."""
         if not self.is_slurm():
             return None
-        chosen = {"partition": self.partition, "account": self.account, "qos": self.qos, **self.slurm}
+        chosen: dict[str, str | int | None] = {"partition": self.partition, "account": self.account, "qos": self.qos}
+        chosen.update({str(flag): value for flag, value in self.slurm.items()})
         words = ["Slurm", *(f"{name} {value}" for name, value in chosen.items() if value is not None)]
         return ClusterRequest(
             ", ".join(words),

@@ -61,7 +61,6 @@ class TED(nn.Module):
             return {name: value.detach().clone() for name, value in both.state_dict().items()}
 
         both.load_state_dict(binding.cache("filters", learn))
-        both.zero_grad(set_to_none=True)  # no gradient of stage 1 may enter the first step of stage 2
         self.teacher_filters.freeze()
 
     def _learn_the_task(self, binding: Binding, teacher_heads: TaskHeads, student_heads: TaskHeads) -> None:

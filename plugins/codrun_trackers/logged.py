@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cod_runner.api import append_line
 
+NAME = re.compile(r"[A-Za-z0-9]+")
+"""Of a run in a tracker. What is deleted is found by it, so that no other is believed of a folder, which may be a
+stranger's: it could lead to another place."""
 THE_RUN = ""
 """Stands for the run as a whole among the keys of its cells."""
 
@@ -31,8 +35,8 @@ class Logged:
                 key, name, complete = found["key"], found["name"], found["complete"]
             except (ValueError, KeyError, TypeError):  # torn by a kill
                 continue
-            if found.get("to") == self._to:
-                self._take(key, name, complete)
+            if found.get("to") == self._to and isinstance(name, str) and NAME.fullmatch(name):
+                self._take(str(key), name, bool(complete))
 
     def name(self, key: str) -> str | None:
         """What a cell, or :data:`THE_RUN`, is called in the tracker; None where it is not there."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from cod_runner.api import BuildContext, CodrunError, SettingError, environment
+from cod_runner.api import BuildContext, CodrunError, SettingError, environment_variables
 from codrun_trackers.contents import Table, cell_name, need
 from codrun_trackers.following import Following
 from codrun_trackers.logged import THE_RUN, Logged
@@ -121,7 +121,8 @@ class MLflow(Following):
         if self._options.uri is not None and parts.scheme in ("mlflow-artifacts", "http", "https"):
             same = not parts.netloc or parts.netloc == urlsplit(self._uri).netloc
         else:
-            here = parts.scheme in ("file", "") and Path(unquote(parts.path)).is_relative_to(self._store)
+            place = Path(unquote(parts.path)).resolve()  # a folder of files may say `..`
+            here = parts.scheme in ("file", "") and place.is_relative_to(self._store.resolve())
             same = self._options.uri is None and here
         if not same:
             raise CodrunError(
@@ -133,7 +134,7 @@ class MLflow(Following):
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
         """MLflow without a word on the terminal, and without its telemetry."""
-        with environment(QUIET):
+        with environment_variables(QUIET):
             from mlflow.tracking import MlflowClient
 
             logging.getLogger("mlflow").setLevel(logging.ERROR)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cod_runner.api import BuildContext, SettingError, environment
+from cod_runner.api import BuildContext, SettingError, environment_variables
 from codrun_trackers.contents import cell_name, need
 from codrun_trackers.following import Following
 from codrun_trackers.logged import THE_RUN, Logged
@@ -17,6 +17,12 @@ from codrun_trackers.plugin import WANDB_KEY, WandbOptions
 
 if TYPE_CHECKING:
     from wandb import Run
+
+
+QUIET = {"WANDB_ERROR_REPORTING": "false", "DO_NOT_TRACK": "true"}
+"""In the environment: nothing is sent to its makers."""
+FILES = ("WANDB_CACHE_DIR", "WANDB_DATA_DIR")
+"""Variables that say where it puts files of its own, which would else lie in the user's home."""
 
 
 class Wandb(Following):
@@ -62,33 +68,13 @@ class Wandb(Following):
             self._remove(known)
         identifier = known if known is not None and key == THE_RUN else uuid.uuid4().hex[:12]
         self._logged.begin(key, identifier)
-        hidden = self.contents.folder / "wandb" / ".files"
-        with environment(
-            {
-                "WANDB_ERROR_REPORTING": "false",
-                "DO_NOT_TRACK": "true",
-                "WANDB_CACHE_DIR": str(hidden),
-                "WANDB_DATA_DIR": str(hidden),
-            }
-        ):
-            import wandb
-
-            (self.contents.folder / "wandb").mkdir(exist_ok=True)
-            with chdir(self.contents.folder):  # where it looks for `wandb/settings`, which could name another host
-                wandb.setup(settings=_quiet(self._options.address))
-            run = wandb.init(
-                project=self._project,
-                entity=self._options.entity,
+        with environment_variables({**QUIET, **dict.fromkeys(FILES, str(self.contents.folder / "wandb" / ".files"))}):
+            run = self._begun(
                 id=identifier,
                 name=name,
-                group=f"{self.contents.folder.name}-{self._group()}",
                 job_type=kind,
                 config=dict(config),
-                dir=str(self.contents.folder),
-                mode=self._mode,
                 resume="allow" if key == THE_RUN else None,
-                reinit="create_new",
-                settings=_quiet(self._options.address),
             )
             try:
                 yield run
@@ -97,6 +83,25 @@ class Wandb(Following):
                 raise
             run.finish()
         self._logged.complete(key)
+
+    def _begun(self, **arguments: Any) -> Run:
+        """A run of this project and group; ``arguments`` are those of ``wandb.init`` that differ from run to run."""
+        import wandb
+
+        folder = self.contents.folder
+        (folder / "wandb").mkdir(exist_ok=True)
+        with chdir(folder):  # where it looks for `wandb/settings`, which could name another host
+            wandb.setup(settings=_quiet(self._options.address))
+        return wandb.init(
+            project=self._project,
+            entity=self._options.entity,
+            group=f"{folder.name}-{self._group()}",
+            dir=str(folder),
+            mode=self._mode,
+            reinit="create_new",
+            settings=_quiet(self._options.address),
+            **arguments,
+        )
 
     def _group(self) -> str:
         """The id of the run of the whole, which tells two runs of one name apart."""

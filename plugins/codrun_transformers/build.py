@@ -157,13 +157,13 @@ def _from_teacher(chosen: Sequence[int], options: StudentOptions, context: Build
 def _pooled_as_asked(model: Any, asked: Asked, classes: int) -> PooledEncoder:
     """The backbone of a copied teacher under a pooling; ``auto`` is the teacher's own."""
     own = model.pooling if isinstance(model, PooledEncoder) else None
-    if asked == "auto" and own is None:
+    pooling = own if asked == "auto" else asked
+    if pooling is None:
         raise SettingError(
             "`pooling: auto` takes the teacher's, which has a head of its class and no pooling; say `pooling: mean`, "
             "`cls` or `last`",
             "pooling",
         )
-    pooling = own if asked == "auto" else asked
     if pooling == "cls" and is_causal(model.base_model):
         raise SettingError("the teacher reads from left to right, so its first token knows no other", "pooling")
     return PooledEncoder(model.base_model, pooling, classes)

@@ -51,7 +51,7 @@ def real_ids(batch: Mapping[str, Tensor], padding: int) -> Tensor:
     return ids if SECOND_IDS not in batch else torch.where(ids == padding, batch[SECOND_IDS], ids)
 
 
-def logits_of_mixtures(model: Any, batch: Mapping[str, Tensor], pooled_at: Tensor) -> Tensor:
+def logits_of_mixtures(model: Any, batch: Mapping[str, Tensor], pooled_at: Tensor | None) -> Tensor:
     """``[batch, classes]`` of a batch that holds a mixture; those of its plain texts are what they are without it."""
     rest = {name: value for name, value in batch.items() if name not in ("input_ids", SECOND_IDS, SHARE)}
     embeddings = _mixed_embeddings(model.get_input_embeddings(), batch["input_ids"], batch[SECOND_IDS], batch[SHARE])
@@ -63,6 +63,7 @@ def logits_of_mixtures(model: Any, batch: Mapping[str, Tensor], pooled_at: Tenso
         logits: Tensor = model(inputs_embeds=embeddings, **rest).logits
         return logits
     # A decoder's own head that reads the last token finds it by the ids.
+    assert pooled_at is not None
     scores: Tensor = model.score(model.base_model(inputs_embeds=embeddings, **rest)[0])
     return scores[torch.arange(len(scores), device=scores.device), pooled_at.to(scores.device)]
 

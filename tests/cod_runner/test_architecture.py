@@ -90,12 +90,12 @@ MAY_IMPORT: dict[str, str] = {
     "destinations": "api errors permissions recipe registry",
     "context": "engine llm observers permissions progress recipe registry runs store",
     "sizes": "api disk errors recipe registry runs store",
-    "memory": "api disk engine fixed_batches recipe registry sizes",
-    "tips": "errors recipe registry sizes",
+    "memory": "api disk engine errors fixed_batches recipe registry sizes",
+    "tip": "errors recipe registry sizes",
     "estimates": "api data errors recipe registry runs sizes",
     "plan": (
         "api context destinations disk durations engine errors estimates llm memory named_code permissions plain_text "
-        "recipe registry runs sizes store tips"
+        "recipe registry runs sizes store tip"
     ),
     "stages": (
         "api binomial blame component_results context counterfactuals data defaults destinations disk durations engine "
@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, str] = {
         "runs store worker_group"
     ),
     "pipeline": "context runs stages",
-    "running": "context named_code permissions pipeline progress recipe registry runs stages tips",
+    "running": "context named_code permissions pipeline progress recipe registry runs stages tip",
     "calling": "context errors permissions progress recipe registry running store",
     "__init__": "calling context permissions progress registry running",
     "scaffold": "api data errors files plain_text recipe registry text_files",

@@ -12,14 +12,15 @@ from typing import Any, ClassVar
 import pytest
 
 from cod_runner import running
-from cod_runner.api import BuildContext, Component, Options, hookimpl
+from cod_runner.api import BuildContext, Component, Input, Mixture, Options, hookimpl
 from cod_runner.context import RunSettings
-from cod_runner.memory import BESIDES, CellMemory, cell_memory
+from cod_runner.memory import BESIDES, CellMemory, cell_memory, longest_input
 from cod_runner.plan import plan_of
 from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.testing.tiny_models import tiny_bert
+from codrun_transformers.lengths import ADDED
 
 REGISTRY = Registry.discover()
 TEXTS = [f"film number {number} was {'good' if number % 2 else 'bad'}" for number in range(40)]
@@ -95,6 +96,35 @@ def test_what_each_setting_changes(folder: Path) -> None:
     assert cut.building == pytest.approx((folder / "teacher" / "model.safetensors").stat().st_size, rel=0.05)
 
 
+def test_texts_that_are_there_count_as_long_as_the_longest_of_them(folder: Path) -> None:
+    recipe = load_recipe(folder / "small.yaml", REGISTRY).recipe
+    most, short = cell_memory(recipe, REGISTRY), cell_memory(recipe, REGISTRY, longest=7)
+    assert most is not None and short is not None
+    a_block = 44 * WIDTH + 6 * 1 * 16
+    assert short.activations == 5 * 4 * 16 * (LAYERS * a_block + 2 * 128 * 5), "padded to 16 positions"
+    assert short.evaluation == 5 * 32 * 16 * a_block // 2
+    assert (short.weights, short.optimiser) == (most.weights, most.optimiser), "its few words are all in use either way"
+    assert cell_memory(recipe, REGISTRY, longest=17) == cell_memory(recipe, REGISTRY, longest=500) == most
+
+
+def test_the_longest_input_is_what_the_student_would_read(folder: Path) -> None:
+    def longest(*overrides: str, inputs: Sequence[Input] = TEXTS, teacher: int = 9) -> int | None:
+        recipe = load_recipe(folder / "small.yaml", REGISTRY, overrides=overrides).recipe
+        return longest_input(recipe, REGISTRY, inputs, teacher)
+
+    built = REGISTRY.build("student", "transformers", {"model": str(folder / "student")}, BuildContext(labels=("a",)))
+    tokens = max(len(each.ids) for each in built.encode(TEXTS))
+    assert longest() == tokens + ADDED
+    strange = [*TEXTS, "half a pair \ud83d", "good " * 900, ""]
+    assert longest(inputs=strange) == 900 + 2 + ADDED, "nothing is truncated"
+    assert longest(inputs=[Mixture(TEXTS[0], "good " * 40, 0.5)]) == 40 + 2 + ADDED
+    assert longest(inputs=[(0.5, 1.0)]) is None
+    assert longest("student={use: transformers, model: nobody/never-fetched}") is None
+    cut = "student={use: transformers, layers_from_teacher: [1]}"
+    assert longest(cut, "methods.lwd=null") == 9
+    assert longest(cut, "methods.lwd=null", teacher=TOKENS) is None, "the teacher may have truncated it"
+
+
 @pytest.mark.parametrize(
     "unknown",
     [
@@ -153,6 +183,25 @@ def test_an_executor_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert {estimated.bytes} == set(Told.SEEN)
 
 
+def test_an_executor_is_told_of_the_texts_that_are_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    monkeypatch.setattr(Told, "SEEN", [])
+    registry = Registry.discover()
+    registry.register("own", __name__, OwnPlugin)
+    rows = [f"{text},{'yes' if 'good' in text else 'no'}" for text in TEXTS]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
+    recipe = RECIPE.replace("./teacher", str(folder / "teacher")).replace("./student", str(folder / "student"))
+    (tmp_path / "small.yaml").write_text(recipe.replace("{TOKENS}", "32") + "executor: told\n")
+    overrides = ["k=[4]", "methods={kd: [hard, kd]}", "teacher.finetune={rows: 8, steps: 1}"]
+    loaded = load_recipe(tmp_path / "small.yaml", registry, overrides=overrides)
+    running.run(loaded, registry, RunSettings(out=tmp_path / "run", jobs=1), Progress(quiet=True))
+    at_most, of_these = (cell_memory(loaded.recipe, registry, longest) for longest in (None, 7 + ADDED))
+    assert at_most is not None and of_these is not None and of_these.bytes < at_most.bytes
+    assert [at_most.bytes, of_these.bytes] == Told.SEEN
+
+
 @pytest.mark.slow  # two processes that import torch
 def test_the_benchmark_measures_a_cell(tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "memory.py"
@@ -160,5 +209,5 @@ def test_the_benchmark_measures_a_cell(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())["tiny"]
-    assert "| tiny | 16 | 8 x 32 |" in done.stdout
+    assert "| tiny | 16 | 8 x 12 |" in done.stdout
     assert 0 < found["own"] < 2 * found["estimated"], "a tiny cell is what every cell holds besides"

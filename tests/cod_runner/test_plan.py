@@ -209,6 +209,27 @@ def test_it_is_shown_and_in_the_json(recipe: Path, registry: Registry) -> None:
     assert plan.as_json()["signals"]["bytes"] == plan.signals.bytes
 
 
+def test_a_students_tip_is_in_a_plan_and_once_where_a_run_begins(
+    recipe: Path, registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert planned(recipe, registry).tip == ""
+    student = "student={use: transformers, model: nobody/deberta-v3-small}"
+    plan = planned(recipe, registry, student)
+    assert plan.tip.startswith("tip: `student: {positions: used}` trains this DeBERTa")
+    shown = io.StringIO()
+    Console(file=shown, width=300).print(plan)
+    assert shown.getvalue().count(plan.tip) == 1
+
+    def end(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "followed", end)  # what comes after the first lines
+    loaded = load_recipe(recipe, registry, overrides=[student])
+    with pytest.raises(KeyboardInterrupt):
+        running.run(loaded, registry, RunSettings(out=recipe.parent / "run", jobs=1), Progress())
+    assert " ".join(capsys.readouterr().err.split()).count(plan.tip) == 1
+
+
 def test_too_few_steps_are_warned_of(recipe: Path, registry: Registry) -> None:
     wanted = "k=4 trains 10 steps, k=8 10; a fresh head stays near chance below about 50 steps: raise `train.epochs`"
     plan = planned(recipe, registry, "train.epochs=10")

@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from killed_runs import RECIPE, child, ended, left, run
+from killed_recipe import RECIPE
+from killed_runs import child, ended, left, run
 
 
 def main(root: Path, limits: list[int]) -> None:

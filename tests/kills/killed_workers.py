@@ -29,9 +29,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from killed_recipe import RECIPE
+
 HERE = Path(__file__).parent
 ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-SECONDS_AT_MOST = 60.0
+SECONDS_AT_MOST = 240.0
 KILOBYTE = 1024
 DIFFERS = re.compile(
     r"home/uses/.*\.json|run/\.id|run/\.report\.json|run/report\.html|run/run\.(json|log)|home/llm\.sqlite.*|.*/teacher\.json|"
@@ -45,18 +47,6 @@ EVENTS = re.compile(
 """Notes of what happened in one call and not in another, and what may have been paid: a call that a kill interrupts."""
 LOGS_OF_THE_DEAD = re.compile(r"run/(submitit/.*_log\.(out|err)|workers\.log) is left over")
 """What workers said before they died, which is kept."""
-PLAIN = """
-recipe: 1
-name: tiny
-dataset: {use: moons, n: 200, validation: 50}
-k: [8]
-seeds: [0, 1]
-teacher: {use: mlp, hidden: [8], finetune: {rows: 64, steps: 20, lr: 0.05, batch_size: 32, precision: fp32}}
-student: {use: mlp, hidden: [8]}
-counterfactuals: {generators: [gradient], max_edits: 1000}
-methods: {kd: [hard, {use: kd, weight: 2}], lwd: [hard, {use: lwd, weight: 1}]}
-train: {steps: 3, lr: 0.01, precision: fp32}
-"""
 CONCURRENCY = 3
 PAID = """
 recipe: 1
@@ -133,7 +123,7 @@ class Trials:
         self.flags: list[str] = []
         self.may_end = ("disk", "memory", "worker") if executor != "processes" else ("disk", "memory")
         """Where the disturbed run may end with an error; of a cluster any process may be the one that was killed."""
-        text = PLAIN if kind == "plain" else PAID.replace("ADDRESS", self._served())
+        text = RECIPE if kind == "plain" else PAID.replace("ADDRESS", self._served())
         self.recipe.write_text(text)
         import heads  # once HF_HOME and HF_ENDPOINT are set
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_runs import RECIPE
+from killed_recipe import RECIPE
 
 from cod_runner import running
 from cod_runner.context import RunSettings

@@ -1,4 +1,5 @@
-"""Every installed executor gives the same bytes as one cell after the other in the run's own process."""
+"""Every installed executor gives the same bytes as one cell after the other in the run's own process, and leaves
+nothing of its own in the run's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class Chosen:
 
 DASK = "codrun_futures.dask:executor"
 HERE = {
-    "submitit": Chosen({"cluster": "local"}, "submitit"),
+    "submitit": Chosen({"cluster": "local", "cells_per_job": 2}, "submitit"),
     "futures": Chosen({"factory": DASK, "options": {"workers": 2}}, "distributed", {"allow_callables": [DASK]}),
     "ray": Chosen({}, "ray"),
 }
@@ -49,5 +50,6 @@ def test_an_executor_gives_the_same_bytes(
     if chosen.needs and find_spec(chosen.needs) is None:
         pytest.skip(f"{chosen.needs} is not installed")
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
-    found = contents(run(tmp_path, {"use": name, **chosen.options}, 2, **chosen.permissions))
-    assert found == one_after_the_other
+    folder = run(tmp_path, {"use": name, **chosen.options}, 2, **chosen.permissions)
+    assert contents(folder) == one_after_the_other
+    assert not (folder / name).exists()

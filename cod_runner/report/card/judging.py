@@ -39,7 +39,8 @@ def scores(subject: Subject) -> list[str]:
     head = ["", "seeds", *(markdown_line(metric.heading) for metric in metrics)]
     own = [_own(subject, metric) for metric in metrics]
     body = [[f"**this student** (seed {subject.row.seed})", "1", *own]]
-    body += _settings(subject, metrics)
+    of = (subject.row.method, subject.row.arm, subject.row.k)
+    body += subject.run.once(("settings' scores", *of), lambda: list(_settings(subject, metrics)))
     teacher = subject.teacher_accuracy
     if teacher is not None and any(metric.name == ACCURACY for metric in metrics):
         ceiling = [number(teacher) if metric.name == ACCURACY else "" for metric in metrics]

@@ -31,7 +31,10 @@ def making(subject: Subject) -> list[str]:
         "Data": list(_data(subject)),
         "Training set": list(_training_set(subject)),
         "Counterfactuals and other additions": list(_additions(subject)),
-        "Settings": [f"- {markdown_line(line.name)}: {public(line.value)}" for line in _settings(subject)],
+        "Settings": subject.run.once(
+            ("settings", subject.row.method, subject.row.arm),
+            lambda: [f"- {markdown_line(line.name)}: {public(line.value)}" for line in _settings(subject)],
+        ),
         "Software": list(_software(subject)),
     }
     lines = ["## How it was made"]
@@ -128,7 +131,7 @@ def _additions(subject: Subject) -> Iterator[str]:
     named = ", ".join(dict.fromkeys(f"{origin.name} ({origin.what})" for origin in models))
     yield f"- Models that wrote them: {public(named) if named else 'none is named by their components'}."
     if arm.uses_section and subject.report.outcomes:
-        found = Counter(str(line.get("generator")) for line in subject.report.outcomes if line.get("verified"))
+        found = subject.run.once(("flips",), lambda: _flips(subject))
         each = ", ".join(f"{name} {times:,}" for name, times in found.most_common())
         searched = len(subject.report.outcomes)
         yield (
@@ -150,6 +153,11 @@ def _additions(subject: Subject) -> Iterator[str]:
         body = [[markdown_line(one.name), _cell(one.all), _cell(one.flipped)] for one in record.quality]
         yield from ("", "Quality, over the whole run:", "")
         yield from markdown_grid(["measure", "all", "those that flip the teacher"], body)
+
+
+def _flips(subject: Subject) -> Counter[str]:
+    """How many of the run's originals got one that changes the teacher's prediction, by generator."""
+    return Counter(str(line.get("generator")) for line in subject.report.outcomes if line.get("verified"))
 
 
 def _makers(subject: Subject) -> Iterator[Use]:

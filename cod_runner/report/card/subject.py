@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from cod_runner.recipe.arms import Arm
 from cod_runner.recipe.grammar import Card, Recipe
@@ -20,9 +20,31 @@ from cod_runner.runs.origins import OriginRecord
 from cod_runner.runs.records import CellRow, MetricRecord, RunRecord
 from cod_runner.runs.student_record import StudentRecord
 
+T = TypeVar("T")
 Place: TypeAlias = tuple[str, str, int]
 """(method, arm, k): a setting, of which there is a student for each seed."""
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s,)\]}]+")
+
+
+class RunStudents:
+    """All students of a run, and what the cards of several of them say, which is worked out once."""
+
+    def __init__(self, folder: Path, rows: Sequence[CellRow]) -> None:
+        """``folder`` is the run's."""
+        self.folders = _names_in(folder / "students")
+        """Names of all folders beside a student's, sorted."""
+        self.finished: dict[Place, list[CellRow]] = {}
+        """By setting."""
+        for row in rows:
+            self.finished.setdefault((row.method, row.arm, row.k), []).append(row)
+        self._known: dict[tuple[Hashable, ...], Any] = {}
+
+    def once(self, what: tuple[Hashable, ...], work_out: Callable[[], T]) -> T:
+        """What ``work_out`` gives; it is called the first time that anybody asks for ``what``."""
+        if what not in self._known:
+            self._known[what] = work_out()
+        found: T = self._known[what]
+        return found
 
 
 @dataclass(frozen=True)
@@ -36,21 +58,17 @@ class Subject:
     """Of the student."""
     library: Library
     """What opens the folder."""
-    finished: Mapping[Place, Sequence[CellRow]]
-    """Every student of the run by its setting."""
-    means: dict[tuple[str, str, int, str], Summary | None]
-    """What :meth:`summary` has computed for this and other students of the run."""
-    folders: Sequence[str]
-    """Names of all folders beside the student's, sorted: listed once for all students of a run."""
+    run: RunStudents
+    """It and all others."""
 
     @property
     def beside_it(self) -> list[Path]:
         """Folders whose names begin with the student's and a hyphen: what was exported of it."""
-        begins, found = f"{self.folder.name}-", []
-        for place in range(bisect_left(self.folders, begins), len(self.folders)):
-            if not self.folders[place].startswith(begins):
+        begins, folders, found = f"{self.folder.name}-", self.run.folders, []
+        for place in range(bisect_left(folders, begins), len(folders)):
+            if not folders[place].startswith(begins):
                 break
-            found.append(self.folder.parent / self.folders[place])
+            found.append(self.folder.parent / folders[place])
         return found
 
     @property
@@ -129,23 +147,29 @@ class Subject:
 
     def seeds_of(self, method: str, arm: str) -> Sequence[CellRow]:
         """The finished students of another setting at this one's k, or of its own."""
-        return self.finished.get((method, arm, self.row.k), ())
+        return self.run.finished.get((method, arm, self.row.k), ())
 
     def summary(self, method: str, arm: str, metric: MetricRecord) -> Summary | None:
         """Over the seeds of a setting at this one's k; None where none was measured."""
-        place = (method, arm, self.row.k, metric.name)
-        if place not in self.means:
+
+        def work_out() -> Summary | None:
             cells = self.seeds_of(method, arm)
-            self.means[place] = summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
-        return self.means[place]
+            return summarise([row.metrics[metric.name] for row in cells if metric.name in row.metrics])
+
+        return self.run.once(("summary", method, arm, self.row.k, metric.name), work_out)
 
     def beside(self, method: str, arm: str, metric: MetricRecord) -> PairedComparison | None:
         """Its own setting less another at the same k, seed by seed; None without a seed that both have."""
-        own = {row.seed: row.metrics for row in self.seeds_of(self.row.method, self.row.arm)}
-        other = {row.seed: row.metrics for row in self.seeds_of(method, arm)}
-        common = [seed for seed in own if seed in other and metric.name in own[seed] and metric.name in other[seed]]
-        differences = [own[seed][metric.name] - other[seed][metric.name] for seed in sorted(common)]
-        return compare_pairs(differences, metric.higher_is_better)
+
+        def work_out() -> PairedComparison | None:
+            own = {row.seed: row.metrics for row in self.seeds_of(self.row.method, self.row.arm)}
+            other = {row.seed: row.metrics for row in self.seeds_of(method, arm)}
+            common = [seed for seed in own if seed in other and metric.name in own[seed] and metric.name in other[seed]]
+            differences = [own[seed][metric.name] - other[seed][metric.name] for seed in sorted(common)]
+            return compare_pairs(differences, metric.higher_is_better)
+
+        of = (self.row.method, self.row.arm, self.row.k, method, arm, metric.name)
+        return self.run.once(("beside", *of), work_out)
 
     def measured(self, name: str) -> float | int | None:
         """A number of the student's line in ``cells.jsonl`` that not every run has; None where it is not there."""
@@ -153,7 +177,7 @@ class Subject:
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def names_in(folder: Path) -> list[str]:
+def _names_in(folder: Path) -> list[str]:
     """What lies in a folder, sorted; nothing where there is none."""
     try:
         return sorted(path.name for path in folder.iterdir())

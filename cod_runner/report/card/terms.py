@@ -20,7 +20,11 @@ ROLES = {
 
 
 def terms(subject: Subject) -> list[str]:
-    """The student's licence, who says so, and everything of other people's that is in it."""
+    """The student's licence, who says so, and everything of other people's that is in it: of all students the same."""
+    return subject.run.once(("terms",), lambda: _terms(subject))
+
+
+def _terms(subject: Subject) -> list[str]:
     licence = licence_of(subject)
     lines = ["## Licence and terms", "", f"Licence: {markdown_line(licence.name)} ({licence.says})."]
     if licence.name == UNKNOWN:

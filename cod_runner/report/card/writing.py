@@ -10,15 +10,13 @@ from cod_runner.report.card.forms import forms
 from cod_runner.report.card.judging import calibration, limits, scores, warnings
 from cod_runner.report.card.libraries import library_of
 from cod_runner.report.card.making import making
-from cod_runner.report.card.metadata import card_data
-from cod_runner.report.card.subject import Place, Subject, names_in, number
+from cod_runner.report.card.metadata import yaml_block
+from cod_runner.report.card.subject import RunStudents, Subject, number
 from cod_runner.report.card.terms import terms
 from cod_runner.report.card.usage import usage
 from cod_runner.report.contents import Report
-from cod_runner.report.statistics import Summary
 from cod_runner.report.table import ACCURACY
 from cod_runner.report.text import markdown_line, number_and_deviation
-from cod_runner.runs.records import CellRow
 from cod_runner.runs.student_record import read_student_record
 
 FILE = "README.md"
@@ -41,16 +39,12 @@ def write_cards(folder: Path, report: Report) -> list[Path]:
 
 def subjects(folder: Path, report: Report) -> Iterator[Subject]:
     """Every student of the run that was saved with a record of its own."""
-    finished: dict[Place, list[CellRow]] = {}
-    for row in report.rows:
-        finished.setdefault((row.method, row.arm, row.k), []).append(row)
-    means: dict[tuple[str, str, int, str], Summary | None] = {}
-    folders = names_in(folder / "students")
+    run = RunStudents(folder, report.rows)
     for row in report.rows:
         place = folder / "students" / row.name
         student = read_student_record(place)
         if student is not None and student.key == row.key:
-            yield Subject(report, row, student, place, library_of(place), finished, means, folders)
+            yield Subject(report, row, student, place, library_of(place), run)
 
 
 def model_card(subject: Subject) -> str:
@@ -60,7 +54,7 @@ def model_card(subject: Subject) -> str:
         making(subject), terms(subject),
     )  # fmt: skip
     body = "\n\n".join("\n".join(lines) for lines in sections if lines)
-    return f"---\n{card_data(subject).to_yaml()}\n---\n\n{body}\n"
+    return f"---\n{yaml_block(subject)}\n---\n\n{body}\n"
 
 
 def _summary(subject: Subject) -> list[str]:

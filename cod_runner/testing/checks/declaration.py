@@ -37,8 +37,8 @@ questions = {
     "identity": [], "destinations": [], "answering": [], "origins": [], "advice": [], "keeps": [], "uses_teacher": [],
     "callables": [],
     "from_teacher": [], "trains_itself": [], "asks_for_attribution": [], "asks_for_gradients": [],
-    "reads_labels_alone": [], "questions": [8], "cluster_request": [8], "estimate": [8, 80.0],
-    "shape": [ShapeEstimate(large, 64)], "tips": [ShapeEstimate(large, 64)],
+    "reads_labels_alone": [], "questions": [8], "cluster_request": [8], "longest_input": [["a text"]],
+    "estimate": [8, 80.0], "shape": [ShapeEstimate(large, 64)], "tip": [ShapeEstimate(large, 64)],
 }
 if kind == "loss":
     questions["needs"] = [large, small]

@@ -34,6 +34,7 @@ CUT_FORM = "Classifier.compact: a `VocabularyCut`, or None where it does not app
 CHECKPOINTING = "GradientCheckpointing: backward passes that recompute blocks give the same gradients"
 VECTORS = "WordVectors.word_vectors: the unit-length embedding of each word; () for a word it has none for"
 OWN = "Options.trains_itself: whether what is built is a `TrainsItself`"
+TIP = "Options.tip: what an option would gain that the recipe leaves out, or an empty text"
 ANSWERING = "Options.answering: None for a Classifier, what is known of it for a LabelScorer"
 
 
@@ -52,6 +53,8 @@ def check_student(subject: Subject) -> None:
     model: Classifier = subject.build()
     options = subject.options()
     check_from_teacher(subject, options, asked)
+    tip = options.tip(None)
+    subject.must(isinstance(tip, str), f"has the tip {tip!r:.80}", TIP)
     texts = check_network(subject, model)
     _check_own_training(subject, model, texts)
     if not isinstance(model, TrainsItself):

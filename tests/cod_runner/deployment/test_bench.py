@@ -19,7 +19,7 @@ from cod_runner.cli import call
 from cod_runner.deployment import bench_tables, benched_run, benching
 from cod_runner.deployment.benched_run import bench_run
 from cod_runner.deployment.benching import ROUNDS, Bench, Entry, Result, measured
-from cod_runner.deployment.contender import BATCH, Contender, Loaded, _Model, peak_memory, running
+from cod_runner.deployment.contender import BATCH, WARM_UP, Contender, Loaded, _Model, peak_memory, running
 from cod_runner.deployment.evaluation import Evaluation
 from cod_runner.errors import CodrunError, RecipeError
 from cod_runner.progress import Progress
@@ -96,6 +96,15 @@ def test_contenders_are_asked_in_turn_and_compared(fake: None) -> None:
     assert (student.accuracy, student.agreement) == (0.5, 0.8)
     assert (teacher.accuracy, teacher.agreement) == (0.5, 1.0)
     assert (student.parameters, student.load_seconds, student.memory, student.bytes) == (1000, 1.5, 5_000_000, 4_000)
+
+
+def test_percentiles_are_of_all_answers_of_all_rounds(fake: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(number / 1000 for number in range(1, 101))
+    monkeypatch.setattr(Fake, "singles", lambda self, texts, most: [next(seconds) for _ in texts] if most else [])
+    rows = tuple(Example(str(row), f"text {row}", row % 2) for row in range(100))
+    ((student,), _) = measured(entries("student"), Evaluation(("bad", "good"), rows, None), 100, QUIET)
+    assert (student.singles, student.p50, student.p95) == (100, pytest.approx(50.5), pytest.approx(95.05))
+    assert student.agreement is None
 
 
 def test_one_that_fails_on_the_way_leaves_the_others_running(fake: None) -> None:
@@ -185,6 +194,22 @@ def test_an_export_that_fails_is_said_and_the_rest_measured(
     assert found.notes == tuple(f"{name} is not measured: its package is not installed" for name in ("x", "x int8"))
 
 
+def test_an_export_has_the_parameters_of_the_student_it_was_made_from(
+    text_run: TextRun, fake: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benched_run, "_forms", lambda registry: iter([("x", {})]))
+    monkeypatch.setattr(benched_run, "export_student", lambda *_: None)
+    record = read_student_record(text_run.student())
+    assert record is not None
+    given = tmp_path / "student-of-another-day"
+    given.mkdir()
+    write_student_record(given, record.model_copy(update={"exported": SavedComponent(use="x")}))
+    found = benched(text_run, [given])
+    assert [(each.name, each.parameters) for each in found.results] == [
+        ("teacher", None), ("student", 1000), ("student x", 1000), ("student-of-another-day", None),
+    ]  # fmt: skip
+
+
 def test_a_teacher_that_is_gone_is_no_measure_of_the_student(
     text_run: TextRun, fake: None, no_exporter: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +281,15 @@ def test_a_slow_model_is_not_timed_on_the_longest_texts_alone() -> None:
     assert sorted(recorder.longest) == [BATCH, 2 * BATCH, 3 * BATCH, 4 * BATCH]
     assert recorder.longest not in (sorted(recorder.longest), sorted(recorder.longest, reverse=True))
     assert model.batches(texts, 0.0)[0] == BATCH
+
+
+def test_the_first_answers_are_not_timed() -> None:
+    texts = ["a", "bb", "ccc"]
+    model, recorder = _Model(Contender("student")), Recorder()
+    model._answerer = recorder
+    assert len(model.singles(texts, 60.0)) == 3
+    assert recorder.longest == [1, 2, 3] * (WARM_UP // 3) + [1, 2, 3]
+    assert len(model.singles(texts, 0.0)) == 1, "but not before the first"
 
 
 def test_peak_memory_is_that_of_this_process() -> None:

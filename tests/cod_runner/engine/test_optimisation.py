@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -44,3 +47,29 @@ def test_betas_eps_and_decay_reach_the_optimiser(optimiser: str, betas: tuple[fl
     assert stepped(settings, gradients) == pytest.approx(by_hand(settings, gradients), rel=1e-9)
     others = [settings.model_copy(update={"betas": (0.8, 0.9)}), settings.model_copy(update={"eps": 0.5})]
     assert all(abs(stepped(other, gradients) - stepped(settings, gradients)) > 1e-4 for other in others)
+
+
+TRAINS = """
+import sys, torch
+from cod_runner.api import TrainSettings
+from cod_runner.engine.device import deterministic
+from cod_runner.engine.optimisation import build_optimiser
+with deterministic("cpu"):
+    assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
+    for kind in ("adam", "adamw"):
+        weights = torch.nn.Parameter(torch.ones(3))
+        optimiser = build_optimiser([{"params": [weights]}], TrainSettings(steps=1, optimiser=kind), "cpu")
+        weights.square().sum().backward()
+        optimiser.step()
+        optimiser.load_state_dict(optimiser.state_dict())
+        optimiser.zero_grad()
+        assert weights.requires_grad and weights.grad is None and weights.lt(1).all()
+assert not torch.are_deterministic_algorithms_enabled()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_training_imports_no_compiler() -> None:
+    """It takes a second or more, which each worker would spend."""
+    done = subprocess.run([sys.executable, "-c", TRAINS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr or "torch._dynamo was imported"

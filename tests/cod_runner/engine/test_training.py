@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -454,6 +454,18 @@ def test_what_a_loss_fits_is_fitted_once_for_a_cell_and_gives_the_same_student(
     uncached, _ = train(signals, (("fits", FitsFirst, 1.0), terms[1]))
     assert FitsFirst.made == 2 and same(first, uncached)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_what_a_loss_fits_keeps_no_gradient_for_the_first_step_with_the_student(signals: TeacherSignals) -> None:
+    class Looks(FitsFirst):
+        left: ClassVar[list[Tensor | None]] = []
+
+        def bind(self, binding: Binding) -> None:
+            super().bind(binding)
+            type(self).left = [each.grad for each in self.map.parameters()]
+
+    train(signals, (("fits", Looks, 1.0),))
+    assert Looks.left == [None, None]
 
 
 def test_a_fit_that_diverges_is_named(signals: TeacherSignals) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from cod_runner.errors import CodrunError
 from cod_runner.files import TEMPORARY
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.report.card import write_cards
+from cod_runner.report.card.metadata import STAND_IN, card_data, yaml_block
+from cod_runner.report.card.writing import subjects
 from cod_runner.report.contents import build_report
 from cod_runner.runs.origins import OriginRecord
 from cod_runner.runs.records import CellRow, FoldRecord, RunRecord
@@ -98,6 +101,30 @@ def test_the_hub_reads_its_block(cards: Cards) -> None:
     (result,) = results[0]["results"]
     assert result["dataset"] == {"name": "films.csv", "type": "me/films", "split": "validation"}
     assert result["metrics"][0] == {"type": "accuracy", "value": 0.69, "name": "Accuracy"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"name": name} for name in ("small", "12", "null", f"{STAND_IN}-of-mine")),
+        {"evaluate": {"metrics": ["accuracy", "kl"], "split": "value: 987654321"}},
+        {"evaluate": {"metrics": ["accuracy", "kl"], "split": "\U0001f600 × 'a' # b"}},
+    ],
+)
+def test_a_block_that_is_laid_out_once_is_the_one_that_the_hub_would_write(
+    cards: Cards, recipe_with: Callable[..., Recipe], changes: dict[str, Any]
+) -> None:
+    cards.recipe = recipe_with(**changes)
+    for seed, accuracy in ((0, 0.5), (1, 1), (2, 1e-4)):
+        row = cards.row(seed=seed)
+        row.metrics.update(accuracy=accuracy, kl=math.nan if seed == 2 else 1e20)
+        cards.student(row, config=BERT if seed else None)
+    found = list(subjects(cards.folder, build_report(cards.recipe, cards.record, cards.rows)))
+    assert len(found) == 3
+    for subject in found:
+        measured = ((metric.name, subject.row.metrics[metric.name]) for metric in subject.metrics)
+        scores = {name: round(value, 4) for name, value in measured if math.isfinite(value)}
+        assert yaml_block(subject) == card_data(subject, subject.student.cell, scores).to_yaml()
 
 
 def test_a_setting_that_loses_is_shown_losing(cards: Cards) -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from cod_runner.report.statistics import EXACT_UP_TO, compare_pairs, sign_flip_p, summarise
+from cod_runner.report.statistics import DRAWS, EXACT_UP_TO, compare_pairs, sign_flip_p, summarise
 
 
 def test_mean_and_sample_deviation_by_hand() -> None:
@@ -101,3 +101,19 @@ def test_no_p_is_smaller_than_what_is_said_to_be_possible(n: int) -> None:
     assert one_way.sampled == (n > EXACT_UP_TO)
     if one_way.sampled:
         assert one_way.smallest_possible_p == pytest.approx(5e-5, rel=1e-3), "by 20,000 draws"
+
+
+@pytest.mark.parametrize("pairs", [33, 40])
+@pytest.mark.parametrize("kind", ["rounded", "few values", "any"])
+def test_many_pairs_are_drawn_one_by_one_as_it_were(pairs: int, kind: str) -> None:
+    draw = random.Random(f"{pairs} {kind}")
+    values = {
+        "rounded": lambda: draw.randrange(-20, 25) / 1706,
+        "few values": lambda: draw.choice([0.1, -0.1, 0.3]),
+        "any": lambda: draw.gauss(0.1, 0.4),
+    }
+    differences = [values[kind]() for _ in range(pairs)]
+    seen = abs(math.fsum(differences)) - 1e-9
+    signs = random.Random(0)
+    hits = sum(abs(sum(d if signs.random() < 0.5 else -d for d in differences)) >= seen for _ in range(DRAWS))
+    assert 0 < hits < DRAWS and sign_flip_p(differences) == (hits + 1) / (DRAWS + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -233,6 +234,22 @@ def test_nothing_is_overwritten(registry: Registry, tmp_path: Path, monkeypatch:
     with pytest.raises(CodrunError, match="already exists and is not overwritten"):
         write_recipe(data, registry)
     assert out.read_text() == "mine"
+
+
+def test_a_full_disk_leaves_no_recipe_that_stands_in_the_way(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_csv(tmp_path / "films.csv", reviews(), "text,label")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(CodrunError, match=r"films\.yaml cannot be written"):
+            write_recipe(data, registry, tmp_path / "films.yaml")
+    assert not list(tmp_path.glob("*.yaml"))
+    write_recipe(data, registry, tmp_path / "films.yaml")
 
 
 def test_the_command_that_runs_it_allows_the_datas_folder_if_that_is_elsewhere(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cod_runner.runs.cells import Cell
-from cod_runner.runs.kept_students import out_of_the_running
+from cod_runner.runs.kept_students import cannot_be_chosen
 from cod_runner.runs.records import CellRow
 from cod_runner.stages import kept_students
 from cod_runner.stages.kept_students import BestSoFar
@@ -57,7 +57,7 @@ def test_it_removes_what_a_look_at_all_rows_removes(seed: int, monkeypatch: pyte
         finished.append(row_of(cell, draw.random()))
         kept.finished(finished[-1])
         done = {row.key for row in finished}
-        out = out_of_the_running(finished, [each for each in every if each.key not in done])
+        out = cannot_be_chosen(finished, [each for each in every if each.key not in done])
         assert {row.key for row in out} <= set(removed)
         assert len(removed) == len(set(removed)), "each is removed once"
     assert set(removed) == {row.key for row in out}

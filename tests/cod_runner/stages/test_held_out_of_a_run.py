@@ -129,8 +129,8 @@ def test_too_few_rows_are_said_and_leave_the_student_as_it_is(recipe: Path, tmp_
     )
     (note,) = [note for note in progress.notes if "not calibrated" in note]
     assert note == (
-        "for some students fewer than 10 rows of the pool are left that none of their training texts is like, so they "
-        "are not calibrated: give more labelled rows, or take a smaller k"
+        "some students are not calibrated: of the pool, fewer than 10 rows are left that differ from all of their "
+        "training texts; give more labelled rows, or take a smaller k"
     )
     assert all(line["held_out_rows"] == 6 and "temperature" not in line for line in lines(tmp_path / "run"))
     assert note in result.report.notes

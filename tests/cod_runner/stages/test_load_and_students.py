@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cod_runner import running
-from cod_runner.api import Example, Input
+from cod_runner.api import DataError, Example, Input
 from cod_runner.context import RunSettings, opened_run
 from cod_runner.data.cleaning import Dropped
 from cod_runner.data.corpus import Corpus
@@ -86,6 +86,15 @@ def test_a_fifth_of_the_pool_at_most_500_rows_choose_the_epoch(rows: int, wanted
     assert {row.id for row in (*dev, *corpus.pool)} == {row.id for row in whole.pool}
     assert corpus.evaluation == whole.evaluation
     assert {row.id for row in dev} != {row.id for row in whole.pool[:wanted]}, "drawn, not the first rows"
+
+
+def test_a_pool_without_a_fifth_cannot_choose_the_epoch() -> None:
+    assert len(with_dev(corpus_of(5))[1]) == 1
+    with pytest.raises(
+        DataError, match=r"chooses the epoch by a fifth of the pool, which has 4 rows: give more"
+    ) as caught:
+        with_dev(corpus_of(4))
+    assert caught.value.setting == ("evaluate", "select")
 
 
 def test_which_rows_they_are_depends_on_their_content_alone() -> None:

@@ -20,7 +20,7 @@ from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.cells import cells_of
 from cod_runner.runs.choice import choose
-from cod_runner.runs.kept_students import out_of_the_running, students_kept
+from cod_runner.runs.kept_students import cannot_be_chosen, students_kept
 from cod_runner.runs.reading import read_run
 from cod_runner.runs.records import CellRow
 from cod_runner.stages import kept_students
@@ -218,10 +218,10 @@ def test_a_seed_is_out_of_the_running_once_another_of_its_setting_is_better(reci
         if cell.name in loss
     ]
     done = {row.key for row in rows}
-    gone = out_of_the_running(rows, [cell for cell in every if cell.key not in done])
+    gone = cannot_be_chosen(rows, [cell for cell in every if cell.key not in done])
     # k = 4 is complete: its best stays; k = 8 is not: whatever it has may still win
     assert {row.name for row in rows} - {row.name for row in gone} == {"kd-cod-k4-s0", "kd-cod-k8-s0"}
-    assert out_of_the_running([], every) == []
+    assert cannot_be_chosen([], every) == []
 
 
 @pytest.mark.parametrize(("kept", "most"), [("all", 8), ("best", 3), ("none", 0)])

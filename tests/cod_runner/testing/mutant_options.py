@@ -141,6 +141,11 @@ class NoAdvice(Options):
         return None  # type: ignore[return-value]
 
 
+class NoTip(Options):
+    def tip(self, teacher: ShapeEstimate | None) -> str:
+        return None  # type: ignore[return-value]
+
+
 class Written(Options):
     path: str = ""
 

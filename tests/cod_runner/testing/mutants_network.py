@@ -47,6 +47,7 @@ def reopened_untrained(folder: Path, context: BuildContext) -> Small:
 mutant("student", reopen="mutants_network:reopened")(Small)
 mutant("student", "answers otherwise after `reopen`", reopen="mutants_network:reopened_untrained")(Small)
 mutant("student", "says that it has the shape", wrong.LargerThanItIs)(Small)
+mutant("student", "has the tip None", wrong.NoTip)(Small)
 mutant("student", "answers `from_teacher` with True, and it never loads it", wrong.FromTeacher)(Small)
 mutant("student", "answers `trains_itself` with True", wrong.TrainsItselfOptions)(Small)
 mutant("teacher", "answers `answering` with Answering.*, and builds a network", wrong.Answers)(Small)

@@ -137,6 +137,7 @@ SETTINGS: dict[tuple[Kind, str], tuple[Setting, ...]] = {
     ("executor", "submitit"): (
         Setting(lambda folder: {"cluster": "local"}, marks=(*SLOW, *needs("submitit", "submitit"))),
     ),
+    ("executor", "ray"): (Setting(marks=(*SLOW, *needs("ray", "ray"))),),
     ("executor", "futures"): (Setting(lambda folder: {"factory": "concurrent.futures:ThreadPoolExecutor"}),),
     ("tracker", "tensorboard"): (Setting(marks=needs("tensorboard", "tensorboard")),),
     ("tracker", "mlflow"): (Setting(marks=needs("mlflow", "mlflow")),),

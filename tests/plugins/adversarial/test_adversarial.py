@@ -85,6 +85,36 @@ def test_requests_of_different_rounds_are_answered_in_their_order(teacher: Cache
     assert made().propose([], teacher) == []
 
 
+class Recorder:
+    """A teacher that steps nowhere, and remembers how far it was to step and towards which class."""
+
+    def __init__(self, *said: tuple[float, ...]) -> None:
+        self.said, self.steps = said, []  # type: ignore[var-annotated]
+
+    def score(self, inputs: Sequence[Input], asked_for: Sequence[Request] = ()) -> list[tuple[float, ...]]:
+        return list(self.said[: len(inputs)])
+
+    def projected_step(
+        self, inputs: Sequence[Input], labels: Sequence[int], targets: Sequence[int], size: float
+    ) -> list[Input]:
+        self.steps.append((list(targets), round(size, 9)))
+        return list(inputs)
+
+
+def test_the_first_round_steps_as_far_as_the_options_say_and_each_later_one_by_a_factor_farther() -> None:
+    recorder = Recorder()
+    asked = [Request("a", "x", 0, 1, round=3), Request("b", "y", 1, 0, round=1)]
+    made(size=2.0, growth=1.5).propose(asked, recorder)  # type: ignore[arg-type]
+    assert recorder.steps == [([0], 2.0), ([1], 4.5)]
+
+
+def test_of_two_runners_up_that_are_equal_the_first_is_taken() -> None:
+    recorder = Recorder((0.2, 0.4, 0.2, 0.2), (0.1, 0.6, 0.1, 0.2))
+    asked = [Request(name, name, 1, 1) for name in "ab"]
+    made(size=1.0).propose(asked, recorder)  # type: ignore[arg-type]
+    assert recorder.steps == [([0, 3], 1.0)]
+
+
 def test_a_teacher_without_steps_ends_in_a_sentence(tmp_path: Path) -> None:
     other = CachedTeacher(VectorClassifier(), SignalStore(tmp_path), "cpu")
     with pytest.raises(CodrunError, match="steps along the teacher's gradient, which this teacher does not offer"):

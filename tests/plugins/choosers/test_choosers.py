@@ -111,6 +111,29 @@ def test_fresh_words_takes_the_mean_over_a_change_and_the_smaller_of_equals() ->
     assert ranked(built("fresh_words"), first, fresh) == [[0], [0, 1]]
 
 
+def test_fresh_words_prefers_many_new_words_with_two_stale_ones_to_a_stale_word_alone() -> None:
+    first = choice("it is dull", candidate("it is dull but it works", edits=3))
+    second = choice("so bad", candidate("so bad but", edits=3), candidate("so bad but it is fun", edits=4))
+    assert ranked(built("fresh_words"), first, second) == [[0], [1, 0]], "a mean of 1/2 against 1, a sum of 2 against 1"
+
+
+def test_fresh_words_reads_both_apostrophes_and_cases_as_one() -> None:
+    first = choice("it is dull", candidate("it is dull isn't it"))
+    second = choice("so bad", candidate("so bad ISN’T"), candidate("so bad really"))
+    assert ranked(built("fresh_words"), first, second) == [[0], [1, 0]]
+
+
+def test_a_change_may_be_larger_than_the_smallest_by_as_much_as_is_allowed_and_no_more() -> None:
+    """Distances of vectors are no whole numbers."""
+    of = choice(
+        (0.0,),
+        candidate((1.0,), edits=1.0, positive=0.9),
+        candidate((1.5,), edits=1.5, positive=0.8),
+        candidate((1.6,), edits=1.6, positive=0.7),
+    )
+    assert ranked(built("margin", within_edits=0.5), of) == [[1, 0, 2]]
+
+
 def test_fresh_words_takes_no_change_that_is_larger_than_allowed() -> None:
     first = choice("it is dull", candidate("it is dull but it works", edits=3))
     second = choice("so bad", candidate("so bad but it works", edits=3), candidate("never so fine", edits=5))

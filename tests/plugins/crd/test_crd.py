@@ -39,6 +39,11 @@ def test_it_keeps_the_contract(pool: str, negatives: str) -> None:
     check_loss(REGISTRY.find("loss", "crd"), options)
 
 
+def test_its_projections_have_the_learning_rate_that_is_asked_for() -> None:
+    assert loss_of(learning_rate=0.02)[0].learning_rate == 0.02
+    assert loss_of()[0].learning_rate is None, "the student's"
+
+
 def split_by_class(teacher: TextClassifier) -> list[int]:
     with torch.no_grad():
         classes: list[int] = teacher(teacher.collate(teacher.encode(TEXTS))).logits.argmax(-1).tolist()

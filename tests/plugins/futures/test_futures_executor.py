@@ -47,17 +47,12 @@ def test_a_whole_run_in_threads_gives_the_bytes_that_one_process_gives(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("factory", "options"),
-    [("factories:processes", "{workers: 2}"), pytest.param(DASK, "{workers: 2}", marks=needs_dask)],
-)
-def test_a_whole_run_in_two_processes_gives_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, options: str
-) -> None:
+def test_a_whole_run_in_two_processes_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Dask's: ``tests/plugins/test_executors_equal.py``."""
     monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
     expected = ran(tmp_path, "processes", jobs=1)
-    chosen = f"{{use: futures, factory: '{factory}', options: {options}}}"
-    assert ran(tmp_path, chosen, jobs=2, allow_callables=[factory]) == expected
+    chosen = "{use: futures, factory: 'factories:processes', options: {workers: 2}}"
+    assert ran(tmp_path, chosen, jobs=2, allow_callables=["factories:processes"]) == expected
 
 
 @pytest.mark.slow
@@ -142,6 +137,16 @@ def test_the_work_of_a_killed_run_is_removed(tmp_path: Path) -> None:
     executor("threads", tmp_path).end_earlier_calls()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "futures").mkdir()
-    (tmp_path / "futures" / "0123.pkl").touch()
+    (tmp_path / "futures" / f"{'0123' * 8}.pkl").touch()
     executor("threads", tmp_path).end_earlier_calls()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_else_is_removed_from_a_folder_that_leads_elsewhere(tmp_path: Path) -> None:
+    elsewhere, run = tmp_path / "models", tmp_path / "run"
+    elsewhere.mkdir()
+    (elsewhere / "model.pkl").touch()
+    run.mkdir()
+    (run / "futures").symlink_to(elsewhere)
+    executor("threads", run).end_earlier_calls()
+    assert [each.name for each in elsewhere.iterdir()] == ["model.pkl"]

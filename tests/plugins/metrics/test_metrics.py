@@ -71,3 +71,8 @@ def test_macro_f1_omits_a_class_that_nobody_names_and_counts_one_that_is_missed(
     assert MacroF1(NoOptions(), CONTEXT)(absent) == 1.0
     missed = Predictions(one, one, torch.tensor([0, 1]))
     assert MacroF1(NoOptions(), CONTEXT)(missed) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_f1_counts_a_class_that_the_student_alone_names_and_no_class_that_nobody_does() -> None:
+    two = _predictions([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]], [[0.4, 0.3, 0.3]] * 2, [0, 0])
+    assert MacroF1(NoOptions(), CONTEXT)(two) == pytest.approx((2 / 3 + 0) / 2)

@@ -61,6 +61,13 @@ def test_vectors_mix_by_themselves() -> None:
     assert isinstance(found, tuple) and found[1] == pytest.approx(4 * found[0]) and 0 < found[0] < 1
 
 
+def test_a_mixture_is_the_same_in_every_run_and_its_share_is_of_the_first() -> None:
+    drawn = mixture(generator())
+    assert (drawn.first, drawn.second, drawn.share) == ("a film", "sentence number 33", pytest.approx(0.820172595))
+    ((vector,),) = proposed(generator([Example("a", (0.0, 0.0)), Example("b", (1.0, 4.0))]), (1.0, 4.0))
+    assert vector == pytest.approx((0.257831666, 1.031326665)), "the draw is 0.2578, and the pool's other is at 0"
+
+
 def test_a_pool_without_another_text_has_nothing_to_mix_with() -> None:
     assert proposed(generator([]), "a film") == [[]]
     assert proposed(generator([Example("0", "a film")]), "a film") == [[]]

@@ -110,3 +110,11 @@ def test_identity_follows_content_not_path(tmp_path: Path) -> None:
     assert PrecomputedOptions(path=str(first)).identity() == PrecomputedOptions(path=str(second)).identity()
     second.write_text("original,counterfactual\na,c\n")
     assert PrecomputedOptions(path=str(first)).identity() != PrecomputedOptions(path=str(second)).identity()
+
+
+@pytest.mark.parametrize("option", ["original", "counterfactual", "target"])
+def test_identity_follows_the_columns_that_are_read(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("original,counterfactual\na,b\n")
+    plain = PrecomputedOptions(path=str(file)).identity()
+    assert PrecomputedOptions.model_validate({"path": str(file), option: "other"}).identity() != plain

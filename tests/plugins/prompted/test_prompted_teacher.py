@@ -140,7 +140,7 @@ def test_a_folder_without_a_tokenizer_is_refused(make: Make, tmp_path: Path) -> 
 
 def test_a_tokenizer_without_a_padding_token_does(make: Make) -> None:
     teacher = make("llama")
-    assert teacher._tokenizer.pad_token_id is None
+    assert teacher._checkpoint.tokenizer.pad_token_id is None
     assert teacher.score(SENTENCES).isfinite().all()
 
 
@@ -159,7 +159,7 @@ def test_a_prompt_longer_than_the_model_reads_is_refused_with_the_numbers(make: 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 def test_auto_is_float32_on_a_cpu(make: Make) -> None:
-    assert make("qwen2")._precision == "float32"
+    assert make("qwen2")._checkpoint.precision == "float32"
 
 
 @pytest.mark.parametrize("missing", ["bitsandbytes", "accelerate"])

@@ -24,6 +24,7 @@ from cod_runner.api import (
 )
 from cod_runner.registry import Registry
 from cod_runner.testing.tiny_models import tiny_bert
+from codrun_selectors import clusters
 from codrun_selectors.clusters import k_means
 from codrun_selectors.diverse import GREEDY
 
@@ -105,6 +106,25 @@ def test_k_means_finds_the_clusters_and_no_empty_one() -> None:
     assert sorted(map(sorted, k_means(same, 4, seed=0))) == [[0, 1, 2, 3, 4], [5, 6]]
 
 
+def test_a_cluster_that_loses_all_its_points_keeps_its_centre() -> None:
+    """Else the centre would be the origin, to which two of the points are nearest."""
+    points = torch.tensor([[1.0, 0.0], [1.2, 0.0], [10.0, 0.0]])
+    tightness, found = clusters._lloyd(points, torch.tensor([[5.0, 0.0], [100.0, 100.0]]))
+    assert found.tolist() == [0, 0, 0]
+    assert tightness == pytest.approx(52.826667), "to the mean, at 4.0667"
+
+
+def test_the_tightest_of_several_starts_counts_and_of_equals_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = iter([(3.0, [0, 0, 1]), (1.0, [0, 1, 1]), (1.0, [0, 1, 0]), (2.0, [1, 0, 0])])
+
+    def scripted(points: torch.Tensor, centres: torch.Tensor) -> tuple[float, torch.Tensor]:
+        tightness, found = next(runs)
+        return tightness, torch.tensor(found)
+
+    monkeypatch.setattr(clusters, "_lloyd", scripted)
+    assert k_means(torch.tensor([[0.0], [1.0], [2.0]]), 2, seed=0) == [[0], [1, 2]]
+
+
 def test_typical_takes_the_middle_of_each_cluster_the_largest_first() -> None:
     """Places 0, 40 and 70 are the centres of rings, which alone have many near neighbours."""
     rings: list[Input] = []
@@ -120,6 +140,18 @@ def test_typical_takes_the_middle_of_each_cluster_the_largest_first() -> None:
     assert [place // 10 for place in order[:3]] == [0, 4, 7], "one of each ring, the largest first"
     assert all(place % 40 < 6 or place - 40 < 6 or place - 70 < 6 for place in order[:3]), "from its middle"
     assert {0 if place < 40 else 1 if place < 70 else 2 for place in order[3:6]} == {0, 1, 2}, "then round again"
+
+
+def test_typicality_looks_at_half_of_a_small_cluster() -> None:
+    """Five rows lie close together and three far off, and of all eight a row at the edge of the five is nearest."""
+    inputs: list[Input] = [(x, 0.0) for x in (10.0, 10.1, 10.2, 0.0, 0.1, 0.2, 0.3, 0.4)]
+    assert ranked(built("typical"), inputs, wanted=1)[0] == 5, "the middle of the five"
+
+
+def test_there_are_only_so_many_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = cloud(0, 0, 60, spread=3)
+    monkeypatch.setattr("codrun_selectors.typical.MOST_CLUSTERS", 2)
+    assert ranked(built("typical"), inputs, wanted=8) == ranked(built("typical"), inputs, wanted=2)
 
 
 def test_small_clusters_come_after_all_others() -> None:

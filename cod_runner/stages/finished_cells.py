@@ -10,7 +10,7 @@ from cod_runner.runs.records import CellRow
 from cod_runner.stages.kept_students import BestSoFar
 
 
-def count_in(context: RunContext, row: CellRow, kept: BestSoFar) -> None:
+def record_finished(context: RunContext, row: CellRow, kept: BestSoFar) -> None:
     """Let a finished cell be one of the run's: its row in ``cells.jsonl``, observers told, and students removed that
     cannot be chosen any more."""
     context.folder.append_row(row)
@@ -19,19 +19,19 @@ def count_in(context: RunContext, row: CellRow, kept: BestSoFar) -> None:
     kept.finished(row)
 
 
-def without(cells: Sequence[Cell], rows: Sequence[CellRow]) -> list[Cell]:
+def cells_without_row(cells: Sequence[Cell], rows: Sequence[CellRow]) -> list[Cell]:
     """The cells of which there is no row."""
     keys = {row.key for row in rows}
     return [cell for cell in cells if cell.key not in keys]
 
 
-def take_in(context: RunContext, rows: Sequence[CellRow], waiting: Sequence[Cell]) -> None:
+def record_left_by_workers(context: RunContext, rows: Sequence[CellRow], waiting: Sequence[Cell]) -> None:
     """Count in the cells that workers of an earlier call finished when it could not hear of them any more. Trackers
     must be there; ``waiting`` are the cells that are still to come."""
     if not rows:
         return
     kept = BestSoFar(context, {cell.key for cell in waiting} | {row.key for row in rows})
     for row in rows:
-        count_in(context, row, kept)
+        record_finished(context, row, kept)
     cells = "1 cell was" if len(rows) == 1 else f"{len(rows)} cells were"
     context.progress.say(f"{cells} finished by workers that had outlived an earlier call; they count")

@@ -20,8 +20,8 @@ from cod_runner.progress import Progress
 from cod_runner.recipe import load_recipe
 from cod_runner.registry import Registry
 from cod_runner.runs.records import RunRecord, StageRecord
-from cod_runner.stages import followed
-from cod_runner.stages.followed import Followed, last_step
+from cod_runner.stages import run_status
+from cod_runner.stages.run_status import RunStatus, last_step
 from cod_runner.stages.timing import NAMES, stage
 from cod_runner.stages.worker_output import passed_on
 from cod_runner.terminal import Terminal
@@ -136,7 +136,7 @@ def wrote(folder: Path, seed: int, steps: int, torn: str = "") -> dict[str, Any]
 
 
 def test_what_a_terminal_shows_of_cells_losses_and_spending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(followed, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(run_status, "SECONDS_BETWEEN_LOOKS", 0.0)
     spending = Spending()
     recipe = SimpleNamespace(train=TrainSettings(steps=2000))
     folder = SimpleNamespace(path=tmp_path)
@@ -144,8 +144,8 @@ def test_what_a_terminal_shows_of_cells_losses_and_spending(tmp_path: Path, monk
     context.spending, context.folder = spending, cast(Any, folder)
     context.loaded = cast(Any, SimpleNamespace(recipe=recipe))
     now = 0.0
-    monkeypatch.setattr(followed.time, "monotonic", lambda: now)
-    following = Followed(context, cells=8, done=2)
+    monkeypatch.setattr(run_status.time, "monotonic", lambda: now)
+    following = RunStatus(context, cells=8, done=2)
     assert following.lines() == ["2 of 8 cells"]
     for seed in range(6):
         following.codrun_cell_started({**wrote(tmp_path, 0, 3), "key": f"key{seed}", "seed": seed}, ())

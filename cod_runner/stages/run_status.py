@@ -42,7 +42,7 @@ class Reached:
 
 
 @dataclass
-class Followed:
+class RunStatus:
     """Observes a run through its hooks, and reads how far a cell is from the end of its file of losses, which is
     written where it trains: ``training/<cell>.jsonl``."""
 
@@ -123,8 +123,8 @@ def _name(cell: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def followed(context: RunContext, cells: int, done: int) -> Iterator[None]:
+def shown_status(context: RunContext, cells: int, done: int) -> Iterator[None]:
     """One display of the whole run, for a block; ``done`` of its ``cells`` were finished before."""
-    following = Followed(context, cells, done)
+    following = RunStatus(context, cells, done)
     with context.registry.observed_by(following), context.progress.run(NAMES, following.lines):
         yield
