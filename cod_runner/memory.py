@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cod_runner.api import Input, Mixture, ShapeEstimate
 from cod_runner.disk import told_size
@@ -76,9 +76,9 @@ def cell_memory(recipe: Recipe, registry: Registry, longest: int | None = None) 
     teacher, student = shapes(recipe, registry)
     if student is None or student.bytes is None or trains_itself(recipe, registry):
         return None
-    positions = student.longest
+    tokens = student.longest
     if longest is not None:
-        student = replace(student, longest=min(positions, math.ceil(longest / LENGTH_MULTIPLE) * LENGTH_MULTIPLE))
+        tokens = min(tokens, math.ceil(longest / LENGTH_MULTIPLE) * LENGTH_MULTIPLE)
     read = [read_layers(recipe, method, registry) for method in recipe.methods]
     if teacher is None and any(read):
         return None
@@ -87,12 +87,12 @@ def cell_memory(recipe: Recipe, registry: Registry, longest: int | None = None) 
     cut = registry.options("student", recipe.student.use, recipe.student.options).from_teacher()
     rows, settings = min(recipe.train.batch_size, max(recipe.k)), recipe.train
     blocks = 1 if settings.gradient_checkpointing else student.shape.layers
-    states = BYTES_A_NUMBER * rows * student.longest * pairs * width * NUMBERS_A_STATE
-    activations = _activations(student, rows, blocks) + math.ceil(SPREAD * states)
-    trained = _trained(student, positions, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
+    states = BYTES_A_NUMBER * rows * tokens * pairs * width * NUMBERS_A_STATE
+    activations = _activations(student, rows, tokens, blocks) + math.ceil(SPREAD * states)
+    trained = _trained(student, tokens, recipe) + BYTES_A_NUMBER * pairs * student.shape.width * width
     best = 0 if recipe.evaluate.select == "last" else student.bytes
     optimiser = STATES_A_WEIGHT * trained + best
-    evaluation = _activations(student, EVALUATION_BATCH, 1) // 2 + best
+    evaluation = _activations(student, EVALUATION_BATCH, tokens, 1) // 2 + best
     building = (teacher.bytes or 0) if cut and teacher is not None else 0
     highest = student.bytes + max(optimiser + activations, evaluation, building)
     return CellMemory(student.bytes, optimiser, activations, evaluation, building, bytes=BESIDES + highest)
@@ -121,20 +121,20 @@ def longest_input(recipe: Recipe, registry: Registry, inputs: Iterable[Input], r
         return student.longest_input(texts)
 
 
-def _activations(student: ShapeEstimate, rows: int, blocks: int) -> int:
-    """Bytes that ``blocks`` of the student hold of ``rows`` texts of full length."""
-    width, tokens = student.shape.width, student.longest
+def _activations(student: ShapeEstimate, rows: int, tokens: int, blocks: int) -> int:
+    """Bytes that ``blocks`` of the student hold of ``rows`` texts of so many ``tokens``."""
+    width = student.shape.width
     heads = max(1, width // HEAD_WIDTH)
     numbers = rows * tokens * blocks * (NUMBERS_A_TOKEN * width + NUMBERS_A_SCORE * heads * tokens)
     return math.ceil(SPREAD * BYTES_A_NUMBER * numbers)
 
 
-def _trained(student: ShapeEstimate, positions: int, recipe: Recipe) -> int:
-    """Bytes of the weights that an optimiser's step touches: all, or the blocks and the embeddings in use, those of
-    all ``positions`` too."""
+def _trained(student: ShapeEstimate, tokens: int, recipe: Recipe) -> int:
+    """Bytes of the weights that an optimiser's step touches: all, or the blocks, the embeddings of positions, and those
+    of the words in texts of so many ``tokens``."""
     assert student.bytes is not None
     if student.block_bytes is None or not cut_is_exact(recipe.train):
         return student.bytes
     blocks = student.shape.layers * student.block_bytes
-    words = math.ceil(WORDS_OF_TOKENS * math.sqrt(2 * max(recipe.k) * student.longest))
-    return min(student.bytes, blocks + BYTES_A_NUMBER * student.shape.width * (words + positions))
+    words = math.ceil(WORDS_OF_TOKENS * math.sqrt(2 * max(recipe.k) * tokens))
+    return min(student.bytes, blocks + BYTES_A_NUMBER * student.shape.width * (words + student.longest))
