@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,12 +30,9 @@ from cod_runner.plugin_modules import (
     refuse_unmarked_hooks,
 )
 
-METHODS = frozenset({
-    "identity", "estimate", "shape", "needs", "from_teacher", "uses_teacher", "destinations", "answering",
-    "asks_for_attribution", "asks_for_gradients", "questions", "origins", "keeps", "advice", "callables",
-    "cluster_request", "longest_input",
-    "trains_itself", "reads_labels_alone",
-})  # fmt: skip
+METHODS = frozenset(
+    name for name, value in vars(Options).items() if inspect.isfunction(value) and not name.startswith("_")
+)
 """What every component's options answer, so that no option may be called so."""
 
 

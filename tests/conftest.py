@@ -70,6 +70,15 @@ def rendered_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "drawing", rendered)
 
 
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of every wait in ``time.sleep``, which returns at once: how long a test waits says how busy the
+    machine is, too."""
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    return waits
+
+
 rendered = figures.drawing
 
 

@@ -18,10 +18,10 @@ class Floor:
     """Forward and backward, and with ``steps`` the fused AdamW too; with ``cut`` only the embedding rows in use, with
     ``used_positions`` only the relative positions."""
 
-    methods: tuple[str, ...] = ("kd", "lwd")
-
     def __init__(self, name: str, *, steps: bool, cut: bool, used_positions: bool = False) -> None:
         self.name, self.learns, self.cut, self.used_positions = name, steps, cut, used_positions
+        # what an optimiser adds, one method shows
+        self.methods: tuple[str, ...] = ("kd", "lwd") if steps else ("kd",)
 
     def train(self, work: Work, method: Method) -> Trained:
         """The same loss as all others, so that with the optimiser it ends with the same weights."""

@@ -23,6 +23,7 @@ from cod_runner.cli.options import (
     SetOption,
     loaded_recipe,
 )
+from cod_runner.errors import RecipeError
 from cod_runner.plain_text import json_text
 
 
@@ -65,6 +66,11 @@ def cfes(
 
     permissions = read_permissions(allow_host or [], allow_folder or [], local_plugins=allow_local_plugins)
     loaded = loaded_recipe(context, recipe, profile, overrides, k, seeds, permissions=permissions)
+    if not any(arm.uses_section for arm in loaded.recipe.arms.values()):
+        raise RecipeError(
+            f"{recipe}: none of its arms ({', '.join(loaded.recipe.arms)}) takes what `counterfactuals` finds, so "
+            "nothing is searched; add that section, and an arm as `cod: {add: flips}`"
+        )
     settings = RunSettings(out=out, device=device, offline=offline, permissions=permissions)
     progress = Progress(quiet=quiet)
     given = BuildContext(device=choose_device(device), offline=offline, say=progress.warn)

@@ -209,8 +209,8 @@ def _source(
     file: Path, out: Path | None, text: str | None, header: bool | None, progress: Progress
 ) -> tuple[Table, str]:
     """(the file, its column of texts); whatever is wrong with the call is said before a model is opened."""
+    from cod_runner.deployment.row_writer import check_out
     from cod_runner.deployment.tables import opened_table, text_column
-    from cod_runner.deployment.written import check_out
 
     table = opened_table(file, header)
     column, how = text_column(table, text)
@@ -227,7 +227,7 @@ def _answer_file(
 ) -> None:
     """Classify the rows of a file, into ``out`` or onto the terminal."""
     from cod_runner.deployment.predicting import blocks, new_columns
-    from cod_runner.deployment.written import written
+    from cod_runner.deployment.row_writer import row_writer
 
     table, column = source
     if out is None:
@@ -240,7 +240,7 @@ def _answer_file(
         progress.warn(changed)
     done, counts = 0, dict.fromkeys(predictor.labels, 0)
     try:
-        with progress.bar(f"classifying {table.path.name}") as step, written(out, table, columns.names) as write:
+        with progress.bar(f"classifying {table.path.name}") as step, row_writer(out, table, columns.names) as write:
             for block in blocks(table.rows()):
                 answers = predictor.answers([_text_of(row.get(column)) for row in block])
                 write([{**row, **columns.cells(answer)} for row, answer in zip(block, answers, strict=True)])

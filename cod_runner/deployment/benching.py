@@ -98,26 +98,28 @@ def measured(
     """
     inputs = evaluation.fewer(texts).inputs
     with ExitStack() as held:
-        asked = [_Asked(entry, held.enter_context(running(entry.contender))) for entry in entries]
+        measurements = [_Measurement(entry, held.enter_context(running(entry.contender))) for entry in entries]
         with progress.bar("loading") as step:
-            for place, each in enumerate(asked):
-                step(place, len(asked))
-                each.does(functools.partial(_Asked.load, inputs=inputs))
+            for place, each in enumerate(measurements):
+                step(place, len(measurements))
+                each.attempt(functools.partial(_Measurement.load, inputs=inputs))
         rounds = min(ROUNDS, len(inputs))
         with progress.bar("timing") as step:
             for turn in range(rounds):
-                for place, each in enumerate(asked):
-                    step(turn * len(asked) + place, rounds * len(asked))
-                    each.does(functools.partial(_Asked.time, part=inputs[turn::rounds], inputs=inputs))
+                for place, each in enumerate(measurements):
+                    step(turn * len(measurements) + place, rounds * len(measurements))
+                    each.attempt(functools.partial(_Measurement.time, part=inputs[turn::rounds], inputs=inputs))
         with progress.bar(f"measuring {len(evaluation.examples):,} evaluation rows") as step:
-            for place, each in enumerate(asked):
-                step(place, len(asked))
-                each.does(functools.partial(_Asked.judge, evaluation=evaluation))
-    whole = [each.entry.result for each in asked if not each.failed]
-    return whole, [f"{each.entry.contender.name} is not measured: {each.failed}" for each in asked if each.failed]
+            for place, each in enumerate(measurements):
+                step(place, len(measurements))
+                each.attempt(functools.partial(_Measurement.conclude, evaluation=evaluation))
+    whole = [each.entry.result for each in measurements if not each.failed]
+    return whole, [
+        f"{each.entry.contender.name} is not measured: {each.failed}" for each in measurements if each.failed
+    ]
 
 
-class _Asked:
+class _Measurement:
     """A contender that is running, and what it has said so far."""
 
     def __init__(self, entry: Entry, process: Process) -> None:
@@ -127,7 +129,7 @@ class _Asked:
         self._singles: list[float] = []
         self._rates: list[float] = []
 
-    def does(self, step: Callable[[_Asked], None]) -> None:
+    def attempt(self, step: Callable[[_Measurement], None]) -> None:
         """One step, unless an earlier one failed; the others go on where this one fails."""
         if self.failed:
             return
@@ -150,7 +152,7 @@ class _Asked:
         done, seconds = self._process.batches(inputs, SECONDS)
         self._rates.append(done / seconds)
 
-    def judge(self, evaluation: Evaluation) -> None:
+    def conclude(self, evaluation: Evaluation) -> None:
         """Put together what it said, and measure what it is worth; memory first, as of a server that answers texts."""
         memory, gpu = self._process.memory()
         stored = evaluation.teacher_logits if self.entry.is_teacher else None

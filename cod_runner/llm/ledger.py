@@ -37,7 +37,7 @@ from cod_runner.files import (
 )
 from cod_runner.llm.budget import Spent
 from cod_runner.llm.requests import UNREADABLE, LLMAnswer, LLMRequest, lines_of, read_line
-from cod_runner.llm.scores import as_line, from_json
+from cod_runner.llm.scores import as_line, from_json, valid_unicode
 
 SCHEMA_VERSION = 2
 """1: without ``scores``."""
@@ -324,7 +324,7 @@ class Ledger:
             (
                 request.key, request.provider, request.model, request.base, request.as_json(),
                 # SQLite stores only valid Unicode, and a model's answer may contain half of a surrogate pair
-                _valid(answer.text), _valid(answer.finish),
+                valid_unicode(answer.text), valid_unicode(answer.finish),
                 answer.tokens_in, answer.tokens_out, answer.usd, created, run,
             ),
         )  # fmt: skip
@@ -384,10 +384,6 @@ def _move(former: Path, path: Path) -> None:
 def _leave(lock: filelock.BaseFileLock, file: Path) -> None:
     lock.release()
     file.unlink(missing_ok=True)
-
-
-def _valid(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def _now() -> str:

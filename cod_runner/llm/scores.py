@@ -26,7 +26,7 @@ def bounded_scores(scores: TokenScores | None) -> TokenScores | None:
     if scores is None:
         return None
     kept = tuple(
-        tuple((_valid(token), float(score)) for token, score in token_scores if math.isfinite(score))
+        tuple((valid_unicode(token), float(score)) for token, score in token_scores if math.isfinite(score))
         for token_scores in scores[:MOST_TOKENS_SCORED]
     )
     return tuple(each[:MOST_ALTERNATIVES] for each in kept) if any(kept) else None
@@ -37,7 +37,7 @@ def bounded_prompt_scores(scores: PromptScores | None) -> PromptScores | None:
     if not scores:
         return None
     return tuple(
-        (_valid(token), float(score) if score is not None and math.isfinite(score) else None)
+        (valid_unicode(token), float(score) if score is not None and math.isfinite(score) else None)
         for token, score in scores[-MOST_PROMPT_TOKENS_SCORED:]
     )
 
@@ -71,6 +71,6 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _valid(text: str) -> str:
+def valid_unicode(text: str) -> str:
     """Half a surrogate pair, as a token may be, is not Unicode and would not survive being stored."""
     return text.encode("utf-8", "replace").decode()

@@ -29,6 +29,8 @@ def _labels(teacher: Mapping[str, Any], shots: int) -> str:
     gold = teacher.get("gold_labels")
     beside = gold - shots if isinstance(gold, int) else 0
     more = f", and {beside:,} chose its temperature" if beside else ""
+    if not shots:
+        return f"The teacher only answers, and is shown no labelled text{more}."
     return (
         f"The teacher only answers: {shots} labelled texts are in its prompt{more}; they come on top of k in every arm."
     )

@@ -56,6 +56,15 @@ class RankedSetting:
         n = fmean(row.held_out_rows or 0 for row in self.rows)
         return (n * own + STEADYING_ROWS * self.loss) / (n + STEADYING_ROWS)
 
+    def trained_as(self, other: RankedSetting) -> bool:
+        """Whether each seed scores as in another arm of the same method and k, to the last bit."""
+
+        def scores(setting: RankedSetting) -> dict[int, tuple[float | None, float | None]]:
+            return {row.seed: (row.held_out_loss, row.held_out_accuracy) for row in setting.rows}
+
+        (method, _, k), (others, _, other_k) = self.setting, other.setting
+        return (method, k) == (others, other_k) and scores(self) == scores(other)
+
     @property
     def name(self) -> str:
         """``kd cod k=16``."""
@@ -80,11 +89,25 @@ class Choice:
         return (self.row.held_out_rows or 0) if self.by == "held-out loss" else 0
 
     @property
+    def equals(self) -> tuple[RankedSetting, ...]:
+        """Further arms in which the method trains the same students, seed by seed, as losses of hard labels alone do
+        where an arm adds texts without a label."""
+        if self.by == "protocol":
+            return ()
+        best = self.settings[0]
+        return tuple(each for each in self.settings[1:] if each.trained_as(best))
+
+    @property
+    def _rival(self) -> RankedSetting | None:
+        """The best of the other settings."""
+        return next((each for each in self.settings[1:] if each not in self.equals), None)
+
+    @property
     def runner_up(self) -> CellRow | None:
-        """The cell that would be chosen without the setting of this one, or without its seed where there is one
-        setting; None where there is one cell."""
-        if len(self.settings) > 1:
-            return self.settings[1].rows[0]
+        """The cell that would be chosen without the setting of this one, and its :attr:`equals`, or without its seed
+        where there is one setting; None where there is one cell."""
+        if self._rival is not None:
+            return self._rival.rows[0]
         return self.settings[0].rows[1] if len(self.settings[0].rows) > 1 else None
 
     @property
@@ -92,8 +115,8 @@ class Choice:
         """How much larger the loss of the runner-up is, in nats; of another setting: the expected loss."""
         if self.by == "protocol" or self.runner_up is None:
             return None
-        if len(self.settings) > 1:
-            return _known(self.settings[1].expected_loss) - _known(self.settings[0].expected_loss)
+        if self._rival is not None:
+            return _known(self._rival.expected_loss) - _known(self.settings[0].expected_loss)
         return _known(self.runner_up.held_out_loss) - _known(self.row.held_out_loss)
 
     @property
@@ -113,6 +136,10 @@ class Choice:
                 f"({self.held_out_rows} rows, none of the evaluation split; over its setting's {seeds} "
                 f"{_known(best.loss):.3f}, which counts as {STEADYING_ROWS} rows more)"
             ]
+        told += [
+            f"{each.name} is the same student: its method learns nothing from what sets these arms apart"
+            for each in self.equals
+        ]
         if self.runner_up is not None and self.ahead is not None:
             other = self.runner_up
             next_best = f"{other.method} {other.arm} k={other.k}, seed {other.seed}"

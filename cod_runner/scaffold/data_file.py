@@ -18,11 +18,11 @@ from cod_runner.registry import Registry
 from cod_runner.scaffold.cells import folded, is_empty, name_of
 from cod_runner.scaffold.columns import SPLIT_NAMES, Columns, find_columns
 from cod_runner.scaffold.defaults import FEW_EVALUATED, FOLDS, JOINT, MODEL_PACKAGE
-from cod_runner.scaffold.labels import read_labels
+from cod_runner.scaffold.labels import named, read_labels
 from cod_runner.scaffold.options import NewRecipeOptions
+from cod_runner.scaffold.recipe_parts import dataset_lines, task_in_words
 from cod_runner.scaffold.sample import Sample, take_sample
 from cod_runner.scaffold.sizes import smallest_fold
-from cod_runner.scaffold.written import dataset_lines, task_in_words
 
 FEW_MEASURED = 100
 """Rows to evaluate on; fewer are said."""
@@ -49,6 +49,7 @@ def read_data_file(data: Path, registry: Registry, folder: Path, given: NewRecip
     columns = find_columns(sample, data, given)
     header_again = all(name in sample.columns[name] for name in (columns.text[0], columns.label))
     labels = read_labels(sample.columns[columns.label], columns.label, data, header_again=header_again)
+    labels = named(labels, sample.columns[columns.label], given.labels)
     text = columns.text[0] if len(columns.text) == 1 else list(columns.text)
     options: dict[str, Any] = {"path": str(data.absolute()), **sample.options, "text": text, "label": columns.label}
     split, of_splits, said_of_splits = _splits(sample, columns, data)

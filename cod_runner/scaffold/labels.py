@@ -68,6 +68,23 @@ def read_labels(cells: Sequence[Any], column: str, data: Path, *, header_again: 
     return Labels(_sorted(usual.values()), values, tuple(sentences))
 
 
+def named(labels: Labels, cells: Sequence[Any], names: Sequence[str]) -> Labels:
+    """Labels by the names that the user gives them, where the file has numbers other than their ids, or true and false:
+    the smallest value is the first name. Words are never renamed, since their order would be a guess."""
+    raw = labels.names or _sorted({name_of(cell) for cell in cells if not is_empty(cell)})
+    ids = {str(number) for number in range(len(names))}
+    in_order = all(map(is_number, raw)) or {folded(name) for name in raw} == {"false", "true"}
+    if not in_order or len(raw) != len(names) or set(raw) <= ids or set(raw) & set(names):
+        return labels
+    called = dict(zip(raw, names, strict=True))
+    values = {
+        value: None if name is None else called[name]
+        for value, name in (labels.values or dict(zip(raw, raw, strict=True))).items()
+    }
+    told = ", ".join(f"`{value}` is `{name}`" for value, name in called.items())
+    return Labels(tuple(names), values, (*labels.sentences, f"labels by the names of --labels: {told}"))
+
+
 def rows_in_words(count: int) -> str:
     """``1 row``, ``1,200 rows``."""
     return f"{count:,} row{'' if count == 1 else 's'}"

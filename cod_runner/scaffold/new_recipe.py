@@ -13,6 +13,7 @@ from cod_runner.files import write_whole
 from cod_runner.plain_text import one_line
 from cod_runner.recipe.writing import value_yaml
 from cod_runner.registry import Registry
+from cod_runner.scaffold.cells import is_number
 from cod_runner.scaffold.data_file import DataFile, path_from, read_data_file
 from cod_runner.scaffold.defaults import (
     ASKED_ANYWHERE,
@@ -36,15 +37,15 @@ from cod_runner.scaffold.defaults import (
     WEIGHTS_FILE,
 )
 from cod_runner.scaffold.options import NewRecipeOptions
-from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
-from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
-from cod_runner.scaffold.words import speaks_of_sentiment
-from cod_runner.scaffold.written import (
+from cod_runner.scaffold.recipe_parts import (
     arms_lines,
     asked_as_lines,
     evaluate_lines,
     words_lines,
 )
+from cod_runner.scaffold.schema_file import BESIDE, FIRST_LINE, write_schema
+from cod_runner.scaffold.sizes import suitable_k, suitable_shots, without_shots
+from cod_runner.scaffold.words import speaks_of_sentiment
 
 TEACHER_ROWS = 3_000
 MOST_EPOCHS = 8
@@ -107,6 +108,10 @@ def _with_a_language_model(found: DataFile, teacher: str | None, folder: Path | 
     )
     said = [FEW_SAID.format(rows=len(corpus.pool) + len(corpus.evaluation), shots=shots)] if teacher is None else []
     said.append((ASKED_IN_PROCESS if here else ASKED_ANYWHERE).format(model=one_line(named)))
+    if all(map(is_number, corpus.labels)):
+        said.append(
+            "the labels are numbers, which tell a language model little: name them with --labels, the smallest first"
+        )
     if own_words:
         said.append(
             f"words that say each label, for `lexicon` to swap, are suggested from the labels of {len(corpus.pool):,} "

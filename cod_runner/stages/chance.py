@@ -51,6 +51,11 @@ def _most_frequent(facts: Mapping[str, Any]) -> tuple[str, float, int]:
 
 
 def _cure(facts: Mapping[str, Any]) -> str:
+    if facts.get("shots") == 0:
+        return (
+            "if it is a language model, give it `shots`, say in `describe` what the labels mean, or take a larger one; "
+            "if not, see what it says of a text of each label"
+        )
     if "shots" in facts:
         return "give it more `shots`, say in `describe` what the labels mean, or take a larger model"
     if facts.get("finetuned"):

@@ -96,7 +96,11 @@ def _scored(token: str, score: float) -> dict[str, Any]:
 
 class LLMServer:
     """Serves ``/v1/chat/completions`` and ``/v1/completions`` while the ``with`` block runs, on a free port of this
-    machine."""
+    machine.
+
+    What ``answer`` raises is answered by status 400, and raised at the end of the block, or noted on the exception that
+    ends it.
+    """
 
     def __init__(self, answer: Callable[[Call], Reply | str]) -> None:
         self._answer = answer
@@ -105,6 +109,7 @@ class LLMServer:
         """Every request, in order of arrival."""
         self.answered: list[Call] = []
         """The requests whose answer with status 200 was handed to the client."""
+        self._raised: BaseException | None = None
         self._open = 0
         self.most_at_once = 0
         """The most requests that were open at the same time."""
@@ -119,10 +124,15 @@ class LLMServer:
         self._thread.start()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *traceback: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        if self._raised is not None and error is None:
+            raise self._raised
+        if self._raised is not None and error is not None:
+            raised = f"{type(self._raised).__name__}: {self._raised}"
+            error.add_note(f"the scripted answer of the LLMServer raised {raised}")
 
     def receive(self, body: Mapping[str, Any], handler: BaseHTTPRequestHandler) -> tuple[Call, Reply]:
         """Note a request and decide on its reply."""
@@ -132,7 +142,11 @@ class LLMServer:
             self.calls.append(call)
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
-        reply = self._answer(call)
+        try:
+            reply = self._answer(call)
+        except BaseException as error:  # noqa: BLE001 - whatever a script raises, pytest.fail among it
+            self._raised = self._raised or error
+            reply = Reply("the scripted answer raised an exception", status=400)
         return call, Reply(reply) if isinstance(reply, str) else reply
 
     def finished(self, call: Call, paid: bool) -> None:

@@ -47,8 +47,8 @@ class Processes:
         """
         if not tasks:
             return
-        if said := self._room.said(jobs, len(tasks)):
-            self._context.say(said)
+        if sentence := self._room.sentence(jobs, len(tasks)):
+            self._context.say(sentence)
         places = self._room.places(min(jobs, len(tasks)))
         if len(places) == 1 and (places[0].gpu is None or places[0].gpu.number == 0):
             yield from (work(task) for task in tasks)

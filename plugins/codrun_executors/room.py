@@ -32,10 +32,10 @@ class Room:
     """Those that workers are spread over; none where all compute on ``device`` as the run's process sees it."""
     rooms: tuple[int, ...] = ()
     """How many cells each of them takes at once."""
-    without: int = 1
-    """How many it would be if memory were no matter."""
-    why: str = ""
-    """What bounds it, where memory does."""
+    regardless_of_memory: int = 1
+    """How many at once if there were memory enough."""
+    memory_limit: str = ""
+    """A clause that says what memory there is and what a cell takes; "" where memory is enough."""
 
     def places(self, jobs: int) -> list[Place]:
         """A place for each of ``jobs`` workers."""
@@ -44,25 +44,24 @@ class Room:
         chosen = [self.gpus[position] for position in spread(self.rooms, jobs)]
         return [Place(gpu, {**ENVIRONMENT, VARIABLE: gpu.name}) for gpu in chosen]
 
-    def said(self, jobs: int, tasks: int) -> str | None:
+    def sentence(self, jobs: int, tasks: int) -> str | None:
         """A sentence for the user where memory decides how many of the tasks run at once, or is likely to run out."""
-        if not self.why or min(jobs, tasks) < self.at_once or tasks <= self.at_once:
+        most, limit = self.at_once, self.memory_limit
+        if not limit or min(jobs, tasks) < most or tasks <= most:
             return None
-        if jobs > self.at_once:
-            return (
-                f"{min(jobs, tasks)} cells at once may run out of memory: {self.why}, which is room for {self.at_once}"
-            )
-        return f"{self.at_once} at once, not {min(self.without, tasks)}, for want of memory: {self.why}"
+        if jobs > most:
+            return f"{min(jobs, tasks)} cells at once may run out of memory: {limit}, which is room for {most}"
+        return f"{most} at once, not {min(self.regardless_of_memory, tasks)}, for want of memory: {limit}"
 
 
 def room_on_cpu(device: str, free_bytes: int | None, cell_bytes: int | None, cores_here: int) -> Room:
     """A core for each cell, and memory as far as its need is known."""
     fitting = cells_in(free_bytes, cell_bytes, PROCESS_BYTES)
     if fitting is None or fitting >= cores_here:
-        return Room(cores_here, device, without=cores_here)
+        return Room(cores_here, device, regardless_of_memory=cores_here)
     needed = f"a cell takes up to {_shown(cell_bytes)}, its process {_shown(PROCESS_BYTES)}"
-    why = f"{needed}, and {_shown(free_bytes)} are free"
-    return Room(max(1, fitting), device, without=cores_here, why=why)
+    limit = f"{needed}, and {_shown(free_bytes)} are free"
+    return Room(max(1, fitting), device, regardless_of_memory=cores_here, memory_limit=limit)
 
 
 def room_on_gpus(
@@ -79,20 +78,20 @@ def room_on_gpus(
     A single GPU is called by the name that it has in the run's own process, which can use it too.
     """
     rooms = capacities(gpus, cell_bytes, per_gpu)
-    without = sum(rooms) if per_gpu else max(cores_here, len(gpus))
-    bounds = [(without, "")]
+    wanted = sum(rooms) if per_gpu else max(cores_here, len(gpus))
+    limits = [(wanted, "")]
     if not per_gpu:
         most = max((gpu.free_bytes or 0 for gpu in gpus), default=0)
         needed = f"a cell takes up to {_shown(cell_bytes)}, and a GPU has at most {_shown(most)} free"
-        bounds.append((sum(rooms), "" if cell_bytes is None else needed))
+        limits.append((sum(rooms), "" if cell_bytes is None else needed))
     if not per_gpu and free_bytes is not None:
         needed = f"a process with CUDA takes about {_shown(CUDA_PROCESS_BYTES)} of the machine's"
-        bounds.append((max(1, free_bytes // CUDA_PROCESS_BYTES), f"{needed}, and {_shown(free_bytes)} are free"))
-    at_once, why = min(bounds, key=lambda bound: bound[0])
+        limits.append((max(1, free_bytes // CUDA_PROCESS_BYTES), f"{needed}, and {_shown(free_bytes)} are free"))
+    at_once, limit = min(limits, key=lambda each: each[0])
     if len(gpus) == 1:
         name = device if ":" in device else f"cuda:{gpus[0].number}"
-        return Room(at_once, name, without=without, why=why)
-    return Room(at_once, "cuda", tuple(gpus), tuple(rooms), without, why)
+        return Room(at_once, name, regardless_of_memory=wanted, memory_limit=limit)
+    return Room(at_once, "cuda", tuple(gpus), tuple(rooms), wanted, limit)
 
 
 def _shown(count: int | None) -> str:

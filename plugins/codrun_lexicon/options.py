@@ -55,8 +55,12 @@ class LexiconOptions(Options):
     def advice(self) -> str:
         """Words of one's own are what other labels than sentiment need most."""
         if self.words is None:
-            return "name a file of words that tell each label, as `words:` (YAML: a list of words for each label)"
-        return "put more words that tell each label into the file that `words:` names"
+            return (
+                "write under `words:` some words that tell each label, as in `words: {LABEL: [word, word], ...}`, or "
+                "name a YAML file of such lists there"
+            )
+        where = "under `words:`" if isinstance(self.words, dict) else "into the file that `words:` names"
+        return f"put more words that tell each label {where}"
 
     def asks_for_attribution(self) -> bool:
         """Swaps and deletions begin with the words that weigh most."""

@@ -84,16 +84,10 @@ class Probe:
 
     def find(self) -> Found:
         """The first way that works, of those that the recipe allows; raises :class:`ProviderError` where none does."""
-        options, said = self._options, []
-        if options.way == "letters" and len(self._prompt.names) > MOST_LETTERS:
-            raise SettingError(
-                f"`way: letters` has letters for {MOST_LETTERS} labels, and there are {len(self._prompt.names)}; use "
-                "`way: words` or `way: auto`",
-                "way",
-            )
-        kinds = self._kinds()
-        if kinds[0] in ("letters", "words") and not self._offers.logprobs:
-            said.append(no_logprobs(options.model))
+        self._refuse_more_labels_than_letters()
+        kinds, said = self._kinds(), []
+        if kinds[0] in CHATS and not self._offers.logprobs:
+            said.append(no_logprobs(self._options.model))
             kinds = [kind for kind in kinds if kind == "samples"]
         refusals: list[FailedCallError] = []
         cures: list[str] = []
@@ -114,13 +108,23 @@ class Probe:
                 last_resort = attempted
         if last_resort is not None:  # one answer of many names no label
             return self._found(*last_resort, [*said, *_once(cures)])
-        if options.way == "auto" and len(refusals) == len(kinds):
+        if self._options.way == "auto" and len(refusals) == len(kinds):
             raise refusals[-1]
-        by = "" if options.way == "auto" else f" by `way: {options.way}`"
-        cure = "choose another model" if options.way == "auto" else "`way: auto` looks for another way"
-        raise ProviderError(
-            f"`{options.model}` cannot be asked for labels{by}: {'; '.join([*said, *_once(cures), cure])}"
-        )
+        raise self._no_way([*said, *_once(cures)])
+
+    def _refuse_more_labels_than_letters(self) -> None:
+        if self._options.way == "letters" and len(self._prompt.names) > MOST_LETTERS:
+            raise SettingError(
+                f"`way: letters` has letters for {MOST_LETTERS} labels, and there are {len(self._prompt.names)}; use "
+                "`way: words` or `way: auto`",
+                "way",
+            )
+
+    def _no_way(self, said: Sequence[str]) -> ProviderError:
+        model, way = self._options.model, self._options.way
+        by = "" if way == "auto" else f" by `way: {way}`"
+        cure = "choose another model" if way == "auto" else "`way: auto` looks for another way"
+        return ProviderError(f"`{model}` cannot be asked for labels{by}: {'; '.join([*said, cure])}")
 
     def _kinds(self) -> list[str]:
         """The ways to try, in their order."""
@@ -138,8 +142,8 @@ class Probe:
 
     def _forms(self, kind: str, probing: bool = True) -> Iterator[Attempted]:
         """A way in all its forms, the best first."""
-        chats = kind in ("letters", "words", "samples")
-        tops = TOPS if kind in ("letters", "words", "continuation") else TOPS[:1]
+        chats = kind in (*CHATS, "samples")
+        tops = TOPS if kind in (*CHATS, "continuation") else TOPS[:1]
         for system_role in (True, False) if chats else (True,):
             for top in tops:
                 template = f"{kind.replace(' ', '-')}{f'-probe-{self._options.way}' if probing else ''}"

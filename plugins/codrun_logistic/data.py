@@ -8,6 +8,9 @@ import random
 from cod_runner.api import BuildContext, Example, LoadedData
 from codrun_logistic.plugin import GaussianOptions
 
+LEAST_MARGIN = -700.0
+"""Below it the other class is certain in float64, and the exponential would overflow."""
+
 
 class Gaussian:
     """Splits `train` and `validation`. x ~ N(0, I), P(label 1) = sigmoid(w.x)."""
@@ -26,4 +29,5 @@ class Gaussian:
     def _drawn(self, draw: random.Random, name: str) -> Example:
         vector = tuple(draw.gauss(0, 1) for _ in self.options.weights)
         margin = sum(weight * at for weight, at in zip(self.options.weights, vector, strict=True))
-        return Example(name, vector, int(draw.random() < 1 / (1 + math.exp(-margin))))
+        chance = 1 / (1 + math.exp(-margin)) if margin > LEAST_MARGIN else 0.0
+        return Example(name, vector, int(draw.random() < chance))

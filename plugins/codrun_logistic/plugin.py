@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,9 +22,13 @@ class GaussianOptions(Options):
 class Theorem1Options(Options):
     """The grid over which the estimation errors are simulated."""
 
-    norms: list[float] = Field(default=[1, 2, 4, 8], min_length=1, description="|w|: how sure the teacher is")
-    dimensions: list[int] = Field(default=[2, 5, 20], min_length=1, description="numbers in a vector")
-    overshoots: list[float] = Field(
+    norms: list[Annotated[float, Field(gt=0)]] = Field(
+        default=[1, 2, 4, 8], min_length=1, description="|w|: how sure the teacher is"
+    )
+    dimensions: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[2, 5, 20], min_length=1, description="numbers in a vector"
+    )
+    overshoots: list[Annotated[float, Field(ge=0)]] = Field(
         default=[0, 0.1, 0.3], min_length=1, description="distance of a CFE past the boundary"
     )
     k: int = Field(200, ge=4, multiple_of=2, description="training points per arm")

@@ -58,6 +58,10 @@ class MaskedLmOptions(Options):
         """The guided search masks the words that weigh most."""
         return self.guided
 
+    def questions(self, examples: int) -> int | None:
+        """One text a round, where not guided; a search asks about as many as its texts' lengths make it."""
+        return None if self.guided else examples * self.rounds
+
     def identity(self) -> dict[str, Any]:
         """Every option that decides in its mode; a folder counts by its files' content."""
         decides = self.model_dump(mode="json", exclude=UNGUIDED if self.guided else SEARCHED)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cod_runner.api import Component, ModelShape, Options, ShapeEstimate, hookimpl
 
@@ -69,6 +69,15 @@ class BoundariesOptions(Options):
     window: tuple[tuple[float, float], tuple[float, float]] | None = Field(
         None, description="[[x from, x to], [y from, y to]]; absent: the data's bounding box"
     )
+
+    @field_validator("window")
+    @classmethod
+    def _from_less_to_more(
+        cls, value: tuple[tuple[float, float], tuple[float, float]] | None
+    ) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        if value is not None and any(low >= high for low, high in value):
+            raise ValueError("each of its sides must go from a smaller to a larger number")
+        return value
 
 
 @hookimpl

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cod_runner.api import BuildContext, CodrunError, Kept, SettingError, folder_written_whole, lock, only_data
 from codrun_prompted.gguf_header import numbers_of
@@ -73,7 +75,7 @@ def _convert(source: Source, folder: Path) -> None:
     alone.mkdir()
     file = alone / "model.gguf"
     _join(source, file)
-    with only_data(alone, source.name, gguf=file.name) as safely, _without_bar():
+    with only_data(alone, source.name, gguf=file.name) as safely, _without_bar(), _read_once():
         tokenizer = AutoTokenizer.from_pretrained(alone, **safely)
         model, found = AutoModelForCausalLM.from_pretrained(
             alone, dtype=torch.float32, output_loading_info=True, **safely
@@ -103,6 +105,32 @@ def _without_bar() -> Iterator[None]:
         yield
     finally:
         reading.tqdm = before
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Inside, the beginning of a GGUF file is read once, where transformers reads it for the configuration, the
+    tokenizer and the weights; and as a plain array. It lists every token, a million small slices for a vocabulary of
+    262,000, and a slice of a memory map takes several times as long."""
+    import gguf
+    import numpy
+
+    before = gguf.GGUFReader
+
+    class Reader(gguf.GGUFReader):
+        @property
+        def data(self) -> Any:
+            return self._content
+
+        @data.setter
+        def data(self, mapped: Any) -> None:
+            self._content = numpy.asarray(mapped)
+
+    gguf.GGUFReader = functools.cache(Reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = before
 
 
 def _join(source: Source, target: Path) -> None:

@@ -23,7 +23,7 @@ def numbers_of(file: Path) -> int | None:
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _counted(_Reader(content))
-    except (OSError, ValueError, struct.error, UnicodeDecodeError, KeyError):
+    except (OSError, ValueError, struct.error, KeyError, RecursionError):  # the last of lists within lists
         return None
 
 

@@ -121,7 +121,8 @@ class MLflow(Following):
         if self._options.uri is not None and parts.scheme in ("mlflow-artifacts", "http", "https"):
             same = not parts.netloc or parts.netloc == urlsplit(self._uri).netloc
         else:
-            here = parts.scheme in ("file", "") and Path(unquote(parts.path)).is_relative_to(self._store)
+            place = Path(unquote(parts.path)).resolve()  # a folder of files may say `..`
+            here = parts.scheme in ("file", "") and place.is_relative_to(self._store.resolve())
             same = self._options.uri is None and here
         if not same:
             raise CodrunError(

@@ -35,8 +35,8 @@ Blocks = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), After
 
 DEBERTA = re.compile(r"deberta-v[23]")
 USED_POSITIONS = (
-    "`student: {positions: used}` trains this DeBERTa about twice as fast where texts are of some 30 tokens, and less "
-    "so up to 256; results differ in their last bits"
+    "`student: {positions: used}` trains this DeBERTa about twice as fast where texts are of some 30 tokens, half as "
+    "fast again at 100, no faster at 256; results differ in their last bits"
 )
 
 

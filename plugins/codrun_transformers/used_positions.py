@@ -107,41 +107,45 @@ def _dropout_factors(dropout: nn.Dropout, shape: tuple[int, ...], like: Tensor) 
 
 
 class UsedAttention(DisentangledSelfAttention):
-    """Disentangled attention (DeBERTa, arXiv 2006.03654, equation 4) of real tokens."""
+    """Disentangled attention (DeBERTa, arXiv 2006.03654, equation 4) of real tokens.
+
+    Linear layers see real tokens alone; queries, keys and values are then laid out as texts, ``[heads, texts x length,
+    head's width]``, for attention stays within a text.
+    """
 
     def forward(self, states: Tensor, layout: Layout, rel_embeddings: Tensor) -> Tensor:
         """``states`` and what is returned: ``[real, width]``; ``rel_embeddings``: the whole table."""
-        texts, length = layout.texts, layout.length
-        score_terms = 1 + sum(kind in self.pos_att_type for kind in ("c2p", "p2c"))
-        scale = states.new_tensor(math.sqrt(self.attention_head_size * score_terms))
-        table = self._table(rel_embeddings, layout)
-
-        def of_texts(tensor: Tensor) -> Tensor:
-            return tensor.view(-1, length, tensor.shape[-1])
-
-        # [heads, texts x length, head's width]
+        texts, length, heads = layout.texts, layout.length, self.num_attention_heads
+        table = self._table(rel_embeddings, layout)  # first, since its dropout is drawn first
         query, key, value = (
             layout.padded(self._by_head(project(states)), 1)
             for project in (self.query_proj, self.key_proj, self.value_proj)
         )
-        scores = torch.bmm(of_texts(query), of_texts(key).transpose(1, 2) / scale.to(key.dtype))
-        scores = scores.view(-1, texts, length, length)
-        if "c2p" in self.pos_att_type:
-            project = self.key_proj if self.share_att_key else self.pos_key_proj
-            rows = self._by_head(project(table)) / scale.to(query.dtype)
-            scores = scores + _picked(query, rows, layout.apart, texts)
-        if "p2c" in self.pos_att_type:
-            project = self.query_proj if self.share_att_key else self.pos_query_proj
-            rows = self._by_head(project(table)) / scale.to(key.dtype)
-            scores = scores + _picked(key, rows, layout.apart.t(), texts).transpose(-1, -2)
+        scores = self._scores(query, key, table, layout)
         scores = scores.masked_fill(layout.padding, torch.finfo(scores.dtype).min)
         shares = functional.softmax(scores, dim=-1)
-        kept = _dropout_factors(self.dropout, (texts, self.num_attention_heads, length, length), shares)
+        kept = _dropout_factors(self.dropout, (texts, heads, length, length), shares)
         if kept is not None:
             shares = shares * kept.transpose(0, 1)
-        context = torch.bmm(shares.view(-1, length, length), of_texts(value))
-        context = context.view(self.num_attention_heads, texts * length, -1)
+        context = torch.bmm(shares.view(-1, length, length), _of_texts(value, length)).view(heads, texts * length, -1)
         return context.index_select(1, layout.real).transpose(0, 1).flatten(1)
+
+    def _scores(self, query: Tensor, key: Tensor, table: Tensor, layout: Layout) -> Tensor:
+        """``[heads, texts, length, length]``: content to content, content to position, position to content."""
+        texts, length = layout.texts, layout.length
+        kinds = [kind for kind in ("c2p", "p2c") if kind in self.pos_att_type]
+        scale = query.new_tensor(math.sqrt(self.attention_head_size * (1 + len(kinds))))
+        content = torch.bmm(_of_texts(query, length), _of_texts(key, length).transpose(1, 2) / scale)
+        scores = content.view(-1, texts, length, length)
+        if "c2p" in kinds:
+            project = self.key_proj if self.share_att_key else self.pos_key_proj
+            rows = self._by_head(project(table)) / scale
+            scores = scores + _picked(query, rows, layout.apart, texts)
+        if "p2c" in kinds:
+            project = self.query_proj if self.share_att_key else self.pos_query_proj
+            rows = self._by_head(project(table)) / scale
+            scores = scores + _picked(key, rows, layout.apart.t(), texts).transpose(-1, -2)
+        return scores
 
     def _by_head(self, tensor: Tensor) -> Tensor:
         """``[rows, width]`` as ``[heads, rows, head's width]``."""
@@ -152,6 +156,11 @@ class UsedAttention(DisentangledSelfAttention):
         used = slice(self.pos_ebd_size - layout.span, self.pos_ebd_size + layout.span)
         kept = _dropout_factors(self.pos_dropout, tuple(rel_embeddings.shape), rel_embeddings)
         return rel_embeddings[used] if kept is None else rel_embeddings[used] * kept[used]
+
+
+def _of_texts(tensor: Tensor, length: int) -> Tensor:
+    """``[heads, texts x length, head's width]`` as ``[heads x texts, length, head's width]``."""
+    return tensor.view(-1, length, tensor.shape[-1])
 
 
 def _picked(states: Tensor, rows: Tensor, apart: Tensor, texts: int) -> Tensor:

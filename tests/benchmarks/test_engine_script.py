@@ -26,5 +26,5 @@ def test_whoever_learns_ends_with_the_engines_weights(tmp_path: Path) -> None:
             assert these["codrun"]["equality"] == {"largest": 0.0, "of_the_way": 0.0}
             for name in LEARN:
                 assert these[name]["equality"]["of_the_way"] <= tolerance, (method, precision, name)
-            assert these["forward, backward"]["equality"] is None
+            assert method == "lwd" or these["forward, backward"]["equality"] is None
             assert f"| {method}, {precision} |" in done.stdout

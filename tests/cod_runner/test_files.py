@@ -55,7 +55,7 @@ def test_processes_that_open_new_files_together_all_write(tmp_path: Path) -> Non
         process.stdin.write("\n")
         process.stdin.flush()
     for process in started:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     for number in range(40):
         with closing(open_database(tmp_path / f"{number}.sqlite")) as connection:
@@ -230,7 +230,7 @@ def test_a_folder_that_processes_write_at_once_is_that_of_one_of_them(tmp_path: 
         process.stdin.write("\n")
         process.stdin.flush()
     for process in started:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
     written = {path.name: path.read_text() for path in (tmp_path / "student").iterdir()}

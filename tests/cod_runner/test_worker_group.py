@@ -97,7 +97,7 @@ def alive(process: int) -> bool:
 
 
 def none_is_left(processes: list[int]) -> bool:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 100
     while any(map(alive, processes)) and time.monotonic() < until:
         time.sleep(0.05)
     return not any(map(alive, processes))

@@ -116,9 +116,14 @@ def test_what_only_losses_are_asked_stands_on_their_page_alone(pages: Path) -> N
 
 
 @pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
-def test_every_link_to_a_file_of_the_repository_leads_somewhere(page: Path) -> None:
+def test_every_link_to_a_file_of_the_repository_leads_somewhere(pages: Path, page: Path) -> None:
+    """Those to pages that are made of the code, too, wherever they were made."""
+
+    def target(link: str) -> Path:
+        return pages / link.removeprefix("made/") if link.startswith("made/") else page.parent / link
+
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    assert [link for link in links if "://" not in link and not target(link).exists()] == []
 
 
 def test_every_recipe_is_in_the_gallery(pages: Path) -> None:

@@ -33,7 +33,7 @@ from codrun_executors import worker_process
 SERVER = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
 WATCHED = ("replace", "fsync", "mkdir", "unlink", "rmdir", "rename", "utime", "truncate")
 """Calls of ``os`` before which a head may kill itself."""
-SECONDS_TO_END = 10.0
+SECONDS_TO_END = 60.0
 """Within which a worker must end after its head."""
 
 

@@ -33,7 +33,7 @@ from killed_recipe import RECIPE
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-SECONDS_AT_MOST = 60.0
+SECONDS_AT_MOST = 240.0
 KILOBYTE = 1024
 DIFFERS = re.compile(
     r"home/uses/.*\.json|run/\.id|run/\.report\.json|run/report\.html|run/run\.(json|log)|home/llm\.sqlite.*|.*/teacher\.json|"

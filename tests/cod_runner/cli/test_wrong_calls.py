@@ -33,6 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["plan", MOONS, "--allow-host", "http://x y"], "`http://x y` is not a host"),
         (["plan", MOONS, "--allow-folder", "nowhere"], "--allow-folder: there is no folder"),
         (["cfes", MOONS, "--device", "nope"], "no device is called `nope`"),
+        (["cfes", MOONS, "--set", "arms=[plain]"], "none of its arms (plain) takes what `counterfactuals` finds, so"),
         (["run", MOONS, "--executor", "nope"], "no executor is named `nope`"),
         (["run", "empty"], "empty:1:1: is a folder, not a recipe file"),
         (["report", "nowhere"], "nowhere is not a run's folder"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from cod_runner.api import DataError, Example, LoadedData
-from cod_runner.data.content import content_of
+from cod_runner.data.content import by_class, content_of
 from cod_runner.data.corpus import EVALUATION_ROWS, prepare_corpus, prepare_folds, with_fewer_rows
 
 LABELS = ("negative", "positive")
@@ -265,3 +265,8 @@ def test_a_row_that_repeats_another_is_in_one_fold_and_a_class_of_two_rows_can_b
         "the data has 2 rows of `c`, so some of its 4 folds measure none",
     )
     assert all(sum(row.label == 2 for row in fold.pool) >= 1 for fold in folds)
+
+
+def test_rows_by_class_keep_their_order() -> None:
+    rows = [Example(str(number), f"text {number}", label) for number, label in enumerate((1, 0, 1, 0, 1))]
+    assert [[row.id for row in each] for each in by_class(rows, 3)] == [["1", "3"], ["0", "2", "4"], []]

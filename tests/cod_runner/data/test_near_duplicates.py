@@ -104,7 +104,7 @@ def test_ten_thousand_candidates_against_two_thousand_rows_take_seconds() -> Non
     rows = [words[start : start + rng.randint(5, 40)] for start in range(0, 50_000, 25)]
     held_out = NearDuplicates([Example(str(number), " ".join(row), 0) for number, row in enumerate(rows)])
     candidates = [" ".join(rng.sample(rng.choice(rows), 5) + rng.choice(rows)) for _ in range(2_000)]
-    started = time.monotonic()
+    started = time.process_time()
     for text in candidates * 5:
         held_out.nearest(text, OTHER)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

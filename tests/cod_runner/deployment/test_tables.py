@@ -9,8 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from cod_runner.deployment import tables
+from cod_runner.deployment.row_writer import check_out, row_writer
 from cod_runner.deployment.tables import opened_table, text_column
-from cod_runner.deployment.written import check_out, written
 from cod_runner.errors import CodrunError, DataError, RecipeError
 
 ROWS = [{"id": "1", "text": "good; really"}, {"id": "2", "text": "café,\nbad"}, {"id": "3", "text": ""}]
@@ -108,7 +108,7 @@ ADDED = ["predicted", "probability"]
 def write(source: Path, out: Path) -> None:
     table = opened_table(source)
     check_out(out, table)
-    with written(out, table, ADDED) as writer:
+    with row_writer(out, table, ADDED) as writer:
         for row in table.rows():
             writer(
                 [{**row, "predicted": "good" if row["text"] else None, "probability": 0.75 if row["text"] else None}]
@@ -146,7 +146,10 @@ def test_the_types_of_parquet_stay(tmp_path: Path) -> None:
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,text\n1,good\n")
     (tmp_path / "b.csv").write_text("old")
-    with pytest.raises(KeyboardInterrupt), written(tmp_path / "b.csv", opened_table(tmp_path / "a.csv"), ADDED) as done:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        row_writer(tmp_path / "b.csv", opened_table(tmp_path / "a.csv"), ADDED) as done,
+    ):
         done([{"id": "1", "text": "good", "predicted": "x", "probability": 1.0}])
         raise KeyboardInterrupt
     assert (tmp_path / "b.csv").read_text() == "old"
@@ -156,7 +159,10 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_json_lines_with_a_new_column_late_in_the_file_do_not_fit_csv(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "good"}\n{"text": "bad"}\n')
     table = opened_table(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="later row has other columns"), written(tmp_path / "b.csv", table, []) as done:
+    with (
+        pytest.raises(DataError, match="later row has other columns"),
+        row_writer(tmp_path / "b.csv", table, []) as done,
+    ):
         done([{"text": "good", "late": 1}])
 
 
@@ -179,7 +185,7 @@ def test_an_out_that_cannot_be_is_refused_beforehand(tmp_path: Path, out: str, s
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,text\n1,good\n")
     table = opened_table(tmp_path / "a.csv")
-    with pytest.raises(CodrunError, match="cannot be written"), written(tmp_path / "a.csv" / "b.csv", table, []):
+    with pytest.raises(CodrunError, match="cannot be written"), row_writer(tmp_path / "a.csv" / "b.csv", table, []):
         pass
 
 

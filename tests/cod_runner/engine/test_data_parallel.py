@@ -92,7 +92,7 @@ class AllCases:
     folder: Path
 
     def __call__(self, place: Place, tell: Tell) -> dict[str, Any]:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 240
         while _thread._count() == 0:  # the one that watches the parent, and may be about to begin
             assert time.monotonic() < until, "nothing watches the parent"
             time.sleep(0.01)

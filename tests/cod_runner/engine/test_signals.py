@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import random
 import sqlite3
@@ -142,21 +143,27 @@ def test_a_break_loses_one_batch_and_the_next_call_goes_on(tmp_path: Path) -> No
     assert torch.equal(resumed.hidden[3], batch_of(whole.reader(teacher.fingerprint), TEXTS, (3,)).hidden[3])
 
 
-def _adds_at_the_same_moment(folder: str, barrier: threading.Barrier) -> list[float]:
+def _adds_at_the_same_moment(folder: Path, barrier: threading.Barrier, found: Path) -> None:
     teacher = a_teacher()
-    barrier.wait()
-    store = SignalStore(Path(folder))
+    barrier.wait(300)  # seconds: one that failed before would leave the others here
+    store = SignalStore(folder)
     store.add(teacher, TEXTS, (3,), device="cpu")
-    return batch_of(store.reader(teacher.fingerprint), TEXTS, (3,)).hidden[3].flatten().tolist()
+    hidden = batch_of(store.reader(teacher.fingerprint), TEXTS, (3,)).hidden[3]
+    found.write_text(json.dumps(hidden.flatten().tolist()))
 
 
 def test_processes_may_open_and_fill_one_new_store_at_the_same_moment(tmp_path: Path) -> None:
-    processes = multiprocessing.get_context("spawn")
-    with processes.Manager() as manager, processes.Pool(4) as pool:
-        barrier = manager.Barrier(4)
-        calls = [(str(tmp_path / f"store{place}"), barrier) for place in (0, 0, 0, 0)]
-        first, *others = pool.starmap(_adds_at_the_same_moment, calls, chunksize=1)
-    assert all(other == first for other in others)
+    spawn = multiprocessing.get_context("spawn")
+    barrier, found = spawn.Barrier(3), [tmp_path / f"{number}.json" for number in range(3)]
+    processes = [
+        spawn.Process(target=_adds_at_the_same_moment, args=(tmp_path / "store", barrier, each)) for each in found
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    first, *others = (json.loads(each.read_text()) for each in found)
+    assert len(first) > 0 and all(other == first for other in others)
 
 
 def test_what_a_gpu_said_is_not_taken_for_what_a_cpu_says(tmp_path: Path) -> None:

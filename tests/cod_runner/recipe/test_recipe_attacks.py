@@ -77,10 +77,10 @@ def test_a_chain_of_parents_has_an_end(write: Write, registry: Registry) -> None
 
 @pytest.mark.parametrize("name", ["key_number_", "mdthods", ""], ids=["unlike", "like a key", "numbers"])
 def test_very_many_unknown_keys_are_counted_and_soon(name: str, recipe: str, load: Load) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RecipeError) as caught:
         load(recipe + "".join(f"{name}{number}: 1\n" for number in range(20_000)))
-    assert time.monotonic() - started < 10, "comparing each with each takes a minute"
+    assert time.process_time() - started < 10, "comparing each with each takes a minute"
     *lines, last = str(caught.value).splitlines()
     assert len(lines) == MOST_FAULTS
     assert last == f"recipe.yaml: and {20_000 - MOST_FAULTS:,} more faults"
@@ -89,10 +89,10 @@ def test_very_many_unknown_keys_are_counted_and_soon(name: str, recipe: str, loa
 
 def test_very_many_wrong_expectations_are_counted_and_soon(recipe: str, load: Load) -> None:
     wrong = "".join(f"- {{metric: m{n}, method: m{n}, arm: cod, k: {n}, at_least: 0.1}}\n" for n in range(2_000))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RecipeError, match="more faults"):
         load(recipe + "expect:\n" + wrong)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_profiles_have_a_number(recipe: str, faults: FaultLines) -> None:

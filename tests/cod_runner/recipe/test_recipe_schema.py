@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,10 +29,15 @@ Faults = Callable[[str], list[str]]
 @pytest.fixture
 def complaints(registry: Registry) -> Faults:
     """The places that the schema objects to in a YAML text."""
-    schema = json_schema(registry)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = validator_of(json.dumps(json_schema(registry)))
     return lambda text: [error.json_path for error in validator.iter_errors(yaml.safe_load(text))]
+
+
+@functools.cache
+def validator_of(schema: str) -> jsonschema.Draft202012Validator:
+    """Once for each schema, since checking a whole one takes a quarter of a second."""
+    jsonschema.Draft202012Validator.check_schema(json.loads(schema))
+    return jsonschema.Draft202012Validator(json.loads(schema))
 
 
 def test_it_is_json_and_every_reference_leads_somewhere(registry: Registry) -> None:

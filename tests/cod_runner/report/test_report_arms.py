@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.report.contents import Report, build_report
-from cod_runner.report.costs import ArmCost, cost_grid
+from cod_runner.report.costs import ArmCost, arm_costs, cost_grid
 from cod_runner.report.figures import draw_figures
 from cod_runner.report.looks import looks
 from cod_runner.report.page.one_run import page
@@ -78,6 +79,15 @@ def test_the_page_has_the_same_table(report: Report) -> None:
         assert f'<th scope="row">{arm}</th>{cells}' in html
 
 
+def test_on_the_page_every_arm_stands_under_its_method(report: Report) -> None:
+    """The style indents what is `further`; one for two names of arms left the others looking like methods."""
+    html = page(report, {})
+    assert '<tr class="plain"><th scope="row">kd</th>' in html
+    for arm, label in (("cod", "+CoD"), ("near_miss", "+near_miss"), ("answers", "+answers")):
+        assert f'<tr class="{arm} further"><th scope="row">{label}</th>' in html
+    assert "tr.further > th { padding-left" in html
+
+
 def test_the_csv_has_what_each_arm_needs_beside_its_numbers(report: Report) -> None:
     lines = {line["arm"]: line for line in csv.DictReader(io.StringIO(csv_text(report))) if line["metric"] == "kl"}
     names = ("labelled", "added", "unlabelled", "teacher_queries", "embedded", "usd")
@@ -90,6 +100,20 @@ def test_a_mean_that_is_not_whole_has_one_decimal() -> None:
     assert ArmCost("x", 8, 8.0, 0.0, 2 / 3, 123456.25, 0.0, None, 0.5, 0.002).words == [
         "x", "8", "8", "0", "0.7", "123,456.2", "0", "–", "$0.5000", "$0.0020",
     ]  # fmt: skip
+
+
+def test_a_mean_is_over_all_seeds_or_not_known(
+    recipe_with: Callable[..., Recipe], make_row: Callable[..., CellRow]
+) -> None:
+    recipe = recipe_with(arms={"plain": {}}, k=[8], methods={"kd": ["hard", "kd"], "hard": ["hard"]})
+    rows = [
+        replace(make_row("kd", "plain", 8, 0, 0.5), labelled=8, usd=0.25, teacher_queries=10),
+        replace(make_row("hard", "plain", 8, 0, 0.5), labelled=8, usd=0.25, teacher_queries=10),
+        replace(make_row("kd", "plain", 8, 1, 0.5), labelled=8, usd=None, teacher_queries=40),
+    ]
+    (cost,) = arm_costs(recipe, rows)
+    assert cost.usd is None, "one seed's price is not known"
+    assert cost.teacher_queries == 25, "methods share the training set of a seed, which counts once"
 
 
 def test_cells_of_an_older_codrun_have_no_such_table(recipe: Recipe, record: RunRecord, rows: list[CellRow]) -> None:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from cod_runner.report.table import Table, TableCell, gains_in_words, paired_gains, result_table
+from cod_runner.report.table import Table, TableCell, gains_in_words, paired_gains, pooled, result_table
 from cod_runner.runs.records import CellRow, MetricRecord
 
 ACCURACY = MetricRecord(name="accuracy", title="Accuracy", higher_is_better=True)
@@ -164,3 +165,44 @@ def test_the_control_is_between_plain_and_cod_and_has_its_own_gains(
     assert gain.pairs.summary.mean == pytest.approx((0.63 - 0.99 + 0.66 - 0.64 + 0.69 - 0.63) / 3)
     assert "+CoD is better than +control in 0, equal in 0 and worse in 1 of 1" in gains_in_words([gain])
     assert paired_gains(rows, ACCURACY, "control") == []
+
+
+def test_settings_are_pooled_seed_by_seed_over_the_seeds_that_all_have(make_row: Callable[..., CellRow]) -> None:
+    cod = {("kd", 0): 0.6, ("kd", 1): 0.7, ("kd", 2): 0.1, ("ted", 0): 0.7, ("ted", 1): 0.5}
+    rows = [
+        make_row(method, arm, 8, seed, 0.5 if arm == "plain" else value)
+        for (method, seed), value in cod.items()
+        for arm in ("plain", "cod")
+    ]
+    gains = paired_gains(rows, ACCURACY)
+    for order in (gains, gains[::-1]):
+        together = pooled(order)
+        assert together is not None
+        # seed 0: the mean of .1 and .2; seed 1: of .2 and 0; seed 2 has one of the two alone
+        assert (together.summary.n, together.wins, together.losses) == (2, 2, 0)
+        assert together.summary.mean == pytest.approx(0.125)
+        assert together.summary.smallest == pytest.approx(0.1)
+    assert pooled([]) is None
+    apart = paired_gains([row for row in rows if (row.method, row.seed) in (("kd", 0), ("ted", 1))], ACCURACY)
+    assert len(apart) == 2 and pooled(apart) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "plain", "cod", "outcome"),
+    [
+        (ACCURACY, 0.6001, 0.6004, "equal"),
+        (ACCURACY, 0.6, 0.601, "better"),
+        (ACCURACY, 0.601, 0.6, "worse"),
+        (KL, 0.6, 0.601, "worse"),
+        (KL, 0.601, 0.6, "better"),
+    ],
+)
+def test_a_gain_is_better_or_worse_as_the_table_shows_it(
+    make_row: Callable[..., CellRow], metric: MetricRecord, plain: float, cod: float, outcome: str
+) -> None:
+    rows = [
+        replace(make_row("kd", arm, 8, 0, 0.5), metrics={metric.name: value})
+        for arm, value in (("plain", plain), ("cod", cod))
+    ]
+    (gain,) = paired_gains(rows, metric)
+    assert gain.outcome == outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def test_long_trainings_have_as_many_points_as_a_figure_can_show(
 ) -> None:
     rows = [cell()]
     write(rows[0], [(float(step), 1.0) for step in range(1, 5001)])
-    (curve,) = training_curves(recipe, rows, read_losses(tmp_path, rows))
+    losses = read_losses(tmp_path, rows)
+    assert list(losses[rows[0].key]) == list(range(5, 5001, 5)), "of more than 1,000 lines some, the last among them"
+    (curve,) = training_curves(recipe, rows, losses)
     assert len(curve.steps) == POINTS
     assert curve.steps[0] == 25.5
     assert curve.terms[0].mean[0] == pytest.approx(25.5, abs=2)
@@ -98,6 +101,12 @@ def test_nothing_outside_the_folder_is_read(
     (linked / f"{row.name}.jsonl").symlink_to(tmp_path / "training" / f"{row.name}.jsonl")
     assert read_losses(tmp_path / "run", [row]) == {}
     assert read_losses(tmp_path, [row]) != {}
+
+
+def test_a_loss_below_zero_counts_by_its_size(recipe: Recipe, cell: Callable[..., CellRow]) -> None:
+    row = replace(cell(), losses={"hard": -1.0, "kd": 0.15})  # kd times 20 is 3
+    hard, kd = term_shares(recipe, [row], [])
+    assert (hard.term, hard.start, hard.end, kd.term, kd.end) == ("hard", None, 0.25, "kd", 0.75)
 
 
 def test_shares_at_the_start_in_the_middle_and_at_the_end(

@@ -56,6 +56,27 @@ def test_the_smallest_loss_together_with_what_its_setting_does_in_the_mean() -> 
     ]
 
 
+def test_an_arm_that_gives_the_same_students_is_no_runner_up() -> None:
+    rows = [
+        cell(method, arm, seed=seed, loss=loss + seed / 10, accuracy=0.7)
+        for method, arm, loss in (("hard", "plain", 0.5), ("hard", "pool", 0.5), ("kd", "plain", 0.6))
+        for seed in (0, 1)
+    ]
+    choice = choose(rows, without_teacher=["hard"])
+    assert choice.runner_up is not None and choice.runner_up.method == "kd"
+    _, equal, runner_up = choice.sentences
+    assert {choice.row.arm, choice.equals[0].setting[1]} == {"plain", "pool"}
+    assert (
+        equal
+        == f"{choice.equals[0].name} is the same student: its method learns nothing from what sets these arms apart"
+    )
+    assert runner_up == "runner-up: kd plain k=8, seed 0, 0.100 nats behind"
+    alone = choose(rows[:4])
+    assert alone.runner_up is not None and (alone.runner_up.arm, alone.runner_up.seed) == (alone.row.arm, 1)
+    other = choose([*rows[:3], replace(rows[3], held_out_loss=0.7)])
+    assert other.equals == ()
+
+
 def test_the_more_rows_the_more_a_cell_counts_by_itself() -> None:
     rows = [
         cell(seed=0, loss=0.5, accuracy=0.7),

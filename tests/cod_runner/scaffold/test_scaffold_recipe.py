@@ -20,6 +20,8 @@ import yaml
 from cod_runner.api import BuildContext
 from cod_runner.cli import call
 from cod_runner.errors import CodrunError, DataError
+from cod_runner.plan import plan_of
+from cod_runner.recipe import load_recipe
 from cod_runner.recipe.grammar import Recipe
 from cod_runner.registry import Registry
 from cod_runner.scaffold.new_recipe import new_recipe, write_recipe
@@ -129,6 +131,37 @@ def test_a_column_named_label_wins_and_the_others_are_reported(registry: Registr
     assert options["label"] == "label"
     assert recipe.k == [12, 24], "three classes and whole pairs need multiples of six"
     assert any("`source` could be labels too" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("raw", "names", "values"),
+    [
+        (("1", "2", "10"), ("bad", "fair", "good"), {"1": "bad", "2": "fair", "10": "good"}),
+        (("False", "True"), ("no", "yes"), {"False": "no", "True": "yes"}),
+        (("0", "1"), ("no", "yes"), None),
+    ],
+)
+def test_numbers_get_the_names_that_the_user_gives_them(
+    registry: Registry, tmp_path: Path, raw: tuple[str, ...], names: tuple[str, ...], values: dict[str, str] | None
+) -> None:
+    data = write_csv(tmp_path / "d.csv", reviews(60, raw), "text,label")
+    content, sentences = new_recipe(data, registry, given=NewRecipeOptions(labels=names))
+    _, options = parsed(content)
+    assert (options["labels"], options.get("values")) == (list(names), values)
+    told = [sentence for sentence in sentences if sentence.startswith("labels by the names of --labels: ")]
+    assert bool(told) == bool(values)
+    assert [one for one in new_recipe(data, registry)[1] if "which tell a language model little" in one] == (
+        [] if raw[0] == "False" else [
+            "the labels are numbers, which tell a language model little: name them with --labels, the smallest first"
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("delivery", "prise", "repair")])
+def test_words_are_not_given_other_names_by_a_guess(registry: Registry, tmp_path: Path, names: tuple[str, ...]) -> None:
+    data = write_csv(tmp_path / "d.csv", reviews(60, ("repair", "delivery", "price")), "text,label")
+    with pytest.raises(DataError, match="is unknown"):
+        new_recipe(data, registry, given=NewRecipeOptions(labels=names))
 
 
 def test_a_column_of_splits_in_other_words_is_not_passed_over_in_silence(registry: Registry, tmp_path: Path) -> None:
@@ -305,8 +338,18 @@ def test_a_hosted_language_model_is_teacher_and_generator_within_a_budget(
     assert recipe.counterfactuals is not None
     (generator,) = recipe.counterfactuals.generators
     assert (generator.use, generator.options["model"]) == ("litellm", model)
-    assert recipe.budget is not None and recipe.budget.calls == 5000 and recipe.budget.usd == 2.0
+    assert recipe.budget is not None and recipe.budget.calls == 10_000 and recipe.budget.usd == 2.0
     assert any("called over the network" in sentence for sentence in sentences)
+
+
+def test_the_plan_of_a_fresh_recipe_fits_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry.discover()
+    monkeypatch.setenv("CODRUN_HOME", str(tmp_path / "store"))
+    data = write_csv(tmp_path / "topics.csv", reviews(60, ("a", "b", "c")), "text,label")
+    given = NewRecipeOptions(teacher="openai/gpt-4o-mini")
+    (tmp_path / "topics.yaml").write_text(new_recipe(data, registry, given=given)[0])
+    plan = plan_of(load_recipe(tmp_path / "topics.yaml", registry), registry, tmp_path / "run")
+    assert [warning for warning in plan.warnings if "budget" in warning] == []
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,12 @@ def test_near_chance_is_what_the_most_frequent_class_may_reach(
             {"finetuned": True},
             "raise `epochs` or `lr` of `teacher.finetune`, give it more rows, or take a larger model",
         ),
-        ({"shots": 0}, "give it more `shots`, say in `describe` what the labels mean, or take a larger model"),
+        ({"shots": 6}, "give it more `shots`, say in `describe` what the labels mean, or take a larger model"),
+        (
+            {"shots": 0},
+            "if it is a language model, give it `shots`, say in `describe` what the labels mean, or take a larger one; "
+            "if not, see what it says of a text of each label",
+        ),
         ({}, "see that its labels are those of the data, in their order, or train it with `teacher.finetune`"),
     ],
 )

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from cod_runner.api import BuildContext, DataError, Example, LoadedData
 from cod_runner.registry import Registry
 from codrun_data.options import HoldOut
+from codrun_data.readers import Form, delimited
 
 ROWS = [("a fine film", "pos"), ("dull", "neg"), ('so "good", really', "pos"), ("two\nlines", "neg")]
 
@@ -496,3 +497,14 @@ def test_options_that_are_not_used_leave_the_identity_as_it_was(registry: Regist
     assert plain == registry.identity("dataset", "csv", {"path": path, "header": True, "split_column": None})
     for other in ({"header": False}, {"split_column": "label"}, {"text": ["text", "label"]}):
         assert registry.identity("dataset", "csv", {"path": path, **other}) != plain
+
+
+@pytest.mark.parametrize(("first_line", "hinted"), [("text;label", True), ("text;more,label", False)])
+def test_another_delimiter_is_suspected_only_of_a_header_of_one_column(
+    tmp_path: Path, first_line: str, hinted: bool
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(f"{first_line}\na,b\n")
+    with pytest.raises(DataError, match="there is no column `sentence`") as caught:
+        list(delimited(file, Form(",", '"', "utf-8")).read(["sentence"]))
+    assert ('set `delimiter: ";"`' in str(caught.value)) is hinted

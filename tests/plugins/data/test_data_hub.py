@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import pickle
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -325,25 +324,25 @@ def test_offline_sends_nothing(registry: Registry, tmp_path: Path, no_network: l
     assert no_network == []
 
 
-def test_offline_says_so_at_once() -> None:
-    started = time.monotonic()
+def test_offline_says_so_at_once(slept: list[float]) -> None:
     with pytest.raises(
         ProviderError, match=r"`no-such/data-set` is not available: this run is offline, and it is not in"
     ):
         Hub(HubOptions.model_validate({"path": "no-such/data-set"}), BuildContext(offline=True)).load()
-    assert time.monotonic() - started < 5
+    assert slept == []
 
 
-def test_an_unreachable_hub_is_reported_quickly_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported_quickly_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
     monkeypatch.setattr("huggingface_hub.hf_api.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
-    started = time.monotonic()
     with pytest.raises(
         ProviderError, match=r"is not available: the hub cannot be reached \(ConnectError: .*refused"
     ) as caught:
         Hub(HubOptions.model_validate({"path": "no-such/data-set"}), BuildContext()).load()
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 10
+    assert sum(slept) < 10
     assert not datasets.config.HF_HUB_OFFLINE, "the switch is restored"
 
 

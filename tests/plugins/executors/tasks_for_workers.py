@@ -63,7 +63,7 @@ class Work:
         attempt = len(list(self.folder.glob(f"{task.name}.*"))) + 1
         at_work = self.folder / f"at_work.{task.name}"
         at_work.touch()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while not (self.folder / task.after).exists() and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(task.seconds)
@@ -96,7 +96,7 @@ def leaves_a_child() -> None:
     child.touch()
     if os.fork():
         os._exit(7)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240
     while child.exists() and time.monotonic() < until:
         time.sleep(0.01)
     child.unlink(missing_ok=True)

@@ -63,12 +63,12 @@ def test_on_a_cpu_each_cell_has_a_core_and_its_memory() -> None:
 def test_where_memory_decides_it_is_said() -> None:
     room = room_on_cpu("cpu", 10 * GB, 2 * GB, 8)
     why = "a cell takes up to 2.0 GB, its process 0.5 GB, and 10.0 GB are free"
-    assert room.said(3, 20) == f"3 at once, not 8, for want of memory: {why}"
-    assert room.said(3, 5) == f"3 at once, not 5, for want of memory: {why}"
-    assert room.said(6, 20) == f"6 cells at once may run out of memory: {why}, which is room for 3"
-    assert room.said(3, 3) is None, "all run at once"
-    assert room.said(2, 20) is None, "--jobs decides"
-    assert room_on_cpu("cpu", 64 * GB, 2 * GB, 8).said(8, 20) is None
+    assert room.sentence(3, 20) == f"3 at once, not 8, for want of memory: {why}"
+    assert room.sentence(3, 5) == f"3 at once, not 5, for want of memory: {why}"
+    assert room.sentence(6, 20) == f"6 cells at once may run out of memory: {why}, which is room for 3"
+    assert room.sentence(3, 3) is None, "all run at once"
+    assert room.sentence(2, 20) is None, "--jobs decides"
+    assert room_on_cpu("cpu", 64 * GB, 2 * GB, 8).sentence(8, 20) is None
 
 
 def placed(room: Room, jobs: int) -> list[tuple[str | None, str | None]]:
@@ -100,7 +100,7 @@ def test_gpus_are_bounded_by_cores_and_by_the_machine_s_memory() -> None:
     assert room_on_gpus("cuda", gpus(80, 80, 80, 80), 30 * GB, None, 2, None).at_once == 4, "one on each, fewer cores"
     room = room_on_gpus("cuda", gpus(80, 80), 2 * GB, None, 16, 9 * GB)
     assert room.at_once == 4
-    assert room.said(4, 20) == (
+    assert room.sentence(4, 20) == (
         "4 at once, not 16, for want of memory: a process with CUDA takes about 2.0 GB of the machine's, and 9.0 GB "
         "are free"
     )
@@ -110,5 +110,5 @@ def test_where_a_gpu_s_memory_decides_it_is_said() -> None:
     room = room_on_gpus("cuda", gpus(24, 8, 2), 4 * GB, None, 16, None)
     why = "a cell takes up to 4.0 GB, and a GPU has at most 24.0 GB free"
     assert (room.at_once, room.rooms) == (5, (4, 1, 0))
-    assert room.said(5, 20) == f"5 at once, not 16, for want of memory: {why}"
-    assert room_on_gpus("cuda", gpus(80, 80), None, None, 16, None).said(2, 20) is None, "a cell of an unknown size"
+    assert room.sentence(5, 20) == f"5 at once, not 16, for want of memory: {why}"
+    assert room_on_gpus("cuda", gpus(80, 80), None, None, 16, None).sentence(2, 20) is None, "a cell of an unknown size"

@@ -64,18 +64,18 @@ def propose(text: str, reads: int = 40) -> list[str]:
 
 def test_a_text_of_twenty_thousand_words_takes_no_longer_than_what_the_teacher_reads_of_it() -> None:
     text = "a good film with a great heart , not dull and not bad . " * 1_500
-    started = time.monotonic()
+    started = time.process_time()
     proposals = propose(text)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     assert proposals
     for changed in proposals:
         assert changed[-1_000:] == text[-1_000:]
 
 
 def test_spaces_without_end_take_no_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     propose("a good film " + " " * 100_000 + " , great", reads=10**6)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_text_is_looked_at_as_a_whole_unless_it_is_much_longer_than_what_is_read() -> None:

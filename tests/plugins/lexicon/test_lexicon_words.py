@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cod_runner.api import Input, Request
 from codrun_lexicon.inflection import plural, verb_forms
 from codrun_lexicon.negation import affirmations, negations, with_and_without
 from codrun_lexicon.opposites import BLAME, PRAISE, Kind, Opposites
+from codrun_lexicon.options import LexiconOptions
 from codrun_lexicon.readings import Readings, words_of
 from codrun_lexicon.text import Edit, Sentence, applied, article_for, delete, insert_before, swap
 from codrun_lexicon.usage import Usage
@@ -288,3 +290,15 @@ def test_edits_are_hashable_so_that_none_comes_twice() -> None:
     sentence = Sentence.of("a good film")
     assert len({swap(sentence, 1, 1, "bad", 0), swap(sentence, 1, 1, "bad", 0)}) == 1
     assert isinstance(swap(sentence, 1, 1, "bad", 0), Edit)
+
+
+def test_the_advice_names_the_place_where_words_are_written(tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text("spam: [prize]\nham: [meeting]\n")
+    assert LexiconOptions().advice() == (
+        "write under `words:` some words that tell each label, as in `words: {LABEL: [word, word], ...}`, or name "
+        "a YAML file of such lists there"
+    )
+    inline = LexiconOptions(words={"spam": ["prize"], "ham": ["meeting"]})
+    assert inline.advice() == "put more words that tell each label under `words:`"
+    file = LexiconOptions.model_validate({"words": "words.yaml"}, context={"folder": str(tmp_path)})
+    assert file.advice() == "put more words that tell each label into the file that `words:` names"

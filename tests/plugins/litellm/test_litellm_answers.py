@@ -97,6 +97,6 @@ def test_untrusted_text_is_read_intact_from_json(text: str) -> None:
 )
 def test_hostile_answers_end_quickly(text: str) -> None:
     for original in (ORIGINAL, "two\nlines"):
-        started = time.monotonic()
+        started = time.process_time()
         assert isinstance(read_answer(text, original), str)
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 2

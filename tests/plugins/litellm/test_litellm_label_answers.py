@@ -26,6 +26,7 @@ LETTERS = ("C", "A", "B", "D")
         ("**B**", 2),
         ("C: negative", 0),
         ("B. very positive", 2),
+        ("A: negative", 0),  # the word says it where letter and word differ
         ("Label: positive", 1),
         ("The label is **negative**.", 0),
         ("Answer: C", 0),

@@ -19,6 +19,7 @@ def test_prices_come_from_litellms_table() -> None:
     assert price.of(0, 1_000_000) == pytest.approx(10.0)
     assert price_of(f"openai/{MODEL}") == price
     assert price_of("no/such-model") is None
+    assert price_of(f"groq/{MODEL}") is None, "another provider's price for a model of that name is not this one's"
 
 
 def test_a_users_own_server_has_no_known_price_regardless_of_the_model_name() -> None:

@@ -13,7 +13,7 @@ from cod_runner.testing.llm_server import Call, LLMServer, Reply
 RECIPES = Path(__file__).parents[3] / "recipes"
 SMALL = [
     "--k", "8", "--seeds", "0", "--arms", "cod", "--set", "teacher.finetune.rows=400", "--set", "train.steps=10",
-    "--set", "evaluate.rows=100",
+    "--set", "dataset={use: rotten_tomatoes, hold_out: {validation: {of: train, rows: 100}}}",
 ]  # fmt: skip
 """A quickstart of half a minute, most of which is the teacher's fine-tuning."""
 

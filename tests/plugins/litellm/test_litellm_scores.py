@@ -14,6 +14,7 @@ from cod_runner.testing.llm_server import LLMServer, Reply, chat_logprobs, compl
 from codrun_litellm import dispatch
 from codrun_litellm.client import Client
 from codrun_litellm.options import LitellmOptions
+from codrun_litellm.reading import read_response
 
 NAN = float("nan")
 
@@ -216,3 +217,16 @@ def test_a_budget_reserves_what_the_request_allows(tmp_path: Path) -> None:
         asked(tmp_path, chat(server, {"max_tokens": 1}, "x"), Spending(tokens=20))
         with pytest.raises(ProviderError, match="budget `tokens: 20` has no room"):
             asked(tmp_path, chat(server, {"max_tokens": 100}, "x"), Spending(tokens=20))
+
+
+def test_an_answer_that_is_longer_than_asked_for_is_cut_off_and_judged_so() -> None:
+    """A server that ignores `max_tokens` must not fill the ledger."""
+    request = LLMRequest("openai", "openai/local", "", (("user", "x"),), {"max_tokens": 2}, 0, "t")
+
+    def read(text: str) -> tuple[str, str]:
+        response = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
+        answer = read_response(request, response, None, None)
+        return answer.text, answer.finish
+
+    assert read("a" * 128) == ("a" * 128, "stop")
+    assert read("a" * 129) == ("a" * 128, "length")

@@ -19,7 +19,7 @@ from cod_runner.cli import call
 from cod_runner.testing.llm_server import Call, LLMServer, Reply
 from cod_runner.testing.tiny_models import tiny_bert
 from codrun_litellm.options import LitellmOptions
-from codrun_litellm.providers import PROVIDERS, is_key_of, is_loopback, is_own, own_address
+from codrun_litellm.providers import PROVIDERS, is_key_of, is_loopback, is_own, origin, own_address
 
 KEY = "sk-planted-0123456789abcdef"  # not a real key
 TEACHER = WordTeacher()
@@ -366,3 +366,11 @@ def test_nothing_is_resolved_or_connected_to_while_a_recipe_is_planned(monkeypat
     monkeypatch.setattr(socket, "getaddrinfo", forbidden)
     monkeypatch.setattr(socket.socket, "connect", forbidden)
     assert call(["plan", str(written({"api_base": "https://stranger.example/v1"}))]) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [("http://Host/v1", 80), ("https://host", 443), ("http://host:443", 443), ("https://host:80", 80)],
+)
+def test_an_address_without_a_port_has_that_of_its_scheme(address: str, port: int) -> None:
+    assert origin(address) == (address.partition(":")[0], "host", port)

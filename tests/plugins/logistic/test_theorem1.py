@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional
 
 from cod_runner.api import BuildContext, CodrunError, Example, SettingError
@@ -43,6 +44,11 @@ def test_labels_follow_the_logistic_model() -> None:
 
 
 # --- estimation ----------------------------------------------------------------------------------------------
+
+
+def test_a_teacher_that_is_certain_of_every_point_draws_its_labels() -> None:
+    rows = Gaussian(GaussianOptions(n=200, weights=[5000.0]), BuildContext()).load().splits["train"]
+    assert all(row.label == int(row.input[0] > 0) for row in rows if isinstance(row.input, tuple))
 
 
 def test_one_number_has_a_closed_form() -> None:
@@ -179,3 +185,9 @@ def test_only_linear_models_are_measured(tmp_path: Path) -> None:
     curved.save(tmp_path)
     with pytest.raises(CodrunError, match="logistic student"):
         student_weights(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"norms": [0]}, {"dimensions": [0]}, {"overshoots": [-0.1]}, {"norms": []}])
+def test_a_grid_of_nothing_is_a_fault_of_the_recipe(options: dict[str, list[float]]) -> None:
+    with pytest.raises(ValidationError):
+        Theorem1Options.model_validate(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 from cod_runner.api import Attribution, BuildContext, CodrunError, Input, Request, SettingError
 from cod_runner.testing.untrusted import UNTRUSTED_TEXTS
 from codrun_masked_lm.augmenting import MaskedLmAugmenter
-from codrun_masked_lm.generator import MaskedLmGenerator, build
+from codrun_masked_lm.gaps import Gaps, Infilling
+from codrun_masked_lm.generator import MaskedLmGenerator, _Search, build
 from codrun_masked_lm.infiller import Infiller
 from codrun_masked_lm.plugin import MaskedLmOptions
 
@@ -314,3 +316,22 @@ def test_a_folder_is_beside_the_recipe_and_a_hub_model_is_fetched_from_the_hub(f
     assert (settings.destinations(), [each.name for each in settings.origins()]) == ([], [folder.name])
     (hub,) = MaskedLmOptions(model="a/b").destinations()
     assert hub.setting == ("model",)
+
+
+def test_a_mask_token_of_the_data_is_no_gap_wherever_it_stands() -> None:
+    gaps = Gaps("[MASK] a good [MASK] film [MASK]", [(9, 13), (21, 25)])
+    assert gaps.shown(Infilling(), "[MASK]", 1) == ("  a [MASK]   [MASK]  ", 1)
+    assert gaps.shown(Infilling(((0, "bad"),)), "[MASK]", 1) == ("  a bad   [MASK]  ", 0), "a filled gap is no mask"
+    assert gaps.written(Infilling(((0, "bad"),))) == "[MASK] a bad [MASK] film [MASK]", "the data's own stay"
+
+
+def test_a_gap_that_is_filled_with_its_own_word_is_no_edit(folder: Path) -> None:
+    search = _Search(Request("r", "a good film", 0, 1), Gaps("a good film", [(2, 6), (7, 11)]), [], 0.0, 1.0)
+    tried = made(folder)._judged(search, Infilling(((0, "bad"), (1, "film")), -2.0), (0.2, 0.8))
+    assert (tried.edits, tried.flips) == (1, True)
+    assert tried.objective == pytest.approx(math.log(0.8) + 0.2 * -2.0)
+
+
+def test_what_the_teacher_is_asked_is_known_of_the_unguided_mode_alone() -> None:
+    assert MaskedLmOptions(model="a/b", guided=False, rounds=3).questions(10) == 30
+    assert MaskedLmOptions(model="a/b").questions(10) is None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from cod_runner.api import BuildContext, Example, SettingError
 from cod_runner.registry import Registry
@@ -144,3 +145,11 @@ def test_the_bound_is_checked() -> None:
     assert cell(0.71, 0.2).holds(0.0) is False
     assert cell(0.71, 0.2).holds(0.02) is True
     assert cell(0.1, math.inf).holds(0.0) is None
+
+
+@pytest.mark.parametrize("window", [((1.0, -1.0), (0.0, 1.0)), ((0.0, 1.0), (2.0, 2.0))])
+def test_a_window_without_an_inside_is_a_fault_of_the_recipe(
+    window: tuple[tuple[float, float], tuple[float, float]],
+) -> None:
+    with pytest.raises(ValidationError, match="must go from a smaller to a larger number"):
+        BoundariesOptions(window=window)

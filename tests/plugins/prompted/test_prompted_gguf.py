@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -147,6 +149,13 @@ def test_a_file_that_is_cut_off_has_no_known_size(file: tuple[Path, Path], tmp_p
     assert numbers_of(tmp_path / "x.gguf") is None
 
 
+def test_lists_within_lists_without_end_have_no_known_size(tmp_path: Path) -> None:
+    nested = struct.pack("<IQ", 9, 1) * 5_000
+    header = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<I", 9)
+    (tmp_path / "deep.gguf").write_bytes(header + nested)
+    assert numbers_of(tmp_path / "deep.gguf") is None
+
+
 def test_a_file_is_converted_once(file: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = built(tmp_path / "store", [], model=str(file[0]))
     monkeypatch.setattr(conversion, "_convert", None)
@@ -154,6 +163,23 @@ def test_a_file_is_converted_once(file: tuple[Path, Path], tmp_path: Path, monke
     said: list[str] = []
     again = built(tmp_path / "store", said, model=str(file[0].parent), gguf="tiny.gguf")
     assert said == [] and again.fingerprint == first.fingerprint
+
+
+def test_its_beginning_is_read_once(file: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gguf
+
+    opened: list[str] = []
+    real, begin = gguf.GGUFReader, gguf.GGUFReader.__init__
+
+    def counted(reader: Any, path: Any, *more: Any) -> None:
+        opened.append(str(path))
+        begin(reader, path, *more)
+        assert type(reader.data) is numpy.ndarray, "slices of a memory map are slow"
+
+    monkeypatch.setattr(real, "__init__", counted)
+    built(tmp_path / "store", [], model=str(file[0]))
+    assert len(opened) == 1
+    assert gguf.GGUFReader is real
 
 
 def test_two_runs_convert_it_once_between_them(
@@ -284,3 +310,11 @@ def test_a_file_on_the_hub_is_fetched_alone(
     assert teacher.fingerprint == built(tmp_path / "store", [], model=str(file[0])).fingerprint
     with pytest.raises(SettingError, match=r"the hub's `somebody/tiny-GGUF` has no file `huge.gguf`"):
         built(tmp_path / "store", [], model="somebody/tiny-GGUF", gguf="huge.gguf")
+
+
+def test_a_package_that_names_two_files_is_refused(package: Path, tmp_path: Path) -> None:
+    sums = package / "tiny_parts" / "data" / "SHA256SUMS"
+    sums.write_text(sums.read_text() + f"{'0' * 64}  another.gguf\n")
+    with pytest.raises(SettingError, match=r"does not name one \.gguf file") as caught:
+        built(tmp_path / "store", [], model="package:tiny_parts")
+    assert caught.value.setting == ("model",)

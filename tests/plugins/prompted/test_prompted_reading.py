@@ -156,3 +156,14 @@ def test_too_little_memory_is_said_with_its_cures(make: Make, monkeypatch: pytes
     monkeypatch.setattr(reader, "_model", full)
     with pytest.raises(reading.CodrunError, match=r"memory does not suffice for .*smaller model"):
         teacher.score(["a film"])
+
+
+def test_another_fault_of_the_model_is_none_of_memory(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = make("qwen2")
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(teacher._model, "_model", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        teacher.score(["a film"])

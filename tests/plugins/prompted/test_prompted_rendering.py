@@ -147,3 +147,13 @@ def test_what_is_not_a_text_is_refused(make: Make) -> None:
     for value in ((0.5, 1.0), Mixture("a", "b", 0.5)):
         with pytest.raises(DataError, match="neither vectors nor mixtures"):
             teacher.score([value])
+
+
+def test_a_text_of_just_so_many_tokens_is_not_called_shortened(make: Make) -> None:
+    rendering = make("qwen2", max_length=5)._rendering
+    tokenizer = make("qwen2")._checkpoint.tokenizer
+    text = "a"
+    while len(tokenizer(text, add_special_tokens=False)["input_ids"]) < 5:
+        text += " a"
+    assert rendering.texts([text]) == ([text], 0)
+    assert rendering.texts([f"{text} a"]) == ([text], 1)

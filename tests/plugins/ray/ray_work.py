@@ -16,7 +16,7 @@ class Stubborn(Exception):
         self.place = place
 
 
-def wait_for(path: Path, seconds: float = 60) -> None:
+def wait_for(path: Path, seconds: float = 240) -> None:
     """Until the file is there; gives up in time for a test to fail."""
     until = time.monotonic() + seconds
     while not path.exists():

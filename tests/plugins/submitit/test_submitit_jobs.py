@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason='needs `pip install "codrun[submitit]"`'),
 ]
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 @pytest.fixture(autouse=True)

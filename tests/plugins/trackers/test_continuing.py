@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from followed_run import lines, run
 
-from cod_runner.api import BuildContext
+from cod_runner.api import BuildContext, CodrunError
 from codrun_trackers.logged import THE_RUN, Logged
 from codrun_trackers.mlflow import MLflow
 from codrun_trackers.plugin import MLflowOptions
@@ -144,3 +144,36 @@ def test_a_note_whose_name_could_lead_elsewhere_is_not_believed(tmp_path: Path, 
     path = tmp_path / "wandb.jsonl"
     path.write_text(json.dumps({"key": "a", "name": name, "complete": False, "to": {}}) + "\n")
     assert Logged(path, {}).name("a") is None
+
+
+SERVER = "https://tracking.example:8443/team"
+
+
+@pytest.mark.parametrize(
+    ("uri", "address", "same"),
+    [
+        (SERVER, "mlflow-artifacts:/1/abc/artifacts", True),
+        (SERVER, "https://tracking.example:8443/artifacts", True),
+        (SERVER, "mlflow-artifacts://elsewhere.example/1", False),
+        (SERVER, "https://tracking.example/artifacts", False),
+        (SERVER, "s3://bucket/1", False),
+        (SERVER, "file:///home/somebody", False),
+        (None, "{store}/1/abc/artifacts", True),
+        (None, "file://{store}/1", True),
+        (None, "{store}/../elsewhere", False),
+        (None, "/home/somebody", False),
+        (None, "https://tracking.example:8443/artifacts", False),
+    ],
+)
+def test_files_go_to_the_server_or_folder_that_was_allowed_and_nowhere_else(
+    tmp_path: Path, uri: str | None, address: str, same: bool
+) -> None:
+    """A server answers where an MLflow run keeps its files, and a folder that was moved says where it was."""
+    tracker = MLflow(MLflowOptions(uri=uri), BuildContext())
+    tracker.codrun_run_started(recipe={"name": "x"}, folder=tmp_path)
+    address = address.format(store=tmp_path / "mlruns")
+    if same:
+        tracker._refuse_another_place(address)
+    else:
+        with pytest.raises(CodrunError, match="which is not"):
+            tracker._refuse_another_place(address)

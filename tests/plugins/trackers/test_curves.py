@@ -68,7 +68,7 @@ def test_cells_of_several_threads_lose_no_line(tmp_path: Path) -> None:
     def train(seed: int) -> None:
         cell = {**CELL, "key": f"k{seed}", "seed": seed}
         for step in range(1, 41):
-            together.wait(timeout=30)
+            together.wait(timeout=240)
             tracker.codrun_step(cell=cell, step=step, losses={"hard": 1.0})
         tracker.codrun_cell_finished(row=cell)
 

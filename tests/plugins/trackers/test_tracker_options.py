@@ -75,6 +75,8 @@ def test_online_needs_a_key_and_offline_wins(called: Path, monkeypatch: pytest.M
         ("{use: mlflow, uri: 'file:///etc'}", "must be the http:// or https:// address of a tracking server"),
         ("{use: mlflow, uri: 'databricks'}", "must be the http:// or https:// address of a tracking server"),
         ("{use: mlflow, uri: 'https://a:b@host'}", "must name no user"),
+        ("{use: mlflow, uri: 'https://:b@host'}", "must name no user"),
+        ("{use: mlflow, uri: 'https://a@host'}", "must name no user"),
         ("{use: mlflow, uri: 'http://example.org'}", "must be https://, unless the server runs on this machine"),
         ("{use: wandb, project: '../up'}", "project"),
         ("{use: wandb, mode: always}", "mode"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +49,10 @@ def in_cache(cache: Path, name: str, folder: Path) -> None:
     (place / "refs" / "main").write_text(commit)
 
 
-def test_an_unreachable_hub_is_reported_in_one_sentence_within_seconds(no_hub: Path) -> None:
-    started = time.monotonic()
+def test_an_unreachable_hub_is_reported_in_one_sentence_within_seconds(no_hub: Path, slept: list[float]) -> None:
     with pytest.raises(CodrunError) as caught:
         teacher("someone/some-model")
-    assert time.monotonic() - started < 5
+    assert sum(slept) < 5
     message = str(caught.value)
     assert "`someone/some-model`" in message and "the hub cannot be reached" in message and "\n" not in message
 

@@ -172,8 +172,8 @@ def test_a_deberta_that_goes_without_is_told_of_it(folder: Path, tmp_path: Path)
     """By its configuration, by the teacher it is cut from, or by its name where the hub's model was never fetched."""
     tip = StudentOptions(model=str(folder)).tip(None)
     assert tip == (
-        "`student: {positions: used}` trains this DeBERTa about twice as fast where texts are of some 30 tokens, and "
-        "less so up to 256; results differ in their last bits"
+        "`student: {positions: used}` trains this DeBERTa about twice as fast where texts are of some 30 tokens, half "
+        "as fast again at 100, no faster at 256; results differ in their last bits"
     )
     teacher = TeacherOptions(model=str(folder)).shape(None)
     assert StudentOptions(layers_from_teacher=[1]).tip(teacher) == tip

@@ -30,7 +30,7 @@ def check_out(out: Path, table: Table) -> None:
 
 
 @contextmanager
-def written(out: Path, table: Table, added: Sequence[str]) -> Iterator[Write]:
+def row_writer(out: Path, table: Table, added: Sequence[str]) -> Iterator[Write]:
     """A function that writes rows of ``table`` with the columns ``added``; ``out`` appears when the block ends well.
 
     An interrupted or failed block leaves ``out`` as it was. UTF-8; CSV has the delimiter of the input, or commas.
