@@ -223,7 +223,7 @@ def test_a_students_tip_is_in_a_plan_and_once_where_a_run_begins(
     def end(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "followed", end)  # what comes after the first lines
+    monkeypatch.setattr(running, "shown_status", end)  # what comes after the first lines
     loaded = load_recipe(recipe, registry, overrides=[student])
     with pytest.raises(KeyboardInterrupt):
         running.run(loaded, registry, RunSettings(out=recipe.parent / "run", jobs=1), Progress())
