@@ -50,7 +50,7 @@ def test_a_version_imports_no_command() -> None:
     names = imported_by(["--version"])
     assert {"pydantic", "rich", "yaml", "pluggy"} & names == set()
     assert {name for name in names if name.startswith("cod_runner.")} == {
-        f"cod_runner.{name}" for name in ("cli", "cli.commands", "cli.program", "errors", "plain_text")
+        f"cod_runner.{name}" for name in ("cli", "cli.commands", "cli.program", "cli.starting", "errors", "plain_text")
     }
 
 
@@ -64,7 +64,7 @@ def test_what_is_right_is_validated_without_runs_reports_and_colours() -> None:
         "cod_runner.scaffold.new_recipe",
     } & names == set()
     assert {name for name in names if name.startswith("cod_runner.cli.")} == {
-        f"cod_runner.cli.{name}" for name in ("commands", "options", "program", "validate")
+        f"cod_runner.cli.{name}" for name in ("commands", "options", "program", "starting", "validate")
     }
 
 
