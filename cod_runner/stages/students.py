@@ -26,7 +26,7 @@ from cod_runner.stages.cell import CellTask, SharedByCells
 from cod_runner.stages.finished_cells import record_finished
 from cod_runner.stages.kept_students import BestSoFar
 from cod_runner.stages.load import Experiment
-from cod_runner.stages.trackers import WorkerResult, result_of
+from cod_runner.stages.trackers import WorkerResult, take_result
 from cod_runner.stages.worker_output import passed_on
 from cod_runner.stages.workers import CellProcess, CellWork
 
@@ -92,7 +92,7 @@ def _each_once(
     for given in results:
         if not isinstance(given, WorkerResult):
             raise WrongResult(f"{runner}: `map` gave {described(given)}, and must give what its `work` returns")
-        row: CellRow | FailedCell = result_of(context.observers, given)
+        row: CellRow | FailedCell = take_result(context.observers, given)
         if row.key not in missing:
             raise WrongResult(f"{runner}: `map` gave the result of {row.name} twice, and must give each once")
         missing.remove(row.key)

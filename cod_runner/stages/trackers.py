@@ -58,7 +58,7 @@ def build_trackers(
         observers.build(name, options, context)
 
 
-def result_of(observers: Observers, given: WorkerResult[Result]) -> Result:
+def take_result(observers: Observers, given: WorkerResult[Result]) -> Result:
     """What a worker did; the failures of its trackers are told here."""
     observers.take(given.failures)
     return given.result
